@@ -1,0 +1,101 @@
+#include "sluice/base/thread_pool.h"
+
+#include <algorithm>
+#include <fstream>
+#include <string>
+
+#ifdef __linux__
+#include <sched.h>
+#endif
+
+namespace sluice {
+namespace {
+
+/// Spinning costs less than a wake-up for the ~10 us between two primitives of a step.
+constexpr int kSpins = 4000;
+
+void pause_briefly() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+}  // namespace
+
+ThreadPool::ThreadPool(int n_threads) {
+  for (int i = 1; i < n_threads; ++i) workers_.emplace_back([this] { work(); });
+}
+
+ThreadPool::~ThreadPool() {
+  stopping_ = true;
+  generation_.fetch_add(1);
+  generation_.notify_all();
+  for (auto& worker : workers_) worker.join();
+}
+
+void ThreadPool::take_ranges() {
+  while (true) {
+    const int64_t begin = loop_.next.fetch_add(loop_.grain, std::memory_order_relaxed);
+    if (begin >= loop_.n) return;
+    (*loop_.body)(begin, std::min(begin + loop_.grain, loop_.n));
+  }
+}
+
+void ThreadPool::work() {
+  uint32_t seen = 0;
+  while (true) {
+    for (int i = 0; i < kSpins && generation_.load(std::memory_order_acquire) == seen; ++i) {
+      pause_briefly();
+    }
+    generation_.wait(seen, std::memory_order_acquire);
+    if (stopping_) return;
+    ++seen;
+    take_ranges();
+    if (busy_.fetch_sub(1, std::memory_order_acq_rel) == 1) busy_.notify_one();
+  }
+}
+
+void ThreadPool::parallel_for(int64_t n, int64_t grain,
+                              const std::function<void(int64_t, int64_t)>& body) {
+  grain = std::max<int64_t>(grain, 1);
+  if (workers_.empty() || n <= grain) {
+    if (n > 0) body(0, n);
+    return;
+  }
+  loop_.n = n;
+  loop_.grain = grain;
+  loop_.body = &body;
+  loop_.next.store(0, std::memory_order_relaxed);
+  busy_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
+  generation_.fetch_add(1, std::memory_order_release);
+  generation_.notify_all();
+  take_ranges();
+  for (int i = 0; i < kSpins && busy_.load(std::memory_order_acquire) != 0; ++i) pause_briefly();
+  for (int left = busy_.load(std::memory_order_acquire); left != 0;
+       left = busy_.load(std::memory_order_acquire)) {
+    busy_.wait(left, std::memory_order_acquire);
+  }
+}
+
+int available_processors() {
+  int count = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+#ifdef __linux__
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof(allowed), &allowed) == 0) count = CPU_COUNT(&allowed);
+  // cgroup v2: "max 100000" or "quota period"; v1: two files.
+  double quota = 0;
+  double period = 0;
+  std::string word;
+  if (std::ifstream v2("/sys/fs/cgroup/cpu.max"); v2 >> word >> period) {
+    if (word != "max") quota = std::stod(word);
+  } else if (std::ifstream v1("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"); v1 >> quota) {
+    std::ifstream("/sys/fs/cgroup/cpu/cpu.cfs_period_us") >> period;
+  }
+  if (quota > 0 && period > 0) count = std::min(count, static_cast<int>(quota / period + 0.5));
+#endif
+  return std::max(1, count);
+}
+
+}  // namespace sluice

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <thread>
+#include <vector>
+
+namespace sluice {
+
+/// Threads that share one loop at a time. The caller takes part as one of them.
+/// Between loops a thread spins briefly, then sleeps.
+/// Only one thread may call parallel_for at a time (in Sluice: the stream's).
+class ThreadPool {
+ public:
+  /// n_threads counts the caller; 1 makes no thread at all.
+  explicit ThreadPool(int n_threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int size() const { return static_cast<int>(workers_.size()) + 1; }
+
+  /// Calls body(begin, end) on disjoint ranges that cover [0, n), each `grain` long but the last.
+  /// Ranges are handed out as threads become free. body must not throw. Returns when all are done.
+  void parallel_for(int64_t n, int64_t grain, const std::function<void(int64_t, int64_t)>& body);
+
+ private:
+  struct Loop {
+    int64_t n = 0;
+    int64_t grain = 1;
+    const std::function<void(int64_t, int64_t)>* body = nullptr;
+    std::atomic<int64_t> next{0};
+  };
+
+  void work();
+  void take_ranges();
+
+  Loop loop_;
+  std::atomic<uint32_t> generation_{0};  // a loop was posted (or the end asked for)
+  std::atomic<int> busy_{0};             // workers still inside the current loop
+  std::atomic<bool> stopping_{false};
+  std::vector<std::thread> workers_;
+};
+
+/// Processors this process may use: affinity and cgroup quota respected, at least 1.
+int available_processors();
+
+}  // namespace sluice

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace sluice::io {
+
+/// How a stored tensor is encoded: plain elements, or blocks of a GGUF quantization.
+enum class TensorType : uint8_t {
+  // plain elements
+  f64, f32, f16, bf16, i64, i32, i16, i8, u64, u32, u16, u8, boolean, f8_e4m3, f8_e5m2, f8_e8m0,
+  // GGUF blocks
+  q4_0, q4_1, q5_0, q5_1, q8_0, q2_k, q3_k, q4_k, q5_k, q6_k, iq4_nl, iq4_xs, mxfp4,
+};
+
+/// Sizes of a type: `block_bytes` hold `block_elements` elements (1 for plain elements).
+struct TensorTypeInfo {
+  std::string_view name;  ///< as the file format spells it, lower case: "q4_k", "bf16"
+  int block_elements;
+  int block_bytes;
+};
+const TensorTypeInfo& info(TensorType type);
+
+/// Where a tensor's bytes lie. Readers guarantee: offset + bytes is within the file, bytes is what
+/// shape and type need exactly, the last dimension is a multiple of block_elements.
+struct TensorInfo {
+  std::string name;
+  TensorType type = TensorType::f32;
+  std::vector<int64_t> shape;  ///< outermost first (GGUF's order reversed); {} is a scalar
+  size_t file = 0;             ///< index into TensorIndex::files
+  uint64_t offset = 0;         ///< from the start of that file
+  uint64_t bytes = 0;
+};
+
+struct ModelFile {
+  std::filesystem::path path;
+  uint64_t bytes = 0;
+};
+
+/// Every tensor of a model, over all its files. No tensor data is read to build one.
+struct TensorIndex {
+  std::vector<ModelFile> files;
+  std::map<std::string, TensorInfo, std::less<>> tensors;
+
+  const TensorInfo* find(std::string_view name) const {
+    const auto it = tensors.find(name);
+    return it == tensors.end() ? nullptr : &it->second;
+  }
+};
+
+}  // namespace sluice::io

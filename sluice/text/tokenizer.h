@@ -1,0 +1,64 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sluice/io/gguf.h"
+
+namespace sluice::text {
+
+using Token = int32_t;
+
+/// Text to token ids and back. Thread-safe after construction.
+class Tokenizer {
+ public:
+  struct EncodeOptions {
+    bool add_bos = true;        ///< add what the model's own post-processor adds (BOS, EOS, ...)
+    bool parse_special = true;  ///< "<|im_start|>" in the text becomes that one token
+  };
+
+  /// tokenizer.json (Hugging Face `tokenizers`) with tokenizer_config.json and generation_config.json
+  /// beside it where present (special tokens, eos ids). Throws Error(bad_model) naming the file.
+  static std::unique_ptr<Tokenizer> from_directory(const std::filesystem::path& directory);
+
+  /// The vocabulary inside a GGUF (tokenizer.ggml.*): byte-level BPE with its pre-tokenizer name, or
+  /// SentencePiece-style scores with byte fallback. Throws Error(bad_model), or Error(unsupported) for an
+  /// unknown model or pre-tokenizer name. The Gguf's mappings are kept alive.
+  static std::unique_ptr<Tokenizer> from_gguf(const io::Gguf& gguf);
+
+  virtual ~Tokenizer() = default;
+  /// Throws Error(bad_request) when text is not UTF-8.
+  virtual std::vector<Token> encode(std::string_view text, EncodeOptions options) const = 0;
+  /// Ids out of range decode to nothing. Special tokens are skipped unless keep_special.
+  virtual std::string decode(std::span<const Token> tokens, bool keep_special = false) const = 0;
+  /// The bytes one token stands for: a token can be part of a character. Special tokens give "" unless keep_special.
+  virtual std::string token_bytes(Token token, bool keep_special = false) const = 0;
+
+  virtual int64_t vocab_size() const = 0;
+  virtual std::optional<Token> bos() const = 0;
+  virtual bool adds_bos() const = 0;  ///< encode(add_bos) starts with bos()
+  virtual const std::vector<Token>& eos() const = 0;  ///< any of these ends a generation
+  virtual std::optional<Token> token_id(std::string_view text) const = 0;
+};
+
+/// Turns tokens into text as they come; never emits part of a character. What all push() calls and
+/// finish() return, joined, equals decode(all).
+class Detokenizer {
+ public:
+  explicit Detokenizer(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
+  std::string push(Token token);
+  std::string finish();
+
+ private:
+  const Tokenizer& tokenizer_;
+  std::vector<Token> tokens_;  // not yet emitted, with the context before them
+  size_t prefix_ = 0;          // tokens_[0, prefix_) are already emitted
+};
+
+}  // namespace sluice::text
