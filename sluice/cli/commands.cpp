@@ -1,0 +1,56 @@
+#include "sluice/cli/commands.h"
+
+#include <memory>
+#include <sstream>
+
+namespace sluice::cli {
+namespace {
+
+using AddCommand = void (*)(CLI::App&, Globals&);
+
+constexpr AddCommand kCommands[] = {
+    add_completion,
+    add_man,
+};
+
+/// Shows an app's footer, which holds its examples, as it was written: newer CLI11 would reflow it.
+class HelpFormatter : public CLI::Formatter {
+ public:
+  std::string make_footer(const CLI::App* app) const override {
+    std::istringstream lines(app->get_footer());
+    std::string footer, line;
+    while (std::getline(lines, line)) footer += "  " + line + "\n";
+    return footer.empty() ? "" : "\nExamples:\n" + footer;
+  }
+};
+
+}  // namespace
+
+void add_commands(CLI::App& app, Globals& globals) {
+  app.name("sluice");
+  app.description("Runs language models, also those larger than memory.");
+  app.formatter(std::make_shared<HelpFormatter>());  // commands added below inherit it
+  app.get_formatter()->column_width(34);
+  app.set_version_flag("--version", std::string("sluice ") + SLUICE_VERSION,
+                       "Print the version and exit");
+  app.set_help_flag("-h,--help", "Print this help and exit");
+  app.require_subcommand(1);
+  for (const AddCommand add : kCommands) add(app, globals);
+}
+
+CLI::App& add_command(CLI::App& app, const std::string& name, const std::string& description,
+                      const std::string& examples) {
+  CLI::App& command = *app.add_subcommand(name, description);
+  command.footer(examples);
+  return command;
+}
+
+void add_json_flag(CLI::App& command, Globals& globals) {
+  command.add_flag("--json", globals.json, "Print one JSON object on stdout, nothing else there");
+}
+
+void add_quiet_flag(CLI::App& command, Globals& globals) {
+  command.add_flag("-q,--quiet", globals.quiet, "No progress on stderr");
+}
+
+}  // namespace sluice::cli
