@@ -1,0 +1,114 @@
+"""Every tiny checkpoint that is made and tested. A new family is one entry in `families.FAMILIES`."""
+
+import zlib
+from dataclasses import dataclass, field
+from typing import Any
+
+from tiny.families import FAMILIES, Config
+
+# How far logits may lie from mlx-lm's, relative to the largest |logit|. 16-bit checkpoints keep K and V in 16 bits.
+FLOAT32_TOLERANCE = 1e-4
+QUANTIZED_TOLERANCE = 2e-3
+HALF_TOLERANCE = 2e-2
+
+
+@dataclass(frozen=True)
+class Quantization:
+    mode: str = "affine"
+    bits: int = 4
+    group_size: int = 32
+    # Values for single module paths: {"bits", "group_size"} or False (kept in float).
+    overrides: dict[str, Any] = field(default_factory=dict)
+    # What config.json says: "true", "silent" (nothing at all), "wrong" (a default that no tensor has).
+    told: str = "true"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One checkpoint directory."""
+
+    name: str
+    config: Config
+    layout: str = "hf"  # "hf": as the family is published; "mlx": as mlx-lm saves it
+    dtype: str = "float32"
+    quantization: Quantization | None = None
+    n_shards: int = 1
+    has_index: bool = True
+    n_tokens: int = 41
+    reference_chunk: int = 0  # 0: one pass; 1: token by token, where mlx-lm's one pass depends on the prompt's length
+
+    @property
+    def seed(self) -> int:
+        return zlib.crc32(self.name.encode())
+
+    @property
+    def tolerance(self) -> float:
+        if self.dtype != "float32":
+            return HALF_TOLERANCE
+        return QUANTIZED_TOLERANCE if self.quantization else FLOAT32_TOLERANCE
+
+
+LONG = 307  # longer than a 256-token block and than every window
+_LONG_FAMILIES = ("llama-sliding", "qwen3", "gemma3_text", "phi3-longrope", "qwen3_moe")
+_STACKED = ("mixtral", "qwen2_moe", "qwen3_moe", "olmoe")
+
+
+def _family_cases() -> list[Case]:
+    cases = []
+    for family, config in FAMILIES.items():
+        if family.endswith("-wide"):
+            continue
+        common = {
+            "n_tokens": LONG if family in _LONG_FAMILIES else 41,
+            "reference_chunk": 1 if family == "llama-dynamic" else 0,
+        }
+        mxfp4 = Quantization("mxfp4", overrides={"experts": True}) if family == "gpt_oss" else None
+        cases.append(Case(f"{family}-hf", config, quantization=mxfp4, n_shards=2, **common))
+        if family in _STACKED or family in ("llama", "gpt_oss"):
+            cases.append(Case(f"{family}-mlx", config, "mlx", **common))
+        group_size = 64 if config["hidden_size"] % 64 == 0 else 32
+        cases.append(Case(f"{family}-q4", config, "mlx", quantization=Quantization(group_size=group_size), **common))
+    return cases
+
+
+def _format_cases() -> list[Case]:
+    """Every quantization of a dense model, then what config.json may say about it."""
+    wide = FAMILIES["llama-wide"]
+
+    def case(name: str, q: Quantization, **more: Any) -> Case:
+        return Case(f"llama-wide-{name}", wide, "mlx", quantization=q, **more)
+
+    cases = [
+        case(f"affine{bits}-g{group_size}", Quantization("affine", bits, group_size))
+        for bits in (2, 3, 4, 5, 6, 8)
+        for group_size in (32, 64, 128)
+    ]
+    cases += [
+        case(mode, Quantization(mode, bits, group_size))
+        for mode, bits, group_size in (("mxfp4", 4, 32), ("nvfp4", 4, 16), ("mxfp8", 8, 32))
+    ]
+    mixed = {
+        "model.layers.0.self_attn.v_proj": {"bits": 6, "group_size": 64},
+        "model.layers.1.mlp.down_proj": {"bits": 8, "group_size": 32},
+        "model.layers.1.self_attn.o_proj": False,
+        "model.embed_tokens": {"bits": 5, "group_size": 128},
+        "lm_head": False,
+    }
+    cases += [
+        case("mixed", Quantization(overrides=mixed), n_shards=2),
+        case("mixed-unlisted", Quantization(overrides=mixed, told="wrong")),
+        case("silent", Quantization("affine", 3, 64, told="silent")),
+        case("silent-mxfp8", Quantization("mxfp8", 8, 32, told="silent")),
+        case("q4-bfloat16", Quantization(), dtype="bfloat16"),
+        case("q4-float16", Quantization(), dtype="float16"),
+        Case("llama-bfloat16", FAMILIES["llama"], dtype="bfloat16"),
+        Case("llama-float16", FAMILIES["llama"], dtype="float16"),
+        Case("qwen3-wide-q2-tied", FAMILIES["qwen3-wide"], "mlx", quantization=Quantization("affine", 2, 64)),
+        Case("qwen3-unindexed", FAMILIES["qwen3"], n_shards=3, has_index=False),
+        Case("mixtral-mxfp4", FAMILIES["mixtral"], "mlx", quantization=Quantization("mxfp4", 4, 32)),
+        Case("qwen3_moe-affine3", FAMILIES["qwen3_moe"], "mlx", quantization=Quantization("affine", 3, 32)),
+    ]
+    return cases
+
+
+CASES: list[Case] = _family_cases() + _format_cases()

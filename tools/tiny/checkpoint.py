@@ -1,0 +1,86 @@
+"""Builds a case's model with mlx-lm itself and writes it as a checkpoint directory without a tokenizer."""
+
+import contextlib
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+from mlx.utils import tree_flatten
+from mlx_lm.utils import _get_classes, quantize_model, save_config
+
+from tiny.cases import Case, Quantization
+from tiny.layouts import Weights, to_hugging_face
+from tiny.weights import randomize
+
+
+def build_model(config: dict, seed: int) -> nn.Module:
+    """mlx-lm's model for the configuration, with random float32 weights."""
+    model_class, args_class = _get_classes(config)
+    model = model_class(args_class.from_dict(config))
+    if config["model_type"] == "gemma3_text":  # published checkpoints have no lm_head, which ties it
+        model.sanitize({})
+    randomize(model, config["model_type"], seed)
+    return model
+
+
+def _overriding_predicate(q: Quantization, own: Any) -> Any:
+    """quant_predicate: the case's overrides first, then the model's own choices (routers in 8 bits)."""
+
+    def predicate(path: str, module: nn.Module) -> bool | dict:
+        if "experts" in q.overrides:  # gpt-oss as published: nothing but the experts is quantized
+            return ".experts." in path
+        if path in q.overrides:
+            return q.overrides[path]
+        return own(path, module) if own else True
+
+    return predicate
+
+
+def _quantize(model: nn.Module, config: dict, q: Quantization) -> dict:
+    """Quantizes in place; returns the configuration with what config.json is to say about it."""
+    predicate = _overriding_predicate(q, getattr(model, "quant_predicate", None))
+    with contextlib.redirect_stdout(io.StringIO()):
+        _, told = quantize_model(model, config, q.group_size, q.bits, q.mode, quant_predicate=predicate)
+    if q.told == "silent":
+        return config
+    if q.told == "wrong":
+        default = {"group_size": 128, "bits": 2}
+        return config | {"quantization": default, "quantization_config": default}
+    return told
+
+
+def _write_shards(directory: Path, weights: Weights, n_shards: int, has_index: bool) -> None:
+    names = sorted(weights)
+    if n_shards == 1:
+        mx.save_safetensors(str(directory / "model.safetensors"), weights, metadata={"format": "mlx"})
+        return
+    weight_map = {}
+    for shard in range(n_shards):
+        file = f"model-{shard + 1:05d}-of-{n_shards:05d}.safetensors"
+        part = {name: weights[name] for name in names[shard::n_shards]}
+        mx.save_safetensors(str(directory / file), part, metadata={"format": "pt"})
+        weight_map |= dict.fromkeys(part, file)
+    if has_index:
+        index = {"metadata": {"total_size": sum(w.nbytes for w in weights.values())}, "weight_map": weight_map}
+        (directory / "model.safetensors.index.json").write_text(json.dumps(index, indent=1))
+
+
+def write_checkpoint(case: Case, directory: Path) -> nn.Module:
+    """Writes config.json and safetensors; returns the model that was written, in its own dtype."""
+    directory.mkdir(parents=True, exist_ok=True)
+    config = dict(case.config) | {"torch_dtype": case.dtype}
+    model = build_model(config, case.seed)
+    model.set_dtype(getattr(mx, case.dtype))
+    if case.quantization:
+        config = _quantize(model, config, case.quantization)
+    weights = dict(tree_flatten(model.parameters()))
+    if case.layout == "hf":
+        weights = to_hugging_face(weights, config)
+        if case.quantization:  # gpt-oss
+            config = dict(case.config) | {"quantization_config": {"quant_method": "mxfp4"}}
+    _write_shards(directory, weights, case.n_shards, case.has_index)
+    save_config(config, directory / "config.json")
+    return model

@@ -1,0 +1,70 @@
+"""Rewrites mlx-lm's tensor names into the layout a family is published in: the inverse of its `sanitize`.
+
+Only what differs is here: experts that mlx-lm stacks are separate tensors in Mixtral, Qwen and OLMoE checkpoints;
+gpt-oss keeps gate and up rows interleaved, in MXFP4 blocks of 16 bytes with one scale byte each.
+"""
+
+import re
+
+import mlx.core as mx
+
+Weights = dict[str, mx.array]
+
+_EXPERT_NAMES = {"gate_proj": "w1", "down_proj": "w2", "up_proj": "w3"}
+
+
+def _unstack_experts(weights: Weights) -> Weights:
+    """`P.switch_mlp.gate_proj.weight` [E, out, in] becomes `P.experts.N.gate_proj.weight` [out, in] for each N."""
+    raw: Weights = {}
+    for name, value in weights.items():
+        found = re.fullmatch(r"(.*)\.switch_mlp\.(\w+)\.weight", name)
+        if not found:
+            raw[name] = value
+            continue
+        prefix, projection = found.groups()
+        if prefix.endswith("block_sparse_moe"):
+            projection = _EXPERT_NAMES[projection]
+        for expert in range(value.shape[0]):
+            raw[f"{prefix}.experts.{expert}.{projection}.weight"] = value[expert]
+    return raw
+
+
+def _interleave_rows(gate: mx.array, up: mx.array) -> mx.array:
+    """gate, up: [E, rows, ...]; returns [E, 2 * rows, ...] with row 2i from gate and 2i + 1 from up."""
+    both = mx.stack([gate, up], axis=2)
+    return both.reshape(gate.shape[0], -1, *gate.shape[2:])
+
+
+def _as_blocks(packed: mx.array) -> mx.array:
+    """packed: uint32 [E, rows, in / 8]; returns uint8 [E, rows, in / 32, 16], two weights a byte, low nibble first."""
+    experts, rows, _ = packed.shape
+    return packed.view(mx.uint8).reshape(experts, rows, -1, 16)
+
+
+def _gpt_oss_blocks(weights: Weights) -> Weights:
+    """Experts quantized by mlx-lm (mode mxfp4) become `_blocks`, `_scales` and `_bias` tensors."""
+    raw = {k: v for k, v in weights.items() if ".mlp.experts." not in k}
+    for prefix in sorted({k.split(".experts.")[0] + ".experts" for k in weights if ".mlp.experts." in k}):
+        gate, up, down = (f"{prefix}.{p}_proj" for p in ("gate", "up", "down"))
+        for part, suffix, convert in (
+            ("weight", "_blocks", _as_blocks),
+            ("scales", "_scales", lambda a: a),
+            ("bias", "_bias", lambda a: a),
+        ):
+            fused = _interleave_rows(weights[f"{gate}.{part}"], weights[f"{up}.{part}"])
+            raw[f"{prefix}.gate_up_proj{suffix}"] = convert(fused)
+            raw[f"{prefix}.down_proj{suffix}"] = convert(weights[f"{down}.{part}"])
+    return raw
+
+
+def to_hugging_face(weights: Weights, config: dict) -> Weights:
+    """The raw layout of the family; adds the tensors that some checkpoints carry and every loader must ignore."""
+    if config["model_type"] == "gpt_oss":
+        return _gpt_oss_blocks(weights)
+    raw = _unstack_experts(weights)
+    if config["model_type"] == "llama":
+        dims = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
+        raw["model.layers.0.self_attn.rotary_emb.inv_freq"] = mx.ones(dims // 2)
+        if config["tie_word_embeddings"]:
+            raw["lm_head.weight"] = mx.zeros((config["vocab_size"], config["hidden_size"]))
+    return raw
