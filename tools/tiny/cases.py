@@ -47,6 +47,11 @@ class Case:
             return HALF_TOLERANCE
         return QUANTIZED_TOLERANCE if self.quantization else FLOAT32_TOLERANCE
 
+    @property
+    def greedy_tolerance(self) -> float:
+        """A gap between the two best logits, relative to the largest, in which rounding may choose the other token."""
+        return HALF_TOLERANCE if self.dtype != "float32" else FLOAT32_TOLERANCE
+
 
 LONG = 307  # longer than a 256-token block and than every window
 _LONG_FAMILIES = ("llama-sliding", "qwen3", "gemma3_text", "phi3-longrope", "qwen3_moe")

@@ -1,0 +1,88 @@
+"""Fixtures: the sluice binary as a function, and the tiny models, made once per version of the tools."""
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+
+BINARY = Path(os.environ.get("SLUICE_BIN", ROOT / "build/release/bin/sluice"))
+TINY_MODELS = Path(os.environ.get("SLUICE_TEST_MODELS", ROOT / "build/test-models"))
+
+
+class Sluice:
+    """Runs the binary; a failure shows its stderr."""
+
+    def __init__(self, scratch: Path) -> None:
+        self._scratch = scratch
+
+    def __call__(self, *args: Any, timeout_s: float = 300) -> str:
+        done = subprocess.run([BINARY, *map(str, args)], capture_output=True, text=True, timeout=timeout_s)
+        assert done.returncode == 0, f"sluice {' '.join(map(str, args))}: exit {done.returncode}\n{done.stderr[-2000:]}"
+        return done.stdout
+
+    def json(self, *args: Any, timeout_s: float = 300) -> dict:
+        return json.loads(self(*args, "--json", timeout_s=timeout_s))
+
+    def logits(self, model: Path, tokens: np.ndarray, *args: Any) -> np.ndarray:
+        """Returns float32 [len(tokens), vocab_size]."""
+        out = self._scratch / "logits.npy"
+        self("logits", model, "--tokens", comma_separated(tokens), "--out", out, "--exact-activations", *args)
+        return np.load(out)
+
+    def greedy(self, model: Path, prompt: np.ndarray, n: int) -> list[int]:
+        """Returns the n tokens of largest logit that follow the prompt."""
+        out = self._scratch / "prompt.npy"
+        tokens = comma_separated(prompt)
+        return self.json(
+            "logits", model, "--tokens", tokens, "--out", out, "--exact-activations", "--greedy", n
+        )["greedy"]
+
+
+def comma_separated(tokens: np.ndarray) -> str:
+    return ",".join(str(int(t)) for t in tokens)
+
+
+def relative_error(got: np.ndarray, wanted: np.ndarray) -> float:
+    """The largest difference relative to the largest |logit|."""
+    assert got.shape == wanted.shape, f"got {got.shape}, wanted {wanted.shape}"
+    return float(np.abs(got - wanted).max() / np.abs(wanted).max())
+
+
+def assert_same_choices(got: list[int], wanted: np.ndarray, gaps: np.ndarray, unclear_below: float) -> None:
+    """Equal, or first different where the reference's two best logits lie closer than unclear_below."""
+    assert len(got) == len(wanted)
+    for step, (mine, reference) in enumerate(zip(got, wanted.tolist())):
+        if mine != reference:
+            assert gaps[step] < unclear_below, f"step {step}: got {mine}, wanted {reference}, gap {gaps[step]:.4f}"
+            return
+
+
+@pytest.fixture
+def sluice(tmp_path: Path) -> Sluice:
+    return Sluice(tmp_path)
+
+
+def make_under_lock(make_stale: Callable[[Path], None]) -> Path:
+    """Test programs that start together make the models once."""
+    TINY_MODELS.mkdir(parents=True, exist_ok=True)
+    with (TINY_MODELS / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        make_stale(TINY_MODELS)
+    return TINY_MODELS
+
+
+@pytest.fixture(scope="session")
+def tiny_models() -> Path:
+    from make_tiny_models import make_stale
+
+    return make_under_lock(make_stale)
