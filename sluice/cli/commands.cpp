@@ -9,6 +9,8 @@ namespace {
 using AddCommand = void (*)(CLI::App&, Globals&);
 
 constexpr AddCommand kCommands[] = {
+    add_list,
+    add_rm,
     add_completion,
     add_man,
 };
