@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -72,17 +71,15 @@ def sluice(tmp_path: Path) -> Sluice:
     return Sluice(tmp_path)
 
 
-def make_under_lock(make_stale: Callable[[Path], None]) -> Path:
-    """Test programs that start together make the models once."""
+@pytest.fixture(scope="session")
+def tiny_models() -> Path:
+    """The directory of all tiny models; test programs that start together make them once."""
+    import make_tiny_gguf
+    import make_tiny_models
+
     TINY_MODELS.mkdir(parents=True, exist_ok=True)
     with (TINY_MODELS / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        make_stale(TINY_MODELS)
+        make_tiny_models.make_stale(TINY_MODELS)
+        make_tiny_gguf.make_stale(TINY_MODELS)
     return TINY_MODELS
-
-
-@pytest.fixture(scope="session")
-def tiny_models() -> Path:
-    from make_tiny_models import make_stale
-
-    return make_under_lock(make_stale)

@@ -2,6 +2,7 @@
 
 import zlib
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from tiny.families import FAMILIES, Config
@@ -46,6 +47,9 @@ class Case:
         if self.dtype != "float32":
             return HALF_TOLERANCE
         return QUANTIZED_TOLERANCE if self.quantization else FLOAT32_TOLERANCE
+
+    def model_path(self, directory: Path) -> Path:
+        return directory
 
     @property
     def greedy_tolerance(self) -> float:

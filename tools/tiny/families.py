@@ -170,6 +170,7 @@ FAMILIES: dict[str, Config] = {
     "olmoe": _config(
         "olmoe",
         "OlmoeForCausalLM",
+        num_key_value_heads=6,  # llama.cpp loads no other
         intermediate_size=64,
         num_experts=8,
         num_experts_per_tok=3,

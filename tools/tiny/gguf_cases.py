@@ -1,0 +1,80 @@
+"""Every tiny GGUF file that is made and tested."""
+
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from tiny.cases import FLOAT32_TOLERANCE, HALF_TOLERANCE, LONG, QUANTIZED_TOLERANCE
+from tiny.families import FAMILIES, Config
+
+# GGUF has no key for these: a window in plain llama, dynamic NTK scaling, expert weights that are not normalized and
+# dense layers in Qwen3-MoE, gemma3's rounded embedding scale and attention scalar, the form of the JSON.
+_NOT_IN_GGUF = (
+    "llama-sliding",
+    "llama-dynamic",
+    "qwen3_moe-mixed",
+    "gemma3_text",
+    "qwen3-rope_parameters",
+    "llama-wide",
+    "qwen3-wide",
+)
+_LONG_FAMILIES = ("gemma3_text-exact", "phi3-longrope", "gpt_oss")
+
+TENSOR_TYPES = (
+    "F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL",
+    "IQ4_XS", "MXFP4",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class GgufCase:
+    """One model: a directory with model.gguf, or with model-00001-of-0000N.gguf and the rest."""
+
+    name: str
+    config: Config
+    tensor_type: str = "F32"  # of matrices; vectors are F32 as in every published file
+    expert_type: str | None = None  # of stacked expert matrices, where it differs
+    tensors_per_file: int = 0  # 0: one file
+    n_tokens: int = 41
+    reference_chunk: int = 0
+
+    @property
+    def seed(self) -> int:
+        return zlib.crc32(self.name.encode())
+
+    @property
+    def tolerance(self) -> float:
+        if self.tensor_type in ("F16", "BF16"):
+            return HALF_TOLERANCE
+        return FLOAT32_TOLERANCE if self.tensor_type == "F32" and not self.expert_type else QUANTIZED_TOLERANCE
+
+    def model_path(self, directory: Path) -> Path:
+        return min(directory.glob("*.gguf"))  # the only file, or the first part
+
+    @property
+    def greedy_tolerance(self) -> float:
+        return HALF_TOLERANCE if self.tensor_type in ("F16", "BF16") else FLOAT32_TOLERANCE
+
+
+def _family_cases() -> list[GgufCase]:
+    return [
+        GgufCase(
+            f"{family}-gguf",
+            config,
+            n_tokens=LONG if family in _LONG_FAMILIES else 41,
+        )
+        for family, config in FAMILIES.items()
+        if family not in _NOT_IN_GGUF
+    ]
+
+
+def _type_cases() -> list[GgufCase]:
+    wide = FAMILIES["llama-wide"]
+    cases = [GgufCase(f"llama-wide-gguf-{name.lower()}", wide, name) for name in TENSOR_TYPES]
+    cases.append(GgufCase("llama-wide-gguf-split", wide, "Q8_0", tensors_per_file=9))
+    cases.append(GgufCase("mixtral-gguf-q8_0", FAMILIES["mixtral"], "Q8_0"))
+    cases.append(GgufCase("gpt_oss-gguf-mxfp4", FAMILIES["gpt_oss"], "Q8_0", expert_type="MXFP4"))
+    return cases
+
+
+GGUF_CASES: list[GgufCase] = _family_cases() + _type_cases()

@@ -1,0 +1,89 @@
+"""Writes an mlx-lm model as GGUF with the names, row order and shifted norms of llama.cpp's converter."""
+
+import zlib
+from pathlib import Path
+
+import gguf
+import mlx.core as mx
+import mlx.nn as nn
+import numpy as np
+from mlx.utils import tree_flatten
+
+from tiny import gguf_metadata as metadata
+from tiny.families import Config
+from tiny.gguf_cases import GgufCase
+from tiny.gguf_types import Type, encode
+
+_FLOAT32_ALWAYS = ("bias", ".gate.weight", ".router.weight", ".shared_expert_gate.weight")
+_SHIFTED_NORM = ("gemma", "gemma2", "gemma3_text")  # GGUF stores 1 + weight
+
+
+def _gguf_name(path: str, names: gguf.TensorNameMap) -> str:
+    path = path.replace("block_sparse_moe.switch_mlp", "mlp.experts").replace("mlp.switch_mlp", "mlp.experts")
+    if path.endswith(".sinks"):
+        path += ".weight"
+    name = names.get_name(path, try_suffixes=(".weight", ".bias"))
+    if name is None:
+        raise ValueError(f"{path} has no GGUF name")
+    return name
+
+
+def _interleave_rotary_rows(rows: np.ndarray, n_heads: int) -> np.ndarray:
+    """rows: [n_heads * head_dim, ...]; within a head, row i and row i + head_dim / 2 become rows 2i and 2i + 1."""
+    halves = rows.reshape(n_heads, 2, -1, *rows.shape[1:])
+    return np.ascontiguousarray(halves.swapaxes(1, 2)).reshape(rows.shape)
+
+
+def _in_gguf_order(path: str, encoded: np.ndarray, config: Config) -> np.ndarray:
+    """Rows of Q and K where ggml rotates neighbours; whole rows move, so this works on encoded bytes too."""
+    if not metadata.has_interleaved_rope(config):
+        return encoded
+    if ".q_proj." in path:
+        return _interleave_rotary_rows(encoded, config["num_attention_heads"])
+    if ".k_proj." in path:
+        return _interleave_rotary_rows(encoded, config["num_key_value_heads"])
+    return encoded
+
+
+def _type_of(path: str, values: np.ndarray, case: GgufCase) -> Type:
+    if values.ndim == 1 or path.endswith(_FLOAT32_ALWAYS):
+        return Type.F32
+    if values.ndim == 3 and case.expert_type:
+        return Type[case.expert_type]
+    return Type[case.tensor_type]
+
+
+def _add_tensors(writer: gguf.GGUFWriter, model: nn.Module, case: GgufCase) -> None:
+    """Sets the model's parameters to what the file says, so that its logits are the reference."""
+    config = case.config
+    names = gguf.get_tensor_name_map(metadata.ARCHITECTURES[config["model_type"]], config["num_hidden_layers"])
+    for path, parameter in tree_flatten(model.parameters()):
+        values = np.array(parameter)
+        type_ = _type_of(path, values, case)
+        encoded, decoded = encode(values, type_, [case.seed, zlib.crc32(path.encode())])
+        model.load_weights([(path, mx.array(decoded))], strict=False)
+        if "norm" in path and config["model_type"] in _SHIFTED_NORM:
+            encoded = encoded + np.float32(1)
+        writer.add_tensor(_gguf_name(path, names), _in_gguf_order(path, encoded, config), raw_dtype=type_)
+    for name, divisors in metadata.rope_tensors(config).items():
+        writer.add_tensor(name, np.array(divisors, np.float32))
+
+
+def write_gguf(case: GgufCase, model: nn.Module, directory: Path) -> None:
+    """Writes model.gguf (or its parts) and leaves the model with the values that were written."""
+    directory.mkdir(parents=True, exist_ok=True)
+    architecture = gguf.MODEL_ARCH_NAMES[metadata.ARCHITECTURES[case.config["model_type"]]]
+    writer = gguf.GGUFWriter(
+        directory / "model.gguf", architecture, split_max_tensors=case.tensors_per_file, small_first_shard=False
+    )
+    writer.add_name(case.name)
+    writer.add_vocab_size(case.config["vocab_size"])
+    metadata.add_shape(writer, case.config)
+    metadata.add_attention(writer, case.config)
+    metadata.add_rope(writer, case.config)
+    metadata.add_tokenizer(writer, case.config["vocab_size"])
+    _add_tensors(writer, model, case)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
