@@ -15,18 +15,18 @@ constexpr int kKvBlockTokens = 256;
 /// One query head of one token against one key head's blocks.
 /// Block i of k_blocks/v_blocks holds positions [256 i, 256 (i + 1)), as [256, head_dim] of `type`.
 struct AttendTask {
-  const float* q = nullptr;        ///< [head_dim]
+  const float* q = nullptr;  ///< [head_dim]
   const void* const* k_blocks = nullptr;
   const void* const* v_blocks = nullptr;
-  int64_t first = 0;               ///< first visible position (sliding window)
-  int64_t last = 0;                ///< last visible position, inclusive
-  int32_t head_dim = 0;            ///< 1 to 512
+  int64_t first = 0;     ///< first visible position (sliding window)
+  int64_t last = 0;      ///< last visible position, inclusive
+  int32_t head_dim = 0;  ///< 1 to 512
   KvType type = KvType::f16;
   float scale = 1.0F;
-  float softcap = 0.0F;            ///< > 0: s = softcap * tanh(s / softcap)
+  float softcap = 0.0F;  ///< > 0: s = softcap * tanh(s / softcap)
   bool has_sink = false;
-  float sink = 0.0F;               ///< a logit that takes part in the softmax and has no value
-  float* out = nullptr;            ///< [head_dim]
+  float sink = 0.0F;     ///< a logit that takes part in the softmax and has no value
+  float* out = nullptr;  ///< [head_dim]
 };
 
 /// Every kernel of one instruction set. All are single-threaded and noexcept; callers split the work.
@@ -35,29 +35,33 @@ struct AttendTask {
 /// ((i, i+8), (i, i+4), (i, i+2), (i, i+1)). So a result depends on its own row and token only, never
 /// on how many others are in the call.
 struct KernelTable {
-  std::string_view isa;            ///< "portable", "avx2", "avx512", "neon"
+  std::string_view isa;  ///< "portable", "avx2", "avx512", "neon"
   bool (*supported)() noexcept;
 
   /// out[cols] = row `row` of w as float32.
   void (*dequantize_row)(const Matrix& w, int64_t row, float* out) noexcept;
 
   /// y[t * y_stride + r] = sum_k w[r, k] * x[t * x_stride + k] for t in [0, n_tokens), r in [row_begin, row_end).
-  void (*matmul)(const Matrix& w, int64_t row_begin, int64_t row_end, const float* x, int64_t x_stride,
-                 int64_t n_tokens, float* y, int64_t y_stride) noexcept;
+  void (*matmul)(const Matrix& w, int64_t row_begin, int64_t row_end, const float* x,
+                 int64_t x_stride, int64_t n_tokens, float* y, int64_t y_stride) noexcept;
 
   /// y = x / sqrt(mean(x^2) + eps) * (weight + weight_offset), n elements; weight may be null (all ones). y may be x.
-  void (*rms_norm)(const float* x, const float* weight, float weight_offset, int64_t n, float eps, float* y) noexcept;
+  void (*rms_norm)(const float* x, const float* weight, float weight_offset, int64_t n, float eps,
+                   float* y) noexcept;
 
   /// y = (x - mean) / sqrt(var + eps) * weight + bias; weight and bias may be null. y may be x.
-  void (*layer_norm)(const float* x, const float* weight, const float* bias, int64_t n, float eps, float* y) noexcept;
+  void (*layer_norm)(const float* x, const float* weight, const float* bias, int64_t n, float eps,
+                     float* y) noexcept;
 
   /// Rotates the first 2 * n_pairs elements of a head in place. cos, sin: [n_pairs].
   /// interleaved: pairs are (2i, 2i + 1), else (i, i + n_pairs) (GPT-NeoX order).
-  void (*rope)(float* head, const float* cos, const float* sin, int64_t n_pairs, bool interleaved) noexcept;
+  void (*rope)(float* head, const float* cos, const float* sin, int64_t n_pairs,
+               bool interleaved) noexcept;
 
   /// y = act(gate) * up, n elements. swiglu_clipped is gpt-oss's: gate = min(gate, limit), up = clamp(up, -limit, limit),
   /// y = gate * sigmoid(alpha * gate) * (up + 1) with alpha 1.702. y may be gate or up.
-  void (*gated)(Activation act, float limit, const float* gate, const float* up, int64_t n, float* y) noexcept;
+  void (*gated)(Activation act, float limit, const float* gate, const float* up, int64_t n,
+                float* y) noexcept;
 
   /// Softmax attention for one query head. Per 256-token block at absolute positions: scores, their
   /// maximum m, p = exp(s - m), their sum (16 partial sums by position mod 16) and sum_j p_j v_j

@@ -8,10 +8,26 @@ namespace sluice::kernels {
 /// How a weight matrix is stored. MLX formats keep packed values, scales (and biases) apart; GGUF
 /// formats interleave them in blocks along a row.
 enum class Format : uint8_t {
-  f32, f16, bf16,
-  affine,                // MLX: LSB-first bitstream per row; w = q * scale + bias per group
-  mxfp4, nvfp4, mxfp8,   // MLX: E2M1 / E2M1 / E4M3 elements; uint8 scales (E8M0, E4M3, E8M0), no bias
-  q4_0, q4_1, q5_0, q5_1, q8_0, q2_k, q3_k, q4_k, q5_k, q6_k, iq4_nl, iq4_xs, gguf_mxfp4,
+  f32,
+  f16,
+  bf16,
+  affine,  // MLX: LSB-first bitstream per row; w = q * scale + bias per group
+  mxfp4,
+  nvfp4,
+  mxfp8,  // MLX: E2M1 / E2M1 / E4M3 elements; uint8 scales (E8M0, E4M3, E8M0), no bias
+  q4_0,
+  q4_1,
+  q5_0,
+  q5_1,
+  q8_0,
+  q2_k,
+  q3_k,
+  q4_k,
+  q5_k,
+  q6_k,
+  iq4_nl,
+  iq4_xs,
+  gguf_mxfp4,
 };
 
 /// A weight matrix [rows, cols] in memory. POD: crosses into the instruction-set units.
@@ -23,7 +39,7 @@ struct Matrix {
   Format scale_type = Format::f32;  ///< affine: element type of scales and biases (f32, f16, bf16)
   uint8_t bits = 0;                 ///< affine: 2, 3, 4, 5, 6 or 8
   int32_t group_size = 0;           ///< MLX formats: elements that share a scale
-  float global_scale = 1.0F;        ///< nvfp4: multiplies every scale
+  float global_scale = 1.0F;        ///< nvfp4: multiplies every scale; MLX's global_scale / 2688
   int64_t rows = 0;
   int64_t cols = 0;
   const std::byte* data = nullptr;

@@ -1,0 +1,16 @@
+#include "sluice/kernels/simd_avx512.h"
+#include "sluice/kernels/table_body.h"
+
+namespace sluice::kernels {
+namespace {
+
+bool supported() noexcept {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+
+}  // namespace
+
+constinit const KernelTable avx512_table = make_table("avx512", supported);
+
+}  // namespace sluice::kernels

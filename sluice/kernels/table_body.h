@@ -1,0 +1,29 @@
+#pragma once
+
+// What a table_*.cpp includes after its simd_*.h: every kernel, compiled for that unit.
+
+#include "sluice/kernels/attention_body.h"
+#include "sluice/kernels/dequantize_body.h"
+#include "sluice/kernels/elementwise_body.h"
+#include "sluice/kernels/matmul_body.h"
+#include "sluice/kernels/tables.h"
+
+namespace sluice::kernels {
+namespace {
+
+constexpr KernelTable make_table(std::string_view isa, bool (*supported)() noexcept) {
+  return {.isa = isa,
+          .supported = supported,
+          .dequantize_row = dequantize_row,
+          .matmul = matmul,
+          .rms_norm = rms_norm,
+          .layer_norm = layer_norm,
+          .rope = rope,
+          .gated = gated,
+          .attend = attend,
+          .store_kv = store_kv,
+          .add_scaled = add_scaled};
+}
+
+}  // namespace
+}  // namespace sluice::kernels

@@ -1,0 +1,13 @@
+#include "sluice/kernels/simd_portable.h"
+#include "sluice/kernels/table_body.h"
+
+namespace sluice::kernels {
+namespace {
+
+bool supported() noexcept { return true; }
+
+}  // namespace
+
+constinit const KernelTable portable_table = make_table("portable", supported);
+
+}  // namespace sluice::kernels

@@ -1,0 +1,13 @@
+#pragma once
+
+#include "sluice/kernels/kernels.h"
+
+namespace sluice::kernels {
+
+// One unit each; which of them a build has is CMake's choice (all_kernels() lists them).
+extern const KernelTable portable_table;
+extern const KernelTable avx2_table;
+extern const KernelTable avx512_table;
+extern const KernelTable neon_table;
+
+}  // namespace sluice::kernels
