@@ -1,0 +1,52 @@
+#pragma once
+
+#include <mlx/stream.h>
+
+#include <exception>
+#include <mutex>
+
+#include "sluice/base/thread_pool.h"
+#include "sluice/kernels/kernels.h"
+#include "sluice/residency/weights.h"
+
+namespace mx = mlx::core;
+
+namespace sluice::ops {
+
+/// Where a step's failure goes: a task on a stream must not throw (MLX would lose the type and run later
+/// tasks on unwritten buffers). The first failure stays; later tasks of the step see it and do nothing.
+class ErrorSlot {
+ public:
+  void set(std::exception_ptr error) noexcept {
+    const std::lock_guard lock(mutex_);
+    if (!error_) error_ = std::move(error);
+  }
+  bool is_set() const noexcept {
+    const std::lock_guard lock(mutex_);
+    return error_ != nullptr;
+  }
+  /// Throws what was set, and forgets it.
+  void rethrow() {
+    std::exception_ptr error;
+    {
+      const std::lock_guard lock(mutex_);
+      error = std::exchange(error_, nullptr);
+    }
+    if (error) std::rethrow_exception(error);
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::exception_ptr error_;
+};
+
+/// What every primitive needs. One per engine; outlives the arrays made with it.
+struct Context {
+  mx::Stream stream;
+  ThreadPool& pool;
+  const kernels::KernelTable& kernels;
+  const residency::WeightStore& weights;
+  ErrorSlot& errors;
+};
+
+}  // namespace sluice::ops
