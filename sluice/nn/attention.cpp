@@ -1,0 +1,75 @@
+#include "sluice/nn/attention.h"
+
+#include "sluice/base/error.h"
+#include "sluice/ops/elementwise.h"
+#include "sluice/ops/rope.h"
+
+namespace sluice::nn {
+namespace {
+
+std::vector<Linear> load_projections(const Config& c, const Weights& w) {
+  const int64_t q_rows = c.n_heads * c.head_dim;
+  const int64_t kv_rows = c.n_kv_heads * c.head_dim;
+  const Weights fused = w["qkv_proj"];
+  if (fused.has_matrix()) {
+    const int64_t total = q_rows + 2 * kv_rows;
+    return {Linear::part(fused, c.hidden_size, total, 0, q_rows),
+            Linear::part(fused, c.hidden_size, total, q_rows, kv_rows),
+            Linear::part(fused, c.hidden_size, total, q_rows + kv_rows, kv_rows)};
+  }
+  return {Linear(w["q_proj"], c.hidden_size, q_rows), Linear(w["k_proj"], c.hidden_size, kv_rows),
+          Linear(w["v_proj"], c.hidden_size, kv_rows)};
+}
+
+}  // namespace
+
+Attention::Norm Attention::load_norm(const Weights& w, const char* name, int64_t n_heads,
+                                     int64_t head_dim) {
+  const Weights norm = w[name];
+  if (!norm.has_vector("weight")) return {};
+  if (norm.vector_size("weight") == head_dim)
+    return {.whole = nullptr, .per_head = norm.vector("weight", head_dim)};
+  return {.whole = norm.vector("weight", n_heads * head_dim), .per_head = nullptr};
+}
+
+Attention::Attention(const Config& c, const Weights& w, BlockNorms norms, int64_t layer)
+    : norms_(std::move(norms)),
+      qkv_(load_projections(c, w)),
+      o_(w["o_proj"], c.n_heads * c.head_dim, c.hidden_size),
+      q_norm_(load_norm(w, "q_norm", c.n_heads, c.head_dim)),
+      k_norm_(load_norm(w, "k_norm", c.n_kv_heads, c.head_dim)),
+      rope_(c.layers[static_cast<size_t>(layer)].rope),
+      layer_(static_cast<size_t>(layer)),
+      head_dim_(c.head_dim),
+      norm_offset_(c.norm_weight_offset),
+      norm_eps_(c.rms_norm_eps) {
+  spec_.n_heads = c.n_heads;
+  spec_.scale = c.attention_scale;
+  spec_.softcap = c.attention_softcap;
+  spec_.window = c.layers[layer_].sliding_window;
+  spec_.sinks = w.optional_vector("sinks", c.n_heads);
+}
+
+mx::array Attention::prepare(const mx::array& x, const Norm& norm, const Step& step) const {
+  const mx::array normed =
+      norm.whole ? ops::rms_norm(step.context, x, norm.whole, norm_offset_, norm_eps_) : x;
+  const ops::HeadTransform transform{.head_dim = head_dim_,
+                                     .norm = norm.per_head,
+                                     .norm_offset = norm_offset_,
+                                     .norm_eps = norm_eps_,
+                                     .interleaved = rope_.interleaved()};
+  return ops::transform_heads(step.context, normed, transform, rope_.angles(step));
+}
+
+mx::array Attention::operator()(const mx::array& x, const Step& step) const {
+  const mx::array h = norms_.before(x, step);
+  const mx::array q = prepare(qkv_[0](h, step), q_norm_, step);
+  const mx::array k = prepare(qkv_[1](h, step), k_norm_, step);
+  const mx::array v = qkv_[2](h, step);
+  const mx::array attended =
+      ops::attention(step.context, q, k, v, spec_, step.layout.layers[layer_],
+                     step.kv[step.layout.group_of_layer[layer_]]);
+  return ops::add(step.context, norms_.after(o_(attended, step), step), x);
+}
+
+}  // namespace sluice::nn

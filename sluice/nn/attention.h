@@ -1,0 +1,40 @@
+#pragma once
+
+#include "sluice/nn/linear.h"
+#include "sluice/nn/norm.h"
+#include "sluice/nn/rope.h"
+
+namespace sluice::nn {
+
+/// Self-attention with its norms and residual: x + post(o_proj(attend(q, k, v of pre(x)))).
+/// What the files have decides: q, k, v apart or fused (qkv_proj), biases, q_norm and k_norm (over each
+/// head when [head_dim] long, over the whole projection when [n_heads * head_dim]), sinks. Window, RoPE,
+/// scale and soft cap come from the config.
+class Attention {
+ public:
+  /// w: "...self_attn". layer: its index, for the KV layout and per-layer settings.
+  Attention(const Config& c, const Weights& w, BlockNorms norms, int64_t layer);
+
+  /// x: [T, hidden_size]; returns the same shape. Appends this step's keys and values to the KV blocks.
+  mx::array operator()(const mx::array& x, const Step& step) const;
+
+ private:
+  struct Norm {
+    ops::Vector whole;     // over n * head_dim
+    ops::Vector per_head;  // over head_dim
+  };
+  static Norm load_norm(const Weights& w, const char* name, int64_t n_heads, int64_t head_dim);
+  mx::array prepare(const mx::array& x, const Norm& norm, const Step& step) const;
+
+  BlockNorms norms_;
+  std::vector<Linear> qkv_;  // q, k, v
+  Linear o_;
+  Norm q_norm_, k_norm_;
+  Rope rope_;
+  ops::AttentionSpec spec_;
+  size_t layer_;
+  int64_t head_dim_;
+  float norm_offset_, norm_eps_;
+};
+
+}  // namespace sluice::nn

@@ -1,0 +1,68 @@
+#pragma once
+
+#include <mlx/transforms.h>
+
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "sluice/nn/embedding.h"
+#include "sluice/nn/linear.h"
+#include "sluice/nn/model.h"
+#include "sluice/nn/norm.h"
+#include "sluice/ops/elementwise.h"
+
+namespace sluice::nn {
+
+/// Embedding, a stack of layers, a final norm, the output projection: the frame that decoder-only models share.
+/// Layer is constructed as Layer(config, weights of "model.layers.i", i) and called as layer(x, step).
+template <typename Layer>
+class Decoder : public Model {
+ public:
+  Decoder(Config config, const Weights& w)
+      : config_(std::move(config)),
+        kv_layout_(make_layout(config_)),
+        embedding_(w["model"]["embed_tokens"], config_),
+        norm_(w["model"]["norm"], config_) {
+    for (int64_t i = 0; i < config_.n_layers; ++i) {
+      layers_.emplace_back(config_, w["model"]["layers"][std::to_string(i)], i);
+    }
+    if (!config_.tie_word_embeddings)
+      head_.emplace(w["lm_head"], config_.hidden_size, config_.vocab_size);
+  }
+
+  mx::array forward(const Step& step) const override {
+    mx::array x = embedding_(step.tokens, step);
+    for (const Layer& layer : layers_) {
+      x = layer(x, step);
+      if (step.evaluate_layers) mx::eval(x);
+    }
+    if (step.logit_rows.size() != static_cast<size_t>(step.tokens.shape(0))) {
+      x = ops::take_rows(step.context, x, step.logit_rows);
+    }
+    x = norm_(x, step);
+    const mx::array logits = head_ ? (*head_)(x, step) : embedding_.as_linear(x, step);
+    return config_.logits_softcap > 0 ? ops::soft_cap(step.context, logits, config_.logits_softcap)
+                                      : logits;
+  }
+
+  const KvLayout& kv_layout() const override { return kv_layout_; }
+  const Config& config() const override { return config_; }
+
+ private:
+  static KvLayout make_layout(const Config& c) {
+    std::vector<KvLayout::Layer> layers;
+    for (const LayerConfig& layer : c.layers)
+      layers.push_back({c.n_kv_heads, c.head_dim, layer.sliding_window});
+    return KvLayout(layers, c.kv_type);
+  }
+
+  Config config_;
+  KvLayout kv_layout_;
+  Embedding embedding_;
+  std::vector<Layer> layers_;
+  RmsNorm norm_;
+  std::optional<Linear> head_;
+};
+
+}  // namespace sluice::nn

@@ -1,0 +1,28 @@
+#pragma once
+
+#include "sluice/nn/step.h"
+#include "sluice/nn/weights.h"
+
+namespace sluice::nn {
+
+/// A table of token vectors, also usable as the output projection (tied embeddings).
+class Embedding {
+ public:
+  Embedding(const Weights& w, const Config& c)
+      : table_(w.matrix(c.vocab_size, c.hidden_size)), scale_(c.embedding_scale) {}
+
+  /// tokens: int32 [T]; returns [T, hidden_size].
+  mx::array operator()(const mx::array& tokens, const Step& step) const {
+    return ops::embedding(step.context, tokens, table_, scale_);
+  }
+  /// x: [T, hidden_size]; returns [T, vocab_size].
+  mx::array as_linear(const mx::array& x, const Step& step) const {
+    return ops::linear(step.context, x, table_, nullptr);
+  }
+
+ private:
+  residency::Weight table_;
+  float scale_;
+};
+
+}  // namespace sluice::nn

@@ -1,0 +1,106 @@
+#include "sluice/nn/kv_cache.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "sluice/base/error.h"
+
+namespace sluice::nn {
+namespace {
+
+/// Two layers that see everything and one with a window of 300 tokens.
+std::shared_ptr<const KvLayout> layout() {
+  return std::make_shared<const KvLayout>(
+      std::vector<KvLayout::Layer>{{2, 8, 0}, {2, 8, 300}, {2, 8, 0}}, kernels::KvType::f16);
+}
+
+TEST(KvLayout, layers_with_the_same_window_share_blocks) {
+  const auto l = layout();
+  ASSERT_EQ(l->groups.size(), 2U);
+  EXPECT_EQ(l->group_of_layer, (std::vector<size_t>{0, 1, 0}));
+  const int64_t layer_bytes = 2 * 2 * 256 * 8 * 2;
+  EXPECT_EQ(l->groups[0].block_bytes.count, static_cast<uint64_t>(2 * layer_bytes));
+  EXPECT_EQ(l->layers[2].offset, layer_bytes);
+}
+
+TEST(KvCache, blocks_are_allocated_as_tokens_come) {
+  residency::KvPool pool;
+  KvCache cache(layout(), pool);
+  EXPECT_EQ(cache.append(0, 256)[0].blocks.size(), 1U);
+  const auto views = cache.append(0, 1);
+  EXPECT_EQ(views[0].blocks.size(), 2U);
+  EXPECT_EQ(views[0].position, 256);
+  EXPECT_EQ(cache.length(), 257);
+}
+
+TEST(KvCache, a_sliding_window_drops_what_no_token_sees_any_more) {
+  residency::KvPool pool;
+  KvCache cache(layout(), pool);
+  cache.append(0, 900);
+  const auto views = cache.append(0, 1);
+  // Position 900 sees 601 to 900: block 2 holds 512 to 767.
+  EXPECT_EQ(views[1].blocks[1], nullptr);
+  EXPECT_NE(views[1].blocks[2], nullptr);
+  EXPECT_NE(views[0].blocks[0], nullptr);
+  EXPECT_FALSE(cache.can_trim(700));  // position 700 would see 401, in the dropped block 1
+  EXPECT_TRUE(cache.can_trim(890));
+  EXPECT_THROW(cache.trim(700), Error);
+}
+
+TEST(KvCache, a_snapshot_is_not_changed_by_what_comes_after_it) {
+  residency::KvPool pool;
+  KvCache cache(layout(), pool);
+  const auto before = cache.append(0, 100);
+  KvCache saved = cache.snapshot();
+  const auto after = cache.append(0, 10);
+  EXPECT_NE(after[0].blocks[0], before[0].blocks[0]) << "a shared block was written";
+  EXPECT_EQ(after[0].copy_from, before[0].blocks[0]);
+  const auto branch = saved.append(0, 10);
+  EXPECT_EQ(branch[0].position, 100);
+  EXPECT_EQ(branch[0].copy_from, before[0].blocks[0]);
+  EXPECT_NE(branch[0].blocks[0], after[0].blocks[0]);
+}
+
+TEST(KvCache, full_blocks_stay_shared_between_branches) {
+  residency::KvPool pool;
+  KvCache cache(layout(), pool);
+  const auto first = cache.append(0, 300);
+  KvCache saved = cache.snapshot();
+  EXPECT_EQ(cache.append(0, 1)[0].blocks[0], first[0].blocks[0]);
+  EXPECT_EQ(saved.append(0, 1)[0].blocks[0], first[0].blocks[0]);
+}
+
+TEST(KvCache, writing_again_after_a_trim_leaves_the_snapshot_alone) {
+  residency::KvPool pool;
+  KvCache cache(layout(), pool);
+  const auto first = cache.append(0, 200);
+  KvCache saved = cache.snapshot();
+  cache.trim(50);
+  const auto again = cache.append(0, 20);
+  EXPECT_EQ(again[0].position, 50);
+  EXPECT_NE(again[0].blocks[0], first[0].blocks[0]);
+  EXPECT_EQ(again[0].copy_from, first[0].blocks[0]);
+  EXPECT_EQ(saved.length(), 200);
+}
+
+TEST(KvCache, without_a_snapshot_nothing_is_copied) {
+  residency::KvPool pool;
+  KvCache cache(layout(), pool);
+  const auto first = cache.append(0, 10);
+  cache.trim(5);
+  const auto second = cache.append(0, 10);
+  EXPECT_EQ(second[0].blocks[0], first[0].blocks[0]);
+  EXPECT_EQ(second[0].copy_from, nullptr);
+}
+
+TEST(KvPool, returned_blocks_are_used_again) {
+  residency::KvPool pool;
+  pool.reserve(Bytes{4096}, 3);
+  EXPECT_EQ(pool.allocated().count, 3U * 4096);
+  for (int i = 0; i < 10; ++i) pool.allocate(Bytes{4096}, 1);
+  EXPECT_EQ(pool.allocated().count, 3U * 4096);
+}
+
+}  // namespace
+}  // namespace sluice::nn

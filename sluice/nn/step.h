@@ -1,0 +1,31 @@
+#pragma once
+
+#include <mlx/array.h>
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "sluice/nn/config.h"
+#include "sluice/nn/kv_cache.h"
+#include "sluice/ops/context.h"
+
+namespace sluice::nn {
+
+/// One pass through the model: T tokens of one or more sequences, packed, no padding. Lives on the
+/// engine's thread while the step's graph is built.
+struct Step {
+  const ops::Context& context;
+  mx::array tokens;                                       ///< int32 [T]
+  std::shared_ptr<const std::vector<int64_t>> positions;  ///< [T], absolute
+  std::vector<ops::KvView> kv;                            ///< per KV group of the layout
+  const KvLayout& layout;
+  std::vector<int> logit_rows;  ///< the rows whose logits are wanted
+  /// Evaluate after every layer, so that a long prompt's activations do not pile up.
+  bool evaluate_layers = false;
+
+  /// Angles already computed in this step, one entry per kind of RoPE.
+  mutable std::vector<std::pair<RopeConfig, mx::array>> angles;
+};
+
+}  // namespace sluice::nn
