@@ -1,0 +1,71 @@
+#include "sluice/models/load.h"
+
+#include "sluice/base/error.h"
+#include "sluice/io/json_file.h"
+#include "sluice/io/safetensors.h"
+#include "sluice/models/config.h"
+#include "sluice/models/registry.h"
+#include "sluice/models/weight_names.h"
+
+namespace sluice::models {
+namespace {
+
+uint64_t stored_bytes(const nn::StoredMatrix& stored) {
+  uint64_t bytes = stored.weight->bytes;
+  if (stored.scales != nullptr) bytes += stored.scales->bytes;
+  if (stored.biases != nullptr) bytes += stored.biases->bytes;
+  // A stack's matrices, and gate and up rows that share a tensor, each count their part.
+  if (stored.expert >= 0) bytes /= static_cast<uint64_t>(stored.weight->shape[0]);
+  return bytes / static_cast<uint64_t>(stored.row_step);
+}
+
+/// Every matrix once (an embedding table only when it is the output projection too), and of each layer's
+/// experts as many as a token uses.
+Bytes count_active(const nn::WeightTable& table, const nn::Config& config) {
+  Bytes active;
+  for (const auto& [path, stored] : table.matrices) {
+    const bool only_looked_up = path == "model.embed_tokens" && !config.tie_word_embeddings;
+    const bool unused = path == "lm_head" && config.tie_word_embeddings;
+    if (!only_looked_up && !unused) active.count += stored_bytes(stored);
+  }
+  for (const auto& [path, stack] : table.experts) {
+    uint64_t bytes = 0;
+    for (const auto& stored : stack) bytes += stored_bytes(stored);
+    active.count += bytes / stack.size() * static_cast<uint64_t>(config.router.n_experts_per_tok);
+  }
+  return active;
+}
+
+void build(LoadedModel& loaded, const Family& family, const Source& source, nn::WeightTable table) {
+  table.quantization = quantization_of(source);
+  nn::Config config = read_config(source, table);
+  if (family.configure != nullptr) family.configure(config, source);
+  loaded.bytes_active = count_active(table, config);
+  loaded.model = family.make(std::move(config), nn::Weights(table));
+}
+
+}  // namespace
+
+bool is_gguf(const std::filesystem::path& path) { return path.extension() == ".gguf"; }
+
+LoadedModel load_model(const std::filesystem::path& path) {
+  LoadedModel loaded;
+  if (is_gguf(path)) {
+    loaded.gguf = io::open_gguf(path);
+    const Source source = Source::from_gguf(*loaded.gguf, path.string());
+    const Family& family = find_family(source.architecture());
+    loaded.store =
+        std::make_unique<residency::WeightStore>(loaded.gguf->index, loaded.gguf->mappings);
+    build(loaded, family, source, name_gguf(*loaded.store, family.gguf_names));
+  } else {
+    const auto config_path = path / "config.json";
+    const Source source =
+        Source::from_config(io::read_json_file(config_path), config_path.string());
+    const Family& family = find_family(source.architecture());
+    loaded.store = std::make_unique<residency::WeightStore>(io::open_safetensors(path));
+    build(loaded, family, source, name_safetensors(*loaded.store));
+  }
+  return loaded;
+}
+
+}  // namespace sluice::models

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sluice/io/gguf.h"
+#include "sluice/nn/model.h"
+#include "sluice/residency/weights.h"
+
+namespace sluice::models {
+
+/// A model opened from its original files. Members are declared in the order they depend on each other.
+struct LoadedModel {
+  std::optional<io::Gguf> gguf;  ///< its metadata also hold the vocabulary and chat template
+  std::unique_ptr<residency::WeightStore> store;
+  std::unique_ptr<nn::Model> model;
+  Bytes bytes_active;  ///< weight bytes one token's computation reads
+};
+
+/// path: a .gguf file, or a directory with config.json and safetensors. Nothing but headers, norms and
+/// biases is read: opening takes the same time for any size.
+/// Throws Error(bad_model), Error(unsupported) or Error(io).
+LoadedModel load_model(const std::filesystem::path& path);
+
+/// Whether `path` names a GGUF file rather than a directory of safetensors.
+bool is_gguf(const std::filesystem::path& path);
+
+}  // namespace sluice::models

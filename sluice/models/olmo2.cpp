@@ -1,0 +1,27 @@
+#include "sluice/models/family.h"
+#include "sluice/nn/attention.h"
+#include "sluice/nn/mlp.h"
+
+namespace sluice::models {
+namespace {
+
+struct Layer {  // OLMo 2, arXiv:2501.00656; as mlx-lm 0.32.2 models/olmo2.py
+  nn::Attention
+      attention;  // q_norm and k_norm over the whole projection; norms after the blocks only
+  nn::GatedMlp mlp;
+
+  Layer(const nn::Config& c, const nn::Weights& w, int64_t i)
+      : attention(c, w["self_attn"],
+                  {.pre = {}, .post = nn::RmsNorm(w["post_attention_layernorm"], c)}, i),
+        mlp(c, w["mlp"], {.pre = {}, .post = nn::RmsNorm(w["post_feedforward_layernorm"], c)}) {}
+
+  mx::array operator()(const mx::array& x, const nn::Step& step) const {
+    return mlp(attention(x, step), step);
+  }
+};
+
+}  // namespace
+
+extern const Family olmo2{.configure = nullptr, .make = make_decoder<Layer>, .gguf_names = {}};
+
+}  // namespace sluice::models

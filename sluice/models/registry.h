@@ -1,0 +1,18 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sluice/models/family.h"
+
+namespace sluice::models {
+
+/// The family that implements `architecture`: config.json's model_type or GGUF's general.architecture.
+/// Throws Error(unsupported) listing what is known.
+const Family& find_family(std::string_view architecture);
+
+/// All names find_family knows, sorted.
+std::vector<std::string> architectures();
+
+}  // namespace sluice::models
