@@ -1,0 +1,40 @@
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <span>
+
+#include "sluice/nn/kv_cache.h"
+#include "sluice/nn/model.h"
+
+namespace sluice::decode {
+
+/// Gets the logits that follow one position: float32 [vocab_size], valid during the call.
+using LogitsSink = std::function<void(int64_t position, std::span<const float> logits)>;
+
+/// Packs tokens into steps and evaluates them. Belongs to the engine's thread.
+class Runner {
+ public:
+  Runner(const nn::Model& model, const ops::Context& context) : model_(model), context_(context) {}
+
+  struct Options {
+    int64_t chunk = 512;       ///< tokens per step; does not change a bit of the result
+    int64_t first_wanted = 0;  ///< index into `tokens` from which logits are wanted
+    const std::atomic<bool>* cancel = nullptr;  ///< checked between steps
+  };
+
+  /// Appends `tokens` to the sequence whose keys and values `cache` holds; calls sink in order for every
+  /// wanted token. Returns how many tokens were appended (fewer only when cancelled).
+  /// Throws what a kernel met, and Error(io) when a model file changed; the cache is then unusable.
+  int64_t run(nn::KvCache& cache, std::span<const int32_t> tokens, const Options& options,
+              const LogitsSink& sink) const;
+
+ private:
+  void run_step(nn::KvCache& cache, std::span<const int32_t> tokens, size_t first_logit,
+                const LogitsSink& sink) const;
+
+  const nn::Model& model_;
+  const ops::Context& context_;
+};
+
+}  // namespace sluice::decode

@@ -1,0 +1,33 @@
+#include "sluice/decode/stop.h"
+
+#include <algorithm>
+
+namespace sluice::decode {
+
+StopMatcher::StopMatcher(std::vector<std::string> stops) : stops_(std::move(stops)) {
+  std::erase_if(stops_, [](const std::string& stop) { return stop.empty(); });
+}
+
+std::string StopMatcher::push(const std::string& piece) {
+  if (found_) return "";
+  held_ += piece;
+  size_t cut = std::string::npos;
+  for (const std::string& stop : stops_) cut = std::min(cut, held_.find(stop));
+  if (cut != std::string::npos) {
+    found_ = true;
+    return std::exchange(held_, "").substr(0, cut);
+  }
+  size_t keep = 0;  // the longest end of held_ that begins a stop string
+  for (const std::string& stop : stops_) {
+    for (size_t n = std::min(stop.size() - 1, held_.size()); n > keep; --n) {
+      if (held_.ends_with(std::string_view(stop).substr(0, n))) keep = n;
+    }
+  }
+  std::string shown = held_.substr(0, held_.size() - keep);
+  held_.erase(0, shown.size());
+  return shown;
+}
+
+std::string StopMatcher::finish() { return found_ ? "" : std::exchange(held_, ""); }
+
+}  // namespace sluice::decode
