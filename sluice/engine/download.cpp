@@ -21,7 +21,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// So much is progress: less does not reset the count of tries, or a server could hold us forever.
+/// So much more than ever before is progress. Less does not reset the count of tries, or a server that
+/// sends a little, or the same again and again, could hold us forever.
 constexpr uint64_t kProgressBytes = 64 << 10;
 constexpr std::chrono::milliseconds kLongestWait{8000};
 
@@ -146,7 +147,6 @@ class FileDownload {
   void start(HttpClient& client) {
     requested_ = true;
     first_piece_ = true;
-    received_before_ = received_;
     HttpRequest request;
     request.url = download_.url;
     request.range_start = received_;
@@ -167,6 +167,7 @@ class FileDownload {
       return;
     }
     received_ = update_from_file(digest_, partial_path(download_));
+    most_received_ = received_;
     ::lseek(file_->fd(), 0, SEEK_END);
     resumed_ = true;
     std::ifstream note(note_path(download_));
@@ -223,7 +224,8 @@ class FileDownload {
       failed.failure = fmt::format("the server sends {} of {} bytes", received_, download_.bytes);
     }
     if (response.status == 416) restart();  // nothing is left at that place: start over
-    if (received_ >= received_before_ + kProgressBytes) backoff_.reset();
+    if (received_ >= most_received_ + kProgressBytes) backoff_.reset();
+    most_received_ = std::max(most_received_, received_);
     backoff_.after_failure(name_, failed);
   }
 
@@ -258,9 +260,9 @@ class FileDownload {
   Digest digest_;
   std::optional<File> file_;
   std::string etag_;
-  uint64_t received_ = 0;         // bytes in the partial file
-  uint64_t received_before_ = 0;  // when the present request began
-  bool resumed_ = false;          // some of them are from an earlier call
+  uint64_t received_ = 0;       // bytes in the partial file
+  uint64_t most_received_ = 0;  // at the end of any try
+  bool resumed_ = false;        // some of them are from an earlier call
   bool requested_ = false;
   bool first_piece_ = false;
   bool finished_ = false;

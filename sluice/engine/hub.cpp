@@ -24,7 +24,6 @@ constexpr std::string_view kManifest = ".sluice.json";
 constexpr size_t kMaxListingBytes = 32 << 20;
 /// Left free on the disk, for whoever else writes to it meanwhile.
 constexpr uint64_t kSpareBytes = 64 << 20;
-const RetryOptions kRetry;
 
 struct HubId {
   std::string id;        // "org/name"
@@ -132,6 +131,7 @@ class Pull {
         name_(name),
         id_(split_name(name)),
         directory_(store.directory(name)),
+        retry_{.tries = options.tries},
         client_({options.token, options.endpoint, options.stall}) {
     while (options_.endpoint.ends_with('/')) options_.endpoint.pop_back();
   }
@@ -153,7 +153,7 @@ class Pull {
     sync_directory(directory_);
     PullProgress state = work.state;
     progress(state);
-    download_files(client_, work.downloads, options_.parallel, kRetry,
+    download_files(client_, work.downloads, options_.parallel, retry_,
                    [&](size_t download, uint64_t bytes) {
                      state.files[work.places[download]].done = {bytes};
                      progress(state);
@@ -177,7 +177,7 @@ class Pull {
     const std::string url =
         fmt::format("{}/api/models/{}/revision/{}?blobs=true", options_.endpoint,
                     escape_path(id_.id), url_escape(options_.revision));
-    return parse_hub_listing(download_text(client_, url, kMaxListingBytes, id_.id, kRetry), id_.id);
+    return parse_hub_listing(download_text(client_, url, kMaxListingBytes, id_.id, retry_), id_.id);
   }
 
   Work find_work(const HubListing& listing, const std::vector<HubFile>& files) const {
@@ -215,6 +215,7 @@ class Pull {
   std::string name_;
   HubId id_;
   fs::path directory_;
+  RetryOptions retry_;
   HttpClient client_;
 };
 

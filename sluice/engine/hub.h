@@ -18,6 +18,7 @@ struct PullOptions {
   std::string token;               ///< sent to the endpoint's own host only; "" for none
   std::string revision = "main";   ///< branch, tag or commit
   int parallel = 4;                ///< files at a time
+  int tries = 5;                   ///< in a row without progress
   std::chrono::seconds stall{30};  ///< a transfer slower than 1000 B/s for so long is tried again
 
   /// With HF_ENDPOINT and HF_TOKEN where they are set.

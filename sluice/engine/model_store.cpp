@@ -34,9 +34,12 @@ bool is_name_part(std::string_view part) {
 
 bool is_gguf(const fs::path& path) { return path.extension() == ".gguf"; }
 
-/// Vision encoders lie beside the language model they belong to.
-bool is_language_gguf(const fs::path& path) {
-  return is_gguf(path) && !path.filename().string().starts_with("mmproj");
+/// A file by name; a directory may be called "name:file.gguf". Vision encoders lie beside the
+/// language model they belong to.
+bool is_language_gguf(const fs::directory_entry& entry) {
+  std::error_code error;
+  return is_gguf(entry.path()) && !entry.path().filename().string().starts_with("mmproj") &&
+         entry.is_regular_file(error);
 }
 
 std::string upper(std::string_view text) {
@@ -95,7 +98,7 @@ std::optional<StoredModel> read_directory(const fs::path& directory, std::string
     const fs::path file = it->path();
     if (file.filename() == kIncompleteMarker) model.complete = false;
     safetensors |= file.extension() == ".safetensors";
-    if (is_language_gguf(file)) {
+    if (is_language_gguf(*it)) {
       gguf = true;
       model.quantization = quantization_tag(file.filename().string()).value_or("");
     }
@@ -115,7 +118,7 @@ void list_into(std::vector<StoredModel>& models, const fs::path& directory,
     std::error_code unreadable;
     if (!is_model_name(name)) continue;
     if (!it->is_directory(unreadable)) {
-      if (!prefix.empty() || !is_language_gguf(it->path())) continue;
+      if (!prefix.empty() || !is_language_gguf(*it)) continue;
       StoredModel model;
       model.name = name;
       model.path = it->path();
@@ -137,7 +140,7 @@ fs::path model_in(const fs::path& directory) {
   std::vector<fs::path> firsts;
   for (fs::directory_iterator it(directory, error), end; !error && it != end; it.increment(error)) {
     if (it->path().extension() == ".safetensors") return directory;
-    if (is_language_gguf(it->path()) && gguf_part(it->path().filename().string()).part == 1) {
+    if (is_language_gguf(*it) && gguf_part(it->path().filename().string()).part == 1) {
       firsts.push_back(it->path());
     }
   }

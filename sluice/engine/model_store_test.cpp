@@ -121,13 +121,14 @@ TEST_F(ModelStoreTest, models_are_listed_with_size_format_and_quantization) {
   write("root/models/org/b/model.safetensors");
   write("root/models/org/b/config.json", R"({"torch_dtype": "bfloat16"})");
   write("root/models/org/c:Q8_0/m-Q8_0.gguf");
+  write("root/models/org/d:m.gguf/m.gguf");
   write("root/models/single.gguf");
   write("root/models/not a model/x.gguf");
   write("root/models/notes/readme.txt");
   write("root/models/bad/model.safetensors");
   write("root/models/bad/config.json", "[{");
   const auto models = store().list();
-  ASSERT_EQ(models.size(), 5u);
+  ASSERT_EQ(models.size(), 6u);
   EXPECT_EQ(models[0].name, "bad");
   EXPECT_EQ(models[0].quantization, "");
   EXPECT_EQ(models[1].name, "org/a");
@@ -138,7 +139,8 @@ TEST_F(ModelStoreTest, models_are_listed_with_size_format_and_quantization) {
   EXPECT_EQ(models[3].name, "org/c:Q8_0");
   EXPECT_EQ(models[3].format, ModelFormat::gguf);
   EXPECT_EQ(models[3].quantization, "Q8_0");
-  EXPECT_EQ(models[4].name, "single.gguf");
+  EXPECT_EQ(models[4].name, "org/d:m.gguf");
+  EXPECT_EQ(models[5].name, "single.gguf");
 }
 
 TEST_F(ModelStoreTest, an_absent_store_is_empty) { EXPECT_TRUE(store().list().empty()); }

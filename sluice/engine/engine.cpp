@@ -1,0 +1,220 @@
+#include "sluice/engine/engine.h"
+
+#include <fmt/ranges.h>
+#include <mlx/memory.h>
+
+#include <chrono>
+
+#include "sluice/base/error.h"
+#include "sluice/decode/sampler.h"
+#include "sluice/engine/engine_impl.h"
+
+namespace sluice::engine {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/// Freed activation buffers that MLX keeps for reuse.
+constexpr size_t kMlxCacheBytes = 32 << 20;
+/// A model that says nothing of its context gets this one.
+constexpr int64_t kUsualContext = 4096;
+
+}  // namespace
+
+void Engine::Impl::check_tokens(std::span<const text::Token> tokens) const {
+  if (static_cast<int64_t>(tokens.size()) > context) {
+    fail(ErrorKind::bad_request,
+         "the prompt has {} tokens and the context holds {}; shorten it or raise --ctx",
+         tokens.size(), context);
+  }
+  const int64_t vocab_size = loaded.model->config().vocab_size;
+  for (const text::Token token : tokens) {
+    if (token < 0 || token >= vocab_size) {
+      fail(ErrorKind::bad_request, "token {} is not in the vocabulary of {}", token, vocab_size);
+    }
+  }
+}
+
+namespace {
+
+int64_t choose_context(int64_t asked, int64_t trained) {
+  if (asked < 0) fail(ErrorKind::bad_request, "--ctx is {}, it must be positive", asked);
+  const int64_t most = trained > 0 ? trained : kUsualContext;
+  if (asked > most && trained > 0) {
+    fail(ErrorKind::bad_request, "--ctx is {}, the model was made for at most {} tokens", asked,
+         trained);
+  }
+  return asked > 0 ? asked : most;
+}
+
+void open_text(const std::filesystem::path& path, models::LoadedModel& loaded,
+               std::unique_ptr<text::Tokenizer>& tokenizer,
+               std::optional<text::ChatTemplate>& chat_template) {
+  if (loaded.gguf) {
+    if (loaded.gguf->metadata.find("tokenizer.ggml.model") != nullptr) {
+      tokenizer = text::Tokenizer::from_gguf(*loaded.gguf);
+    }
+    chat_template = text::ChatTemplate::from_gguf(*loaded.gguf);
+    return;
+  }
+  if (std::filesystem::exists(path / "tokenizer.json"))
+    tokenizer = text::Tokenizer::from_directory(path);
+  chat_template = text::ChatTemplate::from_directory(path);
+}
+
+[[noreturn]] void no_tokenizer(const std::filesystem::path& path) {
+  fail(ErrorKind::bad_model, "{}: has no tokenizer (tokenizer.json, or tokenizer.ggml.* in a GGUF)",
+       path.string());
+}
+
+}  // namespace
+
+std::unique_ptr<text::Tokenizer> open_tokenizer(const std::filesystem::path& path) {
+  if (models::is_gguf(path)) return text::Tokenizer::from_gguf(io::open_gguf(path));
+  if (!std::filesystem::exists(path / "tokenizer.json")) no_tokenizer(path);
+  return text::Tokenizer::from_directory(path);
+}
+
+Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Engine::~Engine() = default;
+
+std::unique_ptr<Engine> Engine::open(const std::filesystem::path& path,
+                                     const EngineOptions& options) {
+  const auto start = Clock::now();
+  if (options.chunk < 1)
+    fail(ErrorKind::bad_request, "--chunk is {}, it must be positive", options.chunk);
+  if (options.n_threads < 0 || options.n_threads > 1024) {
+    fail(ErrorKind::bad_request, "--threads is {}, it must be from 1 to 1024", options.n_threads);
+  }
+  const int n_threads = options.n_threads > 0 ? options.n_threads : available_processors();
+  auto impl = std::make_unique<Impl>(options, n_threads);
+  Impl& e = *impl;
+  e.path = path;
+  e.worker.run([&] {
+    mx::set_default_device(mx::Device::cpu);
+    mx::set_cache_limit(kMlxCacheBytes);
+    e.loaded = models::load_model(path);
+    e.context = choose_context(options.context, e.loaded.model->config().max_position_embeddings);
+    open_text(path, e.loaded, e.tokenizer, e.chat_template);
+    e.kv_layout = std::make_shared<const nn::KvLayout>(e.loaded.model->kv_layout());
+    e.ops_context.emplace(ops::Context{mx::new_stream(mx::Device::cpu), e.pool, e.kernels,
+                                       *e.loaded.store, e.errors});
+    e.runner.emplace(*e.loaded.model, *e.ops_context);
+    if (options.kv_reserve < 0 || options.kv_reserve > e.context) {
+      fail(ErrorKind::bad_request, "--kv-reserve is {}, it must be from 0 to the context, {}",
+           options.kv_reserve, e.context);
+    }
+    const int64_t blocks =
+        (options.kv_reserve + kernels::kKvBlockTokens - 1) / kernels::kKvBlockTokens;
+    for (const auto& group : e.kv_layout->groups) e.kv_pool.reserve(group.block_bytes, blocks);
+  });
+  e.load_seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  return std::unique_ptr<Engine>(new Engine(std::move(impl)));
+}
+
+const nn::Config& Engine::config() const { return impl_->loaded.model->config(); }
+const EngineOptions& Engine::options() const { return impl_->options; }
+int64_t Engine::context() const { return impl_->context; }
+double Engine::load_seconds() const { return impl_->load_seconds; }
+Bytes Engine::kv_bytes() const { return impl_->kv_pool.allocated(); }
+
+Bytes Engine::file_bytes() const {
+  Bytes total;
+  for (const auto& file : impl_->loaded.store->index().files) total.count += file.bytes;
+  return total;
+}
+
+std::vector<TensorSummary> Engine::tensors() const {
+  std::vector<TensorSummary> all;
+  for (const auto& [name, tensor] : impl_->loaded.store->index().tensors) {
+    all.push_back(
+        {name, std::string(io::info(tensor.type).name), tensor.shape, Bytes{tensor.bytes}});
+  }
+  return all;
+}
+
+namespace {
+
+struct MetadataText {
+  std::string operator()(const io::GgufArray& array) const {
+    constexpr size_t kShown = 4;
+    std::vector<std::string> shown;
+    if (array.element == io::GgufType::string) {
+      for (const auto text : array.strings()) {
+        if (shown.size() == kShown) break;
+        shown.push_back(fmt::format("\"{}\"", text));
+      }
+    } else {
+      for (const double number : array.numbers()) {
+        if (shown.size() == kShown) break;
+        shown.push_back(fmt::format("{}", number));
+      }
+    }
+    return fmt::format("[{}{}] ({} elements)", fmt::join(shown, ", "),
+                       array.count > shown.size() ? ", ..." : "", array.count);
+  }
+  std::string operator()(const auto& value) const { return fmt::format("{}", value); }
+};
+
+}  // namespace
+
+std::vector<std::pair<std::string, std::string>> Engine::metadata() const {
+  std::vector<std::pair<std::string, std::string>> all;
+  if (!impl_->loaded.gguf) return all;
+  for (const auto& [key, value] : impl_->loaded.gguf->metadata.values)
+    all.emplace_back(key, std::visit(MetadataText{}, value));
+  return all;
+}
+
+const text::Tokenizer& Engine::tokenizer() const {
+  if (!impl_->tokenizer) {
+    fail(ErrorKind::bad_model,
+         "{}: has no tokenizer (tokenizer.json, or tokenizer.ggml.* in a GGUF)",
+         impl_->path.string());
+  }
+  return *impl_->tokenizer;
+}
+
+const text::ChatTemplate* Engine::chat_template() const {
+  return impl_->chat_template ? &*impl_->chat_template : nullptr;
+}
+
+void Engine::logits(std::span<const text::Token> tokens, int64_t first_wanted,
+                    const decode::LogitsSink& sink) {
+  impl_->check_tokens(tokens);
+  impl_->worker.run([&] {
+    nn::KvCache cache = impl_->new_cache();
+    impl_->runner->run(
+        cache, tokens,
+        {.chunk = impl_->options.chunk, .first_wanted = first_wanted, .cancel = nullptr}, sink);
+  });
+}
+
+void Engine::greedy(std::vector<text::Token> tokens, int64_t n,
+                    const std::function<void(text::Token)>& on_token) {
+  impl_->check_tokens(tokens);
+  if (static_cast<int64_t>(tokens.size()) + n - 1 > impl_->context) {
+    fail(ErrorKind::bad_request, "{} tokens and {} more do not fit the context of {}",
+         tokens.size(), n, impl_->context);
+  }
+  impl_->worker.run([&] {
+    nn::KvCache cache = impl_->new_cache();
+    for (int64_t i = 0; i < n; ++i) {
+      const auto fresh = std::span(tokens).subspan(static_cast<size_t>(cache.length()));
+      text::Token next = -1;
+      impl_->runner->run(
+          cache, fresh,
+          {.chunk = impl_->options.chunk,
+           .first_wanted = static_cast<int64_t>(fresh.size()) - 1,
+           .cancel = nullptr},
+          [&](int64_t, std::span<const float> logits) { next = decode::argmax(logits); });
+      if (next < 0) fail(ErrorKind::internal, "no logit is a number");
+      on_token(next);
+      tokens.push_back(next);
+    }
+  });
+}
+
+Bytes Engine::bytes_active() const { return impl_->loaded.bytes_active; }
+
+}  // namespace sluice::engine

@@ -1,0 +1,82 @@
+#pragma once
+
+#include <atomic>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "sluice/base/bytes.h"
+#include "sluice/decode/runner.h"
+#include "sluice/nn/config.h"
+#include "sluice/text/chat_template.h"
+#include "sluice/text/tokenizer.h"
+
+namespace sluice::engine {
+
+struct EngineOptions {
+  int n_threads = 0;       ///< 0: every processor this process may use
+  int64_t context = 0;     ///< most tokens of a sequence; 0: what the model was trained for
+  int64_t kv_reserve = 0;  ///< tokens whose KV blocks are allocated when the model opens
+  int64_t chunk = 512;     ///< prompt tokens per step; never changes a result
+  /// Without it a kernel may quantize activations to int8 where the instruction set multiplies those
+  /// faster. The kernels of today compute in float32 either way.
+  bool exact_activations = false;
+};
+
+/// What `sluice inspect` shows of a tensor.
+struct TensorSummary {
+  std::string name;
+  std::string type;
+  std::vector<int64_t> shape;
+  Bytes bytes;
+};
+
+/// The tokenizer of a model, without loading its weights. Throws Error(bad_model) when it has none.
+std::unique_ptr<text::Tokenizer> open_tokenizer(const std::filesystem::path& path);
+
+/// A loaded model. All computing happens on one thread of its own, which MLX's streams demand; every
+/// method may be called from any thread and waits for its turn.
+class Engine {
+ public:
+  /// path: a .gguf file or a directory with config.json and safetensors.
+  /// Throws Error: bad_model, unsupported, io, bad_request (a context the model cannot have).
+  static std::unique_ptr<Engine> open(const std::filesystem::path& path,
+                                      const EngineOptions& options);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  const nn::Config& config() const;
+  const EngineOptions& options() const;
+  /// Most tokens of a sequence.
+  int64_t context() const;
+  /// Seconds that open() took.
+  double load_seconds() const;
+  Bytes file_bytes() const;
+  Bytes kv_bytes() const;  ///< allocated for keys and values so far
+  std::vector<TensorSummary> tensors() const;
+  /// A GGUF's metadata as text, arrays shortened; empty for safetensors.
+  std::vector<std::pair<std::string, std::string>> metadata() const;
+
+  /// Throws Error(bad_model) when the checkpoint came without one.
+  const text::Tokenizer& tokenizer() const;
+  /// Null when the model has none (base models).
+  const text::ChatTemplate* chat_template() const;
+
+  /// Logits after every token from first_wanted on, of a fresh sequence; sink runs on the engine's thread.
+  /// Throws Error(bad_request) when the tokens exceed the context or the vocabulary.
+  void logits(std::span<const text::Token> tokens, int64_t first_wanted,
+              const decode::LogitsSink& sink);
+
+ private:
+  friend class Session;
+  struct Impl;
+  explicit Engine(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace sluice::engine

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <mlx/stream.h>
+
+#include "sluice/engine/engine.h"
+#include "sluice/engine/worker.h"
+#include "sluice/models/load.h"
+#include "sluice/residency/kv_pool.h"
+
+namespace sluice::engine {
+
+/// An engine's parts, in the order in which they depend on each other. `worker` comes last in life and
+/// first in death: nothing runs any more when the rest goes.
+struct Engine::Impl {
+  explicit Impl(const EngineOptions& o, int n_threads)
+      : options(o), pool(n_threads), kernels(kernels::kernels()) {}
+
+  EngineOptions options;
+  ThreadPool pool;
+  const kernels::KernelTable& kernels;
+  ops::ErrorSlot errors;
+  residency::KvPool kv_pool;
+  models::LoadedModel loaded;
+  std::unique_ptr<text::Tokenizer> tokenizer;
+  std::optional<text::ChatTemplate> chat_template;
+  std::filesystem::path path;
+  std::shared_ptr<const nn::KvLayout> kv_layout;
+  std::optional<ops::Context> ops_context;
+  std::optional<decode::Runner> runner;
+  int64_t context = 0;
+  double load_seconds = 0;
+  Worker worker;
+
+  nn::KvCache new_cache() { return nn::KvCache(kv_layout, kv_pool); }
+  /// Throws Error(bad_request) for ids outside the vocabulary and for more tokens than the context holds.
+  void check_tokens(std::span<const text::Token> tokens) const;
+};
+
+}  // namespace sluice::engine
