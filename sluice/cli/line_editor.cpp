@@ -2,6 +2,7 @@
 
 #include <histedit.h>
 
+#include <csignal>
 #include <cstdio>
 #include <iostream>
 #include <string_view>
@@ -66,10 +67,12 @@ struct LineEditor::Terminal {
     el_set(editor, EL_HIST, &::history, history);
     el_set(editor, EL_EDITOR, "emacs");
     el_set(editor, EL_SIGNAL, 1);  // follow the window's size
-    // Ctrl-C is a key while a line is edited, no signal: it drops the line.
-    el_set(editor, EL_SETTY, "-d", "intr=", nullptr);
+    // Ctrl-C and Ctrl-Z are keys while a line is edited, no signals. ("intr=" alone does not take.)
+    el_set(editor, EL_SETTY, "-d", "-isig", nullptr);
     el_set(editor, EL_ADDFN, "sluice-cancel", "Drop the line", &Terminal::cancel);
     el_set(editor, EL_BIND, "^C", "sluice-cancel", nullptr);
+    el_set(editor, EL_ADDFN, "sluice-suspend", "Stop the program", &Terminal::suspend);
+    el_set(editor, EL_BIND, "^Z", "sluice-suspend", nullptr);
     el_set(editor, EL_BIND, "^R", "em-inc-search-prev", nullptr);
   }
   ~Terminal() {
@@ -90,12 +93,21 @@ struct LineEditor::Terminal {
     return CC_NEWLINE;
   }
 
+  static unsigned char suspend(EditLine*, int) {
+    std::raise(SIGTSTP);  // libedit's handler puts the terminal back for the shell
+    return CC_REFRESH;
+  }
+
   TypedLine read_line(const std::string& with_prompt) {
     prompt = with_prompt;
     cancelled = false;
     int length = 0;
     const char* text = el_gets(editor, &length);
-    if (cancelled) return {TypedLine::Kind::cancelled, {}};
+    if (cancelled) {
+      std::fputs("^C\n", stdout);
+      std::fflush(stdout);
+      return {TypedLine::Kind::cancelled, {}};
+    }
     if (text == nullptr || length <= 0) return {TypedLine::Kind::end, {}};
     std::string_view line(text, static_cast<size_t>(length));
     if (line.ends_with('\n')) line.remove_suffix(1);

@@ -2,6 +2,7 @@
 
 #include <clocale>
 #include <csignal>
+#include <cstdlib>
 #include <exception>
 #include <new>
 #include <string>
@@ -78,7 +79,8 @@ ExitCode run_and_translate(int argc, char** argv) {
 }  // namespace sluice::cli
 
 int main(int argc, char** argv) {
-  std::setlocale(LC_CTYPE, "");   // the line editor needs to know wide characters
+  std::setlocale(LC_CTYPE, "");  // the line editor needs to know wide characters
+  if (MB_CUR_MAX == 1) std::setlocale(LC_CTYPE, "C.UTF-8");
   std::signal(SIGPIPE, SIG_IGN);  // print() reports a closed stdout, libcurl a closed connection
   try {
     return sluice::cli::run_and_translate(argc, argv);

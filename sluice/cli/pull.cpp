@@ -15,6 +15,7 @@ struct Options {
   std::string name;
   std::string revision = "main";
   int parallel = 4;
+  int tries = 5;
   int stall = 30;
 };
 
@@ -23,6 +24,7 @@ engine::PullResult pull_shown(const engine::ModelStore& store, const Options& op
   engine::PullOptions pull_options = engine::PullOptions::from_environment();
   pull_options.revision = options.revision;
   pull_options.parallel = options.parallel;
+  pull_options.tries = options.tries;
   pull_options.stall = std::chrono::seconds(options.stall);
   ProgressDisplay display(globals.quiet);  // gone from the screen when this returns
   return engine::pull(store, options.name, pull_options, [&](const engine::PullProgress& progress) {
@@ -68,6 +70,9 @@ void add_pull(CLI::App& app, Globals& globals) {
       ->capture_default_str();
   command.add_option("--parallel", options->parallel, "Files at a time")
       ->check(CLI::Range(1, 16))
+      ->capture_default_str();
+  command.add_option("--tries", options->tries, "Tries in a row without progress")
+      ->check(CLI::Range(1, 1000))
       ->capture_default_str();
   command
       .add_option("--stall", options->stall,
