@@ -13,11 +13,11 @@ namespace sluice::io {
 /// 8-byte little-endian header length, JSON header, data without holes or overlap to the exact end.
 /// `header` holds the first 8 + header-length bytes at least; file_bytes is the size of the whole file.
 /// Adds the tensors to `index` under files[file]. `where` names the file in errors.
-/// Throws Error(bad_model): header longer than the file or 100 MB, bad JSON, unknown dtype, negative or
-/// overflowing shape, offsets out of bounds, overlapping or with holes, size unlike the shape's,
-/// a name seen before.
-void read_safetensors_header(std::span<const std::byte> header, uint64_t file_bytes, const std::string& where,
-                             size_t file, TensorIndex& index);
+/// Throws Error(bad_model): header longer than the file or 100 MB, bad JSON, unknown field or dtype,
+/// negative or overflowing shape, offsets out of bounds, overlapping or with holes, size unlike the
+/// shape's, a name seen before. Throws Error(unsupported): a dtype of the format that TensorType lacks.
+void read_safetensors_header(std::span<const std::byte> header, uint64_t file_bytes,
+                             const std::string& where, size_t file, TensorIndex& index);
 
 /// Reads a directory's weights: model.safetensors.index.json with its shards when present, else every
 /// model*.safetensors, else every *.safetensors. Shard names in the index must be plain file names in

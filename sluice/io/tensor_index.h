@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,9 +14,36 @@ namespace sluice::io {
 /// How a stored tensor is encoded: plain elements, or blocks of a GGUF quantization.
 enum class TensorType : uint8_t {
   // plain elements
-  f64, f32, f16, bf16, i64, i32, i16, i8, u64, u32, u16, u8, boolean, f8_e4m3, f8_e5m2, f8_e8m0,
+  f64,
+  f32,
+  f16,
+  bf16,
+  i64,
+  i32,
+  i16,
+  i8,
+  u64,
+  u32,
+  u16,
+  u8,
+  boolean,
+  f8_e4m3,
+  f8_e5m2,
+  f8_e8m0,
   // GGUF blocks
-  q4_0, q4_1, q5_0, q5_1, q8_0, q2_k, q3_k, q4_k, q5_k, q6_k, iq4_nl, iq4_xs, mxfp4,
+  q4_0,
+  q4_1,
+  q5_0,
+  q5_1,
+  q8_0,
+  q2_k,
+  q3_k,
+  q4_k,
+  q5_k,
+  q6_k,
+  iq4_nl,
+  iq4_xs,
+  mxfp4,
 };
 
 /// Sizes of a type: `block_bytes` hold `block_elements` elements (1 for plain elements).
@@ -26,8 +54,16 @@ struct TensorTypeInfo {
 };
 const TensorTypeInfo& info(TensorType type);
 
+/// Bytes a tensor of this type and shape takes. nullopt when a dimension is negative, the last one is
+/// no multiple of block_elements, or the number of elements or bytes is above int64's range.
+std::optional<uint64_t> stored_bytes(TensorType type, std::span<const int64_t> shape);
+
+/// "[3, 5]", for messages.
+std::string shape_text(std::span<const int64_t> shape);
+
 /// Where a tensor's bytes lie. Readers guarantee: offset + bytes is within the file, bytes is what
-/// shape and type need exactly, the last dimension is a multiple of block_elements.
+/// shape and type need exactly, the last dimension is a multiple of block_elements. A safetensors
+/// dimension may be 0.
 struct TensorInfo {
   std::string name;
   TensorType type = TensorType::f32;

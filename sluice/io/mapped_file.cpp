@@ -1,0 +1,76 @@
+#include "sluice/io/mapped_file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdint>
+#include <limits>
+#include <system_error>
+
+#include "sluice/base/checked.h"
+#include "sluice/base/error.h"
+#include "sluice/io/truncation_guard.h"
+
+namespace sluice::io {
+namespace {
+
+[[noreturn]] void fail_with_errno(const std::filesystem::path& path, const char* what) {
+  fail(ErrorKind::io, "{}: {}: {}", path.string(), what, std::generic_category().message(errno));
+}
+
+}  // namespace
+
+std::shared_ptr<const MappedFile> MappedFile::open(const std::filesystem::path& path) {
+  // Built up member by member, so that the destructor cleans up after any throw below.
+  const std::shared_ptr<MappedFile> file(new MappedFile);
+  file->path_ = path;
+  // O_NONBLOCK: a FIFO with no writer must be an error, not a wait.
+  file->descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (file->descriptor_ < 0) fail_with_errno(path, "cannot be opened");
+
+  struct stat status {};
+  if (::fstat(file->descriptor_, &status) != 0) fail_with_errno(path, "cannot be examined");
+  if (!S_ISREG(status.st_mode)) fail(ErrorKind::io, "{}: is not a regular file", path.string());
+  if (status.st_size <= 0) fail(ErrorKind::bad_model, "{}: is empty", path.string());
+
+  const auto page = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+  const auto size = static_cast<uint64_t>(status.st_size);
+  const auto mapped = checked_round_up(size, page);
+  const auto reserve = mapped ? checked_add(*mapped, page) : std::nullopt;
+  if (!reserve || *reserve > std::numeric_limits<size_t>::max()) {
+    fail(ErrorKind::io, "{}: {} bytes are more than the address space", path.string(), size);
+  }
+  void* const front =
+      ::mmap(nullptr, *reserve, PROT_READ, MAP_PRIVATE | MAP_ANON | MAP_NORESERVE, -1, 0);
+  if (front == MAP_FAILED) fail_with_errno(path, "no address space to map it");
+  file->reserved_ = {static_cast<std::byte*>(front), *reserve};
+
+  std::byte* const wanted = file->reserved_.data() + page;
+  if (::mmap(wanted, size, PROT_READ, MAP_PRIVATE | MAP_FIXED, file->descriptor_, 0) ==
+      MAP_FAILED) {
+    fail_with_errno(path, "cannot be mapped");
+  }
+  file->bytes_ = {wanted, size};
+  file->registration_ = 1 + guard_against_truncation({wanted, *mapped}, file->truncated_);
+  return file;
+}
+
+MappedFile::~MappedFile() {
+  if (registration_ != 0) stop_guarding(registration_ - 1);
+  if (!reserved_.empty()) ::munmap(reserved_.data(), reserved_.size());
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+bool MappedFile::truncated() const {
+  if (truncated_.load(std::memory_order_acquire)) return true;
+  struct stat status {};
+  const bool shorter =
+      ::fstat(descriptor_, &status) != 0 || static_cast<uint64_t>(status.st_size) < bytes_.size();
+  if (shorter) truncated_.store(true, std::memory_order_release);
+  return shorter;
+}
+
+}  // namespace sluice::io
