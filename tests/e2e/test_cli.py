@@ -7,8 +7,8 @@ import shutil
 import subprocess
 
 import pytest
-from conftest import BINARY
 from hub_server import Hub
+from program import BINARY
 
 
 def commands() -> list[str]:

@@ -1,0 +1,36 @@
+"""The built program, as the end-to-end tests run it."""
+
+import json
+import os
+import pathlib
+import subprocess
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BINARY = pathlib.Path(os.environ.get("SLUICE_BIN", ROOT / "build/release/bin/sluice"))
+
+
+class Sluice:
+    """The program with a given store; what it ran is asserted on by the tests."""
+
+    def __init__(self, home: pathlib.Path):
+        self.home = home
+        self.environment = {"SLUICE_HOME": str(home), "HOME": str(home), "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
+
+    def run(self, *arguments, timeout=60, **environment) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [BINARY, *arguments],
+            env=self.environment | environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+
+    def json(self, *arguments, **environment) -> dict:
+        result = self.run(*arguments, "--json", **environment)
+        assert result.returncode == 0, result.stderr
+        return json.loads(result.stdout)
+
+    def names(self) -> list[str]:
+        """Of the complete models."""
+        return self.run("list", "--names").stdout.split()
