@@ -1,7 +1,8 @@
 # sluice_library(NAME SOURCES a.cpp ... [HEADERS a.h ...] [TESTS a_test.cpp ...] [LINKS target ...])
 # One folder of sluice/: the library sluice::NAME and its GoogleTest executable NAME_tests. LINKS are
-# the folders and libraries it may include; tests/style/layers_test.py checks the includes themselves.
+# the folders and libraries it may include; tests/style/test_layers.py checks the includes themselves.
 include(GoogleTest)
+add_custom_target(unit_tests) # every folder's tests: what the sanitizer builds build
 
 function(sluice_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;HEADERS;TESTS;LINKS" ${ARGN})
@@ -23,6 +24,7 @@ function(sluice_library name)
   if(ARG_TESTS)
     add_executable(${name}_tests ${ARG_TESTS})
     target_link_libraries(${name}_tests PRIVATE sluice::${name} GTest::gtest_main sluice_flags)
+    add_dependencies(unit_tests ${name}_tests)
     gtest_discover_tests(${name}_tests DISCOVERY_TIMEOUT 60 PROPERTIES LABELS "unit;${name}" TIMEOUT 120)
   endif()
 endfunction()

@@ -1,0 +1,75 @@
+# Sluice's commands. `make run` and `make test` do all it takes on a fresh machine; what is done already is
+# not done again (a stamp's name holds a hash of what it stands for).
+#   make run [PROMPT="..."] [MODEL=...] [ARGS="--temp 0.8 ..."]
+#   make setup | build | test | bench | format | lint | fuzz | clean
+SHELL := bash
+.DEFAULT_GOAL := build
+.PHONY: setup build run test bench format lint fuzz clean
+
+PYTHON ?= python3
+PROMPT ?= The three states of matter are
+MODEL ?=
+ARGS ?=
+JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
+# Where tools/setup.sh links a versioned Rust, and where rustup puts its own.
+export PATH := $(CURDIR)/.cache/rust/bin:$(HOME)/.cargo/bin:$(PATH)
+# To the recipes as environment variables: a prompt may hold any quote.
+export PROMPT MODEL
+
+hash = $(firstword $(shell cat $(1) | cksum))
+SYSTEM := .cache/setup-$(call hash,tools/setup.sh requirements.txt)
+VENV := .venv/.build-$(call hash,requirements.txt)
+TEST_VENV := .venv/.test-$(call hash,requirements.txt requirements-test.txt)
+
+setup: $(SYSTEM) $(VENV)
+
+$(SYSTEM):
+	@tools/setup.sh
+	@mkdir -p .cache && rm -f .cache/setup-* && touch $@
+
+# pip's own messages go above the one line that says what failed.
+install = .venv/bin/pip install --quiet --disable-pip-version-check -r $(1) \
+	|| { echo "setup: error: pip cannot install $(1) into .venv" >&2; exit 1; }
+
+$(VENV): | $(SYSTEM)
+	@test -x .venv/bin/pip || $(PYTHON) -m venv .venv
+	@echo "setup: installing requirements.txt into .venv"
+	@$(call install,requirements.txt)
+	@rm -f .venv/.build-* && touch $@
+
+$(TEST_VENV): | $(VENV)
+	@echo "setup: installing requirements-test.txt into .venv"
+	@$(call install,requirements-test.txt)
+	@rm -f .venv/.test-* && touch $@
+
+build: setup
+	@test -e build/release/build.ninja || cmake --preset release
+	@cmake --build --preset release
+
+run: build
+	@if [ -n "$$MODEL" ]; then model=$$MODEL; else \
+	  model=gemma-3-270m-q4_k_m; \
+	  home=$${SLUICE_HOME:-$${XDG_CACHE_HOME:-$$HOME/.cache}/sluice}; \
+	  .venv/bin/python tools/fetch_gemma.py "$$home/models" >/dev/null; \
+	fi && build/release/bin/sluice run "$$model" -p "$$PROMPT" $(ARGS)
+
+test: build $(TEST_VENV)
+	@.venv/bin/python tools/fetch_vocab_vectors.py >/dev/null
+	@ctest --preset release -j $(JOBS)
+
+bench: build $(TEST_VENV)
+	@.venv/bin/python bench/run.py
+
+format: setup
+	@git ls-files '*.cpp' '*.h' | xargs clang-format -i
+	@cd rust/text && cargo fmt
+
+lint: build $(TEST_VENV)
+	@tools/lint.sh
+
+fuzz: setup
+	@tools/setup.sh --fuzz
+	@cmake --preset fuzz && cmake --build --preset fuzz
+
+clean:
+	rm -rf build
