@@ -1,7 +1,7 @@
 # The target sluice::rust_text: the crate rust/text as a static library, with its generated C++ header
 # "sluice_text.h" and cxx's "rust/cxx.h". Cargo runs only when one of the crate's files has changed, and
-# builds into the build directory.
-find_program(SLUICE_CARGO cargo HINTS $ENV{CARGO_HOME}/bin $ENV{HOME}/.cargo/bin)
+# builds into build/rust, which all build directories share.
+find_program(SLUICE_CARGO cargo HINTS ENV CARGO_HOME $ENV{HOME}/.cargo PATH_SUFFIXES bin)
 if(NOT SLUICE_CARGO)
   message(FATAL_ERROR "cargo was not found: run `make setup` first")
 endif()
@@ -10,12 +10,19 @@ if(version MATCHES "^cargo ([0-9.]+)" AND CMAKE_MATCH_1 VERSION_LESS 1.85)
   message(FATAL_ERROR "${SLUICE_CARGO} is ${CMAKE_MATCH_1}, Sluice needs Rust 1.85 or newer: run `make setup` first")
 endif()
 
+# The compiler beside it: a Debian cargo must not pick up rustup's rustc.
+cmake_path(GET SLUICE_CARGO PARENT_PATH cargo_folder)
+find_program(SLUICE_RUSTC rustc HINTS ${cargo_folder} REQUIRED)
+
+# The compiler of the same toolchain: rustup's and the system's may both be there.
+cmake_path(GET SLUICE_CARGO PARENT_PATH rust_bin)
+
 set(crate ${CMAKE_SOURCE_DIR}/rust/text)
-set(target ${CMAKE_BINARY_DIR}/rust)
+set(target ${CMAKE_SOURCE_DIR}/build/rust) # shared: the presets build the same library
 set(rust_include ${target}/include)
 set(rust_library ${target}/release/libsluice_text.a)
 set(cargo_environment ${CMAKE_COMMAND} -E env CARGO_TARGET_DIR=${target} SLUICE_CXX_INCLUDE=${rust_include}
-  CXX=${CMAKE_CXX_COMPILER} ${SLUICE_CARGO})
+  RUSTC=${SLUICE_RUSTC} CXX=${CMAKE_CXX_COMPILER} ${SLUICE_CARGO})
 
 add_custom_command(
   OUTPUT ${rust_library} ${rust_include}/sluice_text.h ${rust_include}/rust/cxx.h

@@ -1,18 +1,18 @@
 #pragma once
 
+#include <atomic>
 #include <filesystem>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
-#include <string_view>
-
-#include <nlohmann/json_fwd.hpp>
 
 #include "sluice/io/gguf.h"
 
 namespace sluice::text {
 
-/// A model's Jinja chat template. Untrusted: rendering is bounded in steps, time and output.
+/// A model's Jinja chat template. Untrusted: rendering is bounded in steps, time, memory and output.
+/// A template that has gone beyond its time or memory once is not run again (see rust/text, quota.rs).
 class ChatTemplate {
  public:
   /// chat_template.jinja, else tokenizer_config.json's chat_template (a string, or a list of named ones:
@@ -21,17 +21,23 @@ class ChatTemplate {
   /// tokenizer.chat_template (and tokenizer.chat_template.NAME).
   static std::optional<ChatTemplate> from_gguf(const io::Gguf& gguf);
   /// `where` names the source in errors.
-  static ChatTemplate from_source(std::string source, std::string where);
+  static ChatTemplate from_source(std::string source, std::string where, std::string bos_token = {},
+                                  std::string eos_token = {});
 
   /// messages: [{"role", "content", ...}]; tools: array or null; args: extra template variables.
-  /// Variables: messages, tools, add_generation_prompt, bos_token, eos_token, strftime_now, raise_exception, args'.
-  /// Throws Error(bad_request) when the template raises or a limit is reached, Error(bad_model) when it does not parse.
-  std::string render(const nlohmann::json& messages, const nlohmann::json& tools, const nlohmann::json& args,
-                     bool add_generation_prompt) const;
+  /// The objects' keys keep their order, as templates print them.
+  /// Variables: messages, tools, documents (none), add_generation_prompt, bos_token, eos_token,
+  /// strftime_now, raise_exception; args' replace them.
+  /// Throws Error(bad_request) when the template raises or a limit is reached, Error(bad_model) when it
+  /// does not parse.
+  std::string render(const nlohmann::ordered_json& messages, const nlohmann::ordered_json& tools,
+                     const nlohmann::ordered_json& args, bool add_generation_prompt) const;
 
  private:
-  ChatTemplate() = default;
+  ChatTemplate() : overran_(std::make_shared<std::atomic<bool>>(false)) {}
+
   std::string default_source_, tool_source_, where_, bos_token_, eos_token_;
+  std::shared_ptr<std::atomic<bool>> overran_;  // shared by copies: they are one template
 };
 
 }  // namespace sluice::text

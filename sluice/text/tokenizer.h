@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "sluice/io/gguf.h"
+#include "sluice/text/utf8.h"
 
 namespace sluice::text {
 
@@ -23,8 +24,8 @@ class Tokenizer {
     bool parse_special = true;  ///< "<|im_start|>" in the text becomes that one token
   };
 
-  /// tokenizer.json (Hugging Face `tokenizers`) with tokenizer_config.json and generation_config.json
-  /// beside it where present (special tokens, eos ids). Throws Error(bad_model) naming the file.
+  /// tokenizer.json (Hugging Face `tokenizers`) with tokenizer_config.json, generation_config.json and
+  /// config.json beside it where present (special tokens, eos ids). Throws Error(bad_model) naming the file.
   static std::unique_ptr<Tokenizer> from_directory(const std::filesystem::path& directory);
 
   /// The vocabulary inside a GGUF (tokenizer.ggml.*): byte-level BPE with its pre-tokenizer name, or
@@ -35,14 +36,17 @@ class Tokenizer {
   virtual ~Tokenizer() = default;
   /// Throws Error(bad_request) when text is not UTF-8.
   virtual std::vector<Token> encode(std::string_view text, EncodeOptions options) const = 0;
+  /// All tokens' bytes joined, less one first space where drops_first_space, as UTF-8 (see Utf8Stream).
   /// Ids out of range decode to nothing. Special tokens are skipped unless keep_special.
-  virtual std::string decode(std::span<const Token> tokens, bool keep_special = false) const = 0;
+  virtual std::string decode(std::span<const Token> tokens, bool keep_special = false) const;
   /// The bytes one token stands for: a token can be part of a character. Special tokens give "" unless keep_special.
   virtual std::string token_bytes(Token token, bool keep_special = false) const = 0;
+  /// SentencePiece puts a space before a text; decoding takes it away again.
+  virtual bool drops_first_space() const { return false; }
 
   virtual int64_t vocab_size() const = 0;
   virtual std::optional<Token> bos() const = 0;
-  virtual bool adds_bos() const = 0;  ///< encode(add_bos) starts with bos()
+  virtual bool adds_bos() const = 0;                  ///< encode(add_bos) starts with bos()
   virtual const std::vector<Token>& eos() const = 0;  ///< any of these ends a generation
   virtual std::optional<Token> token_id(std::string_view text) const = 0;
 };
@@ -51,14 +55,20 @@ class Tokenizer {
 /// finish() return, joined, equals decode(all).
 class Detokenizer {
  public:
-  explicit Detokenizer(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
-  std::string push(Token token);
-  std::string finish();
+  /// Where the tokens stand: `continuation` is text after other text (a completed prompt), whose first
+  /// space is therefore kept even where drops_first_space.
+  enum class Place { start, continuation };
+
+  explicit Detokenizer(const Tokenizer& tokenizer, Place place = Place::start)
+      : tokenizer_(tokenizer),
+        drop_space_(place == Place::start && tokenizer.drops_first_space()) {}
+  std::string push(Token token, bool keep_special = false);
+  std::string finish() { return utf8_.finish(); }
 
  private:
   const Tokenizer& tokenizer_;
-  std::vector<Token> tokens_;  // not yet emitted, with the context before them
-  size_t prefix_ = 0;          // tokens_[0, prefix_) are already emitted
+  Utf8Stream utf8_;
+  bool drop_space_;  // no byte has come yet, and a space would be dropped
 };
 
 }  // namespace sluice::text

@@ -47,9 +47,8 @@ const END_TEXTS: &[&str] = &[
 /// tokens, so that text cannot spell them and decoding does not show them.
 pub fn end_tokens(vocabulary: &mut Vocabulary, named: &[i32]) -> Vec<i32> {
     let has = |text: &str| vocabulary.find(text.as_bytes()).is_some();
-    // In gpt-oss and Solar <|end|> ends a message, not the answer; in Gemma 4 and PLaMo </s> is text.
+    // In gpt-oss and Solar <|end|> ends a message, not the answer.
     let messages = has("<|return|>") && has("<|call|>") || has("<|calls|>") && has("<|flush|>");
-    let plain_s = has("<|tool_response>") || has("<|plamo:eos|>");
     let mut ends: Vec<i32> = Vec::new();
     for &id in named {
         if (0..vocabulary.len() as i64).contains(&i64::from(id)) && !ends.contains(&id) {
@@ -57,12 +56,15 @@ pub fn end_tokens(vocabulary: &mut Vocabulary, named: &[i32]) -> Vec<i32> {
         }
     }
     for &text in END_TEXTS {
-        let ends_nothing = text == "<|end|>" && messages || text == "</s>" && plain_s;
-        if let Some(id) = vocabulary.find(text.as_bytes()).filter(|_| !ends_nothing) {
-            vocabulary.set_control(id);
-            if !ends.contains(&(id as i32)) {
-                ends.push(id as i32);
-            }
+        let Some(id) = vocabulary.find(text.as_bytes()) else { continue };
+        // Where </s> is no control token, it is HTML's end of a struck-out text, as in Gemma.
+        let html = text == "</s>" && vocabulary.token_type(id) != TokenType::Control;
+        if html || text == "<|end|>" && messages {
+            continue;
+        }
+        vocabulary.set_control(id);
+        if !ends.contains(&(id as i32)) {
+            ends.push(id as i32);
         }
     }
     ends
