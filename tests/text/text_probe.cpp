@@ -1,0 +1,87 @@
+// Lets Python tests drive sluice/text: one JSON request a line on stdin, one JSON answer a line on stdout.
+//   {"open": PATH}                       a directory or a .gguf file, for the requests after it
+//   {"encode": TEXT, "add_bos": BOOL, "parse_special": BOOL}
+//   {"decode": [ID...], "keep_special": BOOL}      {"stream": [ID...]}
+//   {"render": MESSAGES, "template": TEXT or null, "tools":, "args":, "add_generation_prompt":}
+// A failure answers {"error": TEXT}.
+#include <chrono>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "sluice/base/error.h"
+#include "sluice/io/gguf.h"
+#include "sluice/text/chat_template.h"
+#include "sluice/text/tokenizer.h"
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+using sluice::text::ChatTemplate;
+using sluice::text::Detokenizer;
+using sluice::text::Token;
+using sluice::text::Tokenizer;
+
+std::unique_ptr<Tokenizer> tokenizer;
+std::optional<ChatTemplate> chat_template;
+
+Json open(const std::filesystem::path& path) {
+  const auto start = std::chrono::steady_clock::now();
+  if (path.extension() == ".gguf") {
+    const auto gguf = sluice::io::open_gguf(path);
+    tokenizer = Tokenizer::from_gguf(gguf);
+    chat_template = ChatTemplate::from_gguf(gguf);
+  } else {
+    tokenizer = Tokenizer::from_directory(path);
+    chat_template = ChatTemplate::from_directory(path);
+  }
+  const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
+  const auto bos = tokenizer->bos();
+  return {{"vocab_size", tokenizer->vocab_size()},     {"bos", bos ? Json(*bos) : Json()},
+          {"adds_bos", tokenizer->adds_bos()},         {"eos", tokenizer->eos()},
+          {"has_template", chat_template.has_value()}, {"open_ms", took.count()}};
+}
+
+Json render(const Json& request) {
+  const auto& source = request.at("template");
+  const auto used = source.is_null() ? chat_template.value()
+                                     : ChatTemplate::from_source(source, "template",
+                                                                 request.value("bos_token", ""),
+                                                                 request.value("eos_token", ""));
+  return used.render(request.at("render"), request.value("tools", Json()),
+                     request.value("args", Json::object()),
+                     request.value("add_generation_prompt", false));
+}
+
+Json answer(const Json& request) {
+  if (request.contains("open")) return open(request["open"].get<std::string>());
+  if (request.contains("render")) return render(request);
+  if (!tokenizer) throw std::runtime_error("nothing is open");
+  if (request.contains("encode"))
+    return tokenizer->encode(request["encode"].get<std::string>(),
+                             {.add_bos = request.value("add_bos", false),
+                              .parse_special = request.value("parse_special", true)});
+  if (request.contains("decode"))
+    return tokenizer->decode(request["decode"].get<std::vector<Token>>(),
+                             request.value("keep_special", false));
+  if (request.contains("stream")) {
+    Detokenizer detokenizer(*tokenizer);
+    Json pieces = Json::array();
+    for (const Token token : request["stream"].get<std::vector<Token>>())
+      pieces.push_back(detokenizer.push(token));
+    pieces.push_back(detokenizer.finish());
+    return pieces;
+  }
+  throw std::runtime_error("unknown request");
+}
+
+}  // namespace
+
+int main() {
+  for (std::string line; std::getline(std::cin, line);) {
+    try {
+      std::cout << answer(Json::parse(line)).dump() << std::endl;
+    } catch (const std::exception& error) {
+      std::cout << Json{{"error", error.what()}}.dump() << std::endl;
+    }
+  }
+}
