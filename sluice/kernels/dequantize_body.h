@@ -1,7 +1,8 @@
 #pragma once
 
 // One struct per family of stored formats: decode(row, block, sink) calls sink(i, w) with the sixteen
-// weights w at columns block * kBlock + 16 i, for i = 0, 1, ... in this order. The callers store them
+// weights w at columns block * kBlock + 16 i, for i = 0, 1, ... in this order. A block has kBlockBytes in
+// row.data. The callers store them
 // or multiply them; a weight's value is the same in both, and the same in every instruction set:
 // each product and sum is rounded on its own, never fused, as the references do.
 // Comes after one simd_*.h.
@@ -64,6 +65,7 @@ template <Format format>
 struct Plain {
   static constexpr int kBlock = 16;
   static constexpr int kElement = format == Format::f32 ? 4 : 2;
+  static constexpr int kBlockBytes = 16 * kElement;
 
   static f32x16 load_lanes(const std::byte* p) {
     if constexpr (format == Format::f32) {
@@ -109,6 +111,19 @@ constexpr CodePlaces code_places(int code_bits, int first_byte) {
   return places;
 }
 
+/// n bytes, zeros after them: assembled in registers, since a vector load cannot forward narrower stores.
+template <int n>
+inline u8x16 load_bytes(const std::byte* p) {
+  using u64x2 = uint64_t __attribute__((vector_size(16)));
+  if constexpr (n == 16) {
+    return load_as<u8x16>(p);
+  } else {
+    static_assert(n == 8 || n == 12);
+    const uint64_t high = n == 12 ? load_as<uint32_t>(p + 8) : 0;
+    return (u8x16)(u64x2{load_as<uint64_t>(p), high});
+  }
+}
+
 /// The 32 codes at p, of 2 to 6 bits each, LSB first, as two vectors; bits above a code are its neighbour's.
 template <int code_bits>
 inline void unpack_codes(const std::byte* p, i32x16 out[2]) {
@@ -117,10 +132,8 @@ inline void unpack_codes(const std::byte* p, i32x16 out[2]) {
       n_bytes > 16 ? n_bytes - 16 : 0;  // start of the load that has the second half
   static constexpr CodePlaces lower = code_places(code_bits, 0);
   static constexpr CodePlaces upper = code_places(code_bits, 2 * code_bits - second);
-  u8x16 a = {}, b;
-  std::memcpy(&a, p, n_bytes > 16 ? 16 : n_bytes);
-  b = a;
-  if constexpr (second > 0) std::memcpy(&b, p + second, 16);
+  const u8x16 a = load_bytes < n_bytes >= 16 ? 16 : n_bytes > (p);
+  const u8x16 b = second > 0 ? load_bytes<16>(p + second) : a;
   out[0] = shift_right_each(spread(a, lower.bytes), load_int(lower.shifts.lane));
   out[1] = shift_right_each(spread(b, upper.bytes), load_int(upper.shifts.lane));
 }
@@ -129,6 +142,7 @@ inline void unpack_codes(const std::byte* p, i32x16 out[2]) {
 template <int code_bits, int columns>
 struct Affine {
   static constexpr int kBlock = columns;
+  static constexpr int kBlockBytes = columns * code_bits / 8;
 
   template <class Sink>
   [[gnu::always_inline]] static void decode(const Row& row, int64_t block, Sink&& sink) {
@@ -173,23 +187,27 @@ struct Affine {
 /// 2^(e - 127): 2^-127 is subnormal, 255 gives infinity (MLX's reading).
 inline float e8m0_to_float(uint8_t e) { return float_of(e == 0 ? 0x00400000U : uint32_t{e} << 23); }
 
-/// E4M3 (no infinity, NaN where all seven low bits are set) in each lane's low byte. Its exponent and
-/// mantissa, moved to a float's place, are the value times 2^-120, subnormals included.
+/// E4M3 (no infinity, NaN where all seven low bits are set) in each lane's low byte. Subnormals
+/// become integers times 2^-9, not float subnormals, which some processors multiply slowly.
 inline f32x16 e4m3_to_float(i32x16 byte) {
   const i32x16 magnitude = byte & splat_int(0x7f);
-  const f32x16 finite = floats(shift_left<20>(magnitude)) * splat(0x1p120F);
+  const f32x16 code = to_float(magnitude);
+  const f32x16 normal = floats(shift_left<20>(magnitude) + splat_int(120 << 23));
+  const f32x16 finite = if_less(code, splat(8.0F), code * splat(0x1p-9F), normal);
   const i32x16 nan = shift_right_signed<31>(splat_int(0x7e) - magnitude) & splat_int(0x7fc00000);
   return floats(bits(finite) | nan | shift_left<24>(byte & splat_int(0x80)));
 }
 
-/// E2M1 in each lane's low four bits, likewise.
+/// E2M1 in each lane's low four bits.
 inline f32x16 e2m1_to_float(i32x16 code) {
-  const f32x16 magnitude = floats(shift_left<22>(code & splat_int(7))) * splat(0x1p126F);
+  static constexpr float magnitudes[8] = {0.0F, 0.5F, 1.0F, 1.5F, 2.0F, 3.0F, 4.0F, 6.0F};
+  const f32x16 magnitude = lookup8(magnitudes, code);
   return floats(bits(magnitude) | shift_left<28>(code & splat_int(8)));
 }
 
 struct MxFp4 {
   static constexpr int kBlock = 32;
+  static constexpr int kBlockBytes = 16;
   template <class Sink>
   [[gnu::always_inline]] static void decode(const Row& row, int64_t block, Sink&& sink) {
     const f32x16 scale = splat(e8m0_to_float(load_as<uint8_t>(row.scales + block)));
@@ -202,13 +220,13 @@ struct MxFp4 {
 
 struct NvFp4 {
   static constexpr int kBlock = 16;
+  static constexpr int kBlockBytes = 8;
   template <class Sink>
   [[gnu::always_inline]] static void decode(const Row& row, int64_t block, Sink&& sink) {
     static constexpr CodePlaces places = code_places(4, 0);
     const i32x16 scale_code = splat_int(load_as<uint8_t>(row.scales + block));
     const f32x16 scale = e4m3_to_float(scale_code) * splat(row.w->global_scale);
-    u8x16 packed = {};
-    std::memcpy(&packed, row.data + block * 8, 8);
+    const u8x16 packed = load_bytes<8>(row.data + block * 8);
     const i32x16 codes =
         shift_right_each(spread(packed, places.bytes), load_int(places.shifts.lane));
     sink(0, e2m1_to_float(codes) * scale);
@@ -217,6 +235,7 @@ struct NvFp4 {
 
 struct MxFp8 {
   static constexpr int kBlock = 32;
+  static constexpr int kBlockBytes = 32;
   template <class Sink>
   [[gnu::always_inline]] static void decode(const Row& row, int64_t block, Sink&& sink) {
     const f32x16 scale = splat(e8m0_to_float(load_as<uint8_t>(row.scales + block)));

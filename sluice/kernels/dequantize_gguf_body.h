@@ -21,9 +21,10 @@ inline i32x16 fifth_bits(uint32_t mask) {
 template <bool has_min>
 struct Q4 {
   static constexpr int kBlock = 32;
+  static constexpr int kBlockBytes = has_min ? 20 : 18;
   template <class Sink>
   [[gnu::always_inline]] static void decode(const Row& row, int64_t block, Sink&& sink) {
-    const std::byte* p = row.data + block * (has_min ? 20 : 18);
+    const std::byte* p = row.data + block * kBlockBytes;
     const float min = has_min ? load_half(p + 2) : kNoBias;
     const Linear16 linear = make_linear16(load_half(p), has_min ? 0 : -8, min);
     const i32x16 q = widen_u8(load_codes(p + (has_min ? 4 : 2)));
@@ -36,9 +37,10 @@ struct Q4 {
 template <bool has_min>
 struct Q5 {
   static constexpr int kBlock = 32;
+  static constexpr int kBlockBytes = has_min ? 24 : 22;
   template <class Sink>
   [[gnu::always_inline]] static void decode(const Row& row, int64_t block, Sink&& sink) {
-    const std::byte* p = row.data + block * (has_min ? 24 : 22);
+    const std::byte* p = row.data + block * kBlockBytes;
     const float min = has_min ? load_half(p + 2) : kNoBias;
     const Linear32 linear = make_linear32(load_half(p), has_min ? 0 : -16, min);
     p += has_min ? 4 : 2;
@@ -51,9 +53,10 @@ struct Q5 {
 
 struct Q8 {
   static constexpr int kBlock = 32;
+  static constexpr int kBlockBytes = 34;
   template <class Sink>
   [[gnu::always_inline]] static void decode(const Row& row, int64_t block, Sink&& sink) {
-    const std::byte* p = row.data + block * 34;
+    const std::byte* p = row.data + block * kBlockBytes;
     const f32x16 d = splat(load_half(p));
     sink(0, to_float(widen_i8(load_codes(p + 2))) * d);
     sink(1, to_float(widen_i8(load_codes(p + 18))) * d);
@@ -62,20 +65,22 @@ struct Q8 {
 
 struct Q2K {
   static constexpr int kBlock = 256;
+  static constexpr int kBlockBytes = 84;
   template <class Sink>
   [[gnu::always_inline]] static void decode(const Row& row, int64_t block, Sink&& sink) {
-    const std::byte* p = row.data + block * 84;
+    const std::byte* p = row.data + block * kBlockBytes;
     const i32x16 packed = widen_u8(load_codes(p));
     alignas(64) float scales[16], mins[16];
     store(scales, to_float(low_nibbles(packed)) * splat(load_half(p + 80)));
     store(mins, to_float(shift_right<4>(packed)) * splat(load_half(p + 82)));
     for (int half = 0; half < 2; ++half) {
-      i32x16 q[2] = {widen_u8(load_codes(p + 16 + 32 * half)),
-                     widen_u8(load_codes(p + 32 + 32 * half))};
-      for (int i = 8 * half; i < 8 * half + 8; ++i) {
-        const f32x16 code = to_float(q[i & 1] & splat_int(3));
-        q[i & 1] = shift_right<2>(q[i & 1]);
-        sink(i, code * splat(scales[i]) - splat(mins[i]));
+      i32x16 a = widen_u8(load_codes(p + 16 + 32 * half));
+      i32x16 b = widen_u8(load_codes(p + 32 + 32 * half));
+      for (int i = 8 * half; i < 8 * half + 8; i += 2) {
+        sink(i, to_float(a & splat_int(3)) * splat(scales[i]) - splat(mins[i]));
+        sink(i + 1, to_float(b & splat_int(3)) * splat(scales[i + 1]) - splat(mins[i + 1]));
+        a = shift_right<2>(a);
+        b = shift_right<2>(b);
       }
     }
   }
@@ -83,6 +88,7 @@ struct Q2K {
 
 struct Q3K {
   static constexpr int kBlock = 256;
+  static constexpr int kBlockBytes = 110;
 
   /// Sixteen 6-bit scales: the low four bits in 8 bytes, the two high bits in 4 bytes.
   static i32x16 scale_codes(const std::byte* p) {
@@ -99,22 +105,28 @@ struct Q3K {
 
   template <class Sink>
   [[gnu::always_inline]] static void decode(const Row& row, int64_t block, Sink&& sink) {
-    const std::byte* p = row.data + block * 110;
+    const std::byte* p = row.data + block * kBlockBytes;
     alignas(64) float scales[16];
     store(scales, to_float(scale_codes(p + 96) - splat_int(32)) * splat(load_half(p + 108)));
-    // Bit 2 of the code; the mask stores its complement's sign: set means "do not subtract 4".
-    i32x16 high[2] = {shift_left<2>(widen_u8(load_codes(p))),
-                      shift_left<2>(widen_u8(load_codes(p + 16)))};
+    // Bit 2 of the code; set means "do not subtract 4".
+    i32x16 high_a = shift_left<2>(widen_u8(load_codes(p)));
+    i32x16 high_b = shift_left<2>(widen_u8(load_codes(p + 16)));
     for (int half = 0; half < 2; ++half) {
-      i32x16 low[2] = {widen_u8(load_codes(p + 32 + 32 * half)),
-                       widen_u8(load_codes(p + 48 + 32 * half))};
-      for (int i = 8 * half; i < 8 * half + 8; ++i) {
-        const i32x16 code = (low[i & 1] & splat_int(3)) | (high[i & 1] & splat_int(4));
-        low[i & 1] = shift_right<2>(low[i & 1]);
-        high[i & 1] = shift_right<1>(high[i & 1]);
-        sink(i, to_float(code - splat_int(4)) * splat(scales[i]));
+      i32x16 a = widen_u8(load_codes(p + 32 + 32 * half));
+      i32x16 b = widen_u8(load_codes(p + 48 + 32 * half));
+      for (int i = 8 * half; i < 8 * half + 8; i += 2) {
+        sink(i, to_float(join(a, high_a)) * splat(scales[i]));
+        sink(i + 1, to_float(join(b, high_b)) * splat(scales[i + 1]));
+        a = shift_right<2>(a);
+        b = shift_right<2>(b);
+        high_a = shift_right<1>(high_a);
+        high_b = shift_right<1>(high_b);
       }
     }
+  }
+
+  static i32x16 join(i32x16 low, i32x16 high) {
+    return ((low & splat_int(3)) | (high & splat_int(4))) - splat_int(4);
   }
 };
 
@@ -138,9 +150,10 @@ struct KScales {
 
 struct Q4K {
   static constexpr int kBlock = 256;
+  static constexpr int kBlockBytes = 144;
   template <class Sink>
   [[gnu::always_inline]] static void decode(const Row& row, int64_t block, Sink&& sink) {
-    const std::byte* p = row.data + block * 144;
+    const std::byte* p = row.data + block * kBlockBytes;
     const KScales k(p);
     p += 16;
     for (int i = 0; i < 8; i += 2, p += 32) {
@@ -157,47 +170,61 @@ struct Q4K {
 
 struct Q5K {
   static constexpr int kBlock = 256;
+  static constexpr int kBlockBytes = 176;
   template <class Sink>
   [[gnu::always_inline]] static void decode(const Row& row, int64_t block, Sink&& sink) {
-    const std::byte* p = row.data + block * 176;
+    const std::byte* p = row.data + block * kBlockBytes;
     const KScales k(p);
-    i32x16 high[2] = {shift_left<4>(widen_u8(load_codes(p + 16))),
-                      shift_left<4>(widen_u8(load_codes(p + 32)))};
+    i32x16 high_a = shift_left<4>(widen_u8(load_codes(p + 16)));
+    i32x16 high_b = shift_left<4>(widen_u8(load_codes(p + 32)));
     p += 48;
     for (int i = 0; i < 8; i += 2, p += 32) {
-      i32x16 low[2] = {widen_u8(load_codes(p)), widen_u8(load_codes(p + 16))};
-      for (int j = i; j < i + 2; ++j) {
-        for (int h = 0; h < 2; ++h) {
-          const i32x16 code = low_nibbles(low[h]) | (high[h] & splat_int(16));
-          low[h] = shift_right<4>(low[h]);
-          high[h] = shift_right<1>(high[h]);
-          sink(2 * j + h, to_float(code) * splat(k.scale[j]) - splat(k.minimum(j)));
-        }
-      }
+      const i32x16 a = widen_u8(load_codes(p)), b = widen_u8(load_codes(p + 16));
+      const Linear32 even = make_linear32(k.scale[i], 0, -k.minimum(i));
+      sink(2 * i, decode32(even, join(a, high_a)));
+      sink(2 * i + 1, decode32(even, join(b, high_b)));
+      high_a = shift_right<1>(high_a);
+      high_b = shift_right<1>(high_b);
+      const Linear32 odd = make_linear32(k.scale[i + 1], 0, -k.minimum(i + 1));
+      sink(2 * i + 2, decode32(odd, join(shift_right<4>(a), high_a)));
+      sink(2 * i + 3, decode32(odd, join(shift_right<4>(b), high_b)));
+      high_a = shift_right<1>(high_a);
+      high_b = shift_right<1>(high_b);
     }
   }
+
+  static i32x16 join(i32x16 low, i32x16 high) { return low_nibbles(low) | (high & splat_int(16)); }
 };
 
 struct Q6K {
   static constexpr int kBlock = 256;
+  static constexpr int kBlockBytes = 210;
   template <class Sink>
   [[gnu::always_inline]] static void decode(const Row& row, int64_t block, Sink&& sink) {
-    const std::byte* p = row.data + block * 210;
+    const std::byte* p = row.data + block * kBlockBytes;
     alignas(64) float scales[16];
     store(scales, to_float(widen_i8(load_codes(p + 192))) * splat(load_half(p + 208)));
-    for (int half = 0; half < 2; ++half) {
+    for (int half = 0; half < 2; ++half) {  // 128 columns: 64 bytes of low bits, 32 of high bits
       const std::byte *low = p + 64 * half, *high = p + 128 + 32 * half;
-      for (int g = 0; g < 4;
-           ++g) {  // 32 columns: low bits from 32 bytes, high bits from the same 32
-        for (int h = 0; h < 2; ++h) {
-          const int i = 8 * half + 2 * g + h;
-          const u8x16 l = load_codes(low + 32 * (g & 1) + 16 * h);
-          const u8x16 u = load_codes(high + 16 * h);
-          const u8x16 code = (g < 2 ? l & 15 : l >> 4) | (((u >> (2 * g)) & 3) << 4);
-          sink(i, to_float(widen_u8(code) - splat_int(32)) * splat(scales[i]));
-        }
-      }
+      const float* scale = scales + 8 * half;
+      const i32x16 high_a = shift_left<4>(widen_u8(load_codes(high)));
+      const i32x16 high_b = shift_left<4>(widen_u8(load_codes(high + 16)));
+      const i32x16 a = widen_u8(load_codes(low)), b = widen_u8(load_codes(low + 16));
+      const i32x16 c = widen_u8(load_codes(low + 32)), d = widen_u8(load_codes(low + 48));
+      const int i = 8 * half;
+      sink(i, weights(low_nibbles(a), high_a, scale[0]));
+      sink(i + 1, weights(low_nibbles(b), high_b, scale[1]));
+      sink(i + 2, weights(low_nibbles(c), shift_right<2>(high_a), scale[2]));
+      sink(i + 3, weights(low_nibbles(d), shift_right<2>(high_b), scale[3]));
+      sink(i + 4, weights(shift_right<4>(a), shift_right<4>(high_a), scale[4]));
+      sink(i + 5, weights(shift_right<4>(b), shift_right<4>(high_b), scale[5]));
+      sink(i + 6, weights(shift_right<4>(c), shift_right<6>(high_a), scale[6]));
+      sink(i + 7, weights(shift_right<4>(d), shift_right<6>(high_b), scale[7]));
     }
+  }
+
+  static f32x16 weights(i32x16 low, i32x16 high, float scale) {
+    return to_float((low | (high & splat_int(0x30))) - splat_int(32)) * splat(scale);
   }
 };
 
@@ -246,18 +273,20 @@ template <class Sink>
 
 struct Iq4Nl {
   static constexpr int kBlock = 32;
+  static constexpr int kBlockBytes = 18;
   template <class Sink>
   [[gnu::always_inline]] static void decode(const Row& row, int64_t block, Sink&& sink) {
-    const std::byte* p = row.data + block * 18;
+    const std::byte* p = row.data + block * kBlockBytes;
     decode_levels(kIq4Levels, p + 2, load_half(p), 0, sink);
   }
 };
 
 struct Iq4Xs {
   static constexpr int kBlock = 256;
+  static constexpr int kBlockBytes = 136;
   template <class Sink>
   [[gnu::always_inline]] static void decode(const Row& row, int64_t block, Sink&& sink) {
-    const std::byte* p = row.data + block * 136;
+    const std::byte* p = row.data + block * kBlockBytes;
     const float d = load_half(p);
     const uint32_t high = load_as<uint16_t>(p + 2), low = load_as<uint32_t>(p + 4);
     for (int i = 0; i < 8; ++i) {
@@ -271,9 +300,10 @@ struct Iq4Xs {
 /// The block's scale is halved, as the levels are doubled: 2^(e - 128), subnormal for e < 2.
 struct GgufMxFp4 {
   static constexpr int kBlock = 32;
+  static constexpr int kBlockBytes = 17;
   template <class Sink>
   [[gnu::always_inline]] static void decode(const Row& row, int64_t block, Sink&& sink) {
-    const std::byte* p = row.data + block * 17;
+    const std::byte* p = row.data + block * kBlockBytes;
     const uint32_t e = load_as<uint8_t>(p);
     const float d = float_of(e < 2 ? 0x00200000U << e : (e - 1) << 23);
     decode_levels(kE2m1Doubled, p + 1, d, 0, sink);

@@ -12,6 +12,7 @@ namespace {
 
 constexpr int kFewTokens = 4;
 constexpr int kRunColumns = 512;  // a multiple of every block size
+constexpr int kPrefetchBytes = 4096;
 constexpr int kBlockRows = 16;    // decoded at once: 32 KiB
 constexpr int kBlockTokens = 96;  // share one decoding: 96 KiB of partial sums
 
@@ -55,41 +56,76 @@ void decode_run(const Row& row, int64_t begin, int64_t n, float* out) {
   }
 }
 
-/// n_rows neighbouring rows times n_tokens tokens, whole rows.
+/// One row's sums with n_tokens tokens.
+template <int n_tokens>
+struct RowSums {
+  f32x16 sums[n_tokens];
+
+  RowSums() {
+    for (int t = 0; t < n_tokens; ++t) sums[t] = splat(0.0F);
+  }
+  template <class F>
+  [[gnu::always_inline]] void add_block(const Row& row, int64_t block, const float* x,
+                                        int64_t x_stride) {
+    F::decode(
+        row, block, [&](int i, f32x16 w) __attribute__((always_inline)) {
+          for (int t = 0; t < n_tokens; ++t) {
+            sums[t] = mul_add(w, load(x + t * x_stride + 16 * i), sums[t]);
+          }
+        });
+  }
+  template <class F>
+  void add_tail(const Row& row, int64_t block, int64_t n, const float* x, int64_t x_stride) {
+    const f32x16 w = F::decode_tail(row, block, n);
+    for (int t = 0; t < n_tokens; ++t) {
+      sums[t] = mul_add(w, load_some(x + t * x_stride, n), sums[t]);
+    }
+  }
+  void finish(float* y, int64_t y_stride) const {
+    for (int t = 0; t < n_tokens; ++t) y[t * y_stride] = tree_sum(sums[t]);
+  }
+};
+
+/// Asks for the lines of one block of a row that comes `ahead` bytes later. Few instructions pass between
+/// two lines of a packed row, too few for the processor's own prefetcher to keep memory busy.
+template <class F>
+[[gnu::always_inline]] inline void prefetch_block(const Row& row, int64_t block, int64_t ahead) {
+  const auto at = reinterpret_cast<uintptr_t>(row.data) +
+                  static_cast<uintptr_t>(block * F::kBlockBytes + ahead);
+  for (int line = 0; line < F::kBlockBytes; line += 64) {
+    __builtin_prefetch(reinterpret_cast<const void*>(at + static_cast<uintptr_t>(line)));
+  }
+}
+
+/// Rows that lie at least kPrefetchBytes ahead, a whole number of pairs.
+inline int64_t prefetch_distance(const Matrix& w) {
+  const int64_t pair = 2 * w.row_bytes;
+  return pair <= 0 ? 0 : (kPrefetchBytes + pair - 1) / pair * pair;
+}
+
+/// One row, or two neighbours: while one waits for its sum, the other goes on.
 template <class F, int n_rows, int n_tokens>
 inline void few_tile(const Matrix& w, int64_t r, const float* x, int64_t x_stride, float* y,
                      int64_t y_stride) {
-  f32x16 sums[n_rows][n_tokens];
-  Row rows[n_rows];
-  for (int j = 0; j < n_rows; ++j) {
-    rows[j] = row_of(w, r + j);
-    for (int t = 0; t < n_tokens; ++t) sums[j][t] = splat(0.0F);
-  }
-  const int64_t n_blocks = w.cols / F::kBlock;
-  const float* at = x;
-  for (int64_t b = 0; b < n_blocks; ++b, at += F::kBlock) {
-    for (int j = 0; j < n_rows; ++j) {
-      F::decode(
-          rows[j], b, [&](int i, f32x16 v) __attribute__((always_inline)) {
-            for (int t = 0; t < n_tokens; ++t) {
-              sums[j][t] = mul_add(v, load(at + t * x_stride + 16 * i), sums[j][t]);
-            }
-          });
+  const Row row = row_of(w, r), next = row_of(w, r + n_rows - 1);
+  RowSums<n_tokens> a, b;
+  const int64_t n_blocks = w.cols / F::kBlock, ahead = prefetch_distance(w);
+  for (int64_t i = 0; i < n_blocks; ++i, x += F::kBlock) {
+    prefetch_block<F>(row, i, ahead);
+    a.template add_block<F>(row, i, x, x_stride);
+    if constexpr (n_rows == 2) {
+      prefetch_block<F>(next, i, ahead);
+      b.template add_block<F>(next, i, x, x_stride);
     }
   }
   if constexpr (HasTail<F>) {
     if (const int64_t n = w.cols % 16; n != 0) {
-      for (int j = 0; j < n_rows; ++j) {
-        const f32x16 v = F::decode_tail(rows[j], n_blocks, n);
-        for (int t = 0; t < n_tokens; ++t) {
-          sums[j][t] = mul_add(v, load_some(at + t * x_stride, n), sums[j][t]);
-        }
-      }
+      a.template add_tail<F>(row, n_blocks, n, x, x_stride);
+      if constexpr (n_rows == 2) b.template add_tail<F>(next, n_blocks, n, x, x_stride);
     }
   }
-  for (int j = 0; j < n_rows; ++j) {
-    for (int t = 0; t < n_tokens; ++t) y[t * y_stride + r + j] = tree_sum(sums[j][t]);
-  }
+  a.finish(y + r, y_stride);
+  if constexpr (n_rows == 2) b.finish(y + r + 1, y_stride);
 }
 
 template <class F>

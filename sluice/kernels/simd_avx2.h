@@ -120,6 +120,10 @@ inline i32x16 spread(u8x16 source, const uint8_t* index) {
 inline u8x16 lookup_bytes(u8x16 table, u8x16 index) {
   return (u8x16)_mm_shuffle_epi8((__m128i)table, (__m128i)index);
 }
+inline f32x16 lookup8(const float* table, i32x16 index) {
+  const __m256 values = _mm256_loadu_ps(table);
+  return {_mm256_permutevar8x32_ps(values, index.lo), _mm256_permutevar8x32_ps(values, index.hi)};
+}
 
 inline i32x16 load_u16(const void* p) {
   const __m128i* at = static_cast<const __m128i*>(p);

@@ -75,6 +75,10 @@ inline i32x16 spread(u8x16 source, const uint8_t* index) {
 inline u8x16 lookup_bytes(u8x16 table, u8x16 index) {
   return (u8x16)_mm_shuffle_epi8((__m128i)table, (__m128i)index);
 }
+inline f32x16 lookup8(const float* table, i32x16 index) {
+  const __m512 twice = _mm512_broadcast_f32x8(_mm256_loadu_ps(table));
+  return {_mm512_permutexvar_ps(index.v, twice)};
+}
 
 inline i32x16 load_u16(const void* p) {
   return {_mm512_cvtepu16_epi32(_mm256_loadu_si256(static_cast<const __m256i*>(p)))};

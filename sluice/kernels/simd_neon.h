@@ -135,6 +135,15 @@ inline i32x16 spread(u8x16 source, const uint8_t* index) {
 inline u8x16 lookup_bytes(u8x16 table, u8x16 index) {
   return (u8x16)vqtbl1q_u8((uint8x16_t)table, (uint8x16_t)index);
 }
+inline f32x16 lookup8(const float* table, i32x16 index) {
+  const uint8x16x2_t bytes = {vreinterpretq_u8_f32(vld1q_f32(table)),
+                              vreinterpretq_u8_f32(vld1q_f32(table + 4))};
+  return each<f32x16>([&](int i) {  // a float's four bytes are at 4 index + 0, 1, 2, 3
+    const int32x4_t low = vandq_s32(index.v[i], vdupq_n_s32(7));
+    const int32x4_t at = vmlaq_n_s32(vdupq_n_s32(0x03020100), low, 0x04040404);
+    return vreinterpretq_f32_u8(vqtbl2q_u8(bytes, vreinterpretq_u8_s32(at)));
+  });
+}
 
 inline i32x16 load_u16(const void* p) {
   uint16_t half[16];

@@ -149,6 +149,14 @@ inline u8x16 lookup_bytes(u8x16 table, u8x16 index) {
   return r;
 }
 
+/// table[index & 7].
+inline f32x16 lookup8(const float* table, i32x16 index) {
+  return each<f32x16>([&](int i) {
+    const i32x4 at = index.v[i] & 7;
+    return f32x4{table[at[0]], table[at[1]], table[at[2]], table[at[3]]};
+  });
+}
+
 inline i32x16 load_u16(const void* p) {
   uint16_t half[16];
   std::memcpy(half, p, sizeof half);
