@@ -173,6 +173,8 @@ class FileDownload {
     std::ifstream note(note_path(download_));
     std::getline(note, etag_);
     std::getline(note, etag_);
+    const bool hash_known = !download_.sha256.empty() || !download_.git_sha1.empty();
+    if (!hash_known && !is_strong(etag_)) restart();  // nothing would tell that the content changed
   }
 
   void restart() {
