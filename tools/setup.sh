@@ -28,7 +28,7 @@ as_root() {
 }
 
 rust_is_there() {
-  PATH="$PWD/$RUST_LINKS:$HOME/.cargo/bin:$PATH"
+  PATH="$PWD/$RUST_LINKS:${HOME:-}/.cargo/bin:$PATH"
   at_least 1.$RUST_MINOR "$(version_of cargo)" && at_least 1.$RUST_MINOR "$(version_of rustc)"
 }
 
