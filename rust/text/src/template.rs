@@ -92,9 +92,22 @@ fn environment(steps: u64) -> Environment<'static> {
     environment.set_unknown_method_callback(unknown_method_callback);
     environment.set_fuel(Some(steps));
     environment.add_filter("tojson", tojson);
+    environment.add_test("iterable", is_iterable);
+    environment.add_test("sequence", is_sequence);
     environment.add_function("raise_exception", raise_exception);
     environment.add_function("strftime_now", strftime_now);
     environment
+}
+
+/// As in Python, None cannot be iterated over: templates ask `tools is iterable and tools|length > 0`.
+fn is_iterable(value: &Value) -> bool {
+    !value.is_none() && value.try_iter().is_ok()
+}
+
+/// As in Jinja2, where text and mappings have a length and elements too.
+fn is_sequence(value: &Value) -> bool {
+    use minijinja::value::ValueKind::{Map, Seq, String, Undefined};
+    matches!(value.kind(), Seq | Map | String | Undefined)
 }
 
 fn raise_exception(message: String) -> std::result::Result<Value, Error> {
@@ -123,19 +136,22 @@ fn without_generation_tags(source: &str) -> String {
         let inner = tag[2..end].trim_end_matches("%}");
         let word = inner.trim_matches(['-', '+']).trim();
         let statement = match word {
-            "generation" => Some("if true"),
-            "endgeneration" => Some("endif"),
-            _ => None,
-        };
-        match statement {
-            Some(statement) => out.push_str(&tag[..end].replacen(word, statement, 1)),
-            None => {
+            "generation" => "if true",
+            "endgeneration" => "endif",
+            "raw" => {
+                let end = tag.find("endraw").unwrap_or(tag.len());
+                out.push_str(&tag[..end]);
+                rest = &tag[end..];
+                continue;
+            }
+            _ => {
                 // Only past the opening: a string in the tag may hold "%}".
                 out.push_str("{%");
                 rest = &tag[2..];
                 continue;
             }
-        }
+        };
+        out.push_str(&tag[..end].replacen(word, statement, 1));
         rest = &tag[end..];
     }
     out.push_str(rest);
@@ -218,6 +234,8 @@ mod tests {
     fn generation_tags_leave_their_body() {
         let source = "a {%- generation -%} b {%- endgeneration %} c{% set x = '%}' %}";
         assert_eq!(rendered(source, "{}"), "ab c");
+        let raw = "{% raw %}{% generation %}{% endraw %}";
+        assert_eq!(rendered(raw, "{}"), "{% generation %}");
     }
 
     #[test]
