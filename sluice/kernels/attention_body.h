@@ -19,7 +19,7 @@ struct KvRows {
 
   static f32x16 load_lanes(const std::byte* p) {
     if constexpr (type == KvType::f32) {
-      return load(reinterpret_cast<const float*>(p));
+      return load(p);
     } else if constexpr (type == KvType::f16) {
       return load_f16(p);
     } else {

@@ -69,9 +69,7 @@ struct Plain {
 
   static f32x16 load_lanes(const std::byte* p) {
     if constexpr (format == Format::f32) {
-      float lanes[16];
-      std::memcpy(lanes, p, sizeof lanes);
-      return load(lanes);
+      return load(p);
     } else if constexpr (format == Format::f16) {
       return load_f16(p);
     } else {
@@ -198,6 +196,22 @@ inline f32x16 e4m3_to_float(i32x16 byte) {
   return floats(bits(finite) | nan | shift_left<24>(byte & splat_int(0x80)));
 }
 
+struct E4m3Values {
+  float value[256];
+};
+constexpr E4m3Values e4m3_values() {
+  E4m3Values all = {};
+  for (int code = 0; code < 128; ++code) {
+    float v = static_cast<float>(code < 8 ? code : 8 + code % 8);
+    for (int e = code < 8 ? 1 : code / 8; e < 10; ++e) v /= 2;  // exponent 10 has unit 1
+    for (int e = 10; e < code / 8; ++e) v *= 2;
+    all.value[code] = code == 127 ? __builtin_nanf("") : v;
+    all.value[code + 128] = -all.value[code];
+  }
+  return all;
+}
+constexpr E4m3Values kE4m3 = e4m3_values();
+
 /// E2M1 in each lane's low four bits.
 inline f32x16 e2m1_to_float(i32x16 code) {
   static constexpr float magnitudes[8] = {0.0F, 0.5F, 1.0F, 1.5F, 2.0F, 3.0F, 4.0F, 6.0F};
@@ -224,8 +238,8 @@ struct NvFp4 {
   template <class Sink>
   [[gnu::always_inline]] static void decode(const Row& row, int64_t block, Sink&& sink) {
     static constexpr CodePlaces places = code_places(4, 0);
-    const i32x16 scale_code = splat_int(load_as<uint8_t>(row.scales + block));
-    const f32x16 scale = e4m3_to_float(scale_code) * splat(row.w->global_scale);
+    const uint8_t code = load_as<uint8_t>(row.scales + block);
+    const f32x16 scale = splat(kE4m3.value[code] * row.w->global_scale);
     const u8x16 packed = load_bytes<8>(row.data + block * 8);
     const i32x16 codes =
         shift_right_each(spread(packed, places.bytes), load_int(places.shifts.lane));

@@ -8,6 +8,10 @@
 namespace sluice::kernels {
 namespace {
 
+inline u8x16 bytes_of(uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
+  using Four = uint32_t __attribute__((vector_size(16)));
+  return (u8x16)(Four{a, b, c, d});
+}
 inline u8x16 load_codes(const std::byte* p) { return load_as<u8x16>(p); }
 
 /// 16 where bit i of `mask` is set, else 0.
@@ -94,13 +98,10 @@ struct Q3K {
   static i32x16 scale_codes(const std::byte* p) {
     const uint32_t a = load_as<uint32_t>(p), b = load_as<uint32_t>(p + 4);
     const uint32_t high = load_as<uint32_t>(p + 8);
-    const uint32_t packed[4] = {(a & 0x0f0f0f0f) | (high & 0x03030303) << 4,
-                                (b & 0x0f0f0f0f) | (high >> 2 & 0x03030303) << 4,
-                                (a >> 4 & 0x0f0f0f0f) | (high >> 4 & 0x03030303) << 4,
-                                (b >> 4 & 0x0f0f0f0f) | (high >> 6 & 0x03030303) << 4};
-    u8x16 bytes;
-    std::memcpy(&bytes, packed, 16);
-    return widen_u8(bytes);
+    return widen_u8(bytes_of((a & 0x0f0f0f0f) | (high & 0x03030303) << 4,
+                             (b & 0x0f0f0f0f) | (high >> 2 & 0x03030303) << 4,
+                             (a >> 4 & 0x0f0f0f0f) | (high >> 4 & 0x03030303) << 4,
+                             (b >> 4 & 0x0f0f0f0f) | (high >> 6 & 0x03030303) << 4));
   }
 
   template <class Sink>
@@ -137,11 +138,9 @@ struct KScales {
   explicit KScales(const std::byte* p) {
     const uint32_t a = load_as<uint32_t>(p + 4), b = load_as<uint32_t>(p + 8);
     const uint32_t c = load_as<uint32_t>(p + 12);
-    const uint32_t packed[4] = {a & 0x3f3f3f3f, (c & 0x0f0f0f0f) | (a >> 2 & 0x30303030),
-                                b & 0x3f3f3f3f, (c >> 4 & 0x0f0f0f0f) | (b >> 2 & 0x30303030)};
-    u8x16 bytes;
-    std::memcpy(&bytes, packed, 16);
-    const f32x16 codes = to_float(widen_u8(bytes));
+    const f32x16 codes =
+        to_float(widen_u8(bytes_of(a & 0x3f3f3f3f, (c & 0x0f0f0f0f) | (a >> 2 & 0x30303030),
+                                   b & 0x3f3f3f3f, (c >> 4 & 0x0f0f0f0f) | (b >> 2 & 0x30303030))));
     store(scale, codes * splat(load_half(p)));
     store(min, codes * splat(load_half(p + 2)));
   }

@@ -23,7 +23,11 @@ constexpr int kTileRows = 2;
 constexpr int kTileTokens = 3;
 
 inline f32x16 splat(float a) { return {_mm256_set1_ps(a), _mm256_set1_ps(a)}; }
-inline f32x16 load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+inline f32x16 load(const void* p) {
+  const __m256i* at = static_cast<const __m256i*>(p);
+  return {_mm256_castsi256_ps(_mm256_loadu_si256(at)),
+          _mm256_castsi256_ps(_mm256_loadu_si256(at + 1))};
+}
 inline void store(float* p, f32x16 a) {
   _mm256_storeu_ps(p, a.lo);
   _mm256_storeu_ps(p + 8, a.hi);

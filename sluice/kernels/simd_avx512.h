@@ -23,7 +23,7 @@ constexpr int kTileRows = 4;
 constexpr int kTileTokens = 6;
 
 inline f32x16 splat(float a) { return {_mm512_set1_ps(a)}; }
-inline f32x16 load(const float* p) { return {_mm512_loadu_ps(p)}; }
+inline f32x16 load(const void* p) { return {_mm512_loadu_ps(p)}; }
 inline void store(float* p, f32x16 a) { _mm512_storeu_ps(p, a.v); }
 inline f32x16 operator+(f32x16 a, f32x16 b) { return {_mm512_add_ps(a.v, b.v)}; }
 inline f32x16 operator-(f32x16 a, f32x16 b) { return {_mm512_sub_ps(a.v, b.v)}; }

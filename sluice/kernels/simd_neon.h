@@ -30,8 +30,9 @@ inline To each(Each f) {
 inline f32x16 splat(float a) {
   return each<f32x16>([=](int) { return vdupq_n_f32(a); });
 }
-inline f32x16 load(const float* p) {
-  return each<f32x16>([=](int i) { return vld1q_f32(p + 4 * i); });
+inline f32x16 load(const void* p) {
+  const uint8_t* bytes = static_cast<const uint8_t*>(p);
+  return each<f32x16>([=](int i) { return vreinterpretq_f32_u8(vld1q_u8(bytes + 16 * i)); });
 }
 inline void store(float* p, f32x16 a) {
   for (int i = 0; i < 4; ++i) vst1q_f32(p + 4 * i, a.v[i]);

@@ -34,7 +34,8 @@ inline To each(Each f) {
 inline f32x16 splat(float a) {
   return each<f32x16>([=](int) { return f32x4{a, a, a, a}; });
 }
-inline f32x16 load(const float* p) {
+/// From any address, aligned or not.
+inline f32x16 load(const void* p) {
   f32x16 r;
   std::memcpy(&r, p, sizeof r);
   return r;
@@ -122,29 +123,35 @@ inline i32x16 shift_right_each(i32x16 a, i32x16 n) {
   return each<i32x16>([&](int i) { return (i32x4)((u32x4)a.v[i] >> (u32x4)n.v[i]); });
 }
 
+template <class T>
+inline i32x16 widen(const T* a) {
+  return each<i32x16>([=](int i) {
+    return i32x4{a[4 * i], a[4 * i + 1], a[4 * i + 2], a[4 * i + 3]};
+  });
+}
 inline i32x16 widen_u8(u8x16 a) {
-  i32x16 r;
-  for (int i = 0; i < 16; ++i) r.v[i / 4][i % 4] = a[i];
-  return r;
+  uint8_t bytes[16];
+  std::memcpy(bytes, &a, sizeof bytes);
+  return widen(bytes);
 }
 inline i32x16 widen_i8(u8x16 a) {
-  i32x16 r;
-  for (int i = 0; i < 16; ++i) r.v[i / 4][i % 4] = static_cast<int8_t>(a[i]);
-  return r;
+  int8_t bytes[16];
+  std::memcpy(bytes, &a, sizeof bytes);
+  return widen(bytes);
 }
 /// Lane i is made of the bytes source[index[4 i .. 4 i + 3]], low first; an index >= 128 gives 0.
 /// Only the two low bytes are ever used by the callers' tables.
 inline i32x16 spread(u8x16 source, const uint8_t* index) {
-  i32x16 r;
+  int32_t lanes[16];
   for (int i = 0; i < 16; ++i) {
     const uint8_t low = index[4 * i], high = index[4 * i + 1];
-    r.v[i / 4][i % 4] = source[low & 15] | (high < 128 ? source[high & 15] << 8 : 0);
+    lanes[i] = source[low & 15] | (high < 128 ? source[high & 15] << 8 : 0);
   }
-  return r;
+  return load_int(lanes);
 }
 /// table[index[i]], indices below 16.
 inline u8x16 lookup_bytes(u8x16 table, u8x16 index) {
-  u8x16 r;
+  u8x16 r = {};
   for (int i = 0; i < 16; ++i) r[i] = table[index[i] & 15];
   return r;
 }
@@ -160,9 +167,7 @@ inline f32x16 lookup8(const float* table, i32x16 index) {
 inline i32x16 load_u16(const void* p) {
   uint16_t half[16];
   std::memcpy(half, p, sizeof half);
-  i32x16 r;
-  for (int i = 0; i < 16; ++i) r.v[i / 4][i % 4] = half[i];
-  return r;
+  return widen(half);
 }
 inline void store_u16(void* p, i32x16 a) {  // the low 16 bits
   uint16_t half[16];

@@ -1,3 +1,5 @@
+#include <cpuid.h>
+
 #include "sluice/kernels/simd_avx2.h"
 #include "sluice/kernels/table_body.h"
 
@@ -5,8 +7,9 @@ namespace sluice::kernels {
 namespace {
 
 bool supported() noexcept {
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-         __builtin_cpu_supports("f16c");
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  const bool f16c = __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+  return f16c && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 
 }  // namespace
