@@ -22,7 +22,7 @@ set(target ${CMAKE_SOURCE_DIR}/build/rust) # shared: the presets build the same 
 set(rust_include ${target}/include)
 set(rust_library ${target}/release/libsluice_text.a)
 set(cargo_environment ${CMAKE_COMMAND} -E env CARGO_TARGET_DIR=${target} SLUICE_CXX_INCLUDE=${rust_include}
-  RUSTC=${SLUICE_RUSTC} CXX=${CMAKE_CXX_COMPILER} ${SLUICE_CARGO})
+  RUSTC=${SLUICE_RUSTC} ${SLUICE_CARGO})
 
 add_custom_command(
   OUTPUT ${rust_library} ${rust_include}/sluice_text.h ${rust_include}/rust/cxx.h

@@ -98,9 +98,14 @@ pub enum Tokenizer {
 }
 
 fn open_tokenizer_json(json: &[u8]) -> Result<Box<Tokenizer>> {
-    guard(|| {
+    let opened = guard(|| {
         let tokenizer = HuggingFaceTokenizer::open(json)?;
         Ok(Box::new(Tokenizer::HuggingFace(Box::new(tokenizer))))
+    });
+    // `tokenizers` panics over some contradictions in the file.
+    opened.map_err(|failure| match failure {
+        Failure::Internal(message) => Failure::BadModel(message),
+        other => other,
     })
 }
 
