@@ -9,10 +9,8 @@ namespace {
 using AddCommand = void (*)(CLI::App&, Globals&);
 
 constexpr AddCommand kCommands[] = {
-    add_list,
-    add_rm,
-    add_completion,
-    add_man,
+    add_run,     add_chat, add_bench, add_logits, add_perplexity, add_tokenize,
+    add_inspect, add_pull, add_list,  add_rm,     add_completion, add_man,
 };
 
 /// Shows an app's footer, which holds its examples, as it was written: newer CLI11 would reflow it.

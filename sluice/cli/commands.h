@@ -13,11 +13,18 @@ struct Globals {
 
 // One function per command, each in the file of its name. It adds the subcommand to app; the
 // subcommand's callback does the work once the whole command line was parsed. README.md says how.
+void add_bench(CLI::App& app, Globals& globals);
+void add_chat(CLI::App& app, Globals& globals);
 void add_completion(CLI::App& app, Globals& globals);
+void add_inspect(CLI::App& app, Globals& globals);
 void add_list(CLI::App& app, Globals& globals);
+void add_logits(CLI::App& app, Globals& globals);
 void add_man(CLI::App& app, Globals& globals);
+void add_perplexity(CLI::App& app, Globals& globals);
 void add_pull(CLI::App& app, Globals& globals);
 void add_rm(CLI::App& app, Globals& globals);
+void add_run(CLI::App& app, Globals& globals);
+void add_tokenize(CLI::App& app, Globals& globals);
 
 /// The whole command line: every command in the order in which help shows them.
 /// `globals` outlives the app.

@@ -83,13 +83,14 @@ void print_json(const nlohmann::json& value) {
   print(value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }
 
-void warn(std::string_view text) {
-  std::string line = "sluice: ";
-  line += text;
+void note(std::string_view text) {
+  std::string line(text);
   line += '\n';
   // Nothing useful is left to do when stderr is gone.
   [[maybe_unused]] const ssize_t ignored = ::write(STDERR_FILENO, line.data(), line.size());
 }
+
+void warn(std::string_view text) { note("sluice: " + std::string(text)); }
 
 std::string printable(std::string_view text) { return escape(text, ""); }
 

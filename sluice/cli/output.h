@@ -18,6 +18,9 @@ void print_json(const nlohmann::json& value);
 /// Writes "sluice: TEXT" as one line to stderr. Never throws.
 void warn(std::string_view text);
 
+/// Writes TEXT as one line to stderr: progress and statistics. Never throws.
+void note(std::string_view text);
+
 /// Text from a model, a file name or the network made safe for a terminal: control characters,
 /// bytes that are not UTF-8 and bidirectional overrides become \n, \x1b, \u202e and so on.
 std::string printable(std::string_view text);

@@ -1,6 +1,7 @@
 #include "sluice/decode/stop.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace sluice::decode {
 

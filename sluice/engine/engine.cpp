@@ -39,12 +39,7 @@ namespace {
 
 int64_t choose_context(int64_t asked, int64_t trained) {
   if (asked < 0) fail(ErrorKind::bad_request, "--ctx is {}, it must be positive", asked);
-  const int64_t most = trained > 0 ? trained : kUsualContext;
-  if (asked > most && trained > 0) {
-    fail(ErrorKind::bad_request, "--ctx is {}, the model was made for at most {} tokens", asked,
-         trained);
-  }
-  return asked > 0 ? asked : most;
+  return asked > 0 ? asked : trained > 0 ? trained : kUsualContext;
 }
 
 void open_text(const std::filesystem::path& path, models::LoadedModel& loaded,
@@ -93,7 +88,7 @@ std::unique_ptr<Engine> Engine::open(const std::filesystem::path& path,
   e.worker.run([&] {
     mx::set_default_device(mx::Device::cpu);
     mx::set_cache_limit(kMlxCacheBytes);
-    e.loaded = models::load_model(path);
+    e.loaded = models::load_model(path, options.kv_type);
     e.context = choose_context(options.context, e.loaded.model->config().max_position_embeddings);
     open_text(path, e.loaded, e.tokenizer, e.chat_template);
     e.kv_layout = std::make_shared<const nn::KvLayout>(e.loaded.model->kv_layout());

@@ -21,7 +21,8 @@ struct EngineOptions {
   int n_threads = 0;       ///< 0: every processor this process may use
   int64_t context = 0;     ///< most tokens of a sequence; 0: what the model was trained for
   int64_t kv_reserve = 0;  ///< tokens whose KV blocks are allocated when the model opens
-  int64_t chunk = 512;     ///< prompt tokens per step; never changes a result
+  std::optional<kernels::KvType> kv_type;  ///< of keys and values; unset: what fits the weights
+  int64_t chunk = 512;                     ///< prompt tokens per step; never changes a result
   /// Without it a kernel may quantize activations to int8 where the instruction set multiplies those
   /// faster. The kernels of today compute in float32 either way.
   bool exact_activations = false;
@@ -72,9 +73,17 @@ class Engine {
   void logits(std::span<const text::Token> tokens, int64_t first_wanted,
               const decode::LogitsSink& sink);
 
- private:
-  friend class Session;
+  /// The n tokens that follow a fresh sequence, each the best one, as they come. Needs no tokenizer.
+  void greedy(std::vector<text::Token> tokens, int64_t n,
+              const std::function<void(text::Token)>& on_token);
+
+  /// Weight bytes that computing one token reads: all matrices once, of the experts those it uses.
+  Bytes bytes_active() const;
+
   struct Impl;
+  Impl& impl() { return *impl_; }  ///< for this folder
+
+ private:
   explicit Engine(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };

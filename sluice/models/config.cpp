@@ -271,20 +271,24 @@ void read_activation(Config& c, const Source& s) {
   }
 }
 
-/// Keys and values are kept as precisely as the model's weights are: never by the packed integers' type.
+/// Keys and values are kept as precisely as the model's weights are, never by the packed integers' type:
+/// the embedding table decides, by its scales where it is quantized; GGUF blocks have float16 scales.
 kernels::KvType kv_type(const Source& s, const nn::WeightTable& weights) {
-  if (s.is_gguf()) return kernels::KvType::f16;
-  const auto of = [](const io::TensorInfo& tensor) -> std::optional<kernels::KvType> {
-    if (tensor.type == io::TensorType::f32) return kernels::KvType::f32;
-    if (tensor.type == io::TensorType::f16) return kernels::KvType::f16;
-    if (tensor.type == io::TensorType::bf16) return kernels::KvType::bf16;
-    return std::nullopt;
-  };
   const auto found = weights.matrices.find("model.embed_tokens");
   if (found != weights.matrices.end()) {
     const nn::StoredMatrix& table = found->second;
-    if (const auto type = of(table.scales != nullptr ? *table.scales : *table.weight)) return *type;
+    switch ((table.scales != nullptr ? *table.scales : *table.weight).type) {
+      case io::TensorType::f32:
+        return kernels::KvType::f32;
+      case io::TensorType::f16:
+        return kernels::KvType::f16;
+      case io::TensorType::bf16:
+        return kernels::KvType::bf16;
+      default:
+        break;
+    }
   }
+  if (s.is_gguf()) return kernels::KvType::f16;
   std::string name = s.string({"torch_dtype", ""}).value_or("");
   if (name.empty()) name = s.string({"dtype", ""}).value_or("bfloat16");
   return name == "float32"   ? kernels::KvType::f32
@@ -335,7 +339,7 @@ std::function<std::optional<nn::QuantizationConfig>(const std::string&)> quantiz
   const nlohmann::json& config = source.config();
   auto it = config.find("quantization");
   if (it == config.end()) it = config.find("quantization_config");
-  if (it == config.end() || !it->is_object() || !it->contains("bits")) return nullptr;
+  if (it == config.end() || !it->is_object()) return nullptr;
   return [quantization = *it, where = source.where()](
              const std::string& path) -> std::optional<nn::QuantizationConfig> {
     const auto read = [&](const nlohmann::json& object) {
@@ -355,7 +359,8 @@ std::function<std::optional<nn::QuantizationConfig>(const std::string&)> quantiz
       return q;
     };
     const auto own = quantization.find(path);
-    return own != quantization.end() && own->is_object() ? read(*own) : read(quantization);
+    if (own == quantization.end() || !own->is_object()) return std::nullopt;
+    return read(*own);
   };
 }
 

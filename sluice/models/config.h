@@ -20,8 +20,9 @@ nn::Config read_config(const Source& source, const nn::WeightTable& weights);
 /// Which layers rotate (SmolLM3: every fourth does not). [n_layers]
 std::vector<bool> rope_layers(const Source& source, int64_t n_layers);
 
-/// What config.json says of each module's quantization ("quantization", else "quantization_config"):
-/// per-path overrides, then the defaults. Returns null when it says nothing.
+/// What config.json says of the quantization of the modules it names ("quantization", else
+/// "quantization_config"). Of the others the tensors' shapes tell, as they do in mlx-lm. Null when it
+/// names none.
 std::function<std::optional<nn::QuantizationConfig>(const std::string& path)> quantization_of(
     const Source& source);
 

@@ -91,7 +91,7 @@ TEST(Config, damaged_configs_are_refused) {
   EXPECT_THROW(Source::from_config(nlohmann::json::object(), "config.json"), Error);
 }
 
-TEST(Config, quantization_follows_the_path_then_the_defaults) {
+TEST(Config, quantization_is_known_of_the_modules_it_names) {
   auto config = llama_config();
   config["quantization"] = {{"bits", 4},
                             {"group_size", 64},
@@ -99,8 +99,9 @@ TEST(Config, quantization_follows_the_path_then_the_defaults) {
                             {"model.norm", false}};
   const auto q = quantization_of(Source::from_config(config, "config.json"));
   EXPECT_EQ(q("lm_head")->bits, 8);
-  EXPECT_EQ(q("anything")->group_size, 64);
-  EXPECT_EQ(q("anything")->mode, "affine");
+  EXPECT_EQ(q("lm_head")->mode, "affine");
+  EXPECT_FALSE(q("model.norm"));
+  EXPECT_FALSE(q("anything"));
   EXPECT_EQ(quantization_of(Source::from_config(llama_config(), "config.json")), nullptr);
 }
 

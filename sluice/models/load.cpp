@@ -36,10 +36,12 @@ Bytes count_active(const nn::WeightTable& table, const nn::Config& config) {
   return active;
 }
 
-void build(LoadedModel& loaded, const Family& family, const Source& source, nn::WeightTable table) {
+void build(LoadedModel& loaded, const Family& family, const Source& source, nn::WeightTable table,
+           std::optional<kernels::KvType> kv_type) {
   table.quantization = quantization_of(source);
   nn::Config config = read_config(source, table);
   if (family.configure != nullptr) family.configure(config, source);
+  if (kv_type) config.kv_type = *kv_type;
   loaded.bytes_active = count_active(table, config);
   loaded.model = family.make(std::move(config), nn::Weights(table));
 }
@@ -48,7 +50,7 @@ void build(LoadedModel& loaded, const Family& family, const Source& source, nn::
 
 bool is_gguf(const std::filesystem::path& path) { return path.extension() == ".gguf"; }
 
-LoadedModel load_model(const std::filesystem::path& path) {
+LoadedModel load_model(const std::filesystem::path& path, std::optional<kernels::KvType> kv_type) {
   LoadedModel loaded;
   if (is_gguf(path)) {
     loaded.gguf = io::open_gguf(path);
@@ -56,14 +58,14 @@ LoadedModel load_model(const std::filesystem::path& path) {
     const Family& family = find_family(source.architecture());
     loaded.store =
         std::make_unique<residency::WeightStore>(loaded.gguf->index, loaded.gguf->mappings);
-    build(loaded, family, source, name_gguf(*loaded.store, family.gguf_names));
+    build(loaded, family, source, name_gguf(*loaded.store, family.gguf_names), kv_type);
   } else {
     const auto config_path = path / "config.json";
     const Source source =
         Source::from_config(io::read_json_file(config_path), config_path.string());
     const Family& family = find_family(source.architecture());
     loaded.store = std::make_unique<residency::WeightStore>(io::open_safetensors(path));
-    build(loaded, family, source, name_safetensors(*loaded.store));
+    build(loaded, family, source, name_safetensors(*loaded.store), kv_type);
   }
   return loaded;
 }

@@ -23,7 +23,9 @@ struct LoadedModel {
 /// path: a .gguf file, or a directory with config.json and safetensors. Nothing but headers, norms and
 /// biases is read: opening takes the same time for any size.
 /// Throws Error(bad_model), Error(unsupported) or Error(io).
-LoadedModel load_model(const std::filesystem::path& path);
+/// kv_type: keep keys and values in this type instead of the one that fits the weights.
+LoadedModel load_model(const std::filesystem::path& path,
+                       std::optional<kernels::KvType> kv_type = std::nullopt);
 
 /// Whether `path` names a GGUF file rather than a directory of safetensors.
 bool is_gguf(const std::filesystem::path& path);

@@ -35,7 +35,7 @@ class Sluice:
     def logits(self, model: Path, tokens: np.ndarray, *args: Any) -> np.ndarray:
         """Returns float32 [len(tokens), vocab_size]."""
         out = self._scratch / "logits.npy"
-        self("logits", model, "--tokens", comma_separated(tokens), "--out", out, "--exact-activations", *args)
+        self("logits", model, "--tokens", comma_separated(tokens), "--out", out, *reference_options(model), *args)
         return np.load(out)
 
     def greedy(self, model: Path, prompt: np.ndarray, n: int) -> list[int]:
@@ -43,8 +43,15 @@ class Sluice:
         out = self._scratch / "prompt.npy"
         tokens = comma_separated(prompt)
         return self.json(
-            "logits", model, "--tokens", tokens, "--out", out, "--exact-activations", "--greedy", n
+            "logits", model, "--tokens", tokens, "--out", out, *reference_options(model), "--greedy", n
         )["greedy"]
+
+
+def reference_options(model: Path) -> list[str]:
+    """What makes Sluice compute as the references do: float32 activations, and for a GGUF (whose references are
+    made from its dequantized weights) float32 keys and values. Tiny models claim contexts shorter than the tests."""
+    kv_type = ["--kv-type", "f32"] if model.suffix == ".gguf" else []
+    return ["--exact-activations", "--ctx", "1024", *kv_type]
 
 
 def comma_separated(tokens: np.ndarray) -> str:

@@ -60,7 +60,7 @@ FAMILIES: dict[str, Config] = {
         layer_types=["sliding_attention", "sliding_attention", "full_attention", "sliding_attention", "full_attention"],
     ),
     "mistral": _config(
-        "mistral", "MistralForCausalLM", head_dim=32, tie_word_embeddings=False, sliding_window=16, rope_theta=1e6
+        "mistral", "MistralForCausalLM", head_dim=32, tie_word_embeddings=False, sliding_window=4096, rope_theta=1e6
     ),
     "qwen2": _config("qwen2", "Qwen2ForCausalLM", tie_word_embeddings=True, rope_theta=1e6, num_key_value_heads=3),
     "qwen3": _config("qwen3", "Qwen3ForCausalLM", head_dim=32, tie_word_embeddings=True, rope_theta=1e6),

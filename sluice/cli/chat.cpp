@@ -1,0 +1,204 @@
+#include <fmt/format.h>
+
+#include <atomic>
+#include <chrono>
+#include <csignal>
+
+#include "sluice/base/error.h"
+#include "sluice/cli/commands.h"
+#include "sluice/cli/conversation.h"
+#include "sluice/cli/line_editor.h"
+#include "sluice/cli/model_options.h"
+#include "sluice/cli/output.h"
+#include "sluice/cli/status_line.h"
+#include "sluice/engine/model_store.h"
+
+namespace sluice::cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+struct Options {
+  ModelOptions model;
+  SamplingOptions sampling;
+  PromptOptions prompt;
+  int64_t max_tokens = 1024;
+};
+
+constexpr const char* kHelp =
+    "/help          this list\n"
+    "/system TEXT   set the system prompt and start anew (without TEXT: show it)\n"
+    "/reset         forget the conversation\n"
+    "/save FILE     write the conversation to a file\n"
+    "/load FILE     go on with a saved conversation\n"
+    "/stats         tokens, memory and speed so far\n"
+    "/exit          leave (as Ctrl-D does)\n"
+    "Ctrl-C stops an answer.\n";
+
+/// Set by Ctrl-C while an answer is being made.
+std::atomic<bool> interrupted{false};
+
+class Chat {
+ public:
+  Chat(const Options& options, engine::Engine& engine)
+      : options_(options),
+        engine_(engine),
+        session_(engine),
+        format_(engine, options.prompt),
+        sampling_(options.sampling.resolve()),
+        conversation_(options.prompt.system) {}
+
+  void run() {
+    if (!format_.has_template()) {
+      note(
+          "This model has no chat template (a base model): turns are written as \"User: ...\" and "
+          "\"Assistant: ...\".");
+    }
+    note("/help lists the commands, Ctrl-D leaves.");
+    LineEditor editor(engine::ModelStore::default_root() / "chat_history");
+    while (true) {
+      show_status(0, 0);
+      const auto line = editor.read("> ");
+      if (!line || *line == "/exit") return;
+      if (line->empty()) continue;
+      try {
+        if (line->starts_with('/')) {
+          command(*line);
+        } else {
+          answer(*line);
+        }
+      } catch (const Error& error) {  // the conversation goes on
+        note(fmt::format("error: {}", error.what()));
+      }
+    }
+  }
+
+ private:
+  void command(const std::string& line) {
+    const size_t space = line.find(' ');
+    const std::string name = line.substr(0, space);
+    const std::string argument =
+        space == std::string::npos ? "" : line.substr(line.find_first_not_of(' ', space));
+    if (name == "/help") {
+      print(kHelp);
+    } else if (name == "/system") {
+      if (argument.empty()) {
+        print(printable_text(conversation_.system()) + "\n");
+      } else {
+        conversation_.set_system(argument);
+        conversation_.clear();
+      }
+    } else if (name == "/reset") {
+      conversation_.clear();
+      session_.reset();
+    } else if (name == "/save" && !argument.empty()) {
+      conversation_.save(argument);
+      note(fmt::format("{} messages saved to {}", conversation_.size(), printable(argument)));
+    } else if (name == "/load" && !argument.empty()) {
+      conversation_.load(argument);
+      note(fmt::format("{} messages loaded", conversation_.size()));
+    } else if (name == "/stats") {
+      print(stats());
+    } else {
+      note(fmt::format("{} is not a command, or lacks its argument; /help lists them",
+                       printable(name)));
+    }
+  }
+
+  void answer(const std::string& text) {
+    conversation_.add("user", text);
+    engine::Result result;
+    try {
+      result = generate();
+    } catch (...) {
+      conversation_.drop_last();  // what was not answered was not said
+      throw;
+    }
+    conversation_.add("assistant", result.text);
+    last_ = result;
+    print("\n");
+    if (result.finish_reason == engine::FinishReason::cancelled) note("(stopped)");
+    if (result.finish_reason == engine::FinishReason::max_tokens) note("(ended at --max-tokens)");
+    if (result.finish_reason == engine::FinishReason::context_full)
+      note("(the context is full; /reset starts anew)");
+  }
+
+  engine::Result generate() {
+    engine::Request request;
+    // A template writes its own BOS; the plain format leaves it to the tokenizer.
+    request.tokens =
+        engine_.tokenizer().encode(format_.render(conversation_.messages()),
+                                   {.add_bos = !format_.has_template(), .parse_special = true});
+    request.max_tokens = options_.max_tokens;
+    request.sampling = sampling_;
+    request.stop = format_.stops();
+    request.cancel = &interrupted;
+    interrupted = false;
+    const auto previous = std::signal(SIGINT, [](int) { interrupted = true; });
+    int64_t count = 0;
+    auto start = Clock::now();
+    const auto restore = [&] { std::signal(SIGINT, previous); };
+    try {
+      engine::Result result = session_.generate(request, [&](const engine::Event& event) {
+        if (count++ == 0) start = Clock::now();
+        print(printable_text(event.text));
+        show_status(count, std::chrono::duration<double>(Clock::now() - start).count());
+      });
+      restore();
+      return result;
+    } catch (...) {
+      restore();
+      throw;
+    }
+  }
+
+  void show_status(int64_t count, double seconds) {
+    const double rate =
+        count > 1 && seconds > 0 ? static_cast<double>(count - 1) / seconds : last_.decode_tps();
+    status_.show(fmt::format(" {} of {} tokens | {:.1f} tok/s | KV {} | peak memory {} ",
+                             session_.tokens().size(), engine_.context(), rate,
+                             to_string(engine_.kv_bytes()), to_string(Bytes{peak_rss_bytes()})));
+  }
+
+  std::string stats() const {
+    return fmt::format(
+        "context    {} of {} tokens\nKV         {}\nlast       {} prompt tokens, {} of them "
+        "reused, {:.1f} tok/s; "
+        "{} generated, {:.1f} tok/s\nmemory     {} peak, model file {}\nloading    {:.0f} ms\n",
+        session_.tokens().size(), engine_.context(), to_string(engine_.kv_bytes()),
+        last_.prompt_tokens, last_.reused_tokens, last_.prefill_tps(), last_.tokens.size(),
+        last_.decode_tps(), to_string(Bytes{peak_rss_bytes()}), to_string(engine_.file_bytes()),
+        engine_.load_seconds() * 1e3);
+  }
+
+  const Options& options_;
+  engine::Engine& engine_;
+  engine::Session session_;
+  ChatFormat format_;
+  decode::SamplerConfig sampling_;
+  Conversation conversation_;
+  StatusLine status_;
+  engine::Result last_;
+};
+
+}  // namespace
+
+void add_chat(CLI::App& app, Globals&) {
+  CLI::App& command =
+      add_command(app, "chat", "Talk with a model",
+                  "sluice chat org/chat-model --system \"Answer in one sentence.\"\n"
+                  "sluice chat gemma-3-270m-q4_k_m --temp 0.8 --top-p 0.95");
+  const auto o = std::make_shared<Options>();
+  add_model_options(command, o->model);
+  add_prompt_options(command, o->prompt);
+  command.add_option("-n,--max-tokens", o->max_tokens, "Most tokens of an answer (default: 1024)")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
+  add_sampling_options(command, o->sampling);
+  command.callback([o] {
+    const auto engine = open_engine(o->model);
+    Chat(*o, *engine).run();
+  });
+}
+
+}  // namespace sluice::cli

@@ -1,0 +1,58 @@
+#include "sluice/cli/conversation.h"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include "sluice/base/error.h"
+#include "sluice/cli/model_options.h"
+
+namespace sluice::cli {
+
+nlohmann::json Conversation::messages() const {
+  nlohmann::json all = nlohmann::json::array();
+  if (!system_.empty()) all.push_back({{"role", "system"}, {"content", system_}});
+  for (const auto& turn : turns_) all.push_back(turn);
+  return all;
+}
+
+void Conversation::save(const std::string& path) const {
+  const std::string temporary = fmt::format("{}.{}.partial", path, getpid());
+  const std::string text = nlohmann::json{{"messages", messages()}}.dump(
+                               1, ' ', false, nlohmann::json::error_handler_t::replace) +
+                           "\n";
+  std::FILE* file = std::fopen(temporary.c_str(), "wb");
+  bool ok = file != nullptr && std::fwrite(text.data(), 1, text.size(), file) == text.size() &&
+            std::fflush(file) == 0 && fsync(fileno(file)) == 0;
+  const int error = errno;
+  if (file != nullptr) std::fclose(file);
+  ok = ok && std::rename(temporary.c_str(), path.c_str()) == 0;
+  if (!ok) {
+    std::remove(temporary.c_str());
+    fail(ErrorKind::io, "{}: cannot be written: {}", path, std::strerror(error));
+  }
+}
+
+void Conversation::load(const std::string& path) {
+  const nlohmann::json file = nlohmann::json::parse(read_text(path), nullptr, false);
+  const bool known = file.is_object() && file.contains("messages") && file["messages"].is_array();
+  if (!known) fail(ErrorKind::bad_request, "{}: is no saved chat", path);
+  Conversation loaded("");
+  for (const auto& message : file["messages"]) {
+    const bool ok = message.is_object() && message.contains("role") &&
+                    message["role"].is_string() && message.contains("content") &&
+                    message["content"].is_string();
+    if (!ok) fail(ErrorKind::bad_request, "{}: is no saved chat", path);
+    const std::string role = message["role"];
+    if (role == "system" && loaded.turns_.empty()) {
+      loaded.system_ = message["content"];
+    } else {
+      loaded.turns_.push_back({{"role", role}, {"content", message["content"]}});
+    }
+  }
+  *this = std::move(loaded);
+}
+
+}  // namespace sluice::cli

@@ -1,0 +1,115 @@
+#include <fmt/ranges.h>
+
+#include <map>
+
+#include "sluice/cli/commands.h"
+#include "sluice/cli/model_options.h"
+#include "sluice/cli/output.h"
+#include "sluice/engine/model_store.h"
+
+namespace sluice::cli {
+namespace {
+
+struct Options {
+  ModelOptions model;
+  bool tensors = false;
+  bool metadata = false;
+};
+
+/// Bytes by stored type: what a model's quantization comes to.
+std::map<std::string, Bytes> bytes_by_type(const std::vector<engine::TensorSummary>& tensors) {
+  std::map<std::string, Bytes> sums;
+  for (const auto& tensor : tensors) sums[tensor.type].count += tensor.bytes.count;
+  return sums;
+}
+
+nlohmann::json to_json(const engine::Engine& engine, const Options& o) {
+  const nn::Config& c = engine.config();
+  const auto tensors = engine.tensors();
+  nlohmann::json types = nlohmann::json::object();
+  for (const auto& [type, bytes] : bytes_by_type(tensors)) types[type] = bytes.count;
+  nlohmann::json json{{"architecture", c.architecture},
+                      {"vocab_size", c.vocab_size},
+                      {"hidden_size", c.hidden_size},
+                      {"intermediate_size", c.intermediate_size},
+                      {"n_layers", c.n_layers},
+                      {"n_heads", c.n_heads},
+                      {"n_kv_heads", c.n_kv_heads},
+                      {"head_dim", c.head_dim},
+                      {"n_experts", c.n_experts},
+                      {"n_experts_per_tok", c.router.n_experts_per_tok},
+                      {"max_position_embeddings", c.max_position_embeddings},
+                      {"tie_word_embeddings", c.tie_word_embeddings},
+                      {"file_bytes", engine.file_bytes().count},
+                      {"bytes_active", engine.bytes_active().count},
+                      {"bytes_by_type", types}};
+  if (o.tensors) {
+    for (const auto& t : tensors) {
+      json["tensors"].push_back(
+          {{"name", t.name}, {"type", t.type}, {"shape", t.shape}, {"bytes", t.bytes.count}});
+    }
+  }
+  if (o.metadata) {
+    json["metadata"] = nlohmann::json::object();
+    for (const auto& [key, value] : engine.metadata()) json["metadata"][key] = value;
+  }
+  return json;
+}
+
+void print_summary(const engine::Engine& engine, const Options& o) {
+  const nn::Config& c = engine.config();
+  std::string text = fmt::format("architecture   {}\n", printable(c.architecture));
+  text += fmt::format("layers         {} of {} heads ({} for keys), head_dim {}\n", c.n_layers,
+                      c.n_heads, c.n_kv_heads, c.head_dim);
+  text += fmt::format("widths         hidden {}, intermediate {}, vocabulary {}{}\n", c.hidden_size,
+                      c.intermediate_size, c.vocab_size, c.tie_word_embeddings ? " (tied)" : "");
+  if (c.n_experts > 0) {
+    text += fmt::format("experts        {} of {}, {} per token\n", c.n_experts,
+                        c.moe_intermediate_size, c.router.n_experts_per_tok);
+  }
+  text += fmt::format("context        {}\n", c.max_position_embeddings);
+  text += fmt::format("files          {}, {} read per token\n", to_string(engine.file_bytes()),
+                      to_string(engine.bytes_active()));
+  for (const auto& [type, bytes] : bytes_by_type(engine.tensors()))
+    text += fmt::format("  {:<12} {}\n", type, to_string(bytes));
+  if (o.metadata) {
+    for (const auto& [key, value] : engine.metadata())
+      text += fmt::format("{} = {}\n", printable(key), printable(value));
+  }
+  if (o.tensors) {
+    for (const auto& t : engine.tensors()) {
+      text += fmt::format("{:<56} {:>8} {:>10}  [{}]\n", printable(t.name), t.type,
+                          to_string(t.bytes), fmt::join(t.shape, ", "));
+    }
+  }
+  print(text);
+}
+
+void inspect(const Options& o, const Globals& globals) {
+  const auto engine = open_engine(o.model);
+  if (globals.json) {
+    print_json(to_json(*engine, o));
+  } else {
+    print_summary(*engine, o);
+  }
+}
+
+}  // namespace
+
+void add_inspect(CLI::App& app, Globals& globals) {
+  CLI::App& command =
+      add_command(app, "inspect", "Show a model's architecture, sizes and quantization",
+                  "sluice inspect gemma-3-270m-q4_k_m --tensors\n"
+                  "sluice inspect model.gguf --metadata --json | jq .metadata");
+  const auto o = std::make_shared<Options>();
+  command
+      .add_option("MODEL", o->model.model,
+                  "Directory, .gguf file, hub id or name from `sluice list`")
+      ->required();
+  command.add_flag("--tensors", o->tensors, "List every tensor");
+  command.add_flag("--metadata", o->metadata, "List a GGUF's metadata");
+  add_json_flag(command, globals);
+  command.callback([o, &globals] { inspect(*o, globals); });
+}
+
+}  // namespace sluice::cli

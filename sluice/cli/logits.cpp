@@ -1,0 +1,72 @@
+#include <fmt/format.h>
+
+#include <cstring>
+
+#include "sluice/base/error.h"
+#include "sluice/cli/commands.h"
+#include "sluice/cli/model_options.h"
+#include "sluice/cli/npy.h"
+#include "sluice/cli/output.h"
+#include "sluice/decode/sampler.h"
+
+namespace sluice::cli {
+namespace {
+
+struct Options {
+  ModelOptions model;
+  std::string tokens;
+  std::string out;
+  int64_t greedy = 0;
+};
+
+/// The n tokens that follow, each the best one. Needs no tokenizer.
+std::vector<text::Token> continue_greedily(engine::Engine& engine, std::vector<text::Token> tokens,
+                                           int64_t n) {
+  std::vector<text::Token> chosen;
+  engine.greedy(tokens, n, [&](text::Token token) { chosen.push_back(token); });
+  return chosen;
+}
+
+void logits(const Options& o, const Globals& globals) {
+  const auto engine = open_engine(o.model);
+  const std::vector<text::Token> tokens = parse_tokens(o.tokens);
+  const auto vocab = static_cast<size_t>(engine->config().vocab_size);
+  NpyWriter file(o.out, tokens.size(), vocab);
+  engine->logits(tokens, 0, [&](int64_t, std::span<const float> row) { file.write(row); });
+  file.finish();
+  nlohmann::json result{
+      {"out", o.out}, {"shape", {tokens.size(), vocab}}, {"activations", "float32"}};
+  if (o.greedy > 0) result["greedy"] = continue_greedily(*engine, tokens, o.greedy);
+  if (globals.json) {
+    print_json(result);
+  } else {
+    print(fmt::format("{}: float32 [{}, {}]\n", printable(o.out), tokens.size(), vocab));
+    if (o.greedy > 0) print(result["greedy"].dump() + "\n");
+  }
+}
+
+}  // namespace
+
+void add_logits(CLI::App& app, Globals& globals) {
+  CLI::App& command = add_command(
+      app, "logits", "Write the logits after every token to a .npy file",
+      "sluice logits my-model --tokens 1,2,3 --out logits.npy\n"
+      "sluice logits my-model --tokens @ids.txt --out logits.npy --chunk 7 --greedy 64 --json");
+  const auto o = std::make_shared<Options>();
+  add_model_options(command, o->model);
+  command.add_option("--tokens", o->tokens, "Token ids, as 1,2,3 or @FILE")
+      ->required()
+      ->type_name("IDS");
+  command.add_option("--out", o->out, "The file to write: float32 [tokens, vocab_size]")
+      ->required()
+      ->type_name("FILE");
+  command
+      .add_option("--greedy", o->greedy,
+                  "Also give the N best tokens that follow, one after the other")
+      ->type_name("N")
+      ->check(CLI::NonNegativeNumber);
+  add_json_flag(command, globals);
+  command.callback([o, &globals] { logits(*o, globals); });
+}
+
+}  // namespace sluice::cli

@@ -1,0 +1,196 @@
+#include "sluice/cli/model_options.h"
+
+#include <sys/resource.h>
+
+#include <charconv>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+
+#include "sluice/base/error.h"
+#include "sluice/engine/model_store.h"
+
+namespace sluice::cli {
+namespace {
+
+constexpr size_t kLargestText = 1'000'000'000;
+
+}  // namespace
+
+void add_model_options(CLI::App& command, ModelOptions& o) {
+  command.add_option("MODEL", o.model, "Directory, .gguf file, hub id or name from `sluice list`")
+      ->required();
+  command
+      .add_option("--threads", o.engine.n_threads,
+                  "Threads to compute with (default: all processors)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1024));
+  command.add_option("--ctx", o.engine.context, "Most tokens of a sequence (default: the model's)")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
+  command
+      .add_option("--kv-reserve", o.engine.kv_reserve,
+                  "Allocate keys and values for N tokens when loading")
+      ->type_name("N")
+      ->check(CLI::NonNegativeNumber);
+  const std::map<std::string, kernels::KvType> kv_types{{"f32", kernels::KvType::f32},
+                                                        {"f16", kernels::KvType::f16},
+                                                        {"bf16", kernels::KvType::bf16}};
+  command
+      .add_option("--kv-type", o.engine.kv_type,
+                  "Keep keys and values as f32, f16 or bf16 (default: as the weights)")
+      ->type_name("TYPE")
+      ->transform(CLI::CheckedTransformer(kv_types));
+  command
+      .add_option("--chunk", o.engine.chunk,
+                  "Prompt tokens per step; does not change the result (default: 512)")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
+  command.add_flag("--exact-activations", o.engine.exact_activations,
+                   "Never quantize activations: the reference arithmetic");
+}
+
+std::unique_ptr<engine::Engine> open_engine(const ModelOptions& options) {
+  return engine::Engine::open(engine::ModelStore().resolve(options.model), options.engine);
+}
+
+void add_sampling_options(CLI::App& command, SamplingOptions& o) {
+  decode::SamplerConfig& c = o.config;
+  const auto option = [&](const char* name, auto& value, const char* help) {
+    command.add_option(name, value, help)->group("Sampling, in the order in which they apply");
+  };
+  option("--logit-bias", o.logit_bias, "TOKEN=BIAS, added to that token's logit (repeatable)");
+  option("--repetition-penalty", c.repetition_penalty,
+         "Divide the logits of recent tokens by it (default: 1, off)");
+  option("--presence-penalty", c.presence_penalty,
+         "Subtract from every recent token's logit (default: 0)");
+  option("--frequency-penalty", c.frequency_penalty, "Subtract per occurrence (default: 0)");
+  option("--penalty-window", c.penalty_window,
+         "Recent tokens that the penalties see (default: 64; 0: all)");
+  option("--temp", c.temperature, "Temperature; 0 takes the best token (default: 0)");
+  option("--top-k", c.top_k, "Keep the K best tokens (default: 0, off)");
+  option("--top-p", c.top_p, "Keep the best tokens that reach probability P (default: 1, off)");
+  option("--min-p", c.min_p,
+         "Keep tokens with P times the best one's probability (default: 0, off)");
+  option("--xtc-probability", c.xtc_probability,
+         "Chance to drop the likeliest tokens (default: 0, off)");
+  option("--xtc-threshold", c.xtc_threshold, "What counts as likely for XTC (default: 0.1)");
+  option("--seed", c.seed, "Same seed, same text (default: 0)");
+}
+
+decode::SamplerConfig SamplingOptions::resolve() const {
+  decode::SamplerConfig resolved = config;
+  for (const std::string& entry : logit_bias) {
+    const size_t equals = entry.find('=');
+    int32_t token = 0;
+    double bias = 0;
+    const char* end = entry.data() + entry.size();
+    const char* middle = entry.data() + std::min(equals, entry.size());
+    const bool ok = equals != std::string::npos &&
+                    std::from_chars(entry.data(), middle, token).ptr == middle &&
+                    std::from_chars(middle + 1, end, bias).ptr == end && token >= 0 && equals > 0 &&
+                    middle + 1 < end;
+    if (!ok)
+      fail(ErrorKind::bad_request, "--logit-bias '{}' is not TOKEN=BIAS, as in 42=-5.5", entry);
+    resolved.logit_bias[token] = bias;
+  }
+  resolved.check();
+  return resolved;
+}
+
+void add_prompt_options(CLI::App& command, PromptOptions& o) {
+  command.add_option("--system", o.system, "System prompt")->type_name("TEXT");
+  command
+      .add_option("--chat-template", o.chat_template,
+                  "Jinja file to use instead of the model's template")
+      ->type_name("FILE");
+  command
+      .add_option("--chat-template-args", o.chat_template_args,
+                  "JSON object of extra template variables")
+      ->type_name("JSON");
+}
+
+ChatFormat::ChatFormat(const engine::Engine& engine, const PromptOptions& options)
+    : args_(nlohmann::json::object()) {
+  if (!options.chat_template_args.empty()) {
+    args_ = nlohmann::json::parse(options.chat_template_args, nullptr, false);
+    if (!args_.is_object())
+      fail(ErrorKind::bad_request, "--chat-template-args is not a JSON object: {}",
+           options.chat_template_args);
+  }
+  if (!options.chat_template.empty()) {
+    template_ =
+        text::ChatTemplate::from_source(read_text(options.chat_template), options.chat_template);
+  } else if (engine.chat_template() != nullptr) {
+    template_ = *engine.chat_template();
+  }
+}
+
+std::string ChatFormat::render(const nlohmann::json& messages) const {
+  if (template_) return template_->render(messages, nullptr, args_, true);
+  std::string text;
+  for (const auto& message : messages) {
+    const std::string role = message["role"];
+    if (role == "system") {
+      text += message["content"].get<std::string>() + "\n\n";
+    } else {
+      text += (role == "user" ? "User: " : "Assistant: ") + message["content"].get<std::string>() +
+              "\n";
+    }
+  }
+  return text + "Assistant:";
+}
+
+std::vector<std::string> ChatFormat::stops() const {
+  return template_ ? std::vector<std::string>{} : std::vector<std::string>{"\nUser:"};
+}
+
+std::vector<text::Token> parse_tokens(const std::string& argument) {
+  const std::string list = argument.starts_with('@') ? read_text(argument.substr(1)) : argument;
+  std::vector<text::Token> tokens;
+  const char* at = list.data();
+  const char* end = at + list.size();
+  const auto skip = [&] {
+    while (at < end && (*at == ',' || std::isspace(static_cast<unsigned char>(*at)))) ++at;
+  };
+  for (skip(); at < end; skip()) {
+    text::Token token = 0;
+    const auto [next, error] = std::from_chars(at, end, token);
+    if (error != std::errc{})
+      fail(ErrorKind::bad_request, "--tokens: '{}' is no token id",
+           std::string(at, std::min(at + 12, end)));
+    tokens.push_back(token);
+    at = next;
+  }
+  if (tokens.empty())
+    fail(ErrorKind::bad_request, "--tokens is empty: give ids as in 1,2,3 or @FILE");
+  return tokens;
+}
+
+std::string read_text(const std::string& path) {
+  std::ifstream file;
+  if (path != "-") {
+    file.open(path, std::ios::binary);
+    if (!file) fail(ErrorKind::io, "{}: cannot be opened", path);
+  }
+  std::istream& in = path == "-" ? std::cin : file;
+  std::string text;
+  std::vector<char> buffer(1 << 20);
+  while (in.read(buffer.data(), static_cast<std::streamsize>(buffer.size())), in.gcount() > 0) {
+    text.append(buffer.data(), static_cast<size_t>(in.gcount()));
+    if (text.size() > kLargestText) fail(ErrorKind::bad_request, "{}: is larger than 1 GB", path);
+  }
+  return text;
+}
+
+uint64_t peak_rss_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+#ifdef __APPLE__
+  return static_cast<uint64_t>(usage.ru_maxrss);
+#else
+  return static_cast<uint64_t>(usage.ru_maxrss) * 1024;
+#endif
+}
+
+}  // namespace sluice::cli

@@ -1,0 +1,68 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "sluice/engine/engine.h"
+#include "sluice/engine/session.h"
+
+namespace sluice::cli {
+
+/// The options of every command that loads a model.
+struct ModelOptions {
+  std::string model;
+  engine::EngineOptions engine;
+};
+
+/// MODEL, --threads, --ctx, --kv-reserve, --chunk, --exact-activations.
+void add_model_options(CLI::App& command, ModelOptions& options);
+std::unique_ptr<engine::Engine> open_engine(const ModelOptions& options);
+
+/// --temp, --top-k, --top-p, --min-p, --xtc-*, penalties, --logit-bias, --seed.
+struct SamplingOptions {
+  decode::SamplerConfig config;
+  std::vector<std::string> logit_bias;  ///< "TOKEN=BIAS"
+
+  /// The config with the biases read. Throws Error(bad_request).
+  decode::SamplerConfig resolve() const;
+};
+void add_sampling_options(CLI::App& command, SamplingOptions& options);
+
+/// How a prompt becomes tokens.
+struct PromptOptions {
+  std::string system;
+  std::string chat_template;       ///< a file to use instead of the model's
+  std::string chat_template_args;  ///< a JSON object of extra template variables
+  bool raw = false;                ///< the text as it is, no template
+};
+void add_prompt_options(CLI::App& command, PromptOptions& options);
+
+/// Renders a conversation: [{"role", "content"}, ...]. Uses --chat-template, else the model's template, else
+/// (a base model) the plain one that chat documents.
+class ChatFormat {
+ public:
+  ChatFormat(const engine::Engine& engine, const PromptOptions& options);
+  /// Whether there is a template, the model's or the user's.
+  bool has_template() const { return template_.has_value(); }
+  std::string render(const nlohmann::json& messages) const;
+  /// Strings at which the plain format's answer ends.
+  std::vector<std::string> stops() const;
+
+ private:
+  std::optional<text::ChatTemplate> template_;
+  nlohmann::json args_;
+};
+
+/// "1,2,3", or "@FILE" with such a list in it. Throws Error(bad_request).
+std::vector<text::Token> parse_tokens(const std::string& text);
+
+/// The whole of a file, or of stdin for "-". Throws Error(io); Error(bad_request) above 1 GB.
+std::string read_text(const std::string& path);
+
+/// Most memory the process has had resident, bytes.
+uint64_t peak_rss_bytes();
+
+}  // namespace sluice::cli

@@ -1,0 +1,117 @@
+#include <fmt/format.h>
+
+#include <atomic>
+#include <csignal>
+
+#include "sluice/base/error.h"
+#include "sluice/cli/commands.h"
+#include "sluice/cli/model_options.h"
+#include "sluice/cli/output.h"
+
+namespace sluice::cli {
+namespace {
+
+struct Options {
+  ModelOptions model;
+  SamplingOptions sampling;
+  PromptOptions prompt;
+  std::string text;
+  std::string file;
+  int64_t max_tokens = 256;
+  std::vector<std::string> stop;
+  bool ignore_eos = false;
+};
+
+std::vector<text::Token> prompt_tokens(const engine::Engine& engine, const Options& o) {
+  const text::Tokenizer& tokenizer = engine.tokenizer();
+  const std::string prompt = o.file.empty() ? o.text : read_text(o.file);
+  const ChatFormat format(engine, o.prompt);
+  if (o.prompt.raw || !format.has_template()) {  // a base model completes the text
+    if (!o.prompt.system.empty()) {
+      fail(ErrorKind::bad_request, "--system needs a chat template, and {}",
+           o.prompt.raw ? "--raw turns it off"
+                        : "this model has none; give one with --chat-template");
+    }
+    return tokenizer.encode(prompt, {.add_bos = true, .parse_special = true});
+  }
+  nlohmann::json messages = nlohmann::json::array();
+  if (!o.prompt.system.empty())
+    messages.push_back({{"role", "system"}, {"content", o.prompt.system}});
+  messages.push_back({{"role", "user"}, {"content", prompt}});
+  // The template writes its own BOS.
+  return tokenizer.encode(format.render(messages), {.add_bos = false, .parse_special = true});
+}
+
+nlohmann::json to_json(const engine::Engine& engine, const engine::Result& r) {
+  return {{"text", r.text},
+          {"tokens", r.tokens},
+          {"prompt_tokens", r.prompt_tokens},
+          {"generation_tokens", r.tokens.size()},
+          {"prefill_tps", r.prefill_tps()},
+          {"decode_tps", r.decode_tps()},
+          {"ttft_ms", r.prefill_seconds * 1e3},
+          {"load_ms", engine.load_seconds() * 1e3},
+          {"peak_rss_bytes", peak_rss_bytes()},
+          {"finish_reason", to_string(r.finish_reason)},
+          {"activations", "float32"}};
+}
+
+std::atomic<bool> interrupted{false};
+
+void run(const Options& o, const Globals& globals) {
+  const auto engine = open_engine(o.model);
+  engine::Session session(*engine);
+  std::signal(SIGINT, [](int) {
+    if (interrupted.exchange(true))
+      std::_Exit(130);  // the second Ctrl-C does not wait for the step
+  });
+  engine::Request request;
+  request.tokens = prompt_tokens(*engine, o);
+  request.max_tokens = o.max_tokens;
+  request.sampling = o.sampling.resolve();
+  request.stop = o.stop;
+  request.ignore_eos = o.ignore_eos;
+  request.cancel = &interrupted;
+  const engine::Result result = session.generate(request, [&](const engine::Event& event) {
+    if (!globals.json) print(printable_text(event.text));
+  });
+  if (globals.json) {
+    print_json(to_json(*engine, result));
+    return;
+  }
+  print("\n");
+  if (!globals.quiet) {
+    note(fmt::format("{} prompt tokens at {:.1f} tok/s, {} generated at {:.1f} tok/s, {} peak",
+                     result.prompt_tokens, result.prefill_tps(), result.tokens.size(),
+                     result.decode_tps(), to_string(Bytes{peak_rss_bytes()})));
+  }
+}
+
+}  // namespace
+
+void add_run(CLI::App& app, Globals& globals) {
+  CLI::App& command = add_command(
+      app, "run", "Answer a prompt, or complete a text",
+      "sluice run gemma-3-270m-q4_k_m -p \"The three laws of thermodynamics are\"\n"
+      "sluice run org/chat-model -p \"Why is the sky blue?\" --system \"Be brief.\" --temp 0.7\n"
+      "git diff | sluice run org/chat-model --file - -n 100 --json | jq -r .text");
+  const auto o = std::make_shared<Options>();
+  add_model_options(command, o->model);
+  auto* prompt = command.add_option_group("prompt")->require_option(1);
+  prompt->add_option("-p,--prompt", o->text, "The prompt")->type_name("TEXT");
+  prompt->add_option("--file", o->file, "Read the prompt from a file, - for stdin")
+      ->type_name("FILE");
+  add_prompt_options(command, o->prompt);
+  command.add_flag("--raw", o->prompt.raw, "Complete the text as it is, without the chat template");
+  command.add_option("-n,--max-tokens", o->max_tokens, "Most tokens to generate (default: 256)")
+      ->type_name("N")
+      ->check(CLI::NonNegativeNumber);
+  command.add_option("--stop", o->stop, "End before this text (repeatable)")->type_name("TEXT");
+  command.add_flag("--ignore-eos", o->ignore_eos, "Go on after the model's end token");
+  add_sampling_options(command, o->sampling);
+  add_json_flag(command, globals);
+  add_quiet_flag(command, globals);
+  command.callback([o, &globals] { run(*o, globals); });
+}
+
+}  // namespace sluice::cli

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <string>
+
+namespace sluice::cli {
+
+/// The terminal's last row, kept for a status while everything else scrolls above it (DECSTBM). Does
+/// nothing when stdout is no terminal. The terminal is put back when it dies.
+class StatusLine {
+ public:
+  StatusLine();
+  ~StatusLine();
+  StatusLine(const StatusLine&) = delete;
+  StatusLine& operator=(const StatusLine&) = delete;
+
+  /// Shows `text`, cut to the terminal's width; follows the terminal's size.
+  void show(const std::string& text);
+
+ private:
+  void reserve(int rows);
+  bool active_ = false;
+  int rows_ = 0;
+};
+
+}  // namespace sluice::cli

@@ -1,0 +1,53 @@
+#include <fmt/ranges.h>
+
+#include "sluice/cli/commands.h"
+#include "sluice/cli/model_options.h"
+#include "sluice/cli/output.h"
+#include "sluice/engine/model_store.h"
+
+namespace sluice::cli {
+namespace {
+
+struct Options {
+  std::string model;
+  std::string text;
+  std::string file;
+  bool no_bos = false;
+};
+
+void tokenize(const Options& o, const Globals& globals) {
+  const auto tokenizer = engine::open_tokenizer(engine::ModelStore().resolve(o.model));
+  const std::string text = o.file.empty() ? o.text : read_text(o.file);
+  const auto tokens = tokenizer->encode(text, {.add_bos = !o.no_bos, .parse_special = true});
+  if (globals.json) {
+    print_json({{"tokens", tokens}});
+    return;
+  }
+  std::string table;
+  for (const text::Token token : tokens) {
+    const text::Token one[] = {token};
+    table += fmt::format("{:>8}  {}\n", token, printable(tokenizer->decode(one, true)));
+  }
+  print(table);
+}
+
+}  // namespace
+
+void add_tokenize(CLI::App& app, Globals& globals) {
+  CLI::App& command =
+      add_command(app, "tokenize", "Show a text's tokens",
+                  "sluice tokenize gemma-3-270m-q4_k_m -p \"Hello world\"\n"
+                  "sluice tokenize my-model --file book.txt --json | jq '.tokens | length'");
+  const auto o = std::make_shared<Options>();
+  command.add_option("MODEL", o->model, "Directory, .gguf file, hub id or name from `sluice list`")
+      ->required();
+  auto* prompt = command.add_option_group("text")->require_option(1);
+  prompt->add_option("-p,--prompt", o->text, "The text")->type_name("TEXT");
+  prompt->add_option("--file", o->file, "Read the text from a file, - for stdin")
+      ->type_name("FILE");
+  command.add_flag("--no-bos", o->no_bos, "Without the tokens that the model's tokenizer adds");
+  add_json_flag(command, globals);
+  command.callback([o, &globals] { tokenize(*o, globals); });
+}
+
+}  // namespace sluice::cli
