@@ -1,0 +1,48 @@
+"""Gemma 3 270M, Q4_K_M GGUF, against llama.cpp (tools/llama_cpp_reference.py). Needs the model that `make run` fetches."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT, Sluice, assert_same_choices
+
+NAME = "gemma-3-270m-q4_k_m"
+REFERENCE = json.loads((ROOT / "tests/golden/gemma270m.json").read_text())
+UNCLEAR_BELOW = 0.05  # of llama.cpp's two best logits
+PERPLEXITY_TOLERANCE = 5e-3
+
+
+def sluice_home() -> Path:
+    """As sluice::engine::ModelStore::default_root()."""
+    if home := os.environ.get("SLUICE_HOME"):
+        return Path(home)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sluice"
+
+
+@pytest.fixture(scope="module")
+def gemma() -> Path:
+    path = sluice_home() / "models" / NAME / f"{NAME}.gguf"
+    if not path.exists():
+        pytest.skip(f"{path} is not there; `make run` fetches it")
+    return path
+
+
+@pytest.mark.parametrize("prompt", REFERENCE["prompts"].values(), ids=REFERENCE["prompts"].keys())
+def test_tokens_of_a_prompt_equal_the_reference(prompt: dict, sluice: Sluice, gemma: Path) -> None:
+    assert sluice.json("tokenize", gemma, "-p", prompt["text"])["tokens"] == prompt["tokens"]
+
+
+@pytest.mark.parametrize("prompt", REFERENCE["prompts"].values(), ids=REFERENCE["prompts"].keys())
+def test_greedy_tokens_equal_the_reference(prompt: dict, sluice: Sluice, gemma: Path) -> None:
+    steps = np.array(prompt["steps"])  # [32, 4]: best token, its logit, second, its logit
+    got = sluice.json("run", gemma, "--raw", "-p", prompt["text"], "-n", len(steps), "--temp", 0)["tokens"]
+    assert_same_choices(got, steps[:, 0].astype(int), steps[:, 1] - steps[:, 3], UNCLEAR_BELOW)
+
+
+def test_perplexity_equals_the_reference(sluice: Sluice, gemma: Path) -> None:
+    text = ROOT / "tests/golden/perplexity.txt"
+    result = sluice.json("perplexity", gemma, "--file", text, "--ctx", 512, timeout_s=600)
+    assert result["ppl"] == pytest.approx(REFERENCE["ppl"], rel=PERPLEXITY_TOLERANCE)
+    assert result["ppl"] == pytest.approx(REFERENCE["ppl_float32"], rel=PERPLEXITY_TOLERANCE)
