@@ -33,11 +33,18 @@ void add_model_options(CLI::App& command, ModelOptions& o) {
                   "Allocate keys and values for N tokens when loading")
       ->type_name("N")
       ->check(CLI::NonNegativeNumber);
+  const std::map<std::string, residency::LoadMode> load_modes{{"map", residency::LoadMode::map},
+                                                              {"copy", residency::LoadMode::copy}};
+  command
+      .add_option("--load", o.engine.load.mode,
+                  "map: use the files' pages; copy: read them into memory first (default: map)")
+      ->type_name("MODE")
+      ->transform(CLI::CheckedTransformer(load_modes));
   const std::map<std::string, kernels::KvType> kv_types{{"f32", kernels::KvType::f32},
                                                         {"f16", kernels::KvType::f16},
                                                         {"bf16", kernels::KvType::bf16}};
   command
-      .add_option("--kv-type", o.engine.kv_type,
+      .add_option("--kv-type", o.engine.load.kv_type,
                   "Keep keys and values as f32, f16 or bf16 (default: as the weights)")
       ->type_name("TYPE")
       ->transform(CLI::CheckedTransformer(kv_types));

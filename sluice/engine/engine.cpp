@@ -88,7 +88,7 @@ std::unique_ptr<Engine> Engine::open(const std::filesystem::path& path,
   e.worker.run([&] {
     mx::set_default_device(mx::Device::cpu);
     mx::set_cache_limit(kMlxCacheBytes);
-    e.loaded = models::load_model(path, options.kv_type);
+    e.loaded = models::load_model(path, options.load);
     e.context = choose_context(options.context, e.loaded.model->config().max_position_embeddings);
     open_text(path, e.loaded, e.tokenizer, e.chat_template);
     e.kv_layout = std::make_shared<const nn::KvLayout>(e.loaded.model->kv_layout());

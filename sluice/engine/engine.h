@@ -11,6 +11,7 @@
 
 #include "sluice/base/bytes.h"
 #include "sluice/decode/runner.h"
+#include "sluice/models/load.h"
 #include "sluice/nn/config.h"
 #include "sluice/text/chat_template.h"
 #include "sluice/text/tokenizer.h"
@@ -21,8 +22,8 @@ struct EngineOptions {
   int n_threads = 0;       ///< 0: every processor this process may use
   int64_t context = 0;     ///< most tokens of a sequence; 0: what the model was trained for
   int64_t kv_reserve = 0;  ///< tokens whose KV blocks are allocated when the model opens
-  std::optional<kernels::KvType> kv_type;  ///< of keys and values; unset: what fits the weights
-  int64_t chunk = 512;                     ///< prompt tokens per step; never changes a result
+  models::LoadOptions load;
+  int64_t chunk = 512;  ///< prompt tokens per step; never changes a result
   /// Without it a kernel may quantize activations to int8 where the instruction set multiplies those
   /// faster. The kernels of today compute in float32 either way.
   bool exact_activations = false;

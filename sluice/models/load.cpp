@@ -50,22 +50,23 @@ void build(LoadedModel& loaded, const Family& family, const Source& source, nn::
 
 bool is_gguf(const std::filesystem::path& path) { return path.extension() == ".gguf"; }
 
-LoadedModel load_model(const std::filesystem::path& path, std::optional<kernels::KvType> kv_type) {
+LoadedModel load_model(const std::filesystem::path& path, const LoadOptions& options) {
   LoadedModel loaded;
   if (is_gguf(path)) {
     loaded.gguf = io::open_gguf(path);
     const Source source = Source::from_gguf(*loaded.gguf, path.string());
     const Family& family = find_family(source.architecture());
-    loaded.store =
-        std::make_unique<residency::WeightStore>(loaded.gguf->index, loaded.gguf->mappings);
-    build(loaded, family, source, name_gguf(*loaded.store, family.gguf_names), kv_type);
+    loaded.store = std::make_unique<residency::WeightStore>(loaded.gguf->index, options.mode,
+                                                            loaded.gguf->mappings);
+    build(loaded, family, source, name_gguf(*loaded.store, family.gguf_names), options.kv_type);
   } else {
     const auto config_path = path / "config.json";
     const Source source =
         Source::from_config(io::read_json_file(config_path), config_path.string());
     const Family& family = find_family(source.architecture());
-    loaded.store = std::make_unique<residency::WeightStore>(io::open_safetensors(path));
-    build(loaded, family, source, name_safetensors(*loaded.store), kv_type);
+    loaded.store =
+        std::make_unique<residency::WeightStore>(io::open_safetensors(path), options.mode);
+    build(loaded, family, source, name_safetensors(*loaded.store), options.kv_type);
   }
   return loaded;
 }

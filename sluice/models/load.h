@@ -20,12 +20,15 @@ struct LoadedModel {
   Bytes bytes_active;  ///< weight bytes one token's computation reads
 };
 
-/// path: a .gguf file, or a directory with config.json and safetensors. Nothing but headers, norms and
-/// biases is read: opening takes the same time for any size.
+struct LoadOptions {
+  residency::LoadMode mode = residency::LoadMode::map;
+  std::optional<kernels::KvType> kv_type;  ///< of keys and values; unset: what fits the weights
+};
+
+/// path: a .gguf file, or a directory with config.json and safetensors. Mapped, nothing but headers,
+/// norms and biases is read: opening takes the same time for any size.
 /// Throws Error(bad_model), Error(unsupported) or Error(io).
-/// kv_type: keep keys and values in this type instead of the one that fits the weights.
-LoadedModel load_model(const std::filesystem::path& path,
-                       std::optional<kernels::KvType> kv_type = std::nullopt);
+LoadedModel load_model(const std::filesystem::path& path, const LoadOptions& options);
 
 /// Whether `path` names a GGUF file rather than a directory of safetensors.
 bool is_gguf(const std::filesystem::path& path);

@@ -1,5 +1,8 @@
 #include "sluice/residency/weights.h"
 
+#include <new>
+
+#include "sluice/base/bytes.h"
 #include "sluice/base/error.h"
 
 namespace sluice::residency {
@@ -21,33 +24,44 @@ Weight Weight::select_rows(int64_t begin, int64_t count, int64_t step) const {
   return part;
 }
 
-WeightStore::WeightStore(io::TensorIndex index,
+WeightStore::WeightStore(io::TensorIndex index, LoadMode mode,
                          std::vector<std::shared_ptr<const io::MappedFile>> mappings)
     : index_(std::move(index)), mappings_(std::move(mappings)) {
-  for (size_t file = mappings_.size(); file < index_.files.size(); ++file) {
-    mappings_.push_back(io::MappedFile::open(index_.files[file].path));
-    if (mappings_.back()->bytes().size() != index_.files[file].bytes) {
+  for (size_t file = 0; file < index_.files.size(); ++file) {
+    if (file == mappings_.size())
+      mappings_.push_back(io::MappedFile::open(index_.files[file].path));
+    const std::span<const std::byte> mapped = mappings_[file]->bytes();
+    if (mapped.size() != index_.files[file].bytes) {
       fail(ErrorKind::bad_model, "{}: changed its size while being opened: {} bytes, was {}",
-           index_.files[file].path.string(), mappings_.back()->bytes().size(),
-           index_.files[file].bytes);
+           index_.files[file].path.string(), mapped.size(), index_.files[file].bytes);
     }
+    if (mode == LoadMode::copy) {
+      try {
+        copies_.emplace_back(mapped.begin(), mapped.end());
+      } catch (const std::bad_alloc&) {
+        fail(ErrorKind::over_budget, "{}: no memory for a copy of {}; load it mapped",
+             index_.files[file].path.string(), to_string(Bytes{mapped.size()}));
+      }
+    }
+    files_.push_back(mode == LoadMode::copy ? std::span<const std::byte>(copies_.back()) : mapped);
   }
+  if (mode == LoadMode::copy) check_intact();
 }
 
 kernels::Matrix WeightStore::acquire(const Weight& weight) const noexcept {
   kernels::Matrix matrix = weight.matrix;
-  matrix.data = mappings_[weight.data.file]->bytes().data() + weight.data.offset;
+  matrix.data = files_[weight.data.file].data() + weight.data.offset;
   if (matrix.scale_row_bytes != 0) {
-    matrix.scales = mappings_[weight.scales.file]->bytes().data() + weight.scales.offset;
+    matrix.scales = files_[weight.scales.file].data() + weight.scales.offset;
   }
   if (matrix.format == kernels::Format::affine) {
-    matrix.biases = mappings_[weight.biases.file]->bytes().data() + weight.biases.offset;
+    matrix.biases = files_[weight.biases.file].data() + weight.biases.offset;
   }
   return matrix;
 }
 
 std::span<const std::byte> WeightStore::bytes(const io::TensorInfo& tensor) const noexcept {
-  return mappings_[tensor.file]->bytes().subspan(tensor.offset, tensor.bytes);
+  return files_[tensor.file].subspan(tensor.offset, tensor.bytes);
 }
 
 void WeightStore::check_intact() const {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -34,12 +35,18 @@ struct Weight {
   Weight select_rows(int64_t begin, int64_t count, int64_t step = 1) const;
 };
 
-/// Holds a model's bytes: every file mapped, nothing copied, pages shared with the system's cache.
-/// The only holder of model file mappings above io.
+/// How weights get into memory.
+enum class LoadMode {
+  map,  ///< the files' pages, shared with the system's cache: nothing is copied
+  copy,  ///< memory of our own, read when the model opens: for file systems that cannot map, and to compare
+};
+
+/// Holds a model's bytes. The only holder of model file mappings above io.
 class WeightStore {
  public:
   /// Maps the files that are not mapped yet (`mappings` may hold those of a GGUF, in index order).
-  explicit WeightStore(io::TensorIndex index,
+  /// Throws Error(io) when a file cannot be read, Error(over_budget) when there is no memory for a copy.
+  explicit WeightStore(io::TensorIndex index, LoadMode mode = LoadMode::map,
                        std::vector<std::shared_ptr<const io::MappedFile>> mappings = {});
 
   const io::TensorIndex& index() const { return index_; }
@@ -56,6 +63,8 @@ class WeightStore {
  private:
   io::TensorIndex index_;
   std::vector<std::shared_ptr<const io::MappedFile>> mappings_;
+  std::vector<std::vector<std::byte>> copies_;     // LoadMode::copy
+  std::vector<std::span<const std::byte>> files_;  // what weights are read from, one per file
 };
 
 }  // namespace sluice::residency
