@@ -46,15 +46,18 @@ build: setup
 	@test -e build/release/build.ninja || cmake --preset release
 	@cmake --build --preset release
 
+# Gemma 3 270M into the model store; does nothing when it is there.
+fetch_default_model = home=$${SLUICE_HOME:-$${XDG_CACHE_HOME:-$$HOME/.cache}/sluice}; \
+	.venv/bin/python tools/fetch_gemma.py "$$home/models" >/dev/null
+
 run: build
 	@if [ -n "$$MODEL" ]; then model=$$MODEL; else \
-	  model=gemma-3-270m-q4_k_m; \
-	  home=$${SLUICE_HOME:-$${XDG_CACHE_HOME:-$$HOME/.cache}/sluice}; \
-	  .venv/bin/python tools/fetch_gemma.py "$$home/models" >/dev/null; \
+	  model=gemma-3-270m-q4_k_m; $(fetch_default_model); \
 	fi && build/release/bin/sluice run "$$model" -p "$$PROMPT" $(ARGS)
 
 test: build $(TEST_VENV)
 	@.venv/bin/python tools/fetch_vocab_vectors.py >/dev/null
+	@$(fetch_default_model)
 	@ctest --preset release -j $(JOBS)
 
 bench: build $(TEST_VENV)
