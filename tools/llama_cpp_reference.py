@@ -4,8 +4,8 @@
     tools/llama_cpp_reference.py BUILD MODEL.gguf TEXT OUT.json
 
 BUILD is a llama.cpp build directory (docs/testing-with-llama-cpp.md). llama.cpp rounds activations to 8 bits where weights are
-quantized. So that its rounding is not taken for the truth, everything is computed a second time with the weights expanded to
-float32: the greedy tokens must be the same, and both perplexities are recorded.
+quantized. So that its rounding is not taken for the truth, everything is recorded a second time with the weights expanded to
+float32.
 """
 
 import hashlib
@@ -21,21 +21,24 @@ import numpy as np
 N_GREEDY = 32
 N_CTX = 512
 
-# Each continuation is clear: rounded activations move the gap between two logits by up to 1.
+# Written before any model saw them, and kept whatever came out.
 PROMPTS = {
-    "english": "It was the best of times, it was the worst of times, it was the age of wisdom, it was the age of "
-    "foolishness, it was the epoch of belief,",
-    "code": "public class Main {\n    public static void main(String[] args) {\n        int a = 1;\n        int b = 2;\n"
-    "        int c = 3;\n        int d =",
-    "german": "Wer reitet so spät durch Nacht und Wind? Es ist der Vater mit seinem Kind. Wer reitet so spät durch Nacht "
-    "und Wind?",
-    "japanese": "古池や蛙飛びこむ水の音。古池や蛙飛びこむ水の音。古池や",
-    "maths": "7 x 1 = 7\n7 x 2 = 14\n7 x 3 = 21\n7 x 4 = 28\n7 x 5 = 35\n7 x 6 =",
-    "list": "Things to take to the mountains:\n1. Boots\n2. Map\n3. Rope\n4. Lamp\n5. Tent\n\n"
-    "Things to take to the mountains:\n1. Boots\n2.",
-    "dialogue": "Q: What is the capital of France?\nA: Paris.\nQ: What is the capital of Italy?\nA: Rome.\n"
-    "Q: What is the capital of Spain?\nA:",
-    "poem": "Roses are red,\nViolets are blue,\nSugar is sweet,\nAnd so are you.\n\nRoses are red,\n",
+    "english": "The old lighthouse had not been used for thirty years when the harbour master decided that somebody should "
+    "climb its stairs again and find out why",
+    "code": "def binary_search(items, target):\n    \"\"\"Return the index of target in the sorted list items, or -1.\"\"\"\n"
+    "    low, high = 0, len(items) - 1\n    while low <= high:\n",
+    "german": "Die Bundesrepublik Deutschland besteht aus sechzehn Ländern. Das größte Land nach der Fläche ist Bayern, "
+    "das kleinste ist",
+    "japanese": "東京は日本の首都であり、世界で最も人口の多い都市圏の一つです。東京の歴史は江戸時代にさかのぼり、"
+    "当時は江戸と呼ばれていました。",
+    "maths": "Theorem. There are infinitely many prime numbers. Proof. Suppose that there are only finitely many primes "
+    "p_1, p_2, ..., p_n, and consider the number N =",
+    "list": "Things to pack for a week in the mountains:\n1. Walking boots\n2. A rain jacket\n3. A map and a compass\n"
+    "4. Two water bottles\n5.",
+    "dialogue": '"Did you lock the door?" asked Maria.\n"I thought you did," said Tom.\n"I never lock the door. You always '
+    'lock the door."\n',
+    "poem": "The wind went walking through the wheat,\nIt had no shadow and no feet,\nIt asked the poppies for the way\n"
+    "And in the evening",
 }
 
 
@@ -79,10 +82,8 @@ def instruction_sets(model: Path, program: Path, text: Path) -> str:
 
 def greedy_prompts(program: Path, model: Path, float32_model: Path) -> dict:
     prompts = {name: greedy(program, model, text) for name, text in PROMPTS.items()}
-    for name, prompt in prompts.items():
-        again = greedy(program, float32_model, prompt["text"])
-        if [step[0] for step in again["steps"]] != [step[0] for step in prompt["steps"]]:
-            raise SystemExit(f"{name}: llama.cpp's rounding changes the tokens, take another prompt")
+    for prompt in prompts.values():
+        prompt["steps_float32"] = greedy(program, float32_model, prompt["text"])["steps"]
     return prompts
 
 
