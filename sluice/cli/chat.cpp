@@ -11,6 +11,7 @@
 #include "sluice/cli/model_options.h"
 #include "sluice/cli/output.h"
 #include "sluice/cli/status_line.h"
+#include "sluice/cli/terminal.h"
 #include "sluice/engine/model_store.h"
 
 namespace sluice::cli {
@@ -137,7 +138,10 @@ class Chat {
     const auto previous = std::signal(SIGINT, [](int) { interrupted = true; });
     int64_t count = 0;
     auto start = Clock::now();
-    const auto restore = [&] { std::signal(SIGINT, previous); };
+    // On a terminal our handler stays: a Ctrl-C just after the answer's end must not end the chat.
+    const auto restore = [&] {
+      if (!stdin_is_terminal()) std::signal(SIGINT, previous);
+    };
     try {
       engine::Result result = session_.generate(request, [&](const engine::Event& event) {
         if (count++ == 0) start = Clock::now();

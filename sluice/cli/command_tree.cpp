@@ -15,6 +15,8 @@ void read_type_name(const std::string& type_name, OptionView& view) {
   for (std::string word; std::getline(choices, word, ',');) view.choices.push_back(word);
 }
 
+}  // namespace
+
 OptionView view_option(const CLI::Option& option) {
   OptionView view;
   view.positional = option.get_positional() && !option.nonpositional();
@@ -31,6 +33,8 @@ OptionView view_option(const CLI::Option& option) {
   view.repeats = option.get_items_expected_max() > 1;
   return view;
 }
+
+namespace {
 
 CommandView view_command(const CLI::App& app) {
   CommandView view{app.get_name(), app.get_description(), {}, {}};

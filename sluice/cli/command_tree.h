@@ -25,6 +25,8 @@ struct CommandView {
   std::vector<OptionView> options;    ///< positionals first
 };
 
+OptionView view_option(const CLI::Option& option);
+
 /// The program itself (name "sluice") followed by its commands, as CLI11 knows them.
 std::vector<CommandView> command_tree(const CLI::App& app);
 

@@ -1,7 +1,12 @@
 #include "sluice/cli/commands.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <memory>
 #include <sstream>
+
+#include "sluice/cli/command_tree.h"
 
 namespace sluice::cli {
 namespace {
@@ -13,9 +18,32 @@ constexpr AddCommand kCommands[] = {
     add_inspect, add_pull, add_list,  add_rm,     add_completion, add_man,
 };
 
-/// Shows an app's footer, which holds its examples, as it was written: newer CLI11 would reflow it.
+/// Help as one reads it: "--load map|copy", and no more blank lines than one. An app's footer, which holds
+/// its examples, is shown as it was written: newer CLI11 would reflow it.
 class HelpFormatter : public CLI::Formatter {
  public:
+  std::string make_help(const CLI::App* app, std::string name,
+                        CLI::AppFormatMode mode) const override {
+    std::string help = CLI::Formatter::make_help(app, std::move(name), mode);
+    for (size_t at = help.find("\n\n\n"); at != help.npos; at = help.find("\n\n\n", at))
+      help.erase(at, 1);
+    return help;
+  }
+  std::string make_description(const CLI::App* app) const override {
+    return app->get_description() + "\n\n";
+  }
+  std::string make_option_opts(const CLI::Option* option) const override {
+    const OptionView view = view_option(*option);
+    if (view.positional || view.value.empty()) return "";
+    return fmt::format(
+        " {}{}",
+        view.choices.empty() ? view.value : fmt::format("{}", fmt::join(view.choices, "|")),
+        view.repeats ? " ..." : "");
+  }
+  std::string make_option_desc(const CLI::Option* option) const override {
+    const bool noted = option->get_required() && !option->get_positional();
+    return option->get_description() + (noted ? " (required)" : "");
+  }
   std::string make_footer(const CLI::App* app) const override {
     std::istringstream lines(app->get_footer());
     std::string footer, line;

@@ -108,7 +108,11 @@ struct LineEditor::Terminal {
       std::fflush(stdout);
       return {TypedLine::Kind::cancelled, {}};
     }
-    if (text == nullptr || length <= 0) return {TypedLine::Kind::end, {}};
+    if (text == nullptr || length <= 0) {
+      std::fputs("\n", stdout);  // what follows the program begins on a line of its own
+      std::fflush(stdout);
+      return {TypedLine::Kind::end, {}};
+    }
     std::string_view line(text, static_cast<size_t>(length));
     if (line.ends_with('\n')) line.remove_suffix(1);
     return {TypedLine::Kind::text, std::string(line)};

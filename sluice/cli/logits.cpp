@@ -28,8 +28,8 @@ std::vector<text::Token> continue_greedily(engine::Engine& engine, std::vector<t
 }
 
 void logits(const Options& o, const Globals& globals) {
-  const auto engine = open_engine(o.model);
   const std::vector<text::Token> tokens = parse_tokens(o.tokens);
+  const auto engine = open_engine(o.model);
   const auto vocab = static_cast<size_t>(engine->config().vocab_size);
   NpyWriter file(o.out, tokens.size(), vocab);
   engine->logits(tokens, 0, [&](int64_t, std::span<const float> row) { file.write(row); });

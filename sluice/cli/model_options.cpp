@@ -15,6 +15,26 @@ namespace {
 
 constexpr size_t kLargestText = 1'000'000'000;
 
+/// An option that takes one of some words, each of which stands for a value.
+template <typename T>
+void add_choice(CLI::App& command, const std::string& name, const std::string& value_name,
+                std::vector<std::pair<std::string, T>> choices, std::function<void(T)> set,
+                const std::string& help) {
+  std::vector<std::string> words;
+  for (const auto& [word, value] : choices) words.push_back(word);
+  command
+      .add_option_function<std::string>(
+          name,
+          [choices = std::move(choices), set = std::move(set)](const std::string& given) {
+            for (const auto& [word, value] : choices) {
+              if (word == given) set(value);
+            }
+          },
+          help)
+      ->type_name(value_name)
+      ->check(CLI::IsMember(words));
+}
+
 }  // namespace
 
 void add_model_options(CLI::App& command, ModelOptions& o) {
@@ -33,21 +53,18 @@ void add_model_options(CLI::App& command, ModelOptions& o) {
                   "Allocate keys and values for N tokens when loading")
       ->type_name("N")
       ->check(CLI::NonNegativeNumber);
-  const std::map<std::string, residency::LoadMode> load_modes{{"map", residency::LoadMode::map},
-                                                              {"copy", residency::LoadMode::copy}};
-  command
-      .add_option("--load", o.engine.load.mode,
-                  "map: use the files' pages; copy: read them into memory first (default: map)")
-      ->type_name("MODE")
-      ->transform(CLI::CheckedTransformer(load_modes));
-  const std::map<std::string, kernels::KvType> kv_types{{"f32", kernels::KvType::f32},
-                                                        {"f16", kernels::KvType::f16},
-                                                        {"bf16", kernels::KvType::bf16}};
-  command
-      .add_option("--kv-type", o.engine.load.kv_type,
-                  "Keep keys and values as f32, f16 or bf16 (default: as the weights)")
-      ->type_name("TYPE")
-      ->transform(CLI::CheckedTransformer(kv_types));
+  add_choice<residency::LoadMode>(
+      command, "--load", "MODE",
+      {{"map", residency::LoadMode::map}, {"copy", residency::LoadMode::copy}},
+      [&o](auto mode) { o.engine.load.mode = mode; },
+      "Use the files' pages, or read them into memory first (default: map)");
+  add_choice<kernels::KvType>(
+      command, "--kv-type", "TYPE",
+      {{"f32", kernels::KvType::f32},
+       {"f16", kernels::KvType::f16},
+       {"bf16", kernels::KvType::bf16}},
+      [&o](auto type) { o.engine.load.kv_type = type; },
+      "What keys and values are kept as (default: as the weights)");
   command
       .add_option("--chunk", o.engine.chunk,
                   "Prompt tokens per step; does not change the result (default: 512)")
@@ -63,26 +80,42 @@ std::unique_ptr<engine::Engine> open_engine(const ModelOptions& options) {
 
 void add_sampling_options(CLI::App& command, SamplingOptions& o) {
   decode::SamplerConfig& c = o.config;
-  const auto option = [&](const char* name, auto& value, const char* help) {
-    command.add_option(name, value, help)->group("Sampling, in the order in which they apply");
+  const auto option = [&](const char* name, const char* value_name, auto& value, const char* help) {
+    return command.add_option(name, value, help)
+        ->type_name(value_name)
+        ->group("Sampling, in the order in which they apply");
   };
-  option("--logit-bias", o.logit_bias, "TOKEN=BIAS, added to that token's logit (repeatable)");
-  option("--repetition-penalty", c.repetition_penalty,
+  option("--logit-bias", "TOKEN=BIAS", o.logit_bias, "Add to that token's logit (repeatable)")
+      ->allow_extra_args(false);
+  option("--repetition-penalty", "X", c.repetition_penalty,
          "Divide the logits of recent tokens by it (default: 1, off)");
-  option("--presence-penalty", c.presence_penalty,
+  option("--presence-penalty", "X", c.presence_penalty,
          "Subtract from every recent token's logit (default: 0)");
-  option("--frequency-penalty", c.frequency_penalty, "Subtract per occurrence (default: 0)");
-  option("--penalty-window", c.penalty_window,
+  option("--frequency-penalty", "X", c.frequency_penalty, "Subtract per occurrence (default: 0)");
+  option("--penalty-window", "N", c.penalty_window,
          "Recent tokens that the penalties see (default: 64; 0: all)");
-  option("--temp", c.temperature, "Temperature; 0 takes the best token (default: 0)");
-  option("--top-k", c.top_k, "Keep the K best tokens (default: 0, off)");
-  option("--top-p", c.top_p, "Keep the best tokens that reach probability P (default: 1, off)");
-  option("--min-p", c.min_p,
+  option("--temp", "T", c.temperature, "Temperature; 0 takes the best token (default: 0)");
+  option("--top-k", "K", c.top_k, "Keep the K best tokens (default: 0, off)");
+  option("--top-p", "P", c.top_p,
+         "Keep the best tokens that reach probability P (default: 1, off)");
+  option("--min-p", "P", c.min_p,
          "Keep tokens with P times the best one's probability (default: 0, off)");
-  option("--xtc-probability", c.xtc_probability,
+  option("--xtc-probability", "P", c.xtc_probability,
          "Chance to drop the likeliest tokens (default: 0, off)");
-  option("--xtc-threshold", c.xtc_threshold, "What counts as likely for XTC (default: 0.1)");
-  option("--seed", c.seed, "Same seed, same text (default: 0)");
+  option("--xtc-threshold", "P", c.xtc_threshold, "What counts as likely for XTC (default: 0.1)");
+  option("--seed", "N", c.seed, "Same seed, same text (default: 0)");
+}
+
+void add_text_options(CLI::App& command, std::string& text, std::string& file) {
+  auto* prompt = command.add_option("-p,--prompt", text, "The text");
+  prompt->type_name("TEXT");
+  command.add_option("--file", file, "Read the text from a file, - for stdin")
+      ->type_name("FILE")
+      ->excludes(prompt);
+  command.parse_complete_callback([&command] {
+    if (command.count("--prompt") + command.count("--file") == 0)
+      throw CLI::RequiredError("-p or --file");
+  });
 }
 
 decode::SamplerConfig SamplingOptions::resolve() const {

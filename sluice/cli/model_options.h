@@ -31,6 +31,9 @@ struct SamplingOptions {
 };
 void add_sampling_options(CLI::App& command, SamplingOptions& options);
 
+/// -p,--prompt and --file, of which a command line must have one.
+void add_text_options(CLI::App& command, std::string& text, std::string& file);
+
 /// How a prompt becomes tokens.
 struct PromptOptions {
   std::string system;

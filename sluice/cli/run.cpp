@@ -59,6 +59,7 @@ nlohmann::json to_json(const engine::Engine& engine, const engine::Result& r) {
 std::atomic<bool> interrupted{false};
 
 void run(const Options& o, const Globals& globals) {
+  const decode::SamplerConfig sampling = o.sampling.resolve();  // before the model is loaded for it
   const auto engine = open_engine(o.model);
   engine::Session session(*engine);
   std::signal(SIGINT, [](int) {
@@ -68,7 +69,7 @@ void run(const Options& o, const Globals& globals) {
   engine::Request request;
   request.tokens = prompt_tokens(*engine, o);
   request.max_tokens = o.max_tokens;
-  request.sampling = o.sampling.resolve();
+  request.sampling = sampling;
   request.stop = o.stop;
   request.ignore_eos = o.ignore_eos;
   request.cancel = &interrupted;
@@ -96,17 +97,16 @@ void add_run(CLI::App& app, Globals& globals) {
       "sluice run org/chat-model -p \"Why is the sky blue?\" --system \"Be brief.\" --temp 0.7\n"
       "git diff | sluice run org/chat-model --file - -n 100 --json | jq -r .text");
   const auto o = std::make_shared<Options>();
+  add_text_options(command, o->text, o->file);
   add_model_options(command, o->model);
-  auto* prompt = command.add_option_group("prompt")->require_option(1);
-  prompt->add_option("-p,--prompt", o->text, "The prompt")->type_name("TEXT");
-  prompt->add_option("--file", o->file, "Read the prompt from a file, - for stdin")
-      ->type_name("FILE");
   add_prompt_options(command, o->prompt);
   command.add_flag("--raw", o->prompt.raw, "Complete the text as it is, without the chat template");
   command.add_option("-n,--max-tokens", o->max_tokens, "Most tokens to generate (default: 256)")
       ->type_name("N")
       ->check(CLI::NonNegativeNumber);
-  command.add_option("--stop", o->stop, "End before this text (repeatable)")->type_name("TEXT");
+  command.add_option("--stop", o->stop, "End before this text (repeatable)")
+      ->type_name("TEXT")
+      ->allow_extra_args(false);
   command.add_flag("--ignore-eos", o->ignore_eos, "Go on after the model's end token");
   add_sampling_options(command, o->sampling);
   add_json_flag(command, globals);

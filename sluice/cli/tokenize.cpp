@@ -41,10 +41,7 @@ void add_tokenize(CLI::App& app, Globals& globals) {
   const auto o = std::make_shared<Options>();
   command.add_option("MODEL", o->model, "Directory, .gguf file, hub id or name from `sluice list`")
       ->required();
-  auto* prompt = command.add_option_group("text")->require_option(1);
-  prompt->add_option("-p,--prompt", o->text, "The text")->type_name("TEXT");
-  prompt->add_option("--file", o->file, "Read the text from a file, - for stdin")
-      ->type_name("FILE");
+  add_text_options(command, o->text, o->file);
   command.add_flag("--no-bos", o->no_bos, "Without the tokens that the model's tokenizer adds");
   add_json_flag(command, globals);
   command.callback([o, &globals] { tokenize(*o, globals); });

@@ -98,6 +98,7 @@ Result Session::generate(const Request& request,
   Engine::Impl& engine = engine_.impl();
   if (request.tokens.empty()) fail(ErrorKind::bad_request, "the prompt is empty");
   engine.check_tokens(request.tokens);
+  for (const auto& [token, bias] : request.sampling.logit_bias) engine.check_tokens({&token, 1});
   const text::Tokenizer& tokenizer = engine_.tokenizer();
   return engine.worker.run([&]() -> Result {
     State& s = *state_;
