@@ -317,8 +317,11 @@ nn::Config read_config(const Source& s, const nn::WeightTable& weights) {
   Config c;
   c.architecture = s.architecture();
   read_sizes(c, s, weights);
-  c.rms_norm_eps = static_cast<float>(
-      s.number({"rms_norm_eps", "%.attention.layer_norm_rms_epsilon"}).value_or(1e-6));
+  const double eps =
+      s.number({"rms_norm_eps", "%.attention.layer_norm_rms_epsilon"}).value_or(1e-6);
+  if (eps < 0 || eps > 1)
+    fail(ErrorKind::bad_model, "{}: rms_norm_eps is {}, wanted from 0 to 1", s.where(), eps);
+  c.rms_norm_eps = static_cast<float>(eps);
   c.attention_softcap = static_cast<float>(
       s.number({"attn_logit_softcapping", "%.attn_logit_softcapping"}).value_or(0));
   c.logits_softcap = static_cast<float>(

@@ -1,5 +1,7 @@
 #include "sluice/models/load.h"
 
+#include <charconv>
+
 #include "sluice/base/error.h"
 #include "sluice/io/json_file.h"
 #include "sluice/io/safetensors.h"
@@ -36,10 +38,27 @@ Bytes count_active(const nn::WeightTable& table, const nn::Config& config) {
   return active;
 }
 
+/// A config that counts fewer layers than the file holds would leave out the last ones and give wrong tokens.
+void check_layer_count(const nn::WeightTable& table, const nn::Config& config,
+                       const std::string& where) {
+  constexpr std::string_view kLayers = "model.layers.";
+  for (auto it = table.vectors.lower_bound(kLayers);
+       it != table.vectors.end() && it->first.starts_with(kLayers); ++it) {
+    const char* const number = it->first.data() + kLayers.size();
+    int64_t layer = 0;
+    std::from_chars(number, it->first.data() + it->first.size(), layer);
+    if (layer >= config.n_layers) {
+      fail(ErrorKind::bad_model, "{}: counts {} layers, but there is a tensor {}", where,
+           config.n_layers, it->second.tensor->name);
+    }
+  }
+}
+
 void build(LoadedModel& loaded, const Family& family, const Source& source, nn::WeightTable table,
            std::optional<kernels::KvType> kv_type) {
   table.quantization = quantization_of(source);
   nn::Config config = read_config(source, table);
+  check_layer_count(table, config, source.where());
   if (family.configure != nullptr) family.configure(config, source);
   if (kv_type) config.kv_type = *kv_type;
   loaded.bytes_active = count_active(table, config);
@@ -61,6 +80,8 @@ LoadedModel load_model(const std::filesystem::path& path, const LoadOptions& opt
     build(loaded, family, source, name_gguf(*loaded.store, family.gguf_names), options.kv_type);
   } else {
     const auto config_path = path / "config.json";
+    if (!std::filesystem::exists(config_path))
+      fail(ErrorKind::bad_model, "{}: has no config.json", path.string());
     const Source source =
         Source::from_config(io::read_json_file(config_path), config_path.string());
     const Family& family = find_family(source.architecture());
