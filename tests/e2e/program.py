@@ -7,6 +7,15 @@ import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = pathlib.Path(os.environ.get("SLUICE_BIN", ROOT / "build/release/bin/sluice"))
+MODEL = ROOT / "tests/models/tiny-moe"
+
+
+def link_model(directory: pathlib.Path) -> pathlib.Path:
+    """A copy of the tiny model whose files are links, so that a test replaces what it means to change."""
+    directory.mkdir()
+    for name in ("config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"):
+        (directory / name).symlink_to(MODEL / name)
+    return directory
 
 
 class Sluice:

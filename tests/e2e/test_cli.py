@@ -25,6 +25,16 @@ def test_every_command_has_help_with_examples(sluice):
         assert f"sluice {command}" in result.stdout.partition("Examples:")[2], command
 
 
+def test_help_shows_values_as_they_are_typed(sluice):
+    for command in commands():
+        text = sluice.run(command, "--help").stdout
+        assert not re.search(r"->|REQUIRED|:INT|:POSITIVE|value in|Option Group|\n\n\n", text), text
+    text = sluice.run("run", "--help").stdout
+    for option in ("--load map|copy ", "--kv-type f32|f16|bf16 ", "--threads N ", "-p,--prompt TEXT ", "--stop TEXT ... "):
+        assert f"  {option}" in text
+    assert "(required)" in sluice.run("logits", "--help").stdout
+
+
 def test_version(sluice):
     result = sluice.run("--version")
     assert result.returncode == 0 and re.fullmatch(r"sluice \d+\.\d+\.\d+\n", result.stdout)
@@ -95,6 +105,8 @@ def test_bash_completes_commands_options_choices_and_models(sluice):
     assert "pull" in complete(sluice, "sluice pu")
     assert complete(sluice, "sluice list --js") == ["--json"]
     assert complete(sluice, "sluice completion z") == ["zsh"]
+    assert complete(sluice, "sluice run --load ") == ["map", "copy"]
+    assert "--prompt" in complete(sluice, "sluice run --p")
     assert complete(sluice, "sluice rm org/o") == ["org/other"]
     # bash cuts words at colons: what stands before one is not repeated
     assert complete(sluice, "sluice rm org/name:Q") == ["Q4_K_M"]
