@@ -32,13 +32,28 @@ class Probe:
             raise ProbeError(answer["error"])
         return answer
 
+    def peak_bytes(self) -> int | None:
+        """The most memory that the process has had, where /proc says it."""
+        status = Path(f"/proc/{self._process.pid}/status")
+        lines = status.read_text().splitlines() if status.exists() else []
+        return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), None)
 
-@pytest.fixture(scope="session")
-def probe() -> Iterator[Probe]:
+
+def started() -> Iterator[Probe]:
     process = subprocess.Popen([PROBE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8")
     yield Probe(process)
     process.stdin.close()
     process.wait(timeout=10)
+
+
+@pytest.fixture(scope="session")
+def probe() -> Iterator[Probe]:
+    yield from started()
+
+
+@pytest.fixture
+def new_probe() -> Iterator[Probe]:
+    yield from started()
 
 
 @pytest.fixture(scope="session")

@@ -4,11 +4,20 @@
 use std::sync::RwLock;
 
 use serde_json::Value;
-use tokenizers::Tokenizer;
+use tokenizers::{DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper};
 
 use crate::byte_level;
 use crate::failure::{Failure, Result};
+use crate::model::Model;
 use crate::vocabulary::byte_of;
+
+type Tokenizer = tokenizers::TokenizerImpl<
+    Model,
+    NormalizerWrapper,
+    PreTokenizerWrapper,
+    PostProcessorWrapper,
+    DecoderWrapper,
+>;
 
 pub struct HuggingFaceTokenizer {
     /// Locked for writing only while text is encoded with its special tokens as plain text, which
@@ -19,7 +28,7 @@ pub struct HuggingFaceTokenizer {
 
 impl HuggingFaceTokenizer {
     pub fn open(json: &[u8]) -> Result<HuggingFaceTokenizer> {
-        let mut tokenizer = Tokenizer::from_bytes(json)
+        let mut tokenizer: Tokenizer = serde_json::from_slice(json)
             .map_err(|e| Failure::BadModel(format!("not a tokenizer: {e}")))?;
         // What the file says here is for training batches; a prompt is never cut or filled up.
         tokenizer

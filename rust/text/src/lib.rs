@@ -2,11 +2,14 @@
 //! (sluice/text/ffi.cpp is its only user): tokenizers, chat templates and, later, constrained decoding.
 //! No panic crosses: each exported function is a `guard`, and a Failure becomes a C++ exception.
 
+mod bpe;
+mod bpe_json;
 mod byte_level;
 mod failure;
 mod gguf;
 mod huggingface;
 mod merge;
+mod model;
 mod pretokenizer;
 mod quota;
 mod special;
@@ -14,6 +17,7 @@ mod strings;
 mod template;
 mod tojson;
 mod vocabulary;
+mod words;
 
 use failure::{guard, Failure, Result};
 use gguf::GgufTokenizer;

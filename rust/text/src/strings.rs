@@ -1,4 +1,4 @@
-//! A GGUF string array left where it is, in the mapped file, and a hash index over it.
+//! A GGUF string array left where it is, in the mapped file, and a hash index over such texts.
 //!
 //! Opening a vocabulary of 262,144 strings allocates 4 bytes a string for offsets and about 5 for the
 //! index. The file can change under us (a truncated mapping reads as zeros), so lengths are read once,
@@ -53,6 +53,22 @@ impl Strings {
     }
 }
 
+/// Texts by their position, for an `Index` over them.
+pub trait Texts {
+    fn len(&self) -> usize;
+    fn get(&self, i: usize) -> &[u8];
+}
+
+impl Texts for Strings {
+    fn len(&self) -> usize {
+        self.len()
+    }
+
+    fn get(&self, i: usize) -> &[u8] {
+        self.get(i)
+    }
+}
+
 /// Which of several equal strings an index finds.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Duplicates {
@@ -67,7 +83,7 @@ pub struct Index {
 }
 
 impl Index {
-    pub fn new(strings: &Strings, duplicates: Duplicates) -> Index {
+    pub fn new(strings: &impl Texts, duplicates: Duplicates) -> Index {
         let hasher = RandomState::new();
         let mut table = HashTable::with_capacity(strings.len());
         for i in 0..strings.len() {
@@ -91,7 +107,12 @@ impl Index {
         Index { table, hasher }
     }
 
-    pub fn find(&self, strings: &Strings, text: &[u8]) -> Option<u32> {
+    /// How many different texts there are.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub fn find(&self, strings: &impl Texts, text: &[u8]) -> Option<u32> {
         let equal = |&i: &u32| strings.get(i as usize) == text;
         self.table.find(self.hasher.hash_one(text), equal).copied()
     }
