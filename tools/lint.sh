@@ -25,7 +25,8 @@ if have clang-tidy; then
 import json, os, subprocess
 tracked = set(subprocess.run(["git", "ls-files", "*.cpp"], capture_output=True, text=True, check=True).stdout.split())
 database = json.load(open("build/release/compile_commands.json"))
-print("\n".join(sorted(tracked & {os.path.relpath(entry["file"]) for entry in database})))' |
+compiled = {os.path.relpath(entry["file"]) for entry in database}
+print("\n".join(sorted(path for path in tracked & compiled if not path.endswith("_test.cpp"))))' |
     xargs -n 4 -P "$jobs" clang-tidy --quiet -p build/release 2> >(grep -vE 'warnings? generated|^Suppressed|^Use -' >&2) ||
     fail "clang-tidy found the above"
 fi

@@ -36,7 +36,8 @@ Bytes parse_bytes(std::string_view text) {
       }
     }
   }
-  fail(ErrorKind::bad_request, "'{}' is not a size: write it as 3GB, 700MB, 2GiB or a number of bytes", text);
+  fail(ErrorKind::bad_request,
+       "'{}' is not a size: write it as 3GB, 700MB, 2GiB or a number of bytes", text);
 }
 
 std::string to_string(Bytes bytes) {

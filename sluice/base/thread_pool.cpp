@@ -14,6 +14,11 @@ namespace {
 /// Spinning costs less than a wake-up for the ~10 us between two primitives of a step.
 constexpr int kSpins = 4000;
 
+// ThreadPool::state_: generation in the upper half, then the open bit, then the number of workers inside.
+constexpr uint64_t kOpen = uint64_t{1} << 31;
+constexpr uint64_t kInside = kOpen - 1;
+constexpr int kGenerationShift = 32;
+
 void pause_briefly() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
@@ -51,9 +56,16 @@ void ThreadPool::work() {
     }
     generation_.wait(seen, std::memory_order_acquire);
     if (stopping_) return;
-    ++seen;
+    seen = generation_.load(std::memory_order_acquire);
+    uint64_t state = state_.load(std::memory_order_acquire);
+    bool entered = false;
+    while (!entered && state >> kGenerationShift == seen && (state & kOpen) != 0) {
+      entered = state_.compare_exchange_weak(state, state + 1, std::memory_order_acq_rel);
+    }
+    if (!entered) continue;
     take_ranges();
-    if (busy_.fetch_sub(1, std::memory_order_acq_rel) == 1) busy_.notify_one();
+    const uint64_t left = state_.fetch_sub(1, std::memory_order_acq_rel) - 1;
+    if ((left & (kOpen | kInside)) == 0) state_.notify_one();
   }
 }
 
@@ -68,14 +80,19 @@ void ThreadPool::parallel_for(int64_t n, int64_t grain,
   loop_.grain = grain;
   loop_.body = &body;
   loop_.next.store(0, std::memory_order_relaxed);
-  busy_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
-  generation_.fetch_add(1, std::memory_order_release);
+  const uint32_t generation = generation_.load(std::memory_order_relaxed) + 1;
+  state_.store(uint64_t{generation} << kGenerationShift | kOpen, std::memory_order_release);
+  generation_.store(generation, std::memory_order_release);
   generation_.notify_all();
   take_ranges();
-  for (int i = 0; i < kSpins && busy_.load(std::memory_order_acquire) != 0; ++i) pause_briefly();
-  for (int left = busy_.load(std::memory_order_acquire); left != 0;
-       left = busy_.load(std::memory_order_acquire)) {
-    busy_.wait(left, std::memory_order_acquire);
+  uint64_t state = state_.fetch_and(~kOpen, std::memory_order_acq_rel) & ~kOpen;
+  for (int i = 0; i < kSpins && (state & kInside) != 0; ++i) {
+    pause_briefly();
+    state = state_.load(std::memory_order_acquire);
+  }
+  while ((state & kInside) != 0) {
+    state_.wait(state, std::memory_order_acquire);
+    state = state_.load(std::memory_order_acquire);
   }
 }
 

@@ -37,8 +37,10 @@ class ThreadPool {
   void take_ranges();
 
   Loop loop_;
-  std::atomic<uint32_t> generation_{0};  // a loop was posted (or the end asked for)
-  std::atomic<int> busy_{0};             // workers still inside the current loop
+  std::atomic<uint32_t> generation_{0};  // changes when a loop is posted (or the end asked for)
+  /// The posted loop's generation, whether it may still be entered, how many workers are inside. A worker
+  /// that wakes too late finds the loop closed and is not waited for.
+  std::atomic<uint64_t> state_{0};
   std::atomic<bool> stopping_{false};
   std::vector<std::thread> workers_;
 };

@@ -58,6 +58,19 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::filesystem::path& 
   return file;
 }
 
+void MappedFile::read(std::span<std::byte> out) const {
+  size_t done = 0;
+  while (done < out.size()) {
+    const ssize_t got =
+        ::pread(descriptor_, out.data() + done, out.size() - done, static_cast<off_t>(done));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail_with_errno(path_, "cannot be read");
+    if (got == 0)
+      fail(ErrorKind::io, "{}: ends after {} of {} bytes", path_.string(), done, out.size());
+    done += static_cast<size_t>(got);
+  }
+}
+
 MappedFile::~MappedFile() {
   if (registration_ != 0) stop_guarding(registration_ - 1);
   if (!reserved_.empty()) ::munmap(reserved_.data(), reserved_.size());

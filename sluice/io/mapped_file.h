@@ -29,6 +29,9 @@ class MappedFile {
 
   /// True for ever once bytes were lost. Costs one fstat: a cut inside the last page that is left gives
   /// zeros without a signal.
+  /// Reads the whole file into `out` (as long as bytes()) without touching the mapping's pages.
+  /// Throws Error(io) when it cannot all be read.
+  void read(std::span<std::byte> out) const;
   bool truncated() const;
 
  private:

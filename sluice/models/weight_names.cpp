@@ -4,6 +4,7 @@
 #include <charconv>
 #include <optional>
 #include <string_view>
+#include <tuple>
 #include <utility>
 
 #include "sluice/base/error.h"
@@ -83,7 +84,8 @@ void add_matrix(WeightTable& table, const std::string& path, const StoredMatrix&
 
 /// gpt-oss as published: gate and up rows interleaved in one tensor, MXFP4 blocks and scales apart.
 bool add_gpt_oss(WeightTable& table, const io::TensorIndex& index, const TensorInfo& tensor) {
-  const auto [path, leaf] = split_last(tensor.name);
+  std::string path, leaf;  // not a structured binding: lambdas capture those only since clang 16
+  std::tie(path, leaf) = split_last(tensor.name);
   if (!path.ends_with(".experts") || tensor.shape.size() < 2) return false;
   const auto scales_of = [&](const std::string& projection) {
     const TensorInfo* scales = index.find(path + "." + projection + "_scales");

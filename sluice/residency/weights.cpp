@@ -37,12 +37,13 @@ WeightStore::WeightStore(io::TensorIndex index, LoadMode mode,
     }
     if (mode == LoadMode::copy) {
       try {
-        copies_.emplace_back(mapped.begin(), mapped.end());
+        copies_.emplace_back(mapped.size());
       } catch (const std::bad_alloc&) {
         fail(ErrorKind::over_budget, "{}: no memory for a copy of {}; load it mapped",
              index_.files[file].path.string(), to_string(Bytes{mapped.size()}));
       }
     }
+    if (mode == LoadMode::copy) mappings_[file]->read(copies_.back());
     files_.push_back(mode == LoadMode::copy ? std::span<const std::byte>(copies_.back()) : mapped);
   }
   if (mode == LoadMode::copy) check_intact();
