@@ -1,30 +1,10 @@
 #include <cmath>
 
 #include "sluice/models/family.h"
-#include "sluice/nn/attention.h"
-#include "sluice/nn/mlp.h"
+#include "sluice/models/layers.h"
 
 namespace sluice::models {
 namespace {
-
-struct
-    Layer {  // Gemma 2, arXiv:2408.00118; as mlx-lm 0.32.2 models/gemma2.py, with the sliding window it lacks
-  nn::Attention attention;
-  nn::GatedMlp mlp;
-
-  Layer(const nn::Config& c, const nn::Weights& w, int64_t i)
-      : attention(c, w["self_attn"],
-                  {.pre = nn::RmsNorm(w["input_layernorm"], c),
-                   .post = nn::RmsNorm(w["post_attention_layernorm"], c)},
-                  i),
-        mlp(c, w["mlp"],
-            {.pre = nn::RmsNorm(w["pre_feedforward_layernorm"], c),
-             .post = nn::RmsNorm(w["post_feedforward_layernorm"], c)}) {}
-
-  mx::array operator()(const mx::array& x, const nn::Step& step) const {
-    return mlp(attention(x, step), step);
-  }
-};
 
 void configure(nn::Config& c, const Source& source) {
   c.embedding_scale = std::sqrt(static_cast<float>(c.hidden_size));
@@ -40,7 +20,8 @@ constexpr GgufName kNames[] = {{"ffn_norm", "pre_feedforward_layernorm"}};
 
 }  // namespace
 
+// Gemma 2, arXiv:2408.00118; as mlx-lm 0.32.2 models/gemma2.py, with the sliding window it lacks.
 extern const Family gemma2{
-    .configure = configure, .make = make_decoder<Layer>, .gguf_names = kNames};
+    .configure = configure, .make = make_decoder<SandwichNormLayer>, .gguf_names = kNames};
 
 }  // namespace sluice::models

@@ -2,29 +2,10 @@
 #include <cmath>
 
 #include "sluice/models/family.h"
-#include "sluice/nn/attention.h"
-#include "sluice/nn/mlp.h"
+#include "sluice/models/layers.h"
 
 namespace sluice::models {
 namespace {
-
-struct Layer {              // Gemma 3, arXiv:2503.19786; as mlx-lm 0.32.2 models/gemma3_text.py
-  nn::Attention attention;  // q_norm and k_norm over each head; two RoPE bases
-  nn::GatedMlp mlp;
-
-  Layer(const nn::Config& c, const nn::Weights& w, int64_t i)
-      : attention(c, w["self_attn"],
-                  {.pre = nn::RmsNorm(w["input_layernorm"], c),
-                   .post = nn::RmsNorm(w["post_attention_layernorm"], c)},
-                  i),
-        mlp(c, w["mlp"],
-            {.pre = nn::RmsNorm(w["pre_feedforward_layernorm"], c),
-             .post = nn::RmsNorm(w["post_feedforward_layernorm"], c)}) {}
-
-  mx::array operator()(const mx::array& x, const nn::Step& step) const {
-    return mlp(attention(x, step), step);
-  }
-};
 
 /// The nearest bfloat16, ties to even.
 float to_bfloat16(float x) {
@@ -50,7 +31,9 @@ constexpr GgufName kNames[] = {{"ffn_norm", "pre_feedforward_layernorm"}};
 
 }  // namespace
 
+// Gemma 3, arXiv:2503.19786; as mlx-lm 0.32.2 models/gemma3_text.py. q_norm and k_norm over each head; two
+// RoPE bases.
 extern const Family gemma3{
-    .configure = configure, .make = make_decoder<Layer>, .gguf_names = kNames};
+    .configure = configure, .make = make_decoder<SandwichNormLayer>, .gguf_names = kNames};
 
 }  // namespace sluice::models

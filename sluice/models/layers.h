@@ -1,0 +1,43 @@
+#pragma once
+
+#include "sluice/nn/attention.h"
+#include "sluice/nn/moe.h"
+
+namespace sluice::models {
+
+/// The layer most families have: a norm before attention and one before the feed-forward block, which is
+/// dense or sparse as the config says of the layer.
+struct PreNormLayer {
+  nn::Attention attention;
+  nn::FeedForward feed_forward;
+
+  PreNormLayer(const nn::Config& c, const nn::Weights& w, int64_t i)
+      : attention(c, w["self_attn"], {.pre = nn::RmsNorm(w["input_layernorm"], c), .post = {}}, i),
+        feed_forward(c, w["mlp"],
+                     {.pre = nn::RmsNorm(w["post_attention_layernorm"], c), .post = {}}, i) {}
+
+  mx::array operator()(const mx::array& x, const nn::Step& step) const {
+    return feed_forward(attention(x, step), step);
+  }
+};
+
+/// Norms before and after both blocks (Gemma 2 and 3).
+struct SandwichNormLayer {
+  nn::Attention attention;
+  nn::GatedMlp mlp;
+
+  SandwichNormLayer(const nn::Config& c, const nn::Weights& w, int64_t i)
+      : attention(c, w["self_attn"],
+                  {.pre = nn::RmsNorm(w["input_layernorm"], c),
+                   .post = nn::RmsNorm(w["post_attention_layernorm"], c)},
+                  i),
+        mlp(c, w["mlp"],
+            {.pre = nn::RmsNorm(w["pre_feedforward_layernorm"], c),
+             .post = nn::RmsNorm(w["post_feedforward_layernorm"], c)}) {}
+
+  mx::array operator()(const mx::array& x, const nn::Step& step) const {
+    return mlp(attention(x, step), step);
+  }
+};
+
+}  // namespace sluice::models
