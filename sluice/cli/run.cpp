@@ -22,7 +22,7 @@ struct Options {
   bool ignore_eos = false;
 };
 
-std::vector<text::Token> prompt_tokens(const engine::Engine& engine, const Options& o) {
+void set_prompt(const engine::Engine& engine, const Options& o, engine::Request& request) {
   const text::Tokenizer& tokenizer = engine.tokenizer();
   const std::string prompt = o.file.empty() ? o.text : read_text(o.file);
   const ChatFormat format(engine, o.prompt);
@@ -32,14 +32,17 @@ std::vector<text::Token> prompt_tokens(const engine::Engine& engine, const Optio
            o.prompt.raw ? "--raw turns it off"
                         : "this model has none; give one with --chat-template");
     }
-    return tokenizer.encode(prompt, {.add_bos = true, .parse_special = true});
+    request.tokens = tokenizer.encode(prompt, {.add_bos = true, .parse_special = true});
+    request.continues_text = true;
+    return;
   }
   nlohmann::json messages = nlohmann::json::array();
   if (!o.prompt.system.empty())
     messages.push_back({{"role", "system"}, {"content", o.prompt.system}});
   messages.push_back({{"role", "user"}, {"content", prompt}});
   // The template writes its own BOS.
-  return tokenizer.encode(format.render(messages), {.add_bos = false, .parse_special = true});
+  request.tokens =
+      tokenizer.encode(format.render(messages), {.add_bos = false, .parse_special = true});
 }
 
 nlohmann::json to_json(const engine::Engine& engine, const engine::Result& r) {
@@ -67,7 +70,7 @@ void run(const Options& o, const Globals& globals) {
       std::_Exit(130);  // the second Ctrl-C does not wait for the step
   });
   engine::Request request;
-  request.tokens = prompt_tokens(*engine, o);
+  set_prompt(*engine, o, request);
   request.max_tokens = o.max_tokens;
   request.sampling = sampling;
   request.stop = o.stop;

@@ -106,7 +106,9 @@ Result Session::generate(const Request& request,
     try {
       const auto start = Clock::now();
       decode::Sampler sampler(request.sampling);
-      text::Detokenizer detokenizer(tokenizer);
+      using Place = text::Detokenizer::Place;
+      text::Detokenizer detokenizer(tokenizer,
+                                    request.continues_text ? Place::continuation : Place::start);
       decode::StopMatcher stops(request.stop);
       result.prompt_tokens = static_cast<int64_t>(request.tokens.size());
       result.reused_tokens = reuse(request.tokens);

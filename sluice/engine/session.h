@@ -19,6 +19,7 @@ struct Request {
   decode::SamplerConfig sampling;
   std::vector<std::string> stop;
   bool ignore_eos = false;
+  bool continues_text = false;  ///< the answer goes on where the prompt ends: its first space stays
   const std::atomic<bool>* cancel = nullptr;  ///< set it from anywhere to end the generation
 };
 

@@ -14,7 +14,6 @@ namespace {
 
 using io::TensorInfo;
 using nn::StoredMatrix;
-using nn::StoredVector;
 using nn::WeightTable;
 
 constexpr int64_t kMaxExperts = 65536;
