@@ -102,10 +102,7 @@ void add_inspect(CLI::App& app, Globals& globals) {
                   "sluice inspect gemma-3-270m-q4_k_m --tensors\n"
                   "sluice inspect model.gguf --metadata --json | jq .metadata");
   const auto o = std::make_shared<Options>();
-  command
-      .add_option("MODEL", o->model.model,
-                  "Directory, .gguf file, hub id or name from `sluice list`")
-      ->required();
+  add_model_argument(command, o->model.model);
   command.add_flag("--tensors", o->tensors, "List every tensor");
   command.add_flag("--metadata", o->metadata, "List a GGUF's metadata");
   add_json_flag(command, globals);

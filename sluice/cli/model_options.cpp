@@ -37,9 +37,13 @@ void add_choice(CLI::App& command, const std::string& name, const std::string& v
 
 }  // namespace
 
-void add_model_options(CLI::App& command, ModelOptions& o) {
-  command.add_option("MODEL", o.model, "Directory, .gguf file, hub id or name from `sluice list`")
+void add_model_argument(CLI::App& command, std::string& model) {
+  command.add_option("MODEL", model, "Directory, .gguf file, hub id or name from `sluice list`")
       ->required();
+}
+
+void add_model_options(CLI::App& command, ModelOptions& o) {
+  add_model_argument(command, o.model);
   command
       .add_option("--threads", o.engine.n_threads,
                   "Threads to compute with (default: all processors)")

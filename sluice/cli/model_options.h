@@ -17,6 +17,8 @@ struct ModelOptions {
   engine::EngineOptions engine;
 };
 
+/// The required MODEL.
+void add_model_argument(CLI::App& command, std::string& model);
 /// MODEL, --threads, --ctx, --kv-reserve, --chunk, --exact-activations.
 void add_model_options(CLI::App& command, ModelOptions& options);
 std::unique_ptr<engine::Engine> open_engine(const ModelOptions& options);

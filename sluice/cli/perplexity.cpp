@@ -82,10 +82,7 @@ void add_perplexity(CLI::App& app, Globals& globals) {
                                   "sluice perplexity gemma-3-270m-q4_k_m --file book.txt\n"
                                   "sluice perplexity my-model --file book.txt --ctx 2048 --json");
   const auto o = std::make_shared<Options>();
-  command
-      .add_option("MODEL", o->model.model,
-                  "Directory, .gguf file, hub id or name from `sluice list`")
-      ->required();
+  add_model_argument(command, o->model.model);
   command.add_option("--file", o->file, "The text, - for stdin")->required()->type_name("FILE");
   command.add_option("--ctx", o->window, "Tokens per window (default: 512)")
       ->type_name("N")

@@ -39,8 +39,7 @@ void add_tokenize(CLI::App& app, Globals& globals) {
                   "sluice tokenize gemma-3-270m-q4_k_m -p \"Hello world\"\n"
                   "sluice tokenize my-model --file book.txt --json | jq '.tokens | length'");
   const auto o = std::make_shared<Options>();
-  command.add_option("MODEL", o->model, "Directory, .gguf file, hub id or name from `sluice list`")
-      ->required();
+  add_model_argument(command, o->model);
   add_text_options(command, o->text, o->file);
   command.add_flag("--no-bos", o->no_bos, "Without the tokens that the model's tokenizer adds");
   add_json_flag(command, globals);

@@ -26,7 +26,7 @@ def sluice_home() -> Path:
 def gemma() -> Path:
     path = sluice_home() / "models" / NAME / f"{NAME}.gguf"
     if not path.exists():
-        pytest.skip(f"{path} is not there; `make run` fetches it")
+        pytest.fail(f"{path} is not there; `make test` and `make run` fetch it")
     return path
 
 
