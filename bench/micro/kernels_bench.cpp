@@ -44,6 +44,44 @@ void bench_matmul(benchmark::State& state, const Storage& storage) {
   state.counters["GMAC/s"] = Counter(runs * macs * 1e-9, Counter::kIsRate);
 }
 
+/// The same from 8-bit activations.
+void bench_int8(benchmark::State& state, const Storage& storage) {
+  static StoredMatrix stored;
+  static std::vector<std::byte> rows;
+  static std::vector<const std::byte*> x;
+  static std::vector<float> y;
+  const int64_t n_tokens = state.range(0);
+  const int64_t n_rows = state.range(1);
+  constexpr Int8Row layout{kCols};
+  if (state.thread_index() == 0) {
+    std::mt19937 random(1);
+    stored = random_matrix(storage, n_rows, kCols, random);
+    rows.resize(static_cast<size_t>(n_tokens * layout.bytes()));
+    x.clear();
+    for (int64_t t = 0; t < n_tokens; ++t) {
+      std::byte* row = rows.data() + t * layout.bytes();
+      kernels().quantize(random_floats(kCols, random).data(), 0, kCols, kCols, row);
+      x.push_back(row);
+    }
+    y.assign(static_cast<size_t>(n_tokens * n_rows), 0.0F);
+  }
+  std::vector<std::byte> scratch(static_cast<size_t>(layout.scratch_bytes()));
+  const int64_t share = n_rows / state.threads(), begin = share * state.thread_index();
+  for (auto _ : state) {
+    kernels().matmul_int8(stored.matrix, begin, begin + share, x.data(), n_tokens, y.data(), n_rows,
+                          scratch.data());
+    benchmark::ClobberMemory();
+  }
+  const auto runs = static_cast<double>(state.iterations());
+  const auto bytes =
+      static_cast<double>(stored.matrix.row_bytes + stored.matrix.scale_row_bytes *
+                                                        (storage.format == Format::affine ? 2 : 1));
+  const auto macs = static_cast<double>(share * kCols * n_tokens);
+  state.counters["GB/s"] =
+      Counter(runs * static_cast<double>(share) * bytes * 1e-9, Counter::kIsRate);
+  state.counters["GMAC/s"] = Counter(runs * macs * 1e-9, Counter::kIsRate);
+}
+
 void bench_attend(benchmark::State& state) {
   const int64_t positions = state.range(0), head_dim = state.range(1);
   std::mt19937 random(1);
@@ -90,6 +128,16 @@ void register_all() {
         ->Args({1, kRowsInCache})
         ->Args({4, kRowsInCache})
         ->Args({64, kRowsInCache});
+    if (!has_int8(storage.format)) continue;
+    benchmark::RegisterBenchmark(("int8/" + storage.name).c_str(), bench_int8, storage)
+        ->ArgNames({"tokens", "rows"})
+        ->Args({1, kRowsFromMemory})
+        ->Args({1, kRowsInCache})
+        ->Args({2, kRowsInCache})
+        ->Args({3, kRowsInCache})
+        ->Args({8, kRowsInCache})
+        ->Args({64, kRowsInCache})
+        ->Args({256, kRowsInCache});
   }
   benchmark::RegisterBenchmark("attend", bench_attend)
       ->ArgNames({"positions", "head_dim"})

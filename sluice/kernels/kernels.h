@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "sluice/kernels/int8_row.h"
 #include "sluice/kernels/matrix.h"
 
 namespace sluice::kernels {
@@ -44,6 +45,19 @@ struct KernelTable {
   /// y[t * y_stride + r] = sum_k w[r, k] * x[t * x_stride + k] for t in [0, n_tokens), r in [row_begin, row_end).
   void (*matmul)(const Matrix& w, int64_t row_begin, int64_t row_end, const float* x,
                  int64_t x_stride, int64_t n_tokens, float* y, int64_t y_stride) noexcept;
+
+  /// Columns [begin, end) of an Int8Row{cols} at `row`, which is a multiple of 4; begin is a multiple of 32, end too unless it
+  /// is cols. A group that holds an infinity or NaN makes every result it takes part in NaN; one smaller than 2^-100 is zero.
+  void (*quantize)(const float* x, int64_t begin, int64_t end, int64_t cols,
+                   std::byte* row) noexcept;
+
+  /// The same product from 8-bit activations: x[t] is an Int8Row{w.cols}. w: has_int8(w.format). Per group (32 columns, or 16 where
+  /// a format's scales are that fine): the integers' exact dot product d, then sum = scale_w scale_x d + sum, then, where the
+  /// format has an offset, sum = bias_w (scaled sum of x) + sum; groups ascending in 16 partial sums by group mod 16, then the tree.
+  /// scratch: Int8Row{w.cols}.scratch_bytes(), at a multiple of 64.
+  void (*matmul_int8)(const Matrix& w, int64_t row_begin, int64_t row_end,
+                      const std::byte* const* x, int64_t n_tokens, float* y, int64_t y_stride,
+                      std::byte* scratch) noexcept;
 
   /// y = x / sqrt(mean(x^2) + eps) * (weight + weight_offset), n elements; weight may be null (all ones). y may be x.
   void (*rms_norm)(const float* x, const float* weight, float weight_offset, int64_t n, float eps,

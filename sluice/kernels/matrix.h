@@ -30,6 +30,11 @@ enum class Format : uint8_t {
   gguf_mxfp4,
 };
 
+/// Whether the weights are integers times scales, which 8-bit activations can be multiplied with.
+constexpr bool has_int8(Format format) {
+  return format >= Format::affine && format != Format::mxfp8;
+}
+
 /// A weight matrix [rows, cols] in memory. POD: crosses into the instruction-set units.
 /// Row r's packed values start at data + r * row_bytes; its scales (biases) at
 /// scales (biases) + r * scale_row_bytes. Strides let a view take every second row, or some rows only.

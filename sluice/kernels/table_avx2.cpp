@@ -1,6 +1,6 @@
 #include <cpuid.h>
 
-#include "sluice/kernels/simd_avx2.h"
+#include "sluice/kernels/int8_avx2.h"
 #include "sluice/kernels/table_body.h"
 
 namespace sluice::kernels {

@@ -1,4 +1,4 @@
-#include "sluice/kernels/simd_avx512.h"
+#include "sluice/kernels/int8_avx512.h"
 #include "sluice/kernels/table_body.h"
 
 namespace sluice::kernels {
@@ -6,7 +6,8 @@ namespace {
 
 bool supported() noexcept {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vbmi");
 }
 
 }  // namespace

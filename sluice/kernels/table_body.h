@@ -5,6 +5,7 @@
 #include "sluice/kernels/attention_body.h"
 #include "sluice/kernels/dequantize_body.h"
 #include "sluice/kernels/elementwise_body.h"
+#include "sluice/kernels/int8_body.h"
 #include "sluice/kernels/matmul_body.h"
 #include "sluice/kernels/tables.h"
 
@@ -16,6 +17,8 @@ constexpr KernelTable make_table(std::string_view isa, bool (*supported)() noexc
           .supported = supported,
           .dequantize_row = dequantize_row,
           .matmul = matmul,
+          .quantize = quantize,
+          .matmul_int8 = matmul_int8,
           .rms_norm = rms_norm,
           .layer_norm = layer_norm,
           .rope = rope,

@@ -1,4 +1,4 @@
-#include "sluice/kernels/simd_neon.h"
+#include "sluice/kernels/int8_neon.h"
 #include "sluice/kernels/table_body.h"
 
 namespace sluice::kernels {
