@@ -85,7 +85,7 @@ void bench(const Options& o, const Globals& globals) {
                             {"bound_tps", bound},
                             {"bound_no_prediction_tps", bound},
                             {"fraction_of_bound", decode_tps / bound},
-                            {"activations", "float32"}};
+                            {"activations", engine->activations()}};
   if (globals.json) {
     print_json(json);
     return;

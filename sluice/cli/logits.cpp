@@ -35,7 +35,7 @@ void logits(const Options& o, const Globals& globals) {
   engine->logits(tokens, 0, [&](int64_t, std::span<const float> row) { file.write(row); });
   file.finish();
   nlohmann::json result{
-      {"out", o.out}, {"shape", {tokens.size(), vocab}}, {"activations", "float32"}};
+      {"out", o.out}, {"shape", {tokens.size(), vocab}}, {"activations", engine->activations()}};
   if (o.greedy > 0) result["greedy"] = continue_greedily(*engine, tokens, o.greedy);
   if (globals.json) {
     print_json(result);

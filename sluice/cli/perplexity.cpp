@@ -68,7 +68,7 @@ void perplexity(Options o, const Globals& globals) {
                 {"windows", n_windows},
                 {"tokens_per_second", static_cast<double>(n_windows * o.window) / seconds},
                 {"peak_rss_bytes", peak_rss_bytes()},
-                {"activations", "float32"}});
+                {"activations", engine->activations()}});
   } else {
     print(fmt::format("perplexity {:.4f} over {} predictions in {} windows of {}\n", std::exp(mean),
                       count, n_windows, o.window));

@@ -93,7 +93,8 @@ std::unique_ptr<Engine> Engine::open(const std::filesystem::path& path,
     open_text(path, e.loaded, e.tokenizer, e.chat_template);
     e.kv_layout = std::make_shared<const nn::KvLayout>(e.loaded.model->kv_layout());
     e.ops_context.emplace(ops::Context{mx::new_stream(mx::Device::cpu), e.pool, e.kernels,
-                                       *e.loaded.store, e.errors});
+                                       *e.loaded.store, e.errors, e.scratch,
+                                       options.exact_activations});
     e.runner.emplace(*e.loaded.model, *e.ops_context);
     if (options.kv_reserve < 0 || options.kv_reserve > e.context) {
       fail(ErrorKind::bad_request, "--kv-reserve is {}, it must be from 0 to the context, {}",
@@ -110,6 +111,11 @@ std::unique_ptr<Engine> Engine::open(const std::filesystem::path& path,
 const nn::Config& Engine::config() const { return impl_->loaded.model->config(); }
 const EngineOptions& Engine::options() const { return impl_->options; }
 int64_t Engine::context() const { return impl_->context; }
+
+std::string_view Engine::activations() const {
+  const bool int8 = impl_->loaded.takes_int8 && !impl_->options.exact_activations;
+  return int8 ? "int8" : "float32";
+}
 double Engine::load_seconds() const { return impl_->load_seconds; }
 Bytes Engine::kv_bytes() const { return impl_->kv_pool.allocated(); }
 

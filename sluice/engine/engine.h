@@ -24,8 +24,7 @@ struct EngineOptions {
   int64_t kv_reserve = 0;  ///< tokens whose KV blocks are allocated when the model opens
   models::LoadOptions load;
   int64_t chunk = 512;  ///< prompt tokens per step; never changes a result
-  /// Without it a kernel may quantize activations to int8 where the instruction set multiplies those
-  /// faster. The kernels of today compute in float32 either way.
+  /// Activations stay float32. Without it those that meet quantized weights are rounded to 8 bits, per 32.
   bool exact_activations = false;
 };
 
@@ -56,6 +55,8 @@ class Engine {
   const EngineOptions& options() const;
   /// Most tokens of a sequence.
   int64_t context() const;
+  /// "int8" or "float32": what quantized weights are multiplied with, as every result reports it.
+  std::string_view activations() const;
   /// Seconds that open() took.
   double load_seconds() const;
   Bytes file_bytes() const;

@@ -19,6 +19,7 @@ struct Engine::Impl {
   ThreadPool pool;
   const kernels::KernelTable& kernels;
   ops::ErrorSlot errors;
+  ops::Scratch scratch;
   residency::KvPool kv_pool;
   models::LoadedModel loaded;
   std::unique_ptr<text::Tokenizer> tokenizer;

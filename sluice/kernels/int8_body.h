@@ -25,7 +25,7 @@ inline i32x16 to_nearest_int(f32x16 a) {
   return bits(a + magic) - bits(magic);
 }
 
-/// Columns [begin, end) of a row, begin a multiple of 32; beyond `end`, zeros up to the next multiple of 64.
+/// Columns beyond `cols` are zeros, up to the next multiple of 64, and so are groups up to the next multiple of 16.
 inline void quantize(const float* x, int64_t begin, int64_t end, int64_t cols,
                      std::byte* out) noexcept {
   const Int8Row row{cols};
@@ -39,13 +39,17 @@ inline void quantize(const float* x, int64_t begin, int64_t end, int64_t cols,
     std::memcpy(arrays + 4 * (2 * n + group), &scaled, 4);
   };
   const int64_t padded = end == cols ? row.padded_cols() : end;
-  for (int64_t k = begin; k < padded; k += 32) {
+  if (end == cols) {
+    for (int64_t g = padded / 32; g < n32; ++g) set(of32, n32, g, 0.0F, 0.0F);
+    for (int64_t g = padded / 16; g < n16; ++g) set(of16, n16, g, 0.0F, 0.0F);
+  }
+  for (int64_t k = begin; k < padded; k += 32, x += 32) {
     const int64_t left = end - k;
     f32x16 a = splat(0.0F), b = splat(0.0F);
-    if (left >= 16) a = load(x + k);
-    if (left >= 32) b = load(x + k + 16);
-    if (left > 0 && left < 16) a = load_some(x + k, left);
-    if (left > 16 && left < 32) b = load_some(x + k + 16, left - 16);
+    if (left >= 16) a = load(x);
+    if (left >= 32) b = load(x + 16);
+    if (left > 0 && left < 16) a = load_some(x, left);
+    if (left > 16 && left < 32) b = load_some(x + 16, left - 16);
     // NaN is larger than everything here, so that it is not lost.
     const f32x16 magnitude = if_less(absolute(a), absolute(b), absolute(b), absolute(a));
     const float largest = tree_max(magnitude);

@@ -16,11 +16,15 @@ constexpr float kUntouched = 12345.0F;
 
 /// Memory that starts at a multiple of 64.
 struct Aligned {
-  explicit Aligned(int64_t bytes) : storage(static_cast<size_t>(bytes) / 64 + 1) {}
+  explicit Aligned(int64_t bytes) : storage(static_cast<size_t>(bytes) / 64 + 1) {
+    std::memset(storage.data(), 0xff,
+                storage.size() * 64);  // NaN where a kernel reads what nobody wrote
+  }
   struct alignas(64) Line {
     std::byte bytes[64];
   };
   std::vector<Line> storage;
+
   std::byte* data() { return storage.data()->bytes; }
 };
 
@@ -242,7 +246,7 @@ TEST(Quantize, parts_make_the_same_row) {
   const std::vector<float> x = random_floats(1104, random);
   Aligned row(Int8Row{1104}.bytes());
   for (int64_t k = 0; k < 1104; k += 160) {
-    kernels().quantize(x.data(), k, std::min<int64_t>(k + 160, 1104), 1104, row.data());
+    kernels().quantize(x.data() + k, k, std::min<int64_t>(k + 160, 1104), 1104, row.data());
   }
   EXPECT_EQ((std::vector<std::byte>{row.data(), row.data() + Int8Row{1104}.bytes()}),
             quantized(kernels(), x));

@@ -46,7 +46,7 @@ struct KernelTable {
   void (*matmul)(const Matrix& w, int64_t row_begin, int64_t row_end, const float* x,
                  int64_t x_stride, int64_t n_tokens, float* y, int64_t y_stride) noexcept;
 
-  /// Columns [begin, end) of an Int8Row{cols} at `row`, which is a multiple of 4; begin is a multiple of 32, end too unless it
+  /// Columns [begin, end) of an Int8Row{cols} from x[0, end - begin). row is a multiple of 4; begin is a multiple of 32, end too unless it
   /// is cols. A group that holds an infinity or NaN makes every result it takes part in NaN; one smaller than 2^-100 is zero.
   void (*quantize)(const float* x, int64_t begin, int64_t end, int64_t cols,
                    std::byte* row) noexcept;

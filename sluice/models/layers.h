@@ -12,9 +12,9 @@ struct PreNormLayer {
   nn::FeedForward feed_forward;
 
   PreNormLayer(const nn::Config& c, const nn::Weights& w, int64_t i)
-      : attention(c, w["self_attn"], {.pre = nn::RmsNorm(w["input_layernorm"], c), .post = {}}, i),
+      : attention(c, w["self_attn"], {.pre = nn::rms_norm(w["input_layernorm"], c), .post = {}}, i),
         feed_forward(c, w["mlp"],
-                     {.pre = nn::RmsNorm(w["post_attention_layernorm"], c), .post = {}}, i) {}
+                     {.pre = nn::rms_norm(w["post_attention_layernorm"], c), .post = {}}, i) {}
 
   mx::array operator()(const mx::array& x, const nn::Step& step) const {
     return feed_forward(attention(x, step), step);
@@ -28,12 +28,12 @@ struct SandwichNormLayer {
 
   SandwichNormLayer(const nn::Config& c, const nn::Weights& w, int64_t i)
       : attention(c, w["self_attn"],
-                  {.pre = nn::RmsNorm(w["input_layernorm"], c),
-                   .post = nn::RmsNorm(w["post_attention_layernorm"], c)},
+                  {.pre = nn::rms_norm(w["input_layernorm"], c),
+                   .post = nn::rms_norm(w["post_attention_layernorm"], c)},
                   i),
         mlp(c, w["mlp"],
-            {.pre = nn::RmsNorm(w["pre_feedforward_layernorm"], c),
-             .post = nn::RmsNorm(w["post_feedforward_layernorm"], c)}) {}
+            {.pre = nn::rms_norm(w["pre_feedforward_layernorm"], c),
+             .post = nn::rms_norm(w["post_feedforward_layernorm"], c)}) {}
 
   mx::array operator()(const mx::array& x, const nn::Step& step) const {
     return mlp(attention(x, step), step);

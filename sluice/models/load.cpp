@@ -1,5 +1,6 @@
 #include "sluice/models/load.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "sluice/base/error.h"
@@ -38,6 +39,21 @@ Bytes count_active(const nn::WeightTable& table, const nn::Config& config) {
   return active;
 }
 
+/// Whether a matrix is stored as integers and scales (mxfp8's elements are floats).
+bool is_integer(const nn::WeightTable& table, const nn::StoredMatrix& stored) {
+  if (stored.scales == nullptr) return io::info(stored.weight->type).block_elements > 1;
+  const auto config = table.quantization ? table.quantization(stored.path) : std::nullopt;
+  return !config || config->mode != "mxfp8";
+}
+
+bool any_integer(const nn::WeightTable& table) {
+  const auto integer = [&](const nn::StoredMatrix& stored) { return is_integer(table, stored); };
+  return std::ranges::any_of(table.matrices, integer, [](const auto& e) { return e.second; }) ||
+         std::ranges::any_of(table.experts, [&](const auto& entry) {
+           return std::ranges::any_of(entry.second, integer);
+         });
+}
+
 /// A config that counts fewer layers than the file holds would leave out the last ones and give wrong tokens.
 void check_layer_count(const nn::WeightTable& table, const nn::Config& config,
                        const std::string& where) {
@@ -62,6 +78,7 @@ void build(LoadedModel& loaded, const Family& family, const Source& source, nn::
   if (family.configure != nullptr) family.configure(config, source);
   if (kv_type) config.kv_type = *kv_type;
   loaded.bytes_active = count_active(table, config);
+  loaded.takes_int8 = any_integer(table);
   loaded.model = family.make(std::move(config), nn::Weights(table));
 }
 

@@ -18,6 +18,8 @@ struct LoadedModel {
   std::unique_ptr<residency::WeightStore> store;
   std::unique_ptr<nn::Model> model;
   Bytes bytes_active;  ///< weight bytes one token's computation reads
+  bool takes_int8 =
+      false;  ///< some weights are integers, which 8-bit activations can be multiplied with
 };
 
 struct LoadOptions {

@@ -12,8 +12,8 @@ struct Layer {  // OLMo 2, arXiv:2501.00656; as mlx-lm 0.32.2 models/olmo2.py
 
   Layer(const nn::Config& c, const nn::Weights& w, int64_t i)
       : attention(c, w["self_attn"],
-                  {.pre = {}, .post = nn::RmsNorm(w["post_attention_layernorm"], c)}, i),
-        mlp(c, w["mlp"], {.pre = {}, .post = nn::RmsNorm(w["post_feedforward_layernorm"], c)}) {}
+                  {.pre = {}, .post = nn::rms_norm(w["post_attention_layernorm"], c)}, i),
+        mlp(c, w["mlp"], {.pre = {}, .post = nn::rms_norm(w["post_feedforward_layernorm"], c)}) {}
 
   mx::array operator()(const mx::array& x, const nn::Step& step) const {
     return mlp(attention(x, step), step);

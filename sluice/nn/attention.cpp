@@ -1,24 +1,23 @@
 #include "sluice/nn/attention.h"
 
 #include "sluice/base/error.h"
-#include "sluice/ops/elementwise.h"
 #include "sluice/ops/rope.h"
 
 namespace sluice::nn {
 namespace {
 
-std::vector<Linear> load_projections(const Config& c, const Weights& w) {
+std::vector<ops::Projection> load_projections(const Config& c, const Weights& w) {
   const int64_t q_rows = c.n_heads * c.head_dim;
   const int64_t kv_rows = c.n_kv_heads * c.head_dim;
   const Weights fused = w["qkv_proj"];
   if (fused.has_matrix()) {
     const int64_t total = q_rows + 2 * kv_rows;
-    return {Linear::part(fused, c.hidden_size, total, 0, q_rows),
-            Linear::part(fused, c.hidden_size, total, q_rows, kv_rows),
-            Linear::part(fused, c.hidden_size, total, q_rows + kv_rows, kv_rows)};
+    return {linear_part(fused, c.hidden_size, total, 0, q_rows),
+            linear_part(fused, c.hidden_size, total, q_rows, kv_rows),
+            linear_part(fused, c.hidden_size, total, q_rows + kv_rows, kv_rows)};
   }
-  return {Linear(w["q_proj"], c.hidden_size, q_rows), Linear(w["k_proj"], c.hidden_size, kv_rows),
-          Linear(w["v_proj"], c.hidden_size, kv_rows)};
+  return {linear(w["q_proj"], c.hidden_size, q_rows), linear(w["k_proj"], c.hidden_size, kv_rows),
+          linear(w["v_proj"], c.hidden_size, kv_rows)};
 }
 
 }  // namespace
@@ -35,7 +34,7 @@ Attention::Norm Attention::load_norm(const Weights& w, const char* name, int64_t
 Attention::Attention(const Config& c, const Weights& w, BlockNorms norms, int64_t layer)
     : norms_(std::move(norms)),
       qkv_(load_projections(c, w)),
-      o_(w["o_proj"], c.n_heads * c.head_dim, c.hidden_size),
+      o_(linear(w["o_proj"], c.n_heads * c.head_dim, c.hidden_size)),
       q_norm_(load_norm(w, "q_norm", c.n_heads, c.head_dim)),
       k_norm_(load_norm(w, "k_norm", c.n_kv_heads, c.head_dim)),
       rope_(c.layers[static_cast<size_t>(layer)].rope),
@@ -52,7 +51,7 @@ Attention::Attention(const Config& c, const Weights& w, BlockNorms norms, int64_
 
 mx::array Attention::prepare(const mx::array& x, const Norm& norm, const Step& step) const {
   const mx::array normed =
-      norm.whole ? ops::rms_norm(step.context, x, norm.whole, norm_offset_, norm_eps_) : x;
+      norm.whole ? ops::rms_norm(step.context, x, {norm.whole, norm_offset_, norm_eps_}) : x;
   const ops::HeadTransform transform{.head_dim = head_dim_,
                                      .norm = norm.per_head,
                                      .norm_offset = norm_offset_,
@@ -62,14 +61,13 @@ mx::array Attention::prepare(const mx::array& x, const Norm& norm, const Step& s
 }
 
 mx::array Attention::operator()(const mx::array& x, const Step& step) const {
-  const mx::array h = norms_.before(x, step);
-  const mx::array q = prepare(qkv_[0](h, step), q_norm_, step);
-  const mx::array k = prepare(qkv_[1](h, step), k_norm_, step);
-  const mx::array v = qkv_[2](h, step);
+  const std::vector<mx::array> qkv = ops::project(step.context, x, norms_.pre, qkv_);
+  const mx::array q = prepare(qkv[0], q_norm_, step);
+  const mx::array k = prepare(qkv[1], k_norm_, step);
   const mx::array attended =
-      ops::attention(step.context, q, k, v, spec_, step.layout.layers[layer_],
+      ops::attention(step.context, q, k, qkv[2], spec_, step.layout.layers[layer_],
                      step.kv[step.layout.group_of_layer[layer_]]);
-  return ops::add(step.context, norms_.after(o_(attended, step), step), x);
+  return ops::project_onto(step.context, attended, o_, norms_.post, x);
 }
 
 }  // namespace sluice::nn

@@ -27,8 +27,8 @@ class Attention {
   mx::array prepare(const mx::array& x, const Norm& norm, const Step& step) const;
 
   BlockNorms norms_;
-  std::vector<Linear> qkv_;  // q, k, v
-  Linear o_;
+  std::vector<ops::Projection> qkv_;  // q, k, v
+  ops::Projection o_;
   Norm q_norm_, k_norm_;
   Rope rope_;
   ops::AttentionSpec spec_;

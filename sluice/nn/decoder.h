@@ -23,12 +23,13 @@ class Decoder : public Model {
       : config_(std::move(config)),
         kv_layout_(make_layout(config_)),
         embedding_(w["model"]["embed_tokens"], config_),
-        norm_(w["model"]["norm"], config_) {
+        norm_(rms_norm(w["model"]["norm"], config_)) {
     for (int64_t i = 0; i < config_.n_layers; ++i) {
       layers_.emplace_back(config_, w["model"]["layers"][std::to_string(i)], i);
     }
-    if (!config_.tie_word_embeddings)
-      head_.emplace(w["lm_head"], config_.hidden_size, config_.vocab_size);
+    head_ = {config_.tie_word_embeddings
+                 ? embedding_.projection()
+                 : linear(w["lm_head"], config_.hidden_size, config_.vocab_size)};
   }
 
   mx::array forward(const Step& step) const override {
@@ -40,8 +41,7 @@ class Decoder : public Model {
     if (step.logit_rows.size() != static_cast<size_t>(step.tokens.shape(0))) {
       x = ops::take_rows(step.context, x, step.logit_rows);
     }
-    x = norm_(x, step);
-    const mx::array logits = head_ ? (*head_)(x, step) : embedding_.as_linear(x, step);
+    const mx::array logits = ops::project(step.context, x, norm_, head_)[0];
     return config_.logits_softcap > 0 ? ops::soft_cap(step.context, logits, config_.logits_softcap)
                                       : logits;
   }
@@ -61,8 +61,8 @@ class Decoder : public Model {
   KvLayout kv_layout_;
   Embedding embedding_;
   std::vector<Layer> layers_;
-  RmsNorm norm_;
-  std::optional<Linear> head_;
+  ops::Norm norm_;
+  std::vector<ops::Projection> head_;  // one
 };
 
 }  // namespace sluice::nn

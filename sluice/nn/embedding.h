@@ -15,10 +15,8 @@ class Embedding {
   mx::array operator()(const mx::array& tokens, const Step& step) const {
     return ops::embedding(step.context, tokens, table_, scale_);
   }
-  /// x: [T, hidden_size]; returns [T, vocab_size].
-  mx::array as_linear(const mx::array& x, const Step& step) const {
-    return ops::linear(step.context, x, table_, nullptr);
-  }
+  /// The table as the output projection.
+  ops::Projection projection() const { return {table_, nullptr}; }
 
  private:
   residency::Weight table_;

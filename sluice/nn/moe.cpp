@@ -5,41 +5,43 @@
 namespace sluice::nn {
 namespace {
 
-std::shared_ptr<const ops::Experts> load_experts(const Config& c, const Weights& w) {
+ops::Experts load_experts(const Config& c, const Weights& w) {
   const int64_t n = c.n_experts;
   const int64_t inner = c.moe_intermediate_size;
-  auto experts = std::make_shared<ops::Experts>();
-  experts->gate = w["gate_proj"].experts(n, inner, c.hidden_size);
-  experts->up = w["up_proj"].experts(n, inner, c.hidden_size);
-  experts->down = w["down_proj"].experts(n, c.hidden_size, inner);
-  experts->gate_bias = w["gate_proj"].optional_expert_vectors("bias", n, inner);
-  experts->up_bias = w["up_proj"].optional_expert_vectors("bias", n, inner);
-  experts->down_bias = w["down_proj"].optional_expert_vectors("bias", n, c.hidden_size);
-  experts->activation = c.activation;
-  experts->limit = c.activation_limit;
-  return experts;
+  return {
+      .gate = w["gate_proj"].experts(n, inner, c.hidden_size),
+      .up = w["up_proj"].experts(n, inner, c.hidden_size),
+      .down = w["down_proj"].experts(n, c.hidden_size, inner),
+      .gate_bias = w["gate_proj"].optional_expert_vectors("bias", n, inner),
+      .up_bias = w["up_proj"].optional_expert_vectors("bias", n, inner),
+      .down_bias = w["down_proj"].optional_expert_vectors("bias", n, c.hidden_size),
+      .activation = {c.activation, c.activation_limit},
+  };
 }
 
 }  // namespace
 
-SparseMlp::SparseMlp(const Config& c, const Weights& w, BlockNorms norms)
-    : norms_(std::move(norms)),
-      router_(w["gate"], c.hidden_size, c.n_experts),
-      spec_(c.router),
-      experts_(load_experts(c, w["experts"])) {
+SparseMlp::SparseMlp(const Config& c, const Weights& w, BlockNorms norms) {
   if (c.shared_expert_intermediate_size > 0) {
-    shared_.emplace(c, w["shared_expert"], c.shared_expert_intermediate_size);
-    shared_gate_.emplace(w["shared_expert_gate"], c.hidden_size, 1);
+    shared_ = gated_mlp(c, w["shared_expert"], c.shared_expert_intermediate_size,
+                        {.pre = norms.pre, .post = {}});
+    shared_gate_ = {linear(w["shared_expert_gate"], c.hidden_size, 1)};
   }
+  spec_ = std::make_shared<const ops::MoeSpec>(ops::MoeSpec{
+      .pre = std::move(norms.pre),
+      .post = std::move(norms.post),
+      .router = linear(w["gate"], c.hidden_size, c.n_experts),
+      .routing = c.router,
+      .experts = load_experts(c, w["experts"]),
+  });
 }
 
 mx::array SparseMlp::operator()(const mx::array& x, const Step& step) const {
-  const mx::array h = norms_.before(x, step);
-  const ops::Routing routing = ops::route(step.context, router_(h, step), spec_);
-  mx::array y = ops::moe(step.context, h, routing, experts_);
-  if (shared_)
-    y = ops::add_sigmoid_gated(step.context, y, (*shared_gate_)(h, step), (*shared_)(h, step));
-  return ops::add(step.context, norms_.after(y, step), x);
+  if (!shared_) return ops::moe(step.context, x, spec_, true);
+  const mx::array routed = ops::moe(step.context, x, spec_, false);
+  const mx::array gate = ops::project(step.context, x, spec_->pre, shared_gate_)[0];
+  const mx::array shared = ops::gated_mlp(step.context, x, shared_, false);
+  return ops::add(step.context, ops::add_sigmoid_gated(step.context, routed, gate, shared), x);
 }
 
 FeedForward::FeedForward(const Config& c, const Weights& w, BlockNorms norms, int64_t layer) {

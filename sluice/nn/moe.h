@@ -15,12 +15,9 @@ class SparseMlp {
   mx::array operator()(const mx::array& x, const Step& step) const;
 
  private:
-  BlockNorms norms_;
-  Linear router_;
-  ops::RouterSpec spec_;
-  std::shared_ptr<const ops::Experts> experts_;
-  std::optional<GatedUnit> shared_;
-  std::optional<Linear> shared_gate_;
+  std::shared_ptr<const ops::MoeSpec> spec_;
+  std::shared_ptr<const ops::GatedMlpSpec> shared_;  ///< null: none
+  std::vector<ops::Projection> shared_gate_;         ///< one, or none
 };
 
 /// A dense or a sparse block, whichever the layer has.

@@ -3,15 +3,21 @@
 #include <mlx/stream.h>
 
 #include <exception>
+#include <memory>
 #include <mutex>
+#include <vector>
 
 #include "sluice/base/thread_pool.h"
 #include "sluice/kernels/kernels.h"
+#include "sluice/ops/scratch.h"
 #include "sluice/residency/weights.h"
 
 namespace mx = mlx::core;
 
 namespace sluice::ops {
+
+/// Values kept in memory as float32 (norm weights, biases): small, and used by every token.
+using Vector = std::shared_ptr<const std::vector<float>>;
 
 /// Where a step's failure goes: a task on a stream must not throw (MLX would lose the type and run later
 /// tasks on unwritten buffers). The first failure stays; later tasks of the step see it and do nothing.
@@ -47,6 +53,8 @@ struct Context {
   const kernels::KernelTable& kernels;
   const residency::WeightStore& weights;
   ErrorSlot& errors;
+  Scratch& scratch;
+  bool exact_activations = false;  ///< activations stay float32 where quantized weights meet them
 };
 
 }  // namespace sluice::ops

@@ -37,15 +37,6 @@ mx::array add(const Context& context, const mx::array& a, const mx::array& b) {
                      });
 }
 
-mx::array gated(const Context& context, kernels::Activation activation, float limit,
-                const mx::array& gate, const mx::array& up) {
-  return elementwise(context, "gated", {gate, up},
-                     [&context, activation, limit](const Buffers& b, int64_t begin, int64_t end) {
-                       context.kernels.gated(activation, limit, b.input(0) + begin,
-                                             b.input(1) + begin, end - begin, b.output() + begin);
-                     });
-}
-
 mx::array add_sigmoid_gated(const Context& context, const mx::array& a, const mx::array& gate,
                             const mx::array& b) {
   const auto width = static_cast<int64_t>(a.shape(-1));

@@ -9,10 +9,6 @@ namespace sluice::ops {
 /// a + b, same shape, float32. Reuses a's memory when it can.
 mx::array add(const Context& context, const mx::array& a, const mx::array& b);
 
-/// act(gate) * up; the gated linear units of Shazeer 2020 (arXiv:2002.05202). limit: swiglu_clipped's bound.
-mx::array gated(const Context& context, kernels::Activation activation, float limit,
-                const mx::array& gate, const mx::array& up);
-
 /// a + sigmoid(gate) * b. a, b: [T, N]; gate: [T, 1] (a shared expert's gate).
 mx::array add_sigmoid_gated(const Context& context, const mx::array& a, const mx::array& gate,
                             const mx::array& b);

@@ -1,42 +1,54 @@
 #include "sluice/ops/linear.h"
 
-#include <algorithm>
-
 #include "sluice/base/error.h"
 #include "sluice/ops/kernel_op.h"
+#include "sluice/ops/matmul.h"
 
 namespace sluice::ops {
-namespace {
 
-/// Rows handed to a thread at a time: enough work to outweigh the hand-over, few enough to balance.
-int64_t row_grain(int64_t rows, int n_threads) {
-  return std::clamp<int64_t>(rows / (static_cast<int64_t>(n_threads) * 8), 16, 512);
-}
-
-}  // namespace
-
-void parallel_matmul(const Context& context, const kernels::Matrix& w, const float* x,
-                     int64_t n_tokens, float* y, int64_t y_stride) {
-  context.pool.parallel_for(
-      w.rows, row_grain(w.rows, context.pool.size()), [&](int64_t begin, int64_t end) {
-        context.kernels.matmul(w, begin, end, x, w.cols, n_tokens, y, y_stride);
-      });
-}
-
-mx::array linear(const Context& context, const mx::array& x, const residency::Weight& w,
-                 const Vector& bias) {
+std::vector<mx::array> project(const Context& context, const mx::array& x,
+                               const std::optional<Norm>& norm,
+                               const std::vector<Projection>& projections) {
   const int n_tokens = x.shape(0);
-  const auto rows = static_cast<int>(w.rows());
+  std::vector<OutputSpec> outputs;
+  for (const Projection& p : projections) {
+    outputs.push_back({{n_tokens, static_cast<int>(p.weight.rows())}, mx::float32});
+  }
   return kernel_op(
-      context, "linear", {x}, {n_tokens, rows}, [&context, w, bias, n_tokens](const Buffers& b) {
-        const kernels::Matrix matrix = context.weights.acquire(w);
-        float* y = b.output();
-        parallel_matmul(context, matrix, b.input(0), n_tokens, y, matrix.rows);
-        if (!bias) return;
-        for (int64_t t = 0; t < n_tokens; ++t) {
-          context.kernels.add_scaled(bias->data(), 1.0F, matrix.rows, y + t * matrix.rows);
+      context, "project", {x}, outputs, [&context, norm, projections, n_tokens](const Buffers& b) {
+        Scratch::Frame frame(context.scratch);
+        const int64_t cols = projections[0].weight.cols();
+        std::vector<Product> products;
+        Forms forms;
+        for (const Projection& p : projections) {
+          products.push_back({context.weights.acquire(p.weight), p.bias ? p.bias->data() : nullptr,
+                              b.output(products.size())});
+          forms.add(context, products.back().w);
         }
+        multiply_all(context, products,
+                     make_rows(context, frame, norm, b.input(0), n_tokens, cols, forms));
       });
+}
+
+mx::array project_onto(const Context& context, const mx::array& x, const Projection& projection,
+                       const std::optional<Norm>& norm, const mx::array& residual) {
+  const auto n_tokens = static_cast<int64_t>(x.shape(0));
+  return kernel_op(
+      context, "project_onto", {x, residual}, residual.shape(),
+      [&context, projection, norm, n_tokens](const Buffers& b) {
+        Scratch::Frame frame(context.scratch);
+        const kernels::Matrix w = context.weights.acquire(projection.weight);
+        Forms forms;
+        forms.add(context, w);
+        const Rows rows =
+            make_rows(context, frame, std::nullopt, b.input(0), n_tokens, w.cols, forms);
+        auto* y = frame.take<float>(n_tokens * w.rows);
+        const float* bias = projection.bias ? projection.bias->data() : nullptr;
+        const Product product{w, bias, y};
+        multiply_all(context, {&product, 1}, rows);
+        finish_rows(context, norm, y, b.input(1), n_tokens, w.rows, b.output());
+      },
+      1);
 }
 
 mx::array embedding(const Context& context, const mx::array& tokens, const residency::Weight& table,

@@ -2,27 +2,31 @@
 
 #include <mlx/array.h>
 
-#include <memory>
+#include <optional>
 #include <vector>
 
-#include "sluice/ops/context.h"
+#include "sluice/ops/norm.h"
 
 namespace sluice::ops {
 
-/// Values kept in memory as float32 (norm weights, biases): small, and used by every token.
-using Vector = std::shared_ptr<const std::vector<float>>;
+/// y = x w^T (+ bias).
+struct Projection {
+  residency::Weight weight;
+  Vector bias;  ///< [weight.rows], or null
+};
 
-/// y[t] = w @ x[t] (+ bias). x: float32 [T, w.cols]; returns float32 [T, w.rows]. bias may be null.
-mx::array linear(const Context& context, const mx::array& x, const residency::Weight& w,
-                 const Vector& bias);
+/// Projections of the same x, after an optional norm. x: float32 [T, cols]; returns float32 [T, rows] for each.
+std::vector<mx::array> project(const Context& context, const mx::array& x,
+                               const std::optional<Norm>& norm,
+                               const std::vector<Projection>& projections);
+
+/// residual + norm(x w^T + bias), the norm optional. residual: float32 [T, rows].
+mx::array project_onto(const Context& context, const mx::array& x, const Projection& projection,
+                       const std::optional<Norm>& norm, const mx::array& residual);
 
 /// Rows of an embedding table, times `scale`. tokens: int32 [T], each below table.rows (checked: an id out of
 /// range sets the step's error). Returns float32 [T, table.cols].
 mx::array embedding(const Context& context, const mx::array& tokens, const residency::Weight& table,
                     float scale);
-
-/// y[t * y_stride + r] = w[r] . x[t], rows split over the pool. Called by primitives' bodies.
-void parallel_matmul(const Context& context, const kernels::Matrix& w, const float* x,
-                     int64_t n_tokens, float* y, int64_t y_stride);
 
 }  // namespace sluice::ops

@@ -2,8 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
-#include <limits>
+#include <functional>
 #include <numeric>
 
 #include "sluice/ops/kernel_op.h"
@@ -18,8 +17,160 @@ void softmax(float* x, int64_t n) {
   for (int64_t i = 0; i < n; ++i) x[i] /= sum;
 }
 
-/// One token's choice. scores: [n_experts], overwritten.
-void route_token(const RouterSpec& spec, std::vector<float>& scores, int32_t* ids, float* weights) {
+/// The (token, rank) pairs of a step, sorted by expert: pair `order[i]` is row i of the gathered input.
+struct Assignment {
+  std::vector<int32_t> order;
+  std::vector<int64_t> begin;  ///< expert e has rows [begin[e], begin[e + 1])
+};
+
+Assignment sort_by_expert(const int32_t* ids, int64_t n_pairs, size_t n_experts) {
+  Assignment a;
+  a.begin.assign(n_experts + 1, 0);
+  for (int64_t p = 0; p < n_pairs; ++p) ++a.begin[static_cast<size_t>(ids[p]) + 1];
+  std::partial_sum(a.begin.begin(), a.begin.end(), a.begin.begin());
+  a.order.resize(static_cast<size_t>(n_pairs));
+  std::vector<int64_t> next(a.begin.begin(), a.begin.end() - 1);
+  for (int64_t p = 0; p < n_pairs; ++p) {
+    a.order[static_cast<size_t>(next[static_cast<size_t>(ids[p])]++)] = static_cast<int32_t>(p);
+  }
+  return a;
+}
+
+/// A part of one expert's work: rows [row, row + count) of its matrices.
+struct Part {
+  size_t expert;
+  int64_t row, count;
+};
+
+/// All active experts' rows, cut so that few experts still use every thread.
+std::vector<Part> cut(const Context& context, const Assignment& a, int64_t rows) {
+  std::vector<size_t> active;
+  for (size_t e = 0; e + 1 < a.begin.size(); ++e) {
+    if (a.begin[e] != a.begin[e + 1]) active.push_back(e);
+  }
+  std::vector<Part> parts;
+  for (const size_t e : active) {
+    const int64_t all = rows * static_cast<int64_t>(active.size());
+    const int64_t step = rows_at_a_time(context, all, a.begin[e + 1] - a.begin[e]);
+    for (int64_t row = 0; row < rows; row += step) {
+      parts.push_back({e, row, std::min(step, rows - row)});
+    }
+  }
+  return parts;
+}
+
+void for_each_part(const Context& context, const std::vector<Part>& parts,
+                   const std::function<void(const Part&)>& body) {
+  context.pool.parallel_for(static_cast<int64_t>(parts.size()), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) body(parts[static_cast<size_t>(i)]);
+  });
+}
+
+const float* bias_of(const std::vector<Vector>& bias, size_t expert) {
+  return bias.empty() ? nullptr : bias[expert]->data();
+}
+
+/// The input of every pair, in the experts' order.
+Rows gather(Scratch::Frame& frame, const Rows& x, Forms forms, const Assignment& a, int64_t k) {
+  const auto n_pairs = static_cast<int64_t>(a.order.size());
+  Rows rows{n_pairs, x.cols, nullptr, nullptr};
+  const auto token = [&a, k](int64_t pair) { return a.order[static_cast<size_t>(pair)] / k; };
+  if (forms.int8) {
+    auto** int8 = frame.take<const std::byte*>(n_pairs);
+    for (int64_t i = 0; i < n_pairs; ++i) int8[i] = x.int8[token(i)];
+    rows.int8 = int8;
+  }
+  if (forms.floats) {
+    auto* floats = frame.take<float>(n_pairs * x.cols);
+    for (int64_t i = 0; i < n_pairs; ++i) {
+      std::copy_n(x.floats + token(i) * x.cols, x.cols, floats + i * x.cols);
+    }
+    rows.floats = floats;
+  }
+  return rows;
+}
+
+Forms forms_for(const Context& context, const std::vector<residency::Weight>& weights) {
+  Forms forms;
+  for (const residency::Weight& w : weights) forms.add(context, w.matrix);
+  return forms;
+}
+
+/// y[i] = the expert's output for pair i of the assignment.
+void run_experts(const Context& context, Scratch::Frame& frame, const Experts& experts,
+                 const Assignment& a, const Rows& x, float* y) {
+  const int64_t hidden = experts.down[0].rows(), inner = experts.gate[0].rows();
+  const NewRows activated(frame, x.n, inner, forms_for(context, experts.down));
+  const auto tokens_of = [&a](const Part& p) { return a.begin[p.expert + 1] - a.begin[p.expert]; };
+  for_each_part(context, cut(context, a, inner), [&](const Part& p) {
+    const int64_t first = a.begin[p.expert];
+    const GateUp w{context.weights.acquire(experts.gate[p.expert]),
+                   context.weights.acquire(experts.up[p.expert]),
+                   bias_of(experts.gate_bias, p.expert), bias_of(experts.up_bias, p.expert)};
+    gated_part(context, experts.activation, w, x.part(first, tokens_of(p)), p.row, p.count,
+               activated, first);
+  });
+  for_each_part(context, cut(context, a, hidden), [&](const Part& p) {
+    const int64_t first = a.begin[p.expert];
+    const float* bias = bias_of(experts.down_bias, p.expert);
+    const kernels::Matrix w =
+        rows_of(context.weights.acquire(experts.down[p.expert]), p.row, p.count);
+    multiply(context, w, bias == nullptr ? nullptr : bias + p.row,
+             activated.rows().part(first, tokens_of(p)), y + first * hidden + p.row, hidden);
+  });
+}
+
+/// out[t] = sum of its experts' outputs in router rank, so that the experts' order in memory does not matter.
+void sum_by_rank(const Context& context, const Assignment& a, const float* y, const float* weights,
+                 int64_t n_tokens, int64_t k, int64_t hidden, float* out) {
+  std::vector<int64_t> row_of_pair(a.order.size());
+  for (size_t i = 0; i < a.order.size(); ++i) {
+    row_of_pair[static_cast<size_t>(a.order[i])] = static_cast<int64_t>(i);
+  }
+  context.pool.parallel_for(n_tokens, 4, [&](int64_t begin, int64_t end) {
+    std::fill(out + begin * hidden, out + end * hidden, 0.0F);
+    for (int64_t p = begin * k; p < end * k; ++p) {
+      context.kernels.add_scaled(y + row_of_pair[static_cast<size_t>(p)] * hidden, weights[p],
+                                 hidden, out + p / k * hidden);
+    }
+  });
+}
+
+void run_moe(const Context& context, const MoeSpec& spec, const float* x, int64_t n_tokens,
+             const float* residual, float* out) {
+  Scratch::Frame frame(context.scratch);
+  const kernels::Matrix router = context.weights.acquire(spec.router.weight);
+  const int64_t hidden = router.cols, n_experts = router.rows;
+  const int64_t k = spec.routing.n_experts_per_tok;
+  const Experts& experts = spec.experts;
+  Forms of_experts = forms_for(context, experts.gate);
+  const Forms of_up = forms_for(context, experts.up);
+  of_experts.floats = of_experts.floats || of_up.floats;
+  of_experts.int8 = of_experts.int8 || of_up.int8;
+  Forms forms = of_experts;
+  forms.add(context, router);
+  const Rows rows = make_rows(context, frame, spec.pre, x, n_tokens, hidden, forms);
+  auto* scores = frame.take<float>(n_tokens * n_experts);
+  const Product product{router, spec.router.bias ? spec.router.bias->data() : nullptr, scores};
+  multiply_all(context, {&product, 1}, rows);
+  auto* ids = frame.take<int32_t>(n_tokens * k);
+  auto* weights = frame.take<float>(n_tokens * k);
+  for (int64_t t = 0; t < n_tokens; ++t) {
+    route(spec.routing, {scores + t * n_experts, static_cast<size_t>(n_experts)}, ids + t * k,
+          weights + t * k);
+  }
+  const Assignment a = sort_by_expert(ids, n_tokens * k, static_cast<size_t>(n_experts));
+  const Rows inputs = gather(frame, rows, of_experts, a, k);
+  auto* y = frame.take<float>(n_tokens * k * hidden);
+  run_experts(context, frame, experts, a, inputs, y);
+  auto* sums = frame.take<float>(n_tokens * hidden);
+  sum_by_rank(context, a, y, weights, n_tokens, k, hidden, sums);
+  finish_rows(context, spec.post, sums, residual, n_tokens, hidden, out);
+}
+
+}  // namespace
+
+void route(const RouterSpec& spec, std::span<float> scores, int32_t* ids, float* weights) {
   const int64_t k = spec.n_experts_per_tok;
   if (spec.scoring == RouterSpec::Scoring::softmax_then_top_k) {
     softmax(scores.data(), static_cast<int64_t>(scores.size()));
@@ -44,123 +195,15 @@ void route_token(const RouterSpec& spec, std::vector<float>& scores, int32_t* id
   }
 }
 
-/// The (token, rank) pairs of a step, sorted by expert: pair `order[i]` is row i of the gathered input.
-struct Assignment {
-  std::vector<int32_t> order;
-  std::vector<int64_t> begin;  ///< expert e has rows [begin[e], begin[e + 1])
-};
-
-Assignment sort_by_expert(const int32_t* ids, int64_t n_pairs, size_t n_experts) {
-  Assignment a;
-  a.begin.assign(n_experts + 1, 0);
-  for (int64_t p = 0; p < n_pairs; ++p) ++a.begin[static_cast<size_t>(ids[p]) + 1];
-  std::partial_sum(a.begin.begin(), a.begin.end(), a.begin.begin());
-  a.order.resize(static_cast<size_t>(n_pairs));
-  std::vector<int64_t> next(a.begin.begin(), a.begin.end() - 1);
-  for (int64_t p = 0; p < n_pairs; ++p) {
-    a.order[static_cast<size_t>(next[static_cast<size_t>(ids[p])]++)] = static_cast<int32_t>(p);
-  }
-  return a;
-}
-
-/// y = matrices[e] @ x (+ bias[e]) for the rows of every expert e; x: [n_pairs, cols], y: [n_pairs, rows].
-/// Work is split over (expert, part of its rows), so that few active experts still use every thread.
-void expert_matmul(const Context& context, const std::vector<residency::Weight>& weights,
-                   const std::vector<Vector>& bias, const Assignment& a, const float* x, float* y) {
-  std::vector<size_t> active;
-  for (size_t e = 0; e + 1 < a.begin.size(); ++e) {
-    if (a.begin[e] != a.begin[e + 1]) active.push_back(e);
-  }
-  const int64_t rows = weights[0].rows();
-  const int64_t parts = std::clamp<int64_t>(rows / 32, 1, 4L * context.pool.size());
-  const int64_t part_rows = (rows + parts - 1) / parts;
-  context.pool.parallel_for(static_cast<int64_t>(active.size()) * parts, 1,
-                            [&](int64_t begin, int64_t end) {
-                              for (int64_t item = begin; item < end; ++item) {
-                                const size_t e = active[static_cast<size_t>(item / parts)];
-                                const int64_t row_begin = item % parts * part_rows;
-                                const int64_t row_end = std::min(rows, row_begin + part_rows);
-                                if (row_begin >= row_end) continue;
-                                const kernels::Matrix w = context.weights.acquire(weights[e]);
-                                const int64_t first = a.begin[e];
-                                const int64_t n = a.begin[e + 1] - first;
-                                context.kernels.matmul(w, row_begin, row_end, x + first * w.cols,
-                                                       w.cols, n, y + first * rows, rows);
-                                if (bias.empty()) continue;
-                                for (int64_t t = first; t < first + n; ++t) {
-                                  for (int64_t r = row_begin; r < row_end; ++r)
-                                    y[t * rows + r] += (*bias[e])[static_cast<size_t>(r)];
-                                }
-                              }
-                            });
-}
-
-void run_experts(const Context& context, const Experts& experts, const float* x, const int32_t* ids,
-                 const float* weights, int64_t n_tokens, int64_t k, int64_t hidden, float* out) {
-  const int64_t n_pairs = n_tokens * k;
-  const Assignment a = sort_by_expert(ids, n_pairs, experts.gate.size());
-  const int64_t inner = experts.gate[0].rows();
-  std::vector<float> gathered(static_cast<size_t>(n_pairs * hidden));
-  std::vector<float> gate(static_cast<size_t>(n_pairs * inner));
-  std::vector<float> up(gate.size());
-  for (int64_t i = 0; i < n_pairs; ++i) {
-    const int64_t token = a.order[static_cast<size_t>(i)] / k;
-    std::memcpy(&gathered[static_cast<size_t>(i * hidden)], x + token * hidden,
-                static_cast<size_t>(hidden) * sizeof(float));
-  }
-  expert_matmul(context, experts.gate, experts.gate_bias, a, gathered.data(), gate.data());
-  expert_matmul(context, experts.up, experts.up_bias, a, gathered.data(), up.data());
-  context.pool.parallel_for(n_pairs, 4, [&](int64_t begin, int64_t end) {
-    context.kernels.gated(experts.activation, experts.limit,
-                          &gate[static_cast<size_t>(begin * inner)],
-                          &up[static_cast<size_t>(begin * inner)], (end - begin) * inner,
-                          &gate[static_cast<size_t>(begin * inner)]);
-  });
-  expert_matmul(context, experts.down, experts.down_bias, a, gate.data(), gathered.data());
-
-  // Summed in router rank, so that the order of experts in memory does not matter to the bits.
-  std::vector<int64_t> row_of_pair(static_cast<size_t>(n_pairs));
-  for (int64_t i = 0; i < n_pairs; ++i)
-    row_of_pair[static_cast<size_t>(a.order[static_cast<size_t>(i)])] = i;
-  context.pool.parallel_for(n_tokens, 4, [&](int64_t begin, int64_t end) {
-    std::fill(out + begin * hidden, out + end * hidden, 0.0F);
-    for (int64_t p = begin * k; p < end * k; ++p) {
-      context.kernels.add_scaled(
-          &gathered[static_cast<size_t>(row_of_pair[static_cast<size_t>(p)] * hidden)], weights[p],
-          hidden, out + p / k * hidden);
-    }
-  });
-}
-
-}  // namespace
-
-Routing route(const Context& context, const mx::array& scores, const RouterSpec& spec) {
-  const int n_tokens = scores.shape(0);
-  const auto n_experts = static_cast<int64_t>(scores.shape(1));
-  const mx::Shape shape{n_tokens, static_cast<int>(spec.n_experts_per_tok)};
-  auto outputs = kernel_op(context, "route", {scores}, {{shape, mx::int32}, {shape, mx::float32}},
-                           [spec, n_tokens, n_experts](const Buffers& b) {
-                             const int64_t k = spec.n_experts_per_tok;
-                             for (int64_t t = 0; t < n_tokens; ++t) {
-                               const float* row = b.input(0) + t * n_experts;
-                               std::vector<float> copy(row, row + n_experts);
-                               route_token(spec, copy, static_cast<int32_t*>(b.outputs[0]) + t * k,
-                                           b.output(1) + t * k);
-                             }
-                           });
-  return {outputs[0], outputs[1]};
-}
-
-mx::array moe(const Context& context, const mx::array& x, const Routing& routing,
-              std::shared_ptr<const Experts> experts) {
+mx::array moe(const Context& context, const mx::array& x, std::shared_ptr<const MoeSpec> spec,
+              bool residual) {
   const auto n_tokens = static_cast<int64_t>(x.shape(0));
-  const auto hidden = static_cast<int64_t>(x.shape(1));
-  const auto k = static_cast<int64_t>(routing.ids.shape(1));
-  return kernel_op(context, "moe", {x, routing.ids, routing.weights}, x.shape(),
-                   [&context, experts = std::move(experts), n_tokens, hidden, k](const Buffers& b) {
-                     run_experts(context, *experts, b.input(0), b.ids(1), b.input(2), n_tokens, k,
-                                 hidden, b.output());
-                   });
+  return kernel_op(
+      context, "moe", {x}, x.shape(),
+      [&context, spec = std::move(spec), residual, n_tokens](const Buffers& b) {
+        run_moe(context, *spec, b.input(0), n_tokens, residual ? b.input(0) : nullptr, b.output());
+      },
+      0);
 }
 
 }  // namespace sluice::ops

@@ -1,7 +1,10 @@
 #pragma once
 
+#include <memory>
+#include <span>
 #include <vector>
 
+#include "sluice/ops/gated_part.h"
 #include "sluice/ops/linear.h"
 
 namespace sluice::ops {
@@ -17,25 +20,28 @@ struct RouterSpec {
   bool renormalize = false;  ///< softmax_then_top_k: divide the chosen weights by their sum
 };
 
-struct Routing {
-  mx::array ids;      ///< int32 [T, n_experts_per_tok], best first; ties go to the lower id
-  mx::array weights;  ///< float32 [T, n_experts_per_tok]
-};
-
-/// scores: float32 [T, n_experts], the router's output.
-Routing route(const Context& context, const mx::array& scores, const RouterSpec& spec);
+/// One token's choice. scores: [n_experts], the router's output, overwritten. ids, weights:
+/// [n_experts_per_tok], best first; ties go to the lower id.
+void route(const RouterSpec& spec, std::span<float> scores, int32_t* ids, float* weights);
 
 /// The experts of one layer: gated MLPs, each projection a matrix per expert.
 struct Experts {
   std::vector<residency::Weight> gate, up, down;
   std::vector<Vector> gate_bias, up_bias, down_bias;  ///< empty, or one per expert
-  kernels::Activation activation = kernels::Activation::silu;
-  float limit = 0.0F;  ///< swiglu_clipped's bound
+  GatedActivation activation;
 };
 
-/// y[t] = sum over ranks r, ascending, of weights[t, r] * expert ids[t, r] (x[t]).
-/// x: float32 [T, hidden_size]. Tokens are sorted by expert, so each expert's weights are read once.
-mx::array moe(const Context& context, const mx::array& x, const Routing& routing,
-              std::shared_ptr<const Experts> experts);
+/// A sparse feed-forward block: post(sum over ranks r, ascending, of weight r * expert r (pre(x))), the norms optional.
+struct MoeSpec {
+  std::optional<Norm> pre, post;
+  Projection router;
+  RouterSpec routing;
+  Experts experts;
+};
+
+/// The block's output, plus x when `residual`. x: float32 [T, hidden_size]. Tokens are sorted by expert, so that
+/// each expert's weights are read once.
+mx::array moe(const Context& context, const mx::array& x, std::shared_ptr<const MoeSpec> spec,
+              bool residual);
 
 }  // namespace sluice::ops

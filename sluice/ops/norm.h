@@ -1,17 +1,30 @@
 #pragma once
 
-#include "sluice/ops/linear.h"
+#include <mlx/array.h>
+
+#include "sluice/ops/context.h"
+#include "sluice/ops/scratch.h"
 
 namespace sluice::ops {
 
-/// Root-mean-square norm (Zhang & Sennrich 2019, arXiv:1910.07467) of each run of `width` elements of x:
-/// x / sqrt(mean(x^2) + eps) * (weight + weight_offset). width divides x's last dimension: the whole of it
-/// for a layer's norm, head_dim for a norm per head. weight: [width].
-mx::array rms_norm(const Context& context, const mx::array& x, const Vector& weight,
-                   float weight_offset, float eps);
+/// Root-mean-square norm (Zhang & Sennrich 2019, arXiv:1910.07467) of runs of weight->size() elements:
+/// x / sqrt(mean(x^2) + eps) * (weight + weight_offset).
+struct Norm {
+  Vector weight;
+  float weight_offset = 0.0F;
+  float eps = 0.0F;
 
-/// (x - mean) / sqrt(var + eps) * weight + bias over the last dimension; bias may be null.
-mx::array layer_norm(const Context& context, const mx::array& x, const Vector& weight,
-                     const Vector& bias, float eps);
+  int64_t width() const { return static_cast<int64_t>(weight->size()); }
+  /// One run; y may be x.
+  void operator()(const kernels::KernelTable& kernels, const float* x, float* y) const noexcept {
+    kernels.rms_norm(x, weight->data(), weight_offset, width(), eps, y);
+  }
+};
+
+/// The norm of each run of norm.width() elements of x: width divides x's last dimension.
+mx::array rms_norm(const Context& context, const mx::array& x, const Norm& norm);
+
+/// n runs from x to y, split over the pool; y may be x. For bodies of primitives.
+void norm_rows(const Context& context, const Norm& norm, const float* x, int64_t n, float* y);
 
 }  // namespace sluice::ops

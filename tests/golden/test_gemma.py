@@ -13,6 +13,8 @@ REFERENCE = json.loads((ROOT / "tests/golden/gemma270m.json").read_text())
 UNCLEAR_BELOW = 0.05  # of llama.cpp's two best logits
 PERPLEXITY_TOLERANCE = 5e-3
 FLOAT32_PERPLEXITY_TOLERANCE = 1e-3
+INT8_PERPLEXITY_TOLERANCE = 2e-3  # between 8-bit and float32 activations
+INT8_DIVERGENCE = 2e-3  # mean Kullback-Leibler divergence of the two, in nats
 
 
 def sluice_home() -> Path:
@@ -44,8 +46,33 @@ def test_greedy_tokens_equal_llama_cpp_on_the_same_weights_in_float32(prompt: di
     assert_same_choices(got, steps[:, 0].astype(int), steps[:, 1] - steps[:, 3], UNCLEAR_BELOW)
 
 
-def test_perplexity_equals_the_reference(sluice: Sluice, gemma: Path) -> None:
+def perplexity(sluice: Sluice, model: Path, *options: str) -> dict:
     text = ROOT / "tests/golden/perplexity.txt"
-    result = sluice.json("perplexity", gemma, "--file", text, "--ctx", 512, timeout_s=600)
-    assert result["ppl"] == pytest.approx(REFERENCE["ppl_float32"], rel=FLOAT32_PERPLEXITY_TOLERANCE)
-    assert result["ppl"] == pytest.approx(REFERENCE["ppl"], rel=PERPLEXITY_TOLERANCE)
+    return sluice.json("perplexity", model, "--file", text, "--ctx", 512, *options, timeout_s=600)
+
+
+def test_perplexity_equals_the_reference(sluice: Sluice, gemma: Path) -> None:
+    exact = perplexity(sluice, gemma, "--exact-activations")
+    assert exact["activations"] == "float32"
+    assert exact["ppl"] == pytest.approx(REFERENCE["ppl_float32"], rel=FLOAT32_PERPLEXITY_TOLERANCE)
+    default = perplexity(sluice, gemma)
+    assert default["activations"] == "int8"
+    assert default["ppl"] == pytest.approx(REFERENCE["ppl"], rel=PERPLEXITY_TOLERANCE)
+    assert default["ppl"] == pytest.approx(exact["ppl"], rel=INT8_PERPLEXITY_TOLERANCE)
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def test_8_bit_activations_change_little(sluice: Sluice, gemma: Path, tmp_path: Path) -> None:
+    text = (ROOT / "tests/golden/perplexity.txt").read_text()[:2500]
+    tokens = ",".join(map(str, sluice.json("tokenize", gemma, "-p", text)["tokens"]))
+    rows = []
+    for name, options in {"exact": ["--exact-activations"], "default": []}.items():
+        sluice("logits", gemma, "--tokens", tokens, "--out", tmp_path / name, *options)
+        rows.append(log_softmax(np.load(tmp_path / name)))
+    exact, default = rows
+    divergence = (np.exp(exact) * (exact - default)).sum(axis=-1)
+    assert 0 < divergence.mean() < INT8_DIVERGENCE

@@ -48,6 +48,11 @@ class Case:
             return HALF_TOLERANCE
         return QUANTIZED_TOLERANCE if self.quantization else FLOAT32_TOLERANCE
 
+    @property
+    def has_integer_weights(self) -> bool:
+        """Whether activations are rounded to 8 bits by default; mxfp8's elements are floats."""
+        return self.quantization is not None and self.quantization.mode != "mxfp8"
+
     def model_path(self, directory: Path) -> Path:
         return directory
 

@@ -50,6 +50,11 @@ class GgufCase:
             return HALF_TOLERANCE
         return FLOAT32_TOLERANCE if self.tensor_type == "F32" and not self.expert_type else QUANTIZED_TOLERANCE
 
+    @property
+    def has_integer_weights(self) -> bool:
+        """Whether activations are rounded to 8 bits by default."""
+        return self.tensor_type not in ("F32", "F16", "BF16") or self.expert_type is not None
+
     def model_path(self, directory: Path) -> Path:
         return min(directory.glob("*.gguf"))  # the only file, or the first part
 
