@@ -3,7 +3,7 @@
 #include <mlx/transforms.h>
 
 #include <algorithm>
-#include <numeric>
+#include <utility>
 
 namespace sluice::decode {
 namespace {
@@ -14,25 +14,37 @@ constexpr int64_t kMaxLogitsBytes = 64 << 20;
 /// Steps longer than this are evaluated layer by layer, to bound their activations.
 constexpr size_t kWholeGraphTokens = 16;
 
+std::span<const float> row(const mx::array& logits, int64_t i) {
+  const auto vocab_size = static_cast<size_t>(logits.shape(1));
+  return {logits.data<float>() + static_cast<size_t>(i) * vocab_size, vocab_size};
+}
+
 }  // namespace
 
-void Runner::run_step(nn::KvCache& cache, std::span<const int32_t> tokens, size_t first_logit,
-                      const LogitsSink& sink) const {
-  const int64_t position = cache.length();
-  const auto n = static_cast<int64_t>(tokens.size());
-  std::vector<int64_t> positions(tokens.size());
-  std::iota(positions.begin(), positions.end(), position);
-  std::vector<ops::KvView> views;
-  for (ops::SequenceKv& group : cache.append(0, n)) {
-    views.push_back(std::make_shared<const std::vector<ops::SequenceKv>>(1, std::move(group)));
+mx::array Runner::step(std::span<const Part> parts) const {
+  std::vector<int32_t> tokens;
+  std::vector<int64_t> positions;
+  std::vector<int> rows;
+  std::vector<std::vector<ops::SequenceKv>> groups(model_.kv_layout().groups.size());
+  for (const Part& part : parts) {
+    const auto first_row = static_cast<int64_t>(tokens.size());
+    const int64_t position = part.cache->length();
+    for (size_t i = 0; i < part.tokens.size(); ++i) {
+      if (i >= part.first_logit) rows.push_back(static_cast<int>(tokens.size()));
+      tokens.push_back(part.tokens[i]);
+      positions.push_back(position + static_cast<int64_t>(i));
+    }
+    auto views = part.cache->append(first_row, static_cast<int64_t>(part.tokens.size()));
+    for (size_t g = 0; g < groups.size(); ++g) groups[g].push_back(std::move(views[g]));
   }
-  std::vector<int> rows(tokens.size() - first_logit);
-  std::iota(rows.begin(), rows.end(), static_cast<int>(first_logit));
+  std::vector<ops::KvView> kv;
+  for (auto& group : groups)
+    kv.push_back(std::make_shared<const std::vector<ops::SequenceKv>>(std::move(group)));
   const nn::Step step{
       .context = context_,
-      .tokens = mx::array(tokens.begin(), {static_cast<int>(n)}, mx::int32),
+      .tokens = mx::array(tokens.begin(), {static_cast<int>(tokens.size())}, mx::int32),
       .positions = std::make_shared<const std::vector<int64_t>>(std::move(positions)),
-      .kv = std::move(views),
+      .kv = std::move(kv),
       .layout = model_.kv_layout(),
       .logit_rows = std::move(rows),
       .evaluate_layers = tokens.size() > kWholeGraphTokens,
@@ -42,18 +54,16 @@ void Runner::run_step(nn::KvCache& cache, std::span<const int32_t> tokens, size_
   mx::eval(logits);
   context_.errors.rethrow();
   context_.weights.check_intact();
-  const auto vocab = static_cast<size_t>(logits.shape(1));
-  for (size_t i = first_logit; i < tokens.size(); ++i) {
-    sink(position + static_cast<int64_t>(i),
-         {logits.data<float>() + (i - first_logit) * vocab, vocab});
-  }
+  return logits;
+}
+
+int64_t Runner::max_logit_rows() const {
+  return std::max<int64_t>(1, kMaxLogitsBytes / (4 * model_.config().vocab_size));
 }
 
 int64_t Runner::run(nn::KvCache& cache, std::span<const int32_t> tokens, const Options& options,
                     const LogitsSink& sink) const {
   const auto n = static_cast<int64_t>(tokens.size());
-  const int64_t logit_rows =
-      std::max<int64_t>(1, kMaxLogitsBytes / (4 * model_.config().vocab_size));
   int64_t done = 0;
   while (done < n) {
     if (options.cancel != nullptr && options.cancel->load()) break;
@@ -61,14 +71,29 @@ int64_t Runner::run(nn::KvCache& cache, std::span<const int32_t> tokens, const O
     // A step that ends before the first wanted token needs no logits; its last row is computed and dropped.
     const bool wanted = done + count > options.first_wanted;
     if (wanted)
-      count = std::min(count, std::max<int64_t>(1, options.first_wanted - done) + logit_rows - 1);
+      count =
+          std::min(count, std::max<int64_t>(1, options.first_wanted - done) + max_logit_rows() - 1);
     const int64_t first = wanted ? std::max<int64_t>(0, options.first_wanted - done) : count - 1;
-    run_step(
-        cache, tokens.subspan(static_cast<size_t>(done), static_cast<size_t>(count)),
-        static_cast<size_t>(first), wanted ? sink : [](int64_t, std::span<const float>) {});
+    const int64_t position = cache.length();
+    const Part part{&cache, tokens.subspan(static_cast<size_t>(done), static_cast<size_t>(count)),
+                    static_cast<size_t>(first)};
+    const mx::array logits = step({&part, 1});
+    for (int64_t i = first; wanted && i < count; ++i) sink(position + i, row(logits, i - first));
     done += count;
   }
   return done;
+}
+
+void Runner::run_batch(std::span<nn::KvCache* const> caches, std::span<const int32_t> tokens,
+                       const BatchSink& sink) const {
+  const auto at_once = static_cast<size_t>(max_logit_rows());
+  for (size_t done = 0; done < tokens.size(); done += at_once) {
+    const size_t end = std::min(tokens.size(), done + at_once);
+    std::vector<Part> parts;
+    for (size_t i = done; i < end; ++i) parts.push_back({caches[i], tokens.subspan(i, 1), 0});
+    const mx::array logits = step(parts);
+    for (size_t i = done; i < end; ++i) sink(i, row(logits, static_cast<int64_t>(i - done)));
+  }
 }
 
 }  // namespace sluice::decode

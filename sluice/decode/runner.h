@@ -11,6 +11,8 @@ namespace sluice::decode {
 
 /// Gets the logits that follow one position: float32 [vocab_size], valid during the call.
 using LogitsSink = std::function<void(int64_t position, std::span<const float> logits)>;
+/// Gets the logits that follow one sequence of a batch.
+using BatchSink = std::function<void(size_t sequence, std::span<const float> logits)>;
 
 /// Packs tokens into steps and evaluates them. Belongs to the engine's thread.
 class Runner {
@@ -29,9 +31,23 @@ class Runner {
   int64_t run(nn::KvCache& cache, std::span<const int32_t> tokens, const Options& options,
               const LogitsSink& sink) const;
 
+  /// Appends tokens[i] to the sequence of caches[i], all in one step (more where their logits are too many
+  /// to keep), and calls sink in order. Each sequence gets the bits that run() would give it alone. Throws
+  /// as run() does; then all these caches are unusable.
+  void run_batch(std::span<nn::KvCache* const> caches, std::span<const int32_t> tokens,
+                 const BatchSink& sink) const;
+
  private:
-  void run_step(nn::KvCache& cache, std::span<const int32_t> tokens, size_t first_logit,
-                const LogitsSink& sink) const;
+  /// What a step computes of one sequence: tokens, of which those from first_logit on want logits.
+  struct Part {
+    nn::KvCache* cache;
+    std::span<const int32_t> tokens;
+    size_t first_logit;
+  };
+  /// Returns the evaluated logits of all parts, float32 [wanted tokens, vocab_size].
+  mx::array step(std::span<const Part> parts) const;
+  /// Logits that one step may keep.
+  int64_t max_logit_rows() const;
 
   const nn::Model& model_;
   const ops::Context& context_;
