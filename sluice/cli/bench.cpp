@@ -1,50 +1,25 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
+#include <optional>
 
+#include "sluice/base/error.h"
 #include "sluice/cli/commands.h"
 #include "sluice/cli/model_options.h"
 #include "sluice/cli/output.h"
 #include "sluice/engine/probe.h"
+#include "sluice/engine/trial.h"
 
 namespace sluice::cli {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 struct Options {
   ModelOptions model;
-  int64_t prompt = 512;
-  int64_t generate = 128;
+  engine::Workload workload{.depth = 0, .prompt = 512, .generate = 128, .batch = 1};
   int64_t repeats = 3;
+  bool no_warmup = false;
+  bool no_probe = false;
 };
-
-struct Run {
-  double prefill_seconds = 0;
-  double decode_seconds = 0;
-};
-
-/// One measured run: a fixed pseudo-random prompt, then greedy tokens.
-Run measure(engine::Engine& engine, int64_t prompt, int64_t generate) {
-  std::vector<text::Token> tokens;
-  uint64_t state = 1;
-  for (int64_t i = 0; i < prompt; ++i) {
-    state = state * 6364136223846793005ULL + 1442695040888963407ULL;
-    tokens.push_back(static_cast<text::Token>((state >> 33) %
-                                              static_cast<uint64_t>(engine.config().vocab_size)));
-  }
-  Run run;
-  const auto start = Clock::now();
-  auto first = start;
-  int64_t count = 0;
-  engine.greedy(tokens, generate + 1, [&](text::Token) {
-    if (count++ == 0) first = Clock::now();
-  });
-  run.prefill_seconds = std::chrono::duration<double>(first - start).count();
-  run.decode_seconds = std::chrono::duration<double>(Clock::now() - first).count();
-  return run;
-}
 
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
@@ -52,70 +27,151 @@ double median(std::vector<double> values) {
   return n % 2 == 1 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
 }
 
-void bench(const Options& o, const Globals& globals) {
-  const auto engine = open_engine(o.model);
-  measure(*engine, std::min<int64_t>(o.prompt, 16), 4);  // warm-up: pages, caches, threads
+/// A figure as JSON: null where nothing was measured.
+nlohmann::json figure(std::optional<double> value) {
+  return value ? nlohmann::json(*value) : nlohmann::json(nullptr);
+}
+
+/// Tokens per second of all sequences together; nothing when there were no tokens.
+std::optional<double> tokens_per_second(int64_t tokens, const std::vector<double>& seconds) {
+  if (tokens == 0) return std::nullopt;
+  return static_cast<double>(tokens) / median(seconds);
+}
+
+/// What the runs gave, in the medians, beside what memory allows.
+struct Found {
+  std::optional<double> prefill_tps, decode_tps, ttft_ms;
+  std::optional<double> memory_bandwidth, disk_bandwidth, bound_tps, fraction_of_bound;
+  uint64_t peak_rss_bytes = 0;
+};
+
+/// What memory allows when a step reads the weights of one token once for the whole batch; keys and values
+/// are not counted, nor that the sequences of a batch may use different experts.
+void compare_with_bound(Found& found, const engine::Bandwidths& probed, double bytes_active,
+                        int64_t batch) {
+  const double tokens_per_read = static_cast<double>(batch) / bytes_active;
+  const double decode_tps = found.decode_tps.value_or(0);
+  const double memory = std::max(probed.memory, decode_tps / tokens_per_read);
+  found.memory_bandwidth = memory;
+  found.disk_bandwidth = probed.disk;
+  found.bound_tps = memory * tokens_per_read;
+  if (found.decode_tps) found.fraction_of_bound = decode_tps / *found.bound_tps;
+}
+
+Found measure(const Options& o, engine::Engine& engine) {
+  const engine::Workload& w = o.workload;
+  if (!o.no_warmup) {  // pages, caches, threads
+    engine::Trial(engine, {.depth = 0,
+                           .prompt = std::min<int64_t>(w.prompt, 16),
+                           .generate = std::min<int64_t>(w.generate, 4),
+                           .batch = w.batch})
+        .run();
+  }
+  engine::Trial trial(engine, w);
   std::vector<double> prefill, decode;
   for (int64_t i = 0; i < o.repeats; ++i) {
-    const Run run = measure(*engine, o.prompt, o.generate);
+    const engine::Timing run = trial.run();
     prefill.push_back(run.prefill_seconds);
     decode.push_back(run.decode_seconds);
     note(fmt::format("run {}: prefill {:.1f} tok/s, decode {:.1f} tok/s", i + 1,
-                     static_cast<double>(o.prompt) / run.prefill_seconds,
-                     static_cast<double>(o.generate) / run.decode_seconds));
+                     tokens_per_second(w.batch * w.prompt, {run.prefill_seconds}).value_or(0),
+                     tokens_per_second(w.batch * w.generate, {run.decode_seconds}).value_or(0)));
   }
-  const uint64_t peak_rss = peak_rss_bytes();  // before the probes allocate
-  const engine::Bandwidths probed = engine::probe_bandwidths(*engine);
-  const auto active = static_cast<double>(engine->bytes_active().count);
-  const double decode_tps = static_cast<double>(o.generate) / median(decode);
-  const double memory_bandwidth = std::max(probed.memory, decode_tps * active);
-  const double bound = memory_bandwidth / active;
-  const nlohmann::json json{{"prompt_tokens", o.prompt},
-                            {"generation_tokens", o.generate},
-                            {"prefill_tps", static_cast<double>(o.prompt) / median(prefill)},
-                            {"decode_tps", decode_tps},
-                            {"ttft_ms", median(prefill) * 1e3},
-                            {"load_ms", engine->load_seconds() * 1e3},
-                            {"peak_rss_bytes", peak_rss},
-                            {"memory_bandwidth", memory_bandwidth},
-                            {"disk_bandwidth", probed.disk},
-                            {"bytes_active", active},
-                            {"bytes_read_per_token", 0},
-                            {"hit_rate", 1.0},
-                            {"bound_tps", bound},
-                            {"bound_no_prediction_tps", bound},
-                            {"fraction_of_bound", decode_tps / bound},
-                            {"activations", engine->activations()}};
+  Found found;
+  found.prefill_tps = tokens_per_second(w.batch * w.prompt, prefill);
+  found.decode_tps = tokens_per_second(w.batch * w.generate, decode);
+  if (w.prompt > 0) found.ttft_ms = median(prefill) * 1e3;
+  found.peak_rss_bytes = peak_rss_bytes();  // before the probes allocate
+  if (!o.no_probe) {
+    compare_with_bound(found, engine::probe_bandwidths(engine),
+                       static_cast<double>(engine.bytes_active().count), w.batch);
+  }
+  return found;
+}
+
+nlohmann::json as_json(const Found& found, const engine::Workload& w, engine::Engine& engine) {
+  return {{"prompt_tokens", w.prompt},
+          {"generation_tokens", w.generate},
+          {"depth", w.depth},
+          {"batch", w.batch},
+          {"prefill_tps", figure(found.prefill_tps)},
+          {"decode_tps", figure(found.decode_tps)},
+          {"ttft_ms", figure(found.ttft_ms)},
+          {"load_ms", engine.load_seconds() * 1e3},
+          {"peak_rss_bytes", found.peak_rss_bytes},
+          {"memory_bandwidth", figure(found.memory_bandwidth)},
+          {"disk_bandwidth", figure(found.disk_bandwidth)},
+          {"bytes_active", engine.bytes_active().count},
+          {"bytes_read_per_token", 0},
+          {"hit_rate", 1.0},
+          {"bound_tps", figure(found.bound_tps)},
+          {"bound_no_prediction_tps", figure(found.bound_tps)},
+          {"fraction_of_bound", figure(found.fraction_of_bound)},
+          {"activations", engine.activations()}};
+}
+
+void print_table(const Found& found, const engine::Workload& w, engine::Engine& engine) {
+  const std::string sequences =
+      w.batch > 1 ? fmt::format(" in each of {} sequences", w.batch) : std::string();
+  if (found.prefill_tps)
+    print(fmt::format("prefill {} tokens{}  {:8.1f} tok/s\n", w.prompt, sequences,
+                      *found.prefill_tps));
+  if (found.decode_tps) {
+    print(fmt::format("decode  {} tokens{}  {:8.1f} tok/s", w.generate, sequences,
+                      *found.decode_tps));
+    if (found.fraction_of_bound) {
+      print(fmt::format(", {:.0f} % of the bound {:.1f} tok/s", 100 * *found.fraction_of_bound,
+                        *found.bound_tps));
+    }
+    print("\n");
+  }
+  if (found.memory_bandwidth) {
+    print(fmt::format("memory  {:.1f} GB/s for {} per token; disk {:.2f} GB/s; ",
+                      *found.memory_bandwidth / 1e9, to_string(engine.bytes_active()),
+                      *found.disk_bandwidth / 1e9));
+  }
+  print(fmt::format("peak {}\n", to_string(Bytes{found.peak_rss_bytes})));
+}
+
+void bench(const Options& o, const Globals& globals) {
+  if (o.workload.prompt + o.workload.generate == 0)
+    fail(ErrorKind::bad_request, "there is nothing to measure: -p and -n are both 0");
+  const auto engine = open_engine(o.model);
+  const Found found = measure(o, *engine);
   if (globals.json) {
-    print_json(json);
-    return;
+    print_json(as_json(found, o.workload, *engine));
+  } else {
+    print_table(found, o.workload, *engine);
   }
-  print(fmt::format(
-      "prefill {} tokens  {:8.1f} tok/s\ndecode  {} tokens  {:8.1f} tok/s, {:.0f} % of the bound "
-      "{:.1f} tok/s\n"
-      "memory  {:.1f} GB/s for {} per token; disk {:.2f} GB/s; peak {}\n",
-      o.prompt, json["prefill_tps"].get<double>(), o.generate, decode_tps, 100 * decode_tps / bound,
-      bound, memory_bandwidth / 1e9, to_string(engine->bytes_active()), probed.disk / 1e9,
-      to_string(Bytes{peak_rss})));
 }
 
 }  // namespace
 
 void add_bench(CLI::App& app, Globals& globals) {
-  CLI::App& command = add_command(
-      app, "bench", "Measure speed against what the memory allows",
-      "sluice bench gemma-3-270m-q4_k_m\nsluice bench my-model -p 512 -n 128 -r 5 --json");
+  CLI::App& command = add_command(app, "bench", "Measure speed against what the memory allows",
+                                  "sluice bench gemma-3-270m-q4_k_m\n"
+                                  "sluice bench my-model -p 512 -n 128 -r 5 --json\n"
+                                  "sluice bench my-model --depth 8192 -p 0 -n 32\n"
+                                  "sluice bench my-model --batch 8");
   const auto o = std::make_shared<Options>();
   add_model_options(command, o->model);
-  command.add_option("-p,--prompt-tokens", o->prompt, "Tokens of the prompt (default: 512)")
+  const auto count = [&](const char* name, int64_t& value, const char* help) {
+    command.add_option(name, value, help)->type_name("N")->check(CLI::Range(0, 1 << 30));
+  };
+  count("-p,--prompt-tokens", o->workload.prompt, "Tokens of the prompt (default: 512)");
+  count("-n,--generate-tokens", o->workload.generate, "Tokens to generate (default: 128)");
+  count("--depth", o->workload.depth, "Tokens before the prompt, not timed (default: 0)");
+  command
+      .add_option("--batch", o->workload.batch,
+                  "Sequences that decode together; speeds are of all of them (default: 1)")
       ->type_name("N")
-      ->check(CLI::PositiveNumber);
-  command.add_option("-n,--generate-tokens", o->generate, "Tokens to generate (default: 128)")
-      ->type_name("N")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1, 1024));
   command.add_option("-r,--repeats", o->repeats, "Runs, of which the medians count (default: 3)")
       ->type_name("N")
       ->check(CLI::Range(1, 1000));
+  command.add_flag("--no-warmup", o->no_warmup, "Measure from the first token on");
+  command.add_flag("--no-probe", o->no_probe,
+                   "Leave out memory's and disk's bandwidth, and with them the bound");
   add_json_flag(command, globals);
   command.callback([o, &globals] { bench(*o, globals); });
 }

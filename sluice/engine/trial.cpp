@@ -1,0 +1,110 @@
+#include "sluice/engine/trial.h"
+
+#include <chrono>
+
+#include "sluice/base/error.h"
+#include "sluice/decode/sampler.h"
+#include "sluice/engine/engine_impl.h"
+
+namespace sluice::engine {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Tokens = std::vector<text::Token>;
+
+double seconds_between(Clock::time_point start, Clock::time_point end) {
+  return std::chrono::duration<double>(end - start).count();
+}
+
+/// Knuth's linear congruential generator (MMIX): the same tokens on every machine.
+class RandomTokens {
+ public:
+  explicit RandomTokens(int64_t vocab_size) : vocab_size_(static_cast<uint64_t>(vocab_size)) {}
+
+  text::Token next() {
+    state_ = state_ * 6364136223846793005ULL + 1442695040888963407ULL;
+    return static_cast<text::Token>((state_ >> 33) % vocab_size_);
+  }
+  Tokens next(int64_t n) {
+    Tokens tokens(static_cast<size_t>(n));
+    for (text::Token& token : tokens) token = next();
+    return tokens;
+  }
+
+ private:
+  uint64_t vocab_size_;
+  uint64_t state_ = 1;
+};
+
+text::Token best(std::span<const float> logits) {
+  const text::Token token = decode::argmax(logits);
+  if (token < 0) fail(ErrorKind::internal, "no logit is a number");
+  return token;
+}
+
+}  // namespace
+
+struct Trial::State {
+  struct Sequence {
+    nn::KvCache filled;  ///< `depth` tokens
+    Tokens prompt;
+    text::Token first;  ///< what decoding starts from when there is no prompt
+  };
+  std::vector<Sequence> sequences;
+};
+
+Trial::Trial(Engine& engine, const Workload& workload)
+    : engine_(engine), workload_(workload), state_(std::make_unique<State>()) {
+  const Workload& w = workload_;
+  if (w.depth + w.prompt + w.generate > engine.context()) {
+    fail(ErrorKind::bad_request,
+         "{} tokens of depth, {} of the prompt and {} more do not fit the context of {}", w.depth,
+         w.prompt, w.generate, engine.context());
+  }
+  Engine::Impl& e = engine_.impl();
+  e.worker.run([&] {
+    RandomTokens random(engine_.config().vocab_size);
+    for (int64_t i = 0; i < w.batch; ++i) {
+      nn::KvCache cache = e.new_cache();
+      e.runner->run(cache, random.next(w.depth),
+                    {.chunk = e.options.chunk, .first_wanted = w.depth, .cancel = nullptr}, {});
+      Tokens prompt = random.next(w.prompt);
+      state_->sequences.push_back({std::move(cache), std::move(prompt), random.next()});
+    }
+  });
+}
+
+Trial::~Trial() {
+  engine_.impl().worker.run([this] { state_.reset(); });
+}
+
+Timing Trial::run() {
+  Engine::Impl& e = engine_.impl();
+  return e.worker.run([&] {
+    std::vector<nn::KvCache> caches;
+    for (auto& sequence : state_->sequences) caches.push_back(sequence.filled.snapshot());
+    std::vector<nn::KvCache*> batch;
+    for (nn::KvCache& cache : caches) batch.push_back(&cache);
+    Tokens next;
+
+    const auto start = Clock::now();
+    for (size_t i = 0; i < caches.size(); ++i) {
+      const auto& [filled, prompt, first] = state_->sequences[i];
+      next.push_back(first);
+      e.runner->run(caches[i], prompt,
+                    {.chunk = e.options.chunk,
+                     .first_wanted = static_cast<int64_t>(prompt.size()) - 1,
+                     .cancel = nullptr},
+                    [&](int64_t, std::span<const float> logits) { next.back() = best(logits); });
+    }
+    const auto prefilled = Clock::now();
+    for (int64_t i = 0; i < workload_.generate; ++i) {
+      e.runner->run_batch(batch, next, [&](size_t sequence, std::span<const float> logits) {
+        next[sequence] = best(logits);
+      });
+    }
+    return Timing{seconds_between(start, prefilled), seconds_between(prefilled, Clock::now())};
+  });
+}
+
+}  // namespace sluice::engine
