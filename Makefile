@@ -1,10 +1,10 @@
 # Sluice's commands. `make run` and `make test` do all it takes on a fresh machine; what is done already is
 # not done again (a stamp's name holds a hash of what it stands for).
 #   make run [PROMPT="..."] [MODEL=...] [ARGS="--temp 0.8 ..."]
-#   make setup | build | test | bench | format | lint | fuzz | clean
+#   make setup | build | test | bench | bench-peers | format | lint | fuzz | clean
 SHELL := bash
 .DEFAULT_GOAL := build
-.PHONY: setup build run test bench format lint fuzz clean
+.PHONY: setup build run test bench bench-peers format lint fuzz clean
 
 PYTHON ?= python3
 PROMPT ?= The three states of matter are
@@ -62,6 +62,10 @@ test: build $(TEST_VENV)
 
 bench: build $(TEST_VENV)
 	@.venv/bin/python bench/run.py
+
+# llama.cpp from PyPI, built here, and Sluice in turns; ARGS="--only 'decode-*'" picks rows.
+bench-peers: build $(TEST_VENV)
+	@.venv/bin/python bench/peers.py $(ARGS)
 
 format: setup
 	@git ls-files '*.cpp' '*.h' | xargs clang-format -i

@@ -60,12 +60,20 @@ def run(command: list[str]) -> Finished:
     return Finished(wall_ms, usage.ru_maxrss * MAXRSS_UNIT / 1e6, stdout)
 
 
-def alternate(label: str, variants: dict[str, Callable[[], Sample]], repeats: int) -> dict[str, Series]:
-    """Measures A B A B ..., so that what slows the machine for a while slows all; the first round does not count."""
+def alternate(
+    label: str,
+    variants: dict[str, Callable[[], Sample]],
+    repeats: int,
+    warm_up: dict[str, Callable[[], Sample]] | None = None,
+) -> dict[str, Series]:
+    """Measures A B A B ..., so that what slows the machine for a while slows all; the first round does not count.
+
+    warm_up: what that round runs instead, where the variants take long.
+    """
     series: dict[str, Series] = {variant: {} for variant in variants}
     for repeat in range(repeats + 1):
         report(f"{label}: {f'repeat {repeat} of {repeats}' if repeat else 'warm-up'}")
-        for variant, measure in variants.items():
+        for variant, measure in (warm_up or variants).items() if repeat == 0 else variants.items():
             sample = measure()
             if repeat == 0:
                 continue

@@ -12,8 +12,6 @@ $SLUICE_BIN names another binary than build/release/bin/sluice. A row that did n
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,9 +24,8 @@ from typing import Literal
 
 import tables
 from measure import ROOT, BenchError, Sample, alternate, circumstances, medians, run
+from workplace import SLUICE, built_at, check_not_rebuilt, default_gemma, tool, write
 
-SLUICE = Path(os.environ.get("SLUICE_BIN") or ROOT / "build/release/bin/sluice").absolute()
-RESULTS = ROOT / "bench/results"
 SYNTHETIC = ROOT / "build/bench-models"
 LOAD_MODES = {"mapped": "map", "copied": "copy"}
 RESERVE_LENGTHS = (240, 20)  # prompt and generated tokens: they cross the first border between KV blocks
@@ -61,21 +58,6 @@ def models(gemma: Path, scratch: Path) -> list[Model]:
         Model("qwen3-synthetic-0.6b", SYNTHETIC / "qwen3-synthetic-0.6b", (32, 16), reserved=(0, 4096)),
         Model("qwen3-synthetic-1.7b", SYNTHETIC / "qwen3-synthetic-1.7b", (32, 16)),
     ]
-
-
-def tool(*command: str) -> str:
-    """Runs one of tools/, whose progress goes to stderr, and returns the last line it prints."""
-    done = subprocess.run([sys.executable, *command], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    if done.returncode != 0:
-        raise BenchError(f"{command[0]} failed")
-    return done.stdout.splitlines()[-1]
-
-
-def default_gemma() -> Path:
-    """The default model in the model store, downloaded when it is not there."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    home = Path(os.environ.get("SLUICE_HOME") or cache / "sluice")
-    return Path(tool("tools/fetch_gemma.py", str(home / "models")))
 
 
 def sluice_bench(model: Model, lengths: tuple[int, int], *options: str) -> Sample:
@@ -152,21 +134,9 @@ class Benchmarks:
         self.samples[-1]["held"] = {str(n): row.verdicts for n, row in zip(model.reserved, rows, strict=True)}
 
 
-def write(result: dict) -> Path:
-    """Writes the JSON under the time's name, in one step."""
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{result['started'].replace(':', '')}.json"
-    partial_path = path.with_suffix(".partial")
-    partial_path.write_text(json.dumps(result, indent=2) + "\n")
-    os.replace(partial_path, path)
-    return path
-
-
 def bench(options: argparse.Namespace) -> None:
     started, clock = datetime.now(timezone.utc).isoformat(timespec="seconds"), time.monotonic()
-    if not SLUICE.is_file():
-        raise BenchError(f"{SLUICE} is not there; `make build` makes it")
-    binary_time = SLUICE.stat().st_mtime_ns
+    built = built_at()
     tool("tools/make_synthetic.py", str(SYNTHETIC))
     gemma = options.gemma.resolve() if options.gemma else default_gemma()
     around = circumstances(SLUICE)
@@ -177,8 +147,7 @@ def bench(options: argparse.Namespace) -> None:
             benchmarks.load_and_inference(model)
         for model in measured:
             benchmarks.reserve(model)
-    if SLUICE.stat().st_mtime_ns != binary_time:
-        raise BenchError(f"{SLUICE} was built anew meanwhile: the figures are of two programs; run again")
+    check_not_rebuilt(built)
     method = f"medians of {options.repeats} fresh processes, variants in turns, one round before that does not count, "
     result = {"started": started, "seconds": time.monotonic() - clock, "method": method + "page cache warm", **around}
     result |= {"criteria": tables.CRITERIA, "empty_process_mb": benchmarks.empty_mb, "benchmarks": benchmarks.samples}

@@ -1,0 +1,128 @@
+"""What is measured against llama.cpp, and what each row must reach.
+
+A row is one workload on a model of Sluice's and on one of llama.cpp's: the same file, or files of the same shape and bits.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from llama_cpp import Work
+from measure import Sample
+
+GEMMA = "gemma-3-270m-q4_k_m"
+DENSE, DENSE_Q4_0 = "qwen3-synthetic-1.7b", "qwen3-synthetic-1.7b-q4_0"
+DENSE_Q4_K, DENSE_Q6_K = "qwen3-synthetic-1.7b-q4_k", "qwen3-synthetic-1.7b-q6_k"
+MOE, MOE_Q4_0 = "qwen3-synthetic-moe", "qwen3-synthetic-moe-q4_0"
+# What Sluice runs and what llama.cpp runs.
+Pair = tuple[str, str]
+PAIRS: dict[str, Pair] = {
+    "1.7b": (DENSE, DENSE_Q4_0),
+    "moe": (MOE, MOE_Q4_0),
+    "gemma": (GEMMA, GEMMA),
+    "1.7b-q4_0": (DENSE_Q4_0, DENSE_Q4_0),
+    "1.7b-q4_k": (DENSE_Q4_K, DENSE_Q4_K),
+    "1.7b-q6_k": (DENSE_Q6_K, DENSE_Q6_K),
+}
+
+Metric = Literal["decode_tps", "prefill_tps", "wall_ms", "peak_mb"]
+UNITS = {"decode_tps": "tok/s", "prefill_tps": "tok/s", "wall_ms": "ms", "peak_mb": "MB"}
+
+DECODE = Work(generate=64)
+PREFILL = Work(prompt=512)
+DECODE_AT_8K = Work(generate=32, depth=8192)
+BATCH = Work(prompt=64, generate=64, batch=8)
+ALONE = Work(prompt=64, generate=64)
+START = Work(prompt=8, generate=1, warm_up=False)
+WHOLE = Work(prompt=512, generate=64)
+
+
+@dataclass(frozen=True)
+class Row:
+    """bar: of Sluice's figure over llama.cpp's; for speeds the least, for times and memory the most.
+
+    memory_share: the least part of the probed memory bandwidth that reading the weights must reach, 0 for none.
+    alone: the least ratio to Sluice's speed with one sequence, 0 for none. repack: llama.cpp may lay out weights anew in memory.
+    """
+
+    name: str
+    pair: str
+    work: Work
+    metric: Metric
+    bar: float
+    memory_share: float = 0
+    alone: float = 0
+    repack: bool = True
+
+    @property
+    def models(self) -> Pair:
+        return PAIRS[self.pair]
+
+
+def rows() -> list[Row]:
+    """The rows that compare programs; QUALITY, which compares Sluice with itself, comes after them."""
+    same_file = ("1.7b-q4_0", "1.7b-q4_k", "1.7b-q6_k")
+    return [
+        Row("decode-1.7b", "1.7b", DECODE, "decode_tps", 1.0, memory_share=0.90),
+        Row("decode-moe", "moe", DECODE, "decode_tps", 1.05),
+        Row("decode-gemma", "gemma", DECODE, "decode_tps", 1.3, memory_share=0.85),
+        *(Row(f"decode-{pair}", pair, DECODE, "decode_tps", 1.0, memory_share=0.90) for pair in same_file),
+        Row("prefill-1.7b", "1.7b", PREFILL, "prefill_tps", 1.8),
+        Row("prefill-moe", "moe", PREFILL, "prefill_tps", 2.3),
+        Row("prefill-gemma", "gemma", PREFILL, "prefill_tps", 2.1),
+        *(Row(f"prefill-{pair}", pair, PREFILL, "prefill_tps", 1.6) for pair in same_file),
+        Row("decode-8k-1.7b", "1.7b", DECODE_AT_8K, "decode_tps", 1.1),
+        Row("decode-8k-gemma", "gemma", DECODE_AT_8K, "decode_tps", 1.1),
+        Row("batch-8-1.7b", "1.7b", BATCH, "decode_tps", 1.2, alone=3.5),
+        Row("start-1.7b", "1.7b", START, "wall_ms", 0.5),
+        Row("start-1.7b-q4_0", "1.7b-q4_0", START, "wall_ms", 0.5),
+        *(Row(f"rss-{pair}", pair, WHOLE, "peak_mb", 1.0, repack=False) for pair in PAIRS),
+    ]
+
+
+QUALITY = "quality-gemma"
+PERPLEXITY_BAR = 0.002  # how far the default's may be from exact activations', relative
+DIVERGENCE_BAR = 2e-3  # nats a token
+
+
+@dataclass(frozen=True)
+class Check:
+    """One figure against its bar, as text and as a verdict."""
+
+    text: str
+    value: float
+    bar: float
+    held: bool
+
+
+def at_least(value: float, bar: float, text: str) -> Check:
+    return Check(text, value, bar, value >= bar)
+
+
+def at_most(value: float, bar: float, text: str) -> Check:
+    return Check(text, value, bar, value <= bar)
+
+
+def checks_of(row: Row, medians: dict[str, Sample]) -> list[Check]:
+    """medians: of "llama.cpp", "sluice" and, where the row asks for it, "sluice alone"."""
+    sluice = medians["sluice"]
+    ratio = sluice[row.metric] / medians["llama.cpp"][row.metric]
+    if row.metric in ("wall_ms", "peak_mb"):
+        checks = [at_most(ratio, row.bar, f"{ratio:.2f}x (<= {row.bar:g}x)")]
+    else:
+        checks = [at_least(ratio, row.bar, f"{ratio:.2f}x (>= {row.bar:g}x)")]
+    if row.memory_share:
+        share = sluice["memory_share"]
+        checks.append(at_least(share, row.memory_share, f"{share:.0%} of memory (>= {row.memory_share:.0%})"))
+    if row.alone:
+        gain = sluice[row.metric] / medians["sluice alone"][row.metric]
+        checks.append(at_least(gain, row.alone, f"{gain:.2f}x one sequence (>= {row.alone:g}x)"))
+    return checks
+
+
+def quality_checks(found: Sample) -> list[Check]:
+    difference = abs(found["perplexity"] / found["exact_perplexity"] - 1)
+    divergence = found["divergence"]
+    return [
+        at_most(difference, PERPLEXITY_BAR, f"perplexity {difference:.3%} off (<= {PERPLEXITY_BAR:.1%})"),
+        at_most(divergence, DIVERGENCE_BAR, f"KL {divergence:.2g} (<= {DIVERGENCE_BAR:g})"),
+    ]
