@@ -4,6 +4,7 @@
 
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
 #include <random>
 #include <vector>
 
@@ -82,30 +83,71 @@ void bench_int8(benchmark::State& state, const Storage& storage) {
   state.counters["GMAC/s"] = Counter(runs * macs * 1e-9, Counter::kIsRate);
 }
 
+/// Attention of `group` query heads that share a key head, for the last n_tokens of `positions`, over several
+/// key heads in turn, so that a single token's keys and values come from memory. A thread has its own.
 void bench_attend(benchmark::State& state) {
-  const int64_t positions = state.range(0), head_dim = state.range(1);
+  constexpr int64_t kTileQueries = 32, kMemory = int64_t{1} << 26;
+  const int64_t n_tokens = state.range(0), positions = state.range(1), group = state.range(2),
+                head_dim = state.range(3);
+  const int64_t head_size =
+      (positions + kKvBlockTokens - 1) / kKvBlockTokens * kKvBlockTokens * head_dim;
+  const int64_t n_heads = n_tokens > 1 ? 1 : std::max<int64_t>(1, kMemory / (4 * head_size));
   std::mt19937 random(1);
-  const auto q = random_floats(head_dim, random);
-  const auto floats = random_floats(positions * head_dim, random);
-  std::vector<uint16_t> half(floats.size());
-  kernels().store_kv(floats.data(), positions * head_dim, KvType::f16, half.data());
-  std::vector<const void*> blocks;
-  for (int64_t p = 0; p < positions; p += kKvBlockTokens)
-    blocks.push_back(half.data() + p * head_dim);
+  const auto q = random_floats(n_tokens * group * head_dim, random);
+  const auto floats = random_floats(head_size, random);
+  std::vector<uint16_t> kv(static_cast<size_t>(2 * n_heads * head_size));
+  for (int64_t i = 0; i < 2 * n_heads; ++i)
+    kernels().store_kv(floats.data(), head_size, KvType::f16, kv.data() + i * head_size);
+
+  const int64_t tile_tokens = std::min(n_tokens, std::max<int64_t>(1, kTileQueries / group));
+  const int64_t stride = kPartHeader + head_dim, tile_queries = tile_tokens * group;
+  std::vector<float> parts(static_cast<size_t>(tile_queries * stride)), states(parts.size());
   std::vector<float> out(q.size());
+  std::vector<Visible> visible(static_cast<size_t>(tile_queries));
   AttendTask task;
-  task.q = q.data();
-  task.k_blocks = task.v_blocks = blocks.data();
-  task.last = positions - 1;
+  task.visible = visible.data();
   task.head_dim = static_cast<int32_t>(head_dim);
   task.scale = 0.1F;
-  task.out = out.data();
+  task.parts = parts.data();
+  const auto attend_tile = [&](int64_t t, int64_t head) {
+    const int64_t n = std::min(tile_tokens, n_tokens - t), first = positions - n_tokens + t;
+    task.n_queries = n * group;
+    task.q = q.data() + t * group * head_dim;
+    std::fill(states.begin(), states.end(), 0.0F);
+    for (int64_t i = 0; i < task.n_queries; ++i) states[static_cast<size_t>(i * stride)] = -1e30F;
+    for (int64_t base = 0; base < first + n; base += kKvBlockTokens) {
+      for (int64_t i = 0; i < task.n_queries; ++i) {
+        const int64_t end = std::clamp<int64_t>(first + i / group + 1 - base, 0, kKvBlockTokens);
+        visible[static_cast<size_t>(i)] = {0, static_cast<int32_t>(end)};
+      }
+      task.k = kv.data() + 2 * head * head_size + base * head_dim;
+      task.v = kv.data() + (2 * head + 1) * head_size + base * head_dim;
+      task.next = base + kKvBlockTokens < first + n
+                      ? static_cast<const uint16_t*>(task.k) + kKvBlockTokens * head_dim
+                      : nullptr;
+      kernels().attend(task);
+      for (int64_t i = 0; i < task.n_queries; ++i)
+        kernels().join_part(parts.data() + i * stride, task.head_dim, states.data() + i * stride);
+    }
+    for (int64_t i = 0; i < task.n_queries; ++i) {
+      kernels().finish_part(states.data() + i * stride, nullptr, task.head_dim,
+                            out.data() + (t * group + i) * head_dim);
+    }
+  };
+  int64_t head = 0;
   for (auto _ : state) {
-    kernels().attend(task);
+    for (int64_t t = 0; t < n_tokens; t += tile_tokens) attend_tile(t, head);
+    head = (head + 1) % n_heads;
     benchmark::ClobberMemory();
   }
-  const auto bytes = static_cast<double>(state.iterations() * positions * head_dim * 4);
-  state.counters["GB/s"] = Counter(bytes * 1e-9, Counter::kIsRate);
+  const auto runs = static_cast<double>(state.iterations());
+  const auto seen = static_cast<double>(n_tokens * (2 * positions - n_tokens + 1) / 2);
+  const double macs = runs * seen * static_cast<double>(2 * group * head_dim);
+  if (n_tokens == 1) {
+    const auto bytes = runs * static_cast<double>(positions * head_dim * 4);
+    state.counters["GB/s"] = Counter(bytes * 1e-9, Counter::kIsRate);
+  }
+  state.counters["GMAC/s"] = Counter(macs * 1e-9, Counter::kIsRate);
 }
 
 void bench_gated(benchmark::State& state, Activation act) {
@@ -140,8 +182,9 @@ void register_all() {
         ->Args({256, kRowsInCache});
   }
   benchmark::RegisterBenchmark("attend", bench_attend)
-      ->ArgNames({"positions", "head_dim"})
-      ->ArgsProduct({{256, 4096}, {64, 128, 256}});
+      ->ArgNames({"tokens", "positions", "group", "head_dim"})
+      ->ArgsProduct({{1}, {256, 8192}, {1, 2, 4, 8}, {64, 128, 256}})
+      ->ArgsProduct({{512}, {512, 4096}, {2, 4}, {64, 128, 256}});
   benchmark::RegisterBenchmark("gated/silu", bench_gated, Activation::silu);
   benchmark::RegisterBenchmark("gated/gelu", bench_gated, Activation::gelu);
   benchmark::RegisterBenchmark("gated/gelu_tanh", bench_gated, Activation::gelu_tanh);

@@ -13,21 +13,28 @@ enum class KvType : uint8_t { f32, f16, bf16 };
 
 constexpr int kKvBlockTokens = 256;
 
-/// One query head of one token against one key head's blocks.
-/// Block i of k_blocks/v_blocks holds positions [256 i, 256 (i + 1)), as [256, head_dim] of `type`.
+/// The positions [begin, end) of a block that a query sees; begin >= end: none.
+struct Visible {
+  int32_t begin = 0, end = 0;
+};
+
+/// Queries that share one key head (query heads of a group, consecutive tokens) against one block.
+/// `lanes` is head_dim rounded up to a multiple of 16. A part is what one block, or several merged, give
+/// one query: kPartHeader floats, of which part[0] is the scores' maximum m and part[1] the sum of
+/// exp(s - m), then [lanes] the sum of exp(s_j - m) v_j. A part with sum 0 is of no position.
+constexpr int kPartHeader = 16;
 struct AttendTask {
-  const float* q = nullptr;  ///< [head_dim]
-  const void* const* k_blocks = nullptr;
-  const void* const* v_blocks = nullptr;
-  int64_t first = 0;     ///< first visible position (sliding window)
-  int64_t last = 0;      ///< last visible position, inclusive
-  int32_t head_dim = 0;  ///< 1 to 512
+  int64_t n_queries = 0;
+  const float* q = nullptr;          ///< [n_queries, lanes], zeros from head_dim on
+  const Visible* visible = nullptr;  ///< [n_queries]
+  const void* k = nullptr;     ///< [256, head_dim] of `type`; read from the least begin to the
+  const void* v = nullptr;     ///< greatest end; a position reaches the queries that see it only
+  const void* next = nullptr;  ///< what the next call reads first, or null (a hint only)
+  int32_t head_dim = 0;        ///< 1 to 512
   KvType type = KvType::f16;
   float scale = 1.0F;
-  float softcap = 0.0F;  ///< > 0: s = softcap * tanh(s / softcap)
-  bool has_sink = false;
-  float sink = 0.0F;     ///< a logit that takes part in the softmax and has no value
-  float* out = nullptr;  ///< [head_dim]
+  float softcap = 0.0F;    ///< > 0: s = softcap * tanh(s / softcap)
+  float* parts = nullptr;  ///< [n_queries, kPartHeader + lanes], written
 };
 
 /// Every kernel of one instruction set. All are single-threaded and noexcept; callers split the work.
@@ -77,11 +84,18 @@ struct KernelTable {
   void (*gated)(Activation act, float limit, const float* gate, const float* up, int64_t n,
                 float* y) noexcept;
 
-  /// Softmax attention for one query head. Per 256-token block at absolute positions: scores, their
-  /// maximum m, p = exp(s - m), their sum (16 partial sums by position mod 16) and sum_j p_j v_j
-  /// (j ascending); blocks merged in ascending order by the online-softmax rule (Milakov & Gimelshein
-  /// 2018, arXiv:1805.02867); the sink joins last.
+  /// One block's part of softmax attention, for each query: scores, their maximum m, p = exp(s - m), their
+  /// sum (16 partial sums by position mod 16) and sum_j p_j v_j (j ascending).
   void (*attend)(const AttendTask& task) noexcept;
+
+  /// state = state and part, by the online-softmax rule (Milakov & Gimelshein 2018, arXiv:1805.02867).
+  /// state starts as a part of no position: maximum -infinity, the rest zeros. The canonical order joins
+  /// one block after another, ascending, blocks that show nothing left out or not.
+  void (*join_part)(const float* part, int32_t head_dim, float* state) noexcept;
+
+  /// out[head_dim] = the state's values / its sum, zeros when it has no position. sink: a logit that takes part
+  /// in the softmax, as the last, and has no value; or null.
+  void (*finish_part)(const float* state, const float* sink, int32_t head_dim, float* out) noexcept;
 
   /// dst[n] of `type` = src[n] (round to nearest even).
   void (*store_kv)(const float* src, int64_t n, KvType type, void* dst) noexcept;

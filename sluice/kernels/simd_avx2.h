@@ -21,6 +21,8 @@ struct i32x16 {
 
 constexpr int kTileRows = 2;
 constexpr int kTileTokens = 3;
+constexpr int kAttendQueries = 2;
+constexpr int kAttendSums = 4;
 
 inline f32x16 splat(float a) { return {_mm256_set1_ps(a), _mm256_set1_ps(a)}; }
 inline f32x16 load(const void* p) {
@@ -63,6 +65,20 @@ inline float tree_sum(f32x16 a) {
   const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
   const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
   return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+// The trees of four vectors at once: a level pairs what two vectors have left.
+inline void tree_sums(const f32x16 (&a)[kAttendSums], float* out) {
+  __m128 four[4], two[2];
+  for (int i = 0; i < 4; ++i) {
+    const __m256 eight = _mm256_add_ps(a[i].lo, a[i].hi);
+    four[i] = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  }
+  for (int i = 0; i < 2; ++i) {
+    two[i] = _mm_add_ps(_mm_movelh_ps(four[2 * i], four[2 * i + 1]),
+                        _mm_movehl_ps(four[2 * i + 1], four[2 * i]));
+  }
+  _mm_storeu_ps(
+      out, _mm_add_ps(_mm_shuffle_ps(two[0], two[1], 0x88), _mm_shuffle_ps(two[0], two[1], 0xdd)));
 }
 inline float tree_max(f32x16 a) {
   const __m256 eight = _mm256_max_ps(a.lo, a.hi);

@@ -21,6 +21,8 @@ struct i32x16 {
 
 constexpr int kTileRows = 4;
 constexpr int kTileTokens = 6;
+constexpr int kAttendQueries = 4;
+constexpr int kAttendSums = 16;
 
 inline f32x16 splat(float a) { return {_mm512_set1_ps(a)}; }
 inline f32x16 load(const void* p) { return {_mm512_loadu_ps(p)}; }
@@ -41,6 +43,29 @@ inline float tree_sum(f32x16 a) {
   const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
   const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
   return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+// The trees of sixteen vectors at once: a level adds what two vectors have left, and leaves one. Its
+// comment names the vectors whose lanes fill the result's quarters.
+inline void tree_sums(const f32x16 (&a)[kAttendSums], float* out) {
+  __m512 eight[8], four[4], two[2];
+  for (int i = 0; i < 4; ++i) {
+    for (int j = 0; j < 2; ++j) {  // i + 8 j twice, i + 8 j + 4 twice
+      const __m512 x = a[i + 8 * j].v, y = a[i + 8 * j + 4].v;
+      eight[i + 4 * j] =
+          _mm512_add_ps(_mm512_mask_blend_ps(0xff00, x, y), _mm512_shuffle_f32x4(x, y, 0x4e));
+    }
+    const __m512 x = eight[i], y = eight[i + 4];  // i, i + 4, i + 8, i + 12
+    four[i] = _mm512_add_ps(_mm512_shuffle_f32x4(x, y, 0x88), _mm512_shuffle_f32x4(x, y, 0xdd));
+  }
+  for (int i = 0; i < 2;
+       ++i) {  // within a quarter: 2 i, 2 i + 1, of which the one's halves are swapped
+    const __m512 x = four[2 * i], y = four[2 * i + 1];
+    two[i] = _mm512_add_ps(
+        _mm512_mask_blend_ps(0xcccc, x, y),
+        _mm512_castpd_ps(_mm512_shuffle_pd(_mm512_castps_pd(x), _mm512_castps_pd(y), 0x55)));
+  }
+  _mm512_storeu_ps(out, _mm512_add_ps(_mm512_shuffle_ps(two[0], two[1], 0x88),
+                                      _mm512_shuffle_ps(two[0], two[1], 0xdd)));
 }
 inline float tree_max(f32x16 a) { return _mm512_reduce_max_ps(a.v); }
 

@@ -21,6 +21,8 @@ struct i32x16 {
 
 constexpr int kTileRows = 1;
 constexpr int kTileTokens = 6;
+constexpr int kAttendQueries = 2;
+constexpr int kAttendSums = 4;
 
 template <class To, class Each>
 inline To each(Each f) {
@@ -63,6 +65,9 @@ inline float tree_sum(f32x16 a) {
   const float32x4_t four = vaddq_f32(vaddq_f32(a.v[0], a.v[2]), vaddq_f32(a.v[1], a.v[3]));
   const float32x2_t two = vadd_f32(vget_low_f32(four), vget_high_f32(four));
   return vget_lane_f32(two, 0) + vget_lane_f32(two, 1);
+}
+inline void tree_sums(const f32x16 (&a)[kAttendSums], float* out) {
+  for (int i = 0; i < kAttendSums; ++i) out[i] = tree_sum(a[i]);
 }
 inline float tree_max(f32x16 a) {
   return vmaxvq_f32(vmaxq_f32(vmaxq_f32(a.v[0], a.v[2]), vmaxq_f32(a.v[1], a.v[3])));

@@ -26,6 +26,10 @@ struct i32x16 {
 constexpr int kTileRows = 1;
 constexpr int kTileTokens = 3;
 
+// Tile of attention: queries, and partial sums (queries x positions, queries x vectors of values).
+constexpr int kAttendQueries = 2;
+constexpr int kAttendSums = 2;
+
 template <class To, class Each>
 inline To each(Each f) {
   return {{f(0), f(1), f(2), f(3)}};
@@ -71,6 +75,10 @@ inline f32x16 max(f32x16 a, f32x16 b) { return if_less(b, a, a, b); }
 inline float tree_sum(f32x16 a) {
   const f32x4 s = (a.v[0] + a.v[2]) + (a.v[1] + a.v[3]);
   return (s[0] + s[2]) + (s[1] + s[3]);
+}
+/// out[i] = tree_sum(a[i]).
+inline void tree_sums(const f32x16 (&a)[kAttendSums], float* out) {
+  for (int i = 0; i < kAttendSums; ++i) out[i] = tree_sum(a[i]);
 }
 inline float tree_max(f32x16 a) {
   float m = a.v[0][0];

@@ -24,6 +24,8 @@ constexpr KernelTable make_table(std::string_view isa, bool (*supported)() noexc
           .rope = rope,
           .gated = gated,
           .attend = attend,
+          .join_part = join_part,
+          .finish_part = finish_part,
           .store_kv = store_kv,
           .add_scaled = add_scaled};
 }

@@ -1,7 +1,6 @@
 #include "sluice/nn/attention.h"
 
 #include "sluice/base/error.h"
-#include "sluice/ops/rope.h"
 
 namespace sluice::nn {
 namespace {
@@ -39,7 +38,6 @@ Attention::Attention(const Config& c, const Weights& w, BlockNorms norms, int64_
       k_norm_(load_norm(w, "k_norm", c.n_kv_heads, c.head_dim)),
       rope_(c.layers[static_cast<size_t>(layer)].rope),
       layer_(static_cast<size_t>(layer)),
-      head_dim_(c.head_dim),
       norm_offset_(c.norm_weight_offset),
       norm_eps_(c.rms_norm_eps) {
   spec_.n_heads = c.n_heads;
@@ -47,26 +45,25 @@ Attention::Attention(const Config& c, const Weights& w, BlockNorms norms, int64_
   spec_.softcap = c.attention_softcap;
   spec_.window = c.layers[layer_].sliding_window;
   spec_.sinks = w.optional_vector("sinks", c.n_heads);
+  spec_.query = {.norm = q_norm_.per_head,
+                 .norm_offset = norm_offset_,
+                 .norm_eps = norm_eps_,
+                 .interleaved = rope_.interleaved()};
+  spec_.key = spec_.query;
+  spec_.key.norm = k_norm_.per_head;
 }
 
-mx::array Attention::prepare(const mx::array& x, const Norm& norm, const Step& step) const {
-  const mx::array normed =
-      norm.whole ? ops::rms_norm(step.context, x, {norm.whole, norm_offset_, norm_eps_}) : x;
-  const ops::HeadTransform transform{.head_dim = head_dim_,
-                                     .norm = norm.per_head,
-                                     .norm_offset = norm_offset_,
-                                     .norm_eps = norm_eps_,
-                                     .interleaved = rope_.interleaved()};
-  return ops::transform_heads(step.context, normed, transform, rope_.angles(step));
+mx::array Attention::norm_whole(const mx::array& x, const Norm& norm, const Step& step) const {
+  return norm.whole ? ops::rms_norm(step.context, x, {norm.whole, norm_offset_, norm_eps_}) : x;
 }
 
 mx::array Attention::operator()(const mx::array& x, const Step& step) const {
   const std::vector<mx::array> qkv = ops::project(step.context, x, norms_.pre, qkv_);
-  const mx::array q = prepare(qkv[0], q_norm_, step);
-  const mx::array k = prepare(qkv[1], k_norm_, step);
+  const mx::array q = norm_whole(qkv[0], q_norm_, step);
+  const mx::array k = norm_whole(qkv[1], k_norm_, step);
   const mx::array attended =
-      ops::attention(step.context, q, k, qkv[2], spec_, step.layout.layers[layer_],
-                     step.kv[step.layout.group_of_layer[layer_]]);
+      ops::attention(step.context, q, k, qkv[2], rope_.angles(step), spec_,
+                     step.layout.layers[layer_], step.kv[step.layout.group_of_layer[layer_]]);
   return ops::project_onto(step.context, attended, o_, norms_.post, x);
 }
 

@@ -24,7 +24,7 @@ class Attention {
     ops::Vector per_head;  // over head_dim
   };
   static Norm load_norm(const Weights& w, const char* name, int64_t n_heads, int64_t head_dim);
-  mx::array prepare(const mx::array& x, const Norm& norm, const Step& step) const;
+  mx::array norm_whole(const mx::array& x, const Norm& norm, const Step& step) const;
 
   BlockNorms norms_;
   std::vector<ops::Projection> qkv_;  // q, k, v
@@ -33,7 +33,6 @@ class Attention {
   Rope rope_;
   ops::AttentionSpec spec_;
   size_t layer_;
-  int64_t head_dim_;
   float norm_offset_, norm_eps_;
 };
 

@@ -2,13 +2,16 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 
+#include "sluice/ops/attention_plan.h"
 #include "sluice/ops/kernel_op.h"
 
 namespace sluice::ops {
 namespace {
 
 using kernels::kKvBlockTokens;
+using kernels::kPartHeader;
 
 int64_t element_bytes(kernels::KvType type) { return type == kernels::KvType::f32 ? 4 : 2; }
 
@@ -38,79 +41,217 @@ void copy_shared_rows(const LayerRows& rows, const SequenceKv& sequence) {
   }
 }
 
-void store_rows(const Context& context, const LayerRows& rows, const SequenceKv& sequence,
-                const float* k, const float* v) {
-  const KvLayerLayout& layout = rows.layout;
-  context.pool.parallel_for(sequence.n_tokens, 32, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t position = sequence.position + i;
-      const residency::KvBlock& block =
-          *sequence.blocks[static_cast<size_t>(position / kKvBlockTokens)];
-      for (int64_t head = 0; head < layout.n_kv_heads; ++head) {
-        const int64_t at = ((sequence.first_row + i) * layout.n_kv_heads + head) * layout.head_dim;
-        const int64_t row = position % kKvBlockTokens;
-        context.kernels.store_kv(k + at, layout.head_dim, layout.type, rows.keys(block, head, row));
-        context.kernels.store_kv(v + at, layout.head_dim, layout.type,
-                                 rows.values(block, head, row));
-      }
-    }
-  });
+/// A thread's memory for one item, kept from call to call.
+struct Scratch {
+  std::vector<float> queries, part, state, key;
+  std::vector<kernels::Visible> visible;
+};
+Scratch& scratch() {
+  thread_local Scratch of_this_thread;
+  return of_this_thread;
+}
+float* at_least(std::vector<float>& floats, int64_t n) {
+  if (floats.size() < static_cast<size_t>(n)) floats.resize(static_cast<size_t>(n));
+  return floats.data();
 }
 
-void attend_sequence(const Context& context, const AttentionSpec& spec, const LayerRows& rows,
-                     const SequenceKv& sequence, const float* q, float* out) {
-  const KvLayerLayout& layout = rows.layout;
-  const int64_t heads_per_kv = spec.n_heads / layout.n_kv_heads;
-  // One item is one key head of one token: the query heads that share it run one after another, so its
-  // keys are read from cache from the second on.
-  context.pool.parallel_for(
-      sequence.n_tokens * layout.n_kv_heads, 1, [&](int64_t begin, int64_t end) {
-        std::vector<const void*> keys(sequence.blocks.size());
-        std::vector<const void*> values(sequence.blocks.size());
-        for (int64_t item = begin; item < end; ++item) {
-          const int64_t i = item / layout.n_kv_heads;
-          const int64_t kv_head = item % layout.n_kv_heads;
-          for (size_t block = 0; block < sequence.blocks.size(); ++block) {
-            if (!sequence.blocks[block]) continue;
-            keys[block] = rows.keys(*sequence.blocks[block], kv_head, 0);
-            values[block] = rows.values(*sequence.blocks[block], kv_head, 0);
+/// One evaluation of the primitive.
+class Call {
+ public:
+  Call(const Context& context, const AttentionSpec& spec, const KvLayerLayout& layout,
+       const std::vector<SequenceKv>& sequences, int64_t n_rows, int64_t n_pairs, const Buffers& b)
+      : context_(context),
+        spec_(spec),
+        layout_(layout),
+        rows_{layout},
+        sequences_(sequences),
+        n_rows_(n_rows),
+        n_pairs_(n_pairs),
+        buffers_(b),
+        heads_per_kv_(spec.n_heads / layout.n_kv_heads),
+        lanes_((layout.head_dim + 15) / 16 * 16) {}
+
+  void run() {
+    for (const SequenceKv& sequence : sequences_) {
+      if (sequence.copy_from) copy_shared_rows(rows_, sequence);
+      store(sequence);
+    }
+    plan_ = plan_attention(sequences_, layout_.n_kv_heads, heads_per_kv_, spec_.window,
+                           context_.pool.size());
+    thread_local std::vector<float> all_parts;
+    parts_ = at_least(all_parts, plan_.n_parts * part_floats());
+    context_.pool.parallel_for(static_cast<int64_t>(plan_.items.size()), 1,
+                               [&](int64_t begin, int64_t end) {
+                                 for (int64_t i = begin; i < end; ++i)
+                                   attend(plan_.items[static_cast<size_t>(i)]);
+                               });
+    for (const AttentionTile& tile : plan_.tiles) {
+      if (tile.first_part >= 0) merge(tile);
+    }
+  }
+
+ private:
+  int64_t part_floats() const { return kPartHeader + lanes_; }
+  int64_t n_queries(const AttentionTile& tile) const { return tile.n_tokens * heads_per_kv_; }
+
+  void transform(const HeadTransform& how, const float* in, int64_t row, float* out) const {
+    const float* cos = n_pairs_ > 0 ? buffers_.input(3) + row * n_pairs_ : nullptr;
+    const float* sin = n_pairs_ > 0 ? cos + n_rows_ * n_pairs_ : nullptr;
+    transform_head(context_.kernels, how, in, layout_.head_dim, cos, sin, n_pairs_, out);
+  }
+
+  /// This step's keys and values of one sequence, into its blocks.
+  void store(const SequenceKv& sequence) const {
+    const int64_t row_floats = layout_.n_kv_heads * layout_.head_dim;
+    const auto store_kv = context_.kernels.store_kv;
+    context_.pool.parallel_for(
+        sequence.n_tokens, std::max<int64_t>(1, 8192 / row_floats),
+        [&](int64_t begin, int64_t end) {
+          float* key = at_least(scratch().key, layout_.head_dim);
+          for (int64_t i = begin; i < end; ++i) {
+            const int64_t row = sequence.first_row + i, position = sequence.position + i;
+            const residency::KvBlock& block =
+                *sequence.blocks[static_cast<size_t>(position / kKvBlockTokens)];
+            for (int64_t head = 0; head < layout_.n_kv_heads; ++head) {
+              const int64_t at = row * row_floats + head * layout_.head_dim;
+              const int64_t to = position % kKvBlockTokens;
+              transform(spec_.key, buffers_.input(1) + at, row, key);
+              store_kv(key, layout_.head_dim, layout_.type, rows_.keys(block, head, to));
+              store_kv(buffers_.input(2) + at, layout_.head_dim, layout_.type,
+                       rows_.values(block, head, to));
+            }
           }
-          for (int64_t j = 0; j < heads_per_kv; ++j) {
-            const int64_t head = kv_head * heads_per_kv + j;
-            const int64_t at = ((sequence.first_row + i) * spec.n_heads + head) * layout.head_dim;
-            kernels::AttendTask task;
-            task.q = q + at;
-            task.out = out + at;
-            task.k_blocks = keys.data();
-            task.v_blocks = values.data();
-            task.last = sequence.position + i;
-            task.first = spec.window == 0 ? 0 : std::max<int64_t>(0, task.last - spec.window + 1);
-            task.head_dim = static_cast<int32_t>(layout.head_dim);
-            task.type = layout.type;
-            task.scale = spec.scale;
-            task.softcap = spec.softcap;
-            task.has_sink = spec.sinks != nullptr;
-            if (spec.sinks) task.sink = (*spec.sinks)[static_cast<size_t>(head)];
-            context.kernels.attend(task);
-          }
-        }
-      });
-}
+        });
+  }
+
+  /// Query `i` of a tile: heads of a token side by side. Returns its place in q and in the result.
+  int64_t place(const AttentionTile& tile, int64_t i) const {
+    const int64_t row = row_of(tile, i);
+    const int64_t head = head_of(tile, i);
+    return (row * spec_.n_heads + head) * layout_.head_dim;
+  }
+  int64_t row_of(const AttentionTile& tile, int64_t i) const {
+    return sequences_[tile.sequence].first_row + tile.first_token + i / heads_per_kv_;
+  }
+  int64_t head_of(const AttentionTile& tile, int64_t i) const {
+    return tile.kv_head * heads_per_kv_ + i % heads_per_kv_;
+  }
+
+  /// What query i sees of a block.
+  kernels::Visible visible(const AttentionTile& tile, int64_t i, int64_t block) const {
+    const int64_t last = sequences_[tile.sequence].position + tile.first_token + i / heads_per_kv_;
+    const int64_t first = spec_.window == 0 ? 0 : std::max<int64_t>(0, last - spec_.window + 1);
+    const auto in_block = [&](int64_t position) {
+      return static_cast<int32_t>(
+          std::clamp<int64_t>(position - block * kKvBlockTokens, 0, kKvBlockTokens));
+    };
+    return {in_block(first), in_block(last + 1)};
+  }
+
+  void attend(const AttentionItem& item) const {
+    const AttentionTile& tile = plan_.tiles[item.tile];
+    const SequenceKv& sequence = sequences_[tile.sequence];
+    const int64_t n = n_queries(tile);
+    Scratch& mine = scratch();
+    mine.visible.resize(static_cast<size_t>(n));
+    kernels::AttendTask task;
+    task.n_queries = n;
+    task.visible = mine.visible.data();
+    task.head_dim = static_cast<int32_t>(layout_.head_dim);
+    task.type = layout_.type;
+    task.scale = spec_.scale;
+    task.softcap = spec_.softcap;
+    float* queries = at_least(mine.queries, n * lanes_);
+    for (int64_t i = 0; i < n; ++i) {
+      float* query = queries + i * lanes_;
+      transform(spec_.query, buffers_.input(0) + place(tile, i), row_of(tile, i), query);
+      std::fill(query + layout_.head_dim, query + lanes_, 0.0F);
+    }
+    task.q = queries;
+
+    const bool whole = tile.first_part < 0;
+    float* states = whole ? empty_states(mine.state, n) : nullptr;
+    for (int64_t b = item.first_block; b < item.end_block; ++b) {
+      const residency::KvBlock& block = *sequence.blocks[static_cast<size_t>(b)];
+      task.k = rows_.keys(block, tile.kv_head, 0);
+      task.v = rows_.values(block, tile.kv_head, 0);
+      task.next = b + 1 < item.end_block
+                      ? rows_.keys(*sequence.blocks[static_cast<size_t>(b + 1)], tile.kv_head, 0)
+                      : nullptr;
+      for (int64_t i = 0; i < n; ++i) mine.visible[static_cast<size_t>(i)] = visible(tile, i, b);
+      task.parts = whole ? at_least(mine.part, n * part_floats()) : part(tile, b, 0);
+      context_.kernels.attend(task);
+      for (int64_t i = 0; whole && i < n; ++i) {
+        context_.kernels.join_part(task.parts + i * part_floats(), task.head_dim,
+                                   states + i * part_floats());
+      }
+    }
+    for (int64_t i = 0; whole && i < n; ++i) finish(tile, i, states + i * part_floats());
+  }
+
+  /// The part that block `b` of a shared out tile gives query `i`.
+  float* part(const AttentionTile& tile, int64_t b, int64_t i) const {
+    return parts_ +
+           (tile.first_part + (b - tile.first_block) * n_queries(tile) + i) * part_floats();
+  }
+  float* empty_states(std::vector<float>& memory, int64_t n) const {
+    float* states = at_least(memory, n * part_floats());
+    std::fill(states, states + n * part_floats(), 0.0F);
+    for (int64_t i = 0; i < n; ++i)
+      states[i * part_floats()] = -std::numeric_limits<float>::infinity();
+    return states;
+  }
+
+  /// Joins what other items left of a tile.
+  void merge(const AttentionTile& tile) const {
+    const int64_t query_floats = (tile.end_block - tile.first_block) * part_floats();
+    context_.pool.parallel_for(n_queries(tile), std::max<int64_t>(1, 8192 / query_floats),
+                               [&](int64_t begin, int64_t end) {
+                                 for (int64_t i = begin; i < end; ++i) {
+                                   float* state = empty_states(scratch().state, 1);
+                                   for (int64_t b = tile.first_block; b < tile.end_block; ++b) {
+                                     context_.kernels.join_part(
+                                         part(tile, b, i), static_cast<int32_t>(layout_.head_dim),
+                                         state);
+                                   }
+                                   finish(tile, i, state);
+                                 }
+                               });
+  }
+
+  void finish(const AttentionTile& tile, int64_t i, const float* state) const {
+    const float* sink = spec_.sinks ? spec_.sinks->data() + head_of(tile, i) : nullptr;
+    context_.kernels.finish_part(state, sink, static_cast<int32_t>(layout_.head_dim),
+                                 buffers_.output() + place(tile, i));
+  }
+
+  const Context& context_;
+  const AttentionSpec& spec_;
+  const KvLayerLayout& layout_;
+  const LayerRows rows_;
+  const std::vector<SequenceKv>& sequences_;
+  int64_t n_rows_, n_pairs_;
+  const Buffers& buffers_;
+  int64_t heads_per_kv_, lanes_;
+  AttentionPlan plan_;
+  float* parts_ = nullptr;
+};
 
 }  // namespace
 
 mx::array attention(const Context& context, const mx::array& q, const mx::array& k,
-                    const mx::array& v, const AttentionSpec& spec, const KvLayerLayout& layout,
-                    KvView kv) {
-  return kernel_op(context, "attention", {q, k, v}, q.shape(),
-                   [&context, spec, layout, kv = std::move(kv)](const Buffers& b) {
-                     const LayerRows rows{layout};
-                     for (const SequenceKv& sequence : *kv) {
-                       if (sequence.copy_from) copy_shared_rows(rows, sequence);
-                       store_rows(context, rows, sequence, b.input(1), b.input(2));
-                       attend_sequence(context, spec, rows, sequence, b.input(0), b.output());
-                     }
-                   });
+                    const mx::array& v, const std::optional<mx::array>& angles,
+                    const AttentionSpec& spec, const KvLayerLayout& layout, KvView kv) {
+  std::vector<mx::array> inputs{q, k, v};
+  if (angles) inputs.push_back(*angles);
+  const int64_t n_rows = q.shape(0), n_pairs = angles ? angles->shape(2) : 0;
+  // The result may take q's memory: a tile's queries are read before it is written, and by it alone.
+  return kernel_op(
+      context, "attention", std::move(inputs), q.shape(),
+      [&context, spec, layout, n_rows, n_pairs, kv = std::move(kv)](const Buffers& b) {
+        Call(context, spec, layout, *kv, n_rows, n_pairs, b).run();
+      },
+      0);
 }
 
 }  // namespace sluice::ops

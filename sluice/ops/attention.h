@@ -3,9 +3,10 @@
 #include <mlx/array.h>
 
 #include <memory>
+#include <optional>
 #include <vector>
 
-#include "sluice/ops/linear.h"
+#include "sluice/ops/rope.h"
 #include "sluice/residency/kv_pool.h"
 
 namespace sluice::ops {
@@ -35,16 +36,19 @@ using KvView = std::shared_ptr<const std::vector<SequenceKv>>;
 struct AttentionSpec {
   int64_t n_heads = 0;
   float scale = 1.0F;
-  float softcap = 0.0F;    ///< 0: none
-  int64_t window = 0;      ///< sliding window in tokens, the token itself included; 0: unbounded
-  Vector sinks = nullptr;  ///< [n_heads], or null (gpt-oss)
+  float softcap = 0.0F;      ///< 0: none
+  int64_t window = 0;        ///< sliding window in tokens, the token itself included; 0: unbounded
+  Vector sinks = nullptr;    ///< [n_heads], or null (gpt-oss)
+  HeadTransform query = {};  ///< what happens to each query head first
+  HeadTransform key = {};    ///< and to each key head before it is stored
 };
 
-/// Stores this step's keys and values in the blocks, then attends. Attention where n_heads / n_kv_heads
-/// query heads share one key head (Ainslie et al. 2023, arXiv:2305.13245), causal.
-/// q: float32 [T, n_heads * head_dim]; k, v: [T, n_kv_heads * head_dim]. Returns q's shape.
+/// Transforms the heads, stores this step's keys and values in the blocks, then attends. Attention where
+/// n_heads / n_kv_heads query heads share one key head (Ainslie et al. 2023, arXiv:2305.13245), causal.
+/// q: float32 [T, n_heads * head_dim]; k, v: [T, n_kv_heads * head_dim]; angles: rope_angles' result, or
+/// none for no rotation. Returns q's shape.
 mx::array attention(const Context& context, const mx::array& q, const mx::array& k,
-                    const mx::array& v, const AttentionSpec& spec, const KvLayerLayout& layout,
-                    KvView kv);
+                    const mx::array& v, const std::optional<mx::array>& angles,
+                    const AttentionSpec& spec, const KvLayerLayout& layout, KvView kv);
 
 }  // namespace sluice::ops

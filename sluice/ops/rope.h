@@ -1,7 +1,6 @@
 #pragma once
 
 #include <functional>
-#include <optional>
 
 #include "sluice/ops/linear.h"
 
@@ -18,15 +17,15 @@ mx::array rope_angles(const Context& context, std::shared_ptr<const std::vector<
 /// What happens to each query or key head before attention: an optional RMS norm per head, then the
 /// rotary embedding (Su et al. 2021, arXiv:2104.09864) of its first 2 * n_pairs elements.
 struct HeadTransform {
-  int64_t head_dim = 0;
   Vector norm = nullptr;  ///< [head_dim], or null
   float norm_offset = 0.0F;
   float norm_eps = 0.0F;
   bool interleaved = false;  ///< pairs (2i, 2i + 1) instead of (i, i + n_pairs)
 };
 
-/// x: float32 [T, n * head_dim]; angles: rope_angles' result, or none for no rotation.
-mx::array transform_heads(const Context& context, const mx::array& x,
-                          const HeadTransform& transform, const std::optional<mx::array>& angles);
+/// out[head_dim] = the head `in`, transformed; cos, sin: [n_pairs], its token's. The two must not overlap.
+void transform_head(const kernels::KernelTable& table, const HeadTransform& transform,
+                    const float* in, int64_t head_dim, const float* cos, const float* sin,
+                    int64_t n_pairs, float* out);
 
 }  // namespace sluice::ops
