@@ -134,8 +134,9 @@ inline void attend_some(const AttendTask& task, int64_t first, int64_t n) {
   float* parts = task.parts + first * stride;
   alignas(64) float p[kMaxQueries * kKvBlockTokens];
   alignas(64) float scratch[kChunkPositions * kMaxHeadDim];
-  // Padding is made once, here, instead of in every tile.
-  float* decoded = task.head_dim % 16 != 0 ? scratch : nullptr;
+  const bool decode_once =
+      task.head_dim % 16 != 0 || (type != KvType::f32 && n >= kAttendDecodeFrom);
+  float* decoded = decode_once ? scratch : nullptr;
   const auto for_tiles = [&](auto body) {
     for (int64_t i = 0; i < n; i += kAttendQueries) {
       const TileQueries tile{task.q + (first + i) * lanes, lanes, p + i * kKvBlockTokens,

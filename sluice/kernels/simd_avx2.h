@@ -23,6 +23,7 @@ constexpr int kTileRows = 2;
 constexpr int kTileTokens = 3;
 constexpr int kAttendQueries = 2;
 constexpr int kAttendSums = 4;
+constexpr int kAttendDecodeFrom = 1 << 30;  // conversion is one instruction
 
 inline f32x16 splat(float a) { return {_mm256_set1_ps(a), _mm256_set1_ps(a)}; }
 inline f32x16 load(const void* p) {

@@ -23,6 +23,7 @@ constexpr int kTileRows = 4;
 constexpr int kTileTokens = 6;
 constexpr int kAttendQueries = 4;
 constexpr int kAttendSums = 16;
+constexpr int kAttendDecodeFrom = 1 << 30;  // conversion is one instruction
 
 inline f32x16 splat(float a) { return {_mm512_set1_ps(a)}; }
 inline f32x16 load(const void* p) { return {_mm512_loadu_ps(p)}; }

@@ -23,6 +23,7 @@ constexpr int kTileRows = 1;
 constexpr int kTileTokens = 6;
 constexpr int kAttendQueries = 2;
 constexpr int kAttendSums = 4;
+constexpr int kAttendDecodeFrom = 1 << 30;  // conversion is one instruction
 
 template <class To, class Each>
 inline To each(Each f) {

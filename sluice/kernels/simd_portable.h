@@ -29,6 +29,8 @@ constexpr int kTileTokens = 3;
 // Tile of attention: queries, and partial sums (queries x positions, queries x vectors of values).
 constexpr int kAttendQueries = 2;
 constexpr int kAttendSums = 2;
+// With so many queries, keys and values are converted to float32 before their products, not in them.
+constexpr int kAttendDecodeFrom = 3;
 
 template <class To, class Each>
 inline To each(Each f) {
