@@ -42,12 +42,12 @@ void copy_shared_rows(const LayerRows& rows, const SequenceKv& sequence) {
 }
 
 /// A thread's memory for one item, kept from call to call.
-struct Scratch {
+struct ThreadMemory {
   std::vector<float> queries, part, state, key;
   std::vector<kernels::Visible> visible;
 };
-Scratch& scratch() {
-  thread_local Scratch of_this_thread;
+ThreadMemory& memory() {
+  thread_local ThreadMemory of_this_thread;
   return of_this_thread;
 }
 float* at_least(std::vector<float>& floats, int64_t n) {
@@ -107,7 +107,7 @@ class Call {
     context_.pool.parallel_for(
         sequence.n_tokens, std::max<int64_t>(1, 8192 / row_floats),
         [&](int64_t begin, int64_t end) {
-          float* key = at_least(scratch().key, layout_.head_dim);
+          float* key = at_least(memory().key, layout_.head_dim);
           for (int64_t i = begin; i < end; ++i) {
             const int64_t row = sequence.first_row + i, position = sequence.position + i;
             const residency::KvBlock& block =
@@ -152,7 +152,7 @@ class Call {
     const AttentionTile& tile = plan_.tiles[item.tile];
     const SequenceKv& sequence = sequences_[tile.sequence];
     const int64_t n = n_queries(tile);
-    Scratch& mine = scratch();
+    ThreadMemory& mine = memory();
     mine.visible.resize(static_cast<size_t>(n));
     kernels::AttendTask task;
     task.n_queries = n;
@@ -208,7 +208,7 @@ class Call {
     context_.pool.parallel_for(n_queries(tile), std::max<int64_t>(1, 8192 / query_floats),
                                [&](int64_t begin, int64_t end) {
                                  for (int64_t i = begin; i < end; ++i) {
-                                   float* state = empty_states(scratch().state, 1);
+                                   float* state = empty_states(memory().state, 1);
                                    for (int64_t b = tile.first_block; b < tile.end_block; ++b) {
                                      context_.kernels.join_part(
                                          part(tile, b, i), static_cast<int32_t>(layout_.head_dim),

@@ -188,7 +188,7 @@ TEST_F(Ops, attention_does_not_depend_on_chunks_threads_or_other_sequences) {
     several.lengths.insert(several.lengths.end(), {3, 290, 1});
     for (const int n_threads : {1, 2, 5}) {
       ThreadPool threads{n_threads};
-      const Context other{context.stream, threads, context.kernels, weights, errors};
+      const Context other{context.stream, threads, context.kernels, weights, errors, scratch};
       for (const int64_t chunk : {1, 7, 97, 1000}) {
         EXPECT_EQ(attend(other, one, chunk), whole) << n_threads << " threads, chunks of " << chunk;
         auto batched = attend(other, several, chunk);
