@@ -44,11 +44,12 @@ class TinyMoe : public ::testing::Test {
   ThreadPool pool;
   models::LoadedModel loaded;
   ops::ErrorSlot errors;
+  ops::Scratch scratch;
   residency::KvPool kv_pool;
   std::shared_ptr<const nn::KvLayout> layout =
       std::make_shared<const nn::KvLayout>(loaded.model->kv_layout());
   ops::Context context{mx::new_stream(mx::Device::cpu), pool, kernels::kernels(), *loaded.store,
-                       errors};
+                       errors, scratch};
   Runner runner{*loaded.model, context};
 };
 

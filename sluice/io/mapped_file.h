@@ -27,11 +27,11 @@ class MappedFile {
   std::span<const std::byte> bytes() const { return bytes_; }
   const std::filesystem::path& path() const { return path_; }
 
-  /// True for ever once bytes were lost. Costs one fstat: a cut inside the last page that is left gives
-  /// zeros without a signal.
   /// Reads the whole file into `out` (as long as bytes()) without touching the mapping's pages.
   /// Throws Error(io) when it cannot all be read.
   void read(std::span<std::byte> out) const;
+  /// True for ever once bytes were lost. Costs one fstat: a cut inside the last page that is left gives
+  /// zeros without a signal.
   bool truncated() const;
 
  private:

@@ -3,7 +3,7 @@
 // The stored formats as integers: one struct each. A weight is scale * (code - kZero) + bias, with one scale
 // (and bias) per kGroup columns.
 //   codes<v>(p)                 the 64 codes at columns 64 v of the block at p; a block has 64 * kVectors columns
-//   scales(row, first, n, ...)  scales (biases) of groups first ... first + n; n is 16, or fewer at a row's end
+//   scales<whole>(row, first, n, ...)  scales (biases) of groups first ... first + n, of which there are 16 when `whole`
 // Comes after one int8_*.h.
 
 #include "sluice/kernels/dequantize_gguf_body.h"
@@ -47,7 +47,7 @@ inline f32x16 splat_halves(float a, float b) {
 
 /// 16 scales of which each serves `repeat` groups.
 template <int repeat>
-inline f32x16 load_repeated(const std::byte* p, Format type) {
+[[gnu::always_inline]] inline f32x16 load_repeated(const std::byte* p, Format type) {
   if (type == Format::bf16) return repeat_bf16<repeat>(p);
   if (type == Format::f16) return repeat_f16<repeat>(p);
   float lanes[16];
@@ -62,22 +62,23 @@ struct AffineCodes : CodesBase {
   static constexpr int kBlockBytes = 8 * code_bits;
 
   template <int v>
-  static u8x64 codes(const std::byte* p) {
+  [[gnu::always_inline]] static u8x64 codes(const std::byte* p) {
     if constexpr (code_bits == 8) {
       return load_bytes64(p);
     } else {
       return unpack_lsb<code_bits>(p);
     }
   }
-  static f32x16 sixteen(const std::byte* p, int64_t first, int repeat, Format type) {
+  [[gnu::always_inline]] static f32x16 sixteen(const std::byte* p, int64_t first, int repeat, Format type) {
     p += first / repeat * (type == Format::f32 ? 4 : 2);
     if (repeat == 1) return load_repeated<1>(p, type);
     return repeat == 2 ? load_repeated<2>(p, type) : load_repeated<4>(p, type);
   }
-  static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale, f32x16& bias) {
+  template <bool whole>
+  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale, f32x16& bias) {
     const int repeat = row.w->group_size / kGroup;
     const Format type = row.w->scale_type;
-    if (n == 16) {
+    if constexpr (whole) {
       scale = sixteen(row.scales, first, repeat, type);
       bias = sixteen(row.biases, first, repeat, type);
       return;
@@ -101,8 +102,9 @@ inline f32x16 half_e8m0(i32x16 e) {
   return if_less(to_float(e), splat(2.0F), splat(0.0F), power);
 }
 /// n <= 16 bytes, zeros after them.
-inline u8x16 load_some_bytes(const std::byte* p, int64_t n) {
-  if (n == 16) return load_as<u8x16>(p);
+template <bool whole>
+[[gnu::always_inline]] inline u8x16 load_some_bytes(const std::byte* p, int64_t n) {
+  if (whole) return load_as<u8x16>(p);
   std::byte some[16] = {};
   std::memcpy(some, p, static_cast<size_t>(n));
   return load_as<u8x16>(some);
@@ -112,18 +114,20 @@ struct MxFp4Codes : CodesBase {
   static constexpr int kZeroShift = 4;
   static constexpr int kBlockBytes = 32;
   template <int v>
-  static u8x64 codes(const std::byte* p) {
+  [[gnu::always_inline]] static u8x64 codes(const std::byte* p) {
     return lookup(kE2m1Codes, unpack_lsb<4>(p));
   }
-  static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale, f32x16&) {
-    scale = half_e8m0(widen_u8(load_some_bytes(row.scales + first, n)));
+  template <bool whole>
+  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale, f32x16&) {
+    scale = half_e8m0(widen_u8(load_some_bytes<whole>(row.scales + first, n)));
   }
 };
 
 struct NvFp4Codes : MxFp4Codes {
   static constexpr int kGroup = 16;
-  static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale, f32x16&) {
-    const f32x16 stored = e4m3_to_float(widen_u8(load_some_bytes(row.scales + first, n)));
+  template <bool whole>
+  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale, f32x16&) {
+    const f32x16 stored = e4m3_to_float(widen_u8(load_some_bytes<whole>(row.scales + first, n)));
     scale = stored * splat(0.5F * row.w->global_scale);
   }
 };
@@ -131,9 +135,9 @@ struct NvFp4Codes : MxFp4Codes {
 // ---- GGUF, blocks of 32 columns: two of them make 64
 
 /// Float16 scales at the beginning of blocks of `stride` bytes.
-template <int stride>
-inline f32x16 block_scales(const std::byte* p, int64_t n) {
-  if (n == 16) return strided_f16<stride>(p);
+template <int stride, bool whole>
+[[gnu::always_inline]] inline f32x16 block_scales(const std::byte* p, int64_t n) {
+  if (whole) return strided_f16<stride>(p);
   float lanes[16] = {};
   for (int64_t i = 0; i < n; ++i) lanes[i] = load_half(p + i * stride);
   return load(lanes);
@@ -146,12 +150,13 @@ struct Q4Codes : CodesBase {
   static constexpr int kStride = has_min ? 20 : 18;
   static constexpr int kBlockBytes = 2 * kStride;
   template <int v>
-  static u8x64 codes(const std::byte* p) {
+  [[gnu::always_inline]] static u8x64 codes(const std::byte* p) {
     return nibble_halves<kStride>(p + (has_min ? 4 : 2));
   }
-  static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale, f32x16& bias) {
-    scale = block_scales<kStride>(row.data + first * kStride, n);
-    if (has_min) bias = block_scales<kStride>(row.data + first * kStride + 2, n);
+  template <bool whole>
+  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale, f32x16& bias) {
+    scale = block_scales<kStride, whole>(row.data + first * kStride, n);
+    if (has_min) bias = block_scales<kStride, whole>(row.data + first * kStride + 2, n);
   }
 };
 
@@ -162,14 +167,15 @@ struct Q5Codes : CodesBase {
   static constexpr int kStride = has_min ? 24 : 22;
   static constexpr int kBlockBytes = 2 * kStride;
   template <int v>
-  static u8x64 codes(const std::byte* p) {
+  [[gnu::always_inline]] static u8x64 codes(const std::byte* p) {
     p += has_min ? 4 : 2;
     const uint64_t fifth = load_as<uint32_t>(p) | uint64_t{load_as<uint32_t>(p + kStride)} << 32;
     return nibble_halves<kStride>(p + 4) | select_bytes(fifth, 16);
   }
-  static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale, f32x16& bias) {
-    scale = block_scales<kStride>(row.data + first * kStride, n);
-    if (has_min) bias = block_scales<kStride>(row.data + first * kStride + 2, n);
+  template <bool whole>
+  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale, f32x16& bias) {
+    scale = block_scales<kStride, whole>(row.data + first * kStride, n);
+    if (has_min) bias = block_scales<kStride, whole>(row.data + first * kStride + 2, n);
   }
 };
 
@@ -179,11 +185,12 @@ struct Q8Codes : CodesBase {
   static constexpr int kStride = 34;
   static constexpr int kBlockBytes = 2 * kStride;
   template <int v>
-  static u8x64 codes(const std::byte* p) {
+  [[gnu::always_inline]] static u8x64 codes(const std::byte* p) {
     return xor_byte(join_bytes32(p + 2, p + kStride + 2), 128);
   }
-  static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale, f32x16&) {
-    scale = block_scales<kStride>(row.data + first * kStride, n);
+  template <bool whole>
+  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale, f32x16&) {
+    scale = block_scales<kStride, whole>(row.data + first * kStride, n);
   }
 };
 
@@ -195,11 +202,12 @@ struct Iq4NlCodes : CodesBase {
   static constexpr int kStride = 18;
   static constexpr int kBlockBytes = 2 * kStride;
   template <int v>
-  static u8x64 codes(const std::byte* p) {
+  [[gnu::always_inline]] static u8x64 codes(const std::byte* p) {
     return lookup(kIq4Codes, nibble_halves<kStride>(p + 2));
   }
-  static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale, f32x16&) {
-    scale = block_scales<kStride>(row.data + first * kStride, n);
+  template <bool whole>
+  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale, f32x16&) {
+    scale = block_scales<kStride, whole>(row.data + first * kStride, n);
   }
 };
 
@@ -208,10 +216,11 @@ struct GgufMxFp4Codes : CodesBase {
   static constexpr int kStride = 17;
   static constexpr int kBlockBytes = 2 * kStride;
   template <int v>
-  static u8x64 codes(const std::byte* p) {
+  [[gnu::always_inline]] static u8x64 codes(const std::byte* p) {
     return lookup(kE2m1Codes, nibble_halves<kStride>(p + 1));
   }
-  static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale, f32x16&) {
+  template <bool whole>
+  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale, f32x16&) {
     std::byte some[16] = {};
     for (int64_t i = 0; i < n; ++i) some[i] = row.data[(first + i) * kStride];
     scale = half_e8m0(widen_u8(load_as<u8x16>(some)));
@@ -225,11 +234,11 @@ struct KBase : CodesBase {
 };
 
 /// Sixteen groups are two blocks of q4_k or q5_k, the second of which may be missing.
-template <int block_bytes>
-inline void k_scales(const std::byte* p, int64_t n, f32x16& scale, f32x16& bias) {
+template <int block_bytes, bool whole>
+[[gnu::always_inline]] inline void k_scales(const std::byte* p, int64_t n, f32x16& scale, f32x16& bias) {
   uint32_t s[4] = {}, m[4] = {};
   float d[2] = {}, min[2] = {};
-  for (int i = 0; i < (n > 8 ? 2 : 1); ++i, p += block_bytes) {
+  for (int i = 0; i < (whole || n > 8 ? 2 : 1); ++i, p += block_bytes) {
     d[i] = load_half(p);
     min[i] = -load_half(p + 2);
     const uint32_t a = load_as<uint32_t>(p + 4), b = load_as<uint32_t>(p + 8);
@@ -247,11 +256,12 @@ struct Q4KCodes : KBase {
   static constexpr bool kHasBias = true;
   static constexpr int kBlockBytes = 144;
   template <int v>
-  static u8x64 codes(const std::byte* p) {
+  [[gnu::always_inline]] static u8x64 codes(const std::byte* p) {
     return nibbles_by_half(p + 16 + 32 * v);
   }
-  static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale, f32x16& bias) {
-    k_scales<kBlockBytes>(row.data + first / 8 * kBlockBytes, n, scale, bias);
+  template <bool whole>
+  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale, f32x16& bias) {
+    k_scales<kBlockBytes, whole>(row.data + first / 8 * kBlockBytes, n, scale, bias);
   }
 };
 
@@ -259,12 +269,13 @@ struct Q5KCodes : KBase {
   static constexpr bool kHasBias = true;
   static constexpr int kBlockBytes = 176;
   template <int v>
-  static u8x64 codes(const std::byte* p) {
+  [[gnu::always_inline]] static u8x64 codes(const std::byte* p) {
     return nibbles_by_half(p + 48 + 32 * v) |
            move_bits<2 * v, 2 * v + 1, 4, 0x10>(join_bytes32(p + 16, p + 16));
   }
-  static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale, f32x16& bias) {
-    k_scales<kBlockBytes>(row.data + first / 8 * kBlockBytes, n, scale, bias);
+  template <bool whole>
+  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale, f32x16& bias) {
+    k_scales<kBlockBytes, whole>(row.data + first / 8 * kBlockBytes, n, scale, bias);
   }
 };
 
@@ -276,12 +287,13 @@ struct Q2KCodes : K16Base {
   static constexpr bool kHasBias = true;
   static constexpr int kBlockBytes = 84;
   template <int v>
-  static u8x64 codes(const std::byte* p) {
+  [[gnu::always_inline]] static u8x64 codes(const std::byte* p) {
     constexpr int bit = v % 2 * 4;
     const std::byte* half = p + 16 + v / 2 * 32;
     return move_bits<bit, bit + 2, 0, 3>(join_bytes32(half, half));
   }
-  static void scales(const Row& row, int64_t first, int64_t, f32x16& scale, f32x16& bias) {
+  template <bool whole>
+  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t, f32x16& scale, f32x16& bias) {
     const std::byte* p = row.data + first / 16 * kBlockBytes;
     const i32x16 packed = widen_u8(load_codes(p));
     scale = to_float(low_nibbles(packed)) * splat(load_half(p + 80));
@@ -293,13 +305,14 @@ struct Q3KCodes : K16Base {
   static constexpr int kZeroShift = 2;
   static constexpr int kBlockBytes = 110;
   template <int v>
-  static u8x64 codes(const std::byte* p) {
+  [[gnu::always_inline]] static u8x64 codes(const std::byte* p) {
     constexpr int bit = v % 2 * 4;
     const std::byte* half = p + 32 + v / 2 * 32;
     return move_bits<bit, bit + 2, 0, 3>(join_bytes32(half, half)) |
            move_bits<2 * v, 2 * v + 1, 2, 4>(join_bytes32(p, p));
   }
-  static void scales(const Row& row, int64_t first, int64_t, f32x16& scale, f32x16&) {
+  template <bool whole>
+  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t, f32x16& scale, f32x16&) {
     const std::byte* p = row.data + first / 16 * kBlockBytes;
     scale = to_float(Q3K::scale_codes(p + 96) - splat_int(32)) * splat(load_half(p + 108));
   }
@@ -309,13 +322,14 @@ struct Q6KCodes : K16Base {
   static constexpr int kZeroShift = 5;
   static constexpr int kBlockBytes = 210;
   template <int v>
-  static u8x64 codes(const std::byte* p) {
+  [[gnu::always_inline]] static u8x64 codes(const std::byte* p) {
     constexpr int bit = v % 2 * 4;
     const std::byte *low = p + v / 2 * 64, *high = p + 128 + v / 2 * 32;
     return move_bits<bit, bit, 0, 15>(load_bytes64(low)) |
            move_bits<bit, bit + 2, 4, 0x30>(join_bytes32(high, high));
   }
-  static void scales(const Row& row, int64_t first, int64_t, f32x16& scale, f32x16&) {
+  template <bool whole>
+  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t, f32x16& scale, f32x16&) {
     const std::byte* p = row.data + first / 16 * kBlockBytes;
     scale = to_float(widen_i8(load_codes(p + 192))) * splat(load_half(p + 208));
   }
@@ -326,10 +340,11 @@ struct Iq4XsCodes : KBase {
   static constexpr bool kWide = true;
   static constexpr int kBlockBytes = 136;
   template <int v>
-  static u8x64 codes(const std::byte* p) {
+  [[gnu::always_inline]] static u8x64 codes(const std::byte* p) {
     return lookup(kIq4Codes, nibble_halves<16>(p + 8 + 32 * v));
   }
-  static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale, f32x16&) {
+  template <bool whole>
+  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale, f32x16&) {
     float lanes[16] = {};
     const std::byte* p = row.data + first / 8 * kBlockBytes;
     for (int64_t i = 0; i < n; ++i) {

@@ -71,17 +71,6 @@ inline void quantize(const float* x, int64_t begin, int64_t end, int64_t cols,
   }
 }
 
-/// The arrays of one group size within a token's row.
-struct Int8Groups {
-  const std::byte* scale;
-  int64_t n;
-
-  Int8Groups(const std::byte* row, int64_t cols, int group)
-      : scale(row + Int8Row{cols}.group_offset(group)), n(Int8Row{cols}.groups(group)) {}
-  const std::byte* sums() const { return scale + 4 * n; }
-  const std::byte* scaled_sums() const { return scale + 8 * n; }
-};
-
 // ---- few tokens
 
 template <int group>
@@ -101,62 +90,101 @@ inline u8x64 last_codes(const std::byte* p, int64_t n) {
   return F::template codes<0>(block);
 }
 
+/// What a row's product with n_tokens tokens needs at hand.
 template <class F, int n_tokens>
-inline void few_row(const Matrix& w, int64_t r, const std::byte* const* x, float* y,
-                    int64_t y_stride) {
-  constexpr int kVectors = F::kGroup * 16 / 64;  // for sixteen groups
-  const Row row = row_of(w, r);
-  const int64_t n_groups = w.cols / F::kGroup;
-  const auto ahead = reinterpret_cast<uintptr_t>(row.data) + static_cast<uintptr_t>(kPrefetchBytes);
+struct RowProduct {
+  static constexpr int kVectors = F::kGroup * 16 / 64;  // for sixteen groups
+
+  Row row;
+  const std::byte* x[n_tokens];
+  const std::byte* groups[n_tokens];  // scales; sums and scaled sums follow
+  int64_t n_groups;                   // entries of each
   f32x16 sums[n_tokens];
-  for (int t = 0; t < n_tokens; ++t) sums[t] = splat(0.0F);
-  for (int64_t first = 0; first < n_groups; first += 16) {
-    const int64_t n = n_groups - first < 16 ? n_groups - first : 16;
-    i32x16 parts[n_tokens][kVectors];
+
+  RowProduct(const Matrix& w, int64_t r, const std::byte* const* rows)
+      : row(row_of(w, r)), n_groups(Int8Row{w.cols}.groups(F::kGroup)) {
+    for (int t = 0; t < n_tokens; ++t) {
+      x[t] = rows[t];
+      groups[t] = rows[t] + Int8Row{w.cols}.group_offset(F::kGroup);
+      sums[t] = splat(0.0F);
+    }
+  }
+
+  /// parts: [n_tokens][kVectors] partial dot products of groups [first, first + 16).
+  [[gnu::always_inline]] void add(int64_t first, const i32x16 (*parts)[kVectors], f32x16 scale,
+                                  f32x16 bias) {
+    for (int t = 0; t < n_tokens; ++t) {
+      i32x16 dots = group_sums<F::kGroup>(parts[t]);
+      const std::byte* at = groups[t] + 4 * first;
+      if constexpr (F::kZeroShift > 0) {
+        dots = dots - shift_left<F::kZeroShift>(int_lanes(at + 4 * n_groups));
+      }
+      sums[t] = mul_add(to_float(dots), scale * load(at), sums[t]);
+      if constexpr (F::kHasBias) sums[t] = mul_add(bias, load(at + 8 * n_groups), sums[t]);
+    }
+  }
+
+  [[gnu::always_inline]] void add_sixteen(int64_t first) {
     const int64_t vector = first / 16 * kVectors;
-    const auto add = [&](int v, u8x64 codes) __attribute__((always_inline)) {
+    const std::byte* p = row.data + vector / F::kVectors * F::kBlockBytes;
+    const uintptr_t ahead = reinterpret_cast<uintptr_t>(p) + kPrefetchBytes;
+    for (int line = 0; line < kVectors / F::kVectors * F::kBlockBytes; line += 64) {
+      __builtin_prefetch(reinterpret_cast<const void*>(ahead + static_cast<uintptr_t>(line)));
+    }
+    i32x16 parts[n_tokens][kVectors];
+    unrolled<kVectors>([&](auto v) __attribute__((always_inline)) {
+      const u8x64 codes = F::template codes<v % F::kVectors>(p + v / F::kVectors * F::kBlockBytes);
       for (int t = 0; t < n_tokens; ++t) {
         parts[t][v] = dot4<F::kWide>(splat_int(0), codes, x[t] + 64 * (vector + v));
       }
-    };
-    const std::byte* p = row.data + vector / F::kVectors * F::kBlockBytes;
-    if (n == 16) {
-      const uintptr_t next = ahead + static_cast<uintptr_t>(p - row.data);
-      for (int line = 0; line < kVectors / F::kVectors * F::kBlockBytes; line += 64) {
-        __builtin_prefetch(reinterpret_cast<const void*>(next + static_cast<uintptr_t>(line)));
-      }
-      unrolled<kVectors>([&](auto v) __attribute__((always_inline)) {
-        add(v, F::template codes<v % F::kVectors>(p + v / F::kVectors * F::kBlockBytes));
-      });
-    } else {
-      const int64_t columns = n * F::kGroup;
-      unrolled<kVectors>([&](auto v) __attribute__((always_inline)) {
-        const std::byte* at = p + v / F::kVectors * F::kBlockBytes;
-        const int64_t left = columns - 64 * v;
-        if (left >= 64) {
-          add(v, F::template codes<v % F::kVectors>(at));
-        } else if (left > 0 && F::kVectors == 1) {
-          add(v, last_codes<F>(at, left));
-        } else {
-          for (int t = 0; t < n_tokens; ++t) parts[t][v] = splat_int(0);
-        }
-      });
-    }
-    f32x16 scale = splat(0.0F), bias = splat(0.0F);
-    F::scales(row, first, n, scale, bias);
-    for (int t = 0; t < n_tokens; ++t) {
-      const Int8Groups groups(x[t], w.cols, F::kGroup);
-      i32x16 dots = group_sums<F::kGroup>(parts[t]);
-      if constexpr (F::kZeroShift > 0) {
-        dots = dots - shift_left<F::kZeroShift>(int_lanes(groups.sums() + 4 * first));
-      }
-      sums[t] = mul_add(to_float(dots), scale * load(groups.scale + 4 * first), sums[t]);
-      if constexpr (F::kHasBias) {
-        sums[t] = mul_add(bias, load(groups.scaled_sums() + 4 * first), sums[t]);
-      }
-    }
+    });
+    f32x16 scale, bias = splat(0.0F);
+    F::template scales<true>(row, first, 16, scale, bias);
+    add(first, parts, scale, bias);
   }
-  for (int t = 0; t < n_tokens; ++t) y[t * y_stride + r] = tree_sum(sums[t]);
+
+  /// The row's last n < 16 groups.
+  void add_last(int64_t first, int64_t n) {
+    const int64_t vector = first / 16 * kVectors;
+    const std::byte* p = row.data + vector / F::kVectors * F::kBlockBytes;
+    i32x16 parts[n_tokens][kVectors];
+    unrolled<kVectors>([&](auto v) __attribute__((always_inline)) {
+      const std::byte* at = p + v / F::kVectors * F::kBlockBytes;
+      const int64_t left = n * F::kGroup - 64 * v;
+      for (int t = 0; t < n_tokens; ++t) parts[t][v] = splat_int(0);
+      if (left <= 0) return;
+      const u8x64 codes = left >= 64 || F::kVectors > 1 ? F::template codes<v % F::kVectors>(at)
+                                                        : last_codes<F>(at, left);
+      for (int t = 0; t < n_tokens; ++t) {
+        parts[t][v] = dot4<F::kWide>(splat_int(0), codes, x[t] + 64 * (vector + v));
+      }
+    });
+    f32x16 scale, bias = splat(0.0F);
+    F::template scales<false>(row, first, n, scale, bias);
+    add(first, parts, scale, bias);
+  }
+};
+
+/// Asks for the scales of a row that comes kPrefetchBytes later: a stream too thin for the processor to follow.
+inline void prefetch_scales(const Matrix& w, const std::byte* scales) {
+  const int64_t rows_ahead = kPrefetchBytes / w.row_bytes + 1;
+  const auto at = reinterpret_cast<uintptr_t>(scales) +
+                  static_cast<uintptr_t>(rows_ahead * w.scale_row_bytes);
+  for (int64_t line = 0; line < w.scale_row_bytes; line += 64) {
+    __builtin_prefetch(reinterpret_cast<const void*>(at + static_cast<uintptr_t>(line)));
+  }
+}
+
+template <class F, int n_tokens>
+inline void few_row(const Matrix& w, int64_t r, const std::byte* const* x, float* y,
+                    int64_t y_stride) {
+  RowProduct<F, n_tokens> product(w, r, x);
+  const int64_t n_groups = w.cols / F::kGroup, whole = n_groups / 16 * 16;
+  if (w.scales != nullptr) prefetch_scales(w, product.row.scales);
+  if (w.biases != nullptr) prefetch_scales(w, product.row.biases);
+  for (int64_t first = 0; first < whole; first += 16) product.add_sixteen(first);
+  if (whole < n_groups) product.add_last(whole, n_groups - whole);
+  for (int t = 0; t < n_tokens; ++t) y[t * y_stride + r] = tree_sum(product.sums[t]);
 }
 
 template <class F>
@@ -222,7 +250,11 @@ void unpack_rows(const Matrix& w, int64_t begin, int64_t n, int part, const Pane
     i32x16 scale[16], bias[16];
     for (int r = 0; r < 16; ++r) {
       f32x16 s = splat(0.0F), b = splat(0.0F);
-      if (r < n) F::scales(row_of(w, begin + r), first, count, s, b);
+      if (r < n && count == 16) {
+        F::template scales<true>(row_of(w, begin + r), first, count, s, b);
+      } else if (r < n) {
+        F::template scales<false>(row_of(w, begin + r), first, count, s, b);
+      }
       scale[r] = bits(s);
       bias[r] = bits(b);
     }
@@ -247,7 +279,8 @@ void panel_tile(const Panel& panel, const std::byte* const* x, int64_t cols, int
   alignas(64) float classes[16][n_tokens][kPanelRows];
   const int64_t n_groups = panel.n_groups;
   for (int64_t g = n_groups; g < 16; ++g) std::memset(classes[g], 0, sizeof classes[g]);
-  const Int8Groups layout(nullptr, cols, F::kGroup);
+  const Int8Row row{cols};
+  const int64_t offset = row.group_offset(F::kGroup), n_entries = row.groups(F::kGroup);
   const std::byte* codes = panel.codes;
   for (int64_t g = 0; g < n_groups; ++g) {
     i32x16 dots[n_tokens][kV];
@@ -255,8 +288,7 @@ void panel_tile(const Panel& panel, const std::byte* const* x, int64_t cols, int
     for (int t = 0; t < n_tokens; ++t) {
       int32_t start = 0;
       if constexpr (F::kZeroShift > 0) {
-        const int64_t at = Int8Row{cols}.group_offset(F::kGroup) + 4 * (layout.n + g);
-        start = -(load_as<int32_t>(x[t] + at) << F::kZeroShift);
+        start = -(load_as<int32_t>(x[t] + offset + 4 * (n_entries + g)) << F::kZeroShift);
       }
       for (int v = 0; v < kV; ++v) dots[t][v] = splat_int(start);
     }
@@ -276,14 +308,14 @@ void panel_tile(const Panel& panel, const std::byte* const* x, int64_t cols, int
     }
     auto& sums = classes[g % 16];
     for (int t = 0; t < n_tokens; ++t) {
-      const std::byte* groups = x[t] + Int8Row{cols}.group_offset(F::kGroup);
+      const std::byte* groups = x[t] + offset;
       const f32x16 x_scale = splat(float_at(groups, g));
       for (int v = 0; v < kV; ++v) {
         float* at = sums[t] + 16 * v;
         f32x16 sum = g < 16 ? splat(0.0F) : load(at);
         sum = mul_add(to_float(dots[t][v]), scale[v] * x_scale, sum);
         if constexpr (F::kHasBias) {
-          sum = mul_add(bias[v], splat(float_at(groups, 2 * layout.n + g)), sum);
+          sum = mul_add(bias[v], splat(float_at(groups, 2 * n_entries + g)), sum);
         }
         store(at, sum);
       }
