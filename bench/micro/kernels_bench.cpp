@@ -53,15 +53,16 @@ void bench_int8(benchmark::State& state, const Storage& storage) {
   static std::vector<float> y;
   const int64_t n_tokens = state.range(0);
   const int64_t n_rows = state.range(1);
-  constexpr Int8Row layout{kCols};
+  const int64_t cols = state.range(2);
+  const Int8Row layout{cols};
   if (state.thread_index() == 0) {
     std::mt19937 random(1);
-    stored = random_matrix(storage, n_rows, kCols, random);
+    stored = random_matrix(storage, n_rows, cols, random);
     rows.resize(static_cast<size_t>(n_tokens * layout.bytes()));
     x.clear();
     for (int64_t t = 0; t < n_tokens; ++t) {
       std::byte* row = rows.data() + t * layout.bytes();
-      kernels().quantize(random_floats(kCols, random).data(), 0, kCols, kCols, row);
+      kernels().quantize(random_floats(cols, random).data(), 0, cols, cols, row);
       x.push_back(row);
     }
     y.assign(static_cast<size_t>(n_tokens * n_rows), 0.0F);
@@ -77,7 +78,7 @@ void bench_int8(benchmark::State& state, const Storage& storage) {
   const auto bytes =
       static_cast<double>(stored.matrix.row_bytes + stored.matrix.scale_row_bytes *
                                                         (storage.format == Format::affine ? 2 : 1));
-  const auto macs = static_cast<double>(share * kCols * n_tokens);
+  const auto macs = static_cast<double>(share * cols * n_tokens);
   state.counters["GB/s"] =
       Counter(runs * static_cast<double>(share) * bytes * 1e-9, Counter::kIsRate);
   state.counters["GMAC/s"] = Counter(runs * macs * 1e-9, Counter::kIsRate);
@@ -172,14 +173,15 @@ void register_all() {
         ->Args({64, kRowsInCache});
     if (!has_int8(storage.format)) continue;
     benchmark::RegisterBenchmark(("int8/" + storage.name).c_str(), bench_int8, storage)
-        ->ArgNames({"tokens", "rows"})
-        ->Args({1, kRowsFromMemory})
-        ->Args({1, kRowsInCache})
-        ->Args({2, kRowsInCache})
-        ->Args({3, kRowsInCache})
-        ->Args({8, kRowsInCache})
-        ->Args({64, kRowsInCache})
-        ->Args({256, kRowsInCache});
+        ->ArgNames({"tokens", "rows", "cols"})
+        ->Args({1, kRowsFromMemory, kCols})
+        ->Args({1, kRowsInCache, kCols})
+        ->Args({1, kRowsInCache, 768})
+        ->Args({2, kRowsInCache, kCols})
+        ->Args({3, kRowsInCache, kCols})
+        ->Args({8, kRowsInCache, kCols})
+        ->Args({64, kRowsInCache, kCols})
+        ->Args({256, kRowsInCache, kCols});
   }
   benchmark::RegisterBenchmark("attend", bench_attend)
       ->ArgNames({"tokens", "positions", "group", "head_dim"})

@@ -45,14 +45,10 @@ inline f32x16 splat_halves(float a, float b) {
 
 // ---- MLX
 
-/// 16 scales of which each serves `repeat` groups.
+/// n scales, 16-bit floats, of which each serves `repeat` groups; zeros after them.
 template <int repeat>
-[[gnu::always_inline]] inline f32x16 load_repeated(const std::byte* p, Format type) {
-  if (type == Format::bf16) return repeat_bf16<repeat>(p);
-  if (type == Format::f16) return repeat_f16<repeat>(p);
-  float lanes[16];
-  for (int64_t i = 0; i < 16; ++i) lanes[i] = load_as<float>(p + i / repeat * 4);
-  return load(lanes);
+[[gnu::always_inline]] inline f32x16 load_repeated(const std::byte* p, int64_t n, Format type) {
+  return type == Format::bf16 ? repeat_bf16<repeat>(p, n) : repeat_f16<repeat>(p, n);
 }
 
 template <int code_bits>
@@ -69,27 +65,27 @@ struct AffineCodes : CodesBase {
       return unpack_lsb<code_bits>(p);
     }
   }
-  [[gnu::always_inline]] static f32x16 sixteen(const std::byte* p, int64_t first, int repeat, Format type) {
-    p += first / repeat * (type == Format::f32 ? 4 : 2);
-    if (repeat == 1) return load_repeated<1>(p, type);
-    return repeat == 2 ? load_repeated<2>(p, type) : load_repeated<4>(p, type);
+  /// Sixteen groups from `first`, each scale serving `repeat` of them; at a row's end, n groups and any numbers.
+  template <bool whole>
+  [[gnu::always_inline]] static f32x16 sixteen(const std::byte* p, int64_t first, int64_t n,
+                                               int repeat, Format type) {
+    if (type == Format::f32) {
+      float lanes[16] = {};
+      for (int64_t i = 0; i < n; ++i) lanes[i] = load_as<float>(p + (first + i) / repeat * 4);
+      return load(lanes);
+    }
+    p += first / repeat * 2;
+    if (repeat == 1) return load_repeated<1>(p, whole ? 16 : n, type);
+    return repeat == 2 ? load_repeated<2>(p, whole ? 16 : n, type)
+                       : load_repeated<4>(p, whole ? 16 : n, type);
   }
   template <bool whole>
-  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale, f32x16& bias) {
+  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale,
+                                            f32x16& bias) {
     const int repeat = row.w->group_size / kGroup;
     const Format type = row.w->scale_type;
-    if constexpr (whole) {
-      scale = sixteen(row.scales, first, repeat, type);
-      bias = sixteen(row.biases, first, repeat, type);
-      return;
-    }
-    float s[16] = {}, b[16] = {};
-    for (int64_t i = 0; i < n; ++i) {
-      s[i] = load_element(row.scales, (first + i) / repeat, type);
-      b[i] = load_element(row.biases, (first + i) / repeat, type);
-    }
-    scale = load(s);
-    bias = load(b);
+    scale = sixteen<whole>(row.scales, first, n, repeat, type);
+    bias = sixteen<whole>(row.biases, first, n, repeat, type);
   }
 };
 
@@ -118,7 +114,8 @@ struct MxFp4Codes : CodesBase {
     return lookup(kE2m1Codes, unpack_lsb<4>(p));
   }
   template <bool whole>
-  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale, f32x16&) {
+  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale,
+                                            f32x16&) {
     scale = half_e8m0(widen_u8(load_some_bytes<whole>(row.scales + first, n)));
   }
 };
@@ -126,7 +123,8 @@ struct MxFp4Codes : CodesBase {
 struct NvFp4Codes : MxFp4Codes {
   static constexpr int kGroup = 16;
   template <bool whole>
-  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale, f32x16&) {
+  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale,
+                                            f32x16&) {
     const f32x16 stored = e4m3_to_float(widen_u8(load_some_bytes<whole>(row.scales + first, n)));
     scale = stored * splat(0.5F * row.w->global_scale);
   }
@@ -134,13 +132,10 @@ struct NvFp4Codes : MxFp4Codes {
 
 // ---- GGUF, blocks of 32 columns: two of them make 64
 
-/// Float16 scales at the beginning of blocks of `stride` bytes.
+/// Float16 scales at the beginning of blocks of `stride` bytes. Beyond n, the first one again: no activation meets it.
 template <int stride, bool whole>
 [[gnu::always_inline]] inline f32x16 block_scales(const std::byte* p, int64_t n) {
-  if (whole) return strided_f16<stride>(p);
-  float lanes[16] = {};
-  for (int64_t i = 0; i < n; ++i) lanes[i] = load_half(p + i * stride);
-  return load(lanes);
+  return strided_f16<stride>(p, whole ? 16 : n);
 }
 
 template <bool has_min>
@@ -154,7 +149,8 @@ struct Q4Codes : CodesBase {
     return nibble_halves<kStride>(p + (has_min ? 4 : 2));
   }
   template <bool whole>
-  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale, f32x16& bias) {
+  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale,
+                                            f32x16& bias) {
     scale = block_scales<kStride, whole>(row.data + first * kStride, n);
     if (has_min) bias = block_scales<kStride, whole>(row.data + first * kStride + 2, n);
   }
@@ -173,7 +169,8 @@ struct Q5Codes : CodesBase {
     return nibble_halves<kStride>(p + 4) | select_bytes(fifth, 16);
   }
   template <bool whole>
-  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale, f32x16& bias) {
+  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale,
+                                            f32x16& bias) {
     scale = block_scales<kStride, whole>(row.data + first * kStride, n);
     if (has_min) bias = block_scales<kStride, whole>(row.data + first * kStride + 2, n);
   }
@@ -189,7 +186,8 @@ struct Q8Codes : CodesBase {
     return xor_byte(join_bytes32(p + 2, p + kStride + 2), 128);
   }
   template <bool whole>
-  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale, f32x16&) {
+  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale,
+                                            f32x16&) {
     scale = block_scales<kStride, whole>(row.data + first * kStride, n);
   }
 };
@@ -206,7 +204,8 @@ struct Iq4NlCodes : CodesBase {
     return lookup(kIq4Codes, nibble_halves<kStride>(p + 2));
   }
   template <bool whole>
-  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale, f32x16&) {
+  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale,
+                                            f32x16&) {
     scale = block_scales<kStride, whole>(row.data + first * kStride, n);
   }
 };
@@ -220,7 +219,8 @@ struct GgufMxFp4Codes : CodesBase {
     return lookup(kE2m1Codes, nibble_halves<kStride>(p + 1));
   }
   template <bool whole>
-  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale, f32x16&) {
+  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale,
+                                            f32x16&) {
     std::byte some[16] = {};
     for (int64_t i = 0; i < n; ++i) some[i] = row.data[(first + i) * kStride];
     scale = half_e8m0(widen_u8(load_as<u8x16>(some)));
@@ -235,7 +235,8 @@ struct KBase : CodesBase {
 
 /// Sixteen groups are two blocks of q4_k or q5_k, the second of which may be missing.
 template <int block_bytes, bool whole>
-[[gnu::always_inline]] inline void k_scales(const std::byte* p, int64_t n, f32x16& scale, f32x16& bias) {
+[[gnu::always_inline]] inline void k_scales(const std::byte* p, int64_t n, f32x16& scale,
+                                            f32x16& bias) {
   uint32_t s[4] = {}, m[4] = {};
   float d[2] = {}, min[2] = {};
   for (int i = 0; i < (whole || n > 8 ? 2 : 1); ++i, p += block_bytes) {
@@ -260,7 +261,8 @@ struct Q4KCodes : KBase {
     return nibbles_by_half(p + 16 + 32 * v);
   }
   template <bool whole>
-  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale, f32x16& bias) {
+  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale,
+                                            f32x16& bias) {
     k_scales<kBlockBytes, whole>(row.data + first / 8 * kBlockBytes, n, scale, bias);
   }
 };
@@ -274,7 +276,8 @@ struct Q5KCodes : KBase {
            move_bits<2 * v, 2 * v + 1, 4, 0x10>(join_bytes32(p + 16, p + 16));
   }
   template <bool whole>
-  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale, f32x16& bias) {
+  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale,
+                                            f32x16& bias) {
     k_scales<kBlockBytes, whole>(row.data + first / 8 * kBlockBytes, n, scale, bias);
   }
 };
@@ -293,7 +296,8 @@ struct Q2KCodes : K16Base {
     return move_bits<bit, bit + 2, 0, 3>(join_bytes32(half, half));
   }
   template <bool whole>
-  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t, f32x16& scale, f32x16& bias) {
+  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t, f32x16& scale,
+                                            f32x16& bias) {
     const std::byte* p = row.data + first / 16 * kBlockBytes;
     const i32x16 packed = widen_u8(load_codes(p));
     scale = to_float(low_nibbles(packed)) * splat(load_half(p + 80));
@@ -312,7 +316,8 @@ struct Q3KCodes : K16Base {
            move_bits<2 * v, 2 * v + 1, 2, 4>(join_bytes32(p, p));
   }
   template <bool whole>
-  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t, f32x16& scale, f32x16&) {
+  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t, f32x16& scale,
+                                            f32x16&) {
     const std::byte* p = row.data + first / 16 * kBlockBytes;
     scale = to_float(Q3K::scale_codes(p + 96) - splat_int(32)) * splat(load_half(p + 108));
   }
@@ -329,7 +334,8 @@ struct Q6KCodes : K16Base {
            move_bits<bit, bit + 2, 4, 0x30>(join_bytes32(high, high));
   }
   template <bool whole>
-  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t, f32x16& scale, f32x16&) {
+  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t, f32x16& scale,
+                                            f32x16&) {
     const std::byte* p = row.data + first / 16 * kBlockBytes;
     scale = to_float(widen_i8(load_codes(p + 192))) * splat(load_half(p + 208));
   }
@@ -344,7 +350,8 @@ struct Iq4XsCodes : KBase {
     return lookup(kIq4Codes, nibble_halves<16>(p + 8 + 32 * v));
   }
   template <bool whole>
-  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale, f32x16&) {
+  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale,
+                                            f32x16&) {
     float lanes[16] = {};
     const std::byte* p = row.data + first / 8 * kBlockBytes;
     for (int64_t i = 0; i < n; ++i) {

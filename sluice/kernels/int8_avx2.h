@@ -205,11 +205,18 @@ inline void store_int8(void* p, i32x16 a) {
                                                              _mm256_extracti128_si256(words, 1)));
 }
 
-template <int n>
-inline __m256i repeat_u16(const void* p) {
-  if constexpr (n == 1) {
+/// The 16-bit elements i / repeat of p for i < n, zeros after them.
+template <int repeat>
+inline __m256i repeat_u16(const void* p, int64_t n) {
+  uint16_t some[16];
+  if (n < 16) {
+    std::memset(some, 0, sizeof some);
+    std::memcpy(some, p, static_cast<size_t>((n + repeat - 1) / repeat) * 2);
+    p = some;
+  }
+  if constexpr (repeat == 1) {
     return load32(p);
-  } else if constexpr (n == 2) {
+  } else if constexpr (repeat == 2) {
     const __m256i wide = _mm256_cvtepu16_epi32(load16(p));
     return _mm256_or_si256(wide, _mm256_slli_epi32(wide, 16));
   } else {
@@ -222,29 +229,31 @@ inline f32x16 f16_lanes(__m256i halves) {
   return {_mm256_cvtph_ps(_mm256_castsi256_si128(halves)),
           _mm256_cvtph_ps(_mm256_extracti128_si256(halves, 1))};
 }
-template <int n>
-inline f32x16 repeat_f16(const void* p) {
-  return f16_lanes(repeat_u16<n>(p));
+template <int repeat>
+inline f32x16 repeat_f16(const void* p, int64_t n) {
+  return f16_lanes(repeat_u16<repeat>(p, n));
 }
-template <int n>
-inline f32x16 repeat_bf16(const void* p) {
-  const __m256i all = repeat_u16<n>(p);
+template <int repeat>
+inline f32x16 repeat_bf16(const void* p, int64_t n) {
+  const __m256i all = repeat_u16<repeat>(p, n);
   const __m256i lo = _mm256_cvtepu16_epi32(_mm256_castsi256_si128(all));
   const __m256i hi = _mm256_cvtepu16_epi32(_mm256_extracti128_si256(all, 1));
   return {_mm256_castsi256_ps(_mm256_slli_epi32(lo, 16)),
           _mm256_castsi256_ps(_mm256_slli_epi32(hi, 16))};
 }
+/// n float16 values, `stride` bytes apart, the first one again after them.
 template <int stride>
-inline f32x16 strided_f16(const void* first) {
+[[gnu::always_inline]] inline f32x16 strided_f16(const void* first, int64_t n) {
   const uint8_t* p = static_cast<const uint8_t*>(first);
   uint64_t four[4];
-  for (int i = 0; i < 4; ++i, p += 4 * stride) {
-    uint16_t a, b, c, d;
-    std::memcpy(&a, p, 2);
-    std::memcpy(&b, p + stride, 2);
-    std::memcpy(&c, p + 2 * stride, 2);
-    std::memcpy(&d, p + 3 * stride, 2);
-    four[i] = uint64_t{a} | uint64_t{b} << 16 | uint64_t{c} << 32 | uint64_t{d} << 48;
+  for (int i = 0; i < 4; ++i) {
+    four[i] = 0;
+    for (int j = 0; j < 4; ++j) {
+      const int at = 4 * i + j;
+      uint16_t half;
+      std::memcpy(&half, p + (at < n ? at * stride : 0), 2);
+      four[i] |= uint64_t{half} << (16 * j);
+    }
   }
   return f16_lanes(_mm256_set_epi64x(static_cast<int64_t>(four[3]), static_cast<int64_t>(four[2]),
                                      static_cast<int64_t>(four[1]), static_cast<int64_t>(four[0])));

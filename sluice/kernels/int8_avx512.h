@@ -159,40 +159,45 @@ inline void store_int8(void* p, i32x16 a) {
   _mm_storeu_si128(static_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a.v));
 }
 
-/// Elements i / n of the 16-bit array at p, i < 16.
-template <int n>
-inline __m256i repeat_u16(const void* p) {
-  if constexpr (n == 1) {
-    return _mm256_loadu_si256(static_cast<const __m256i*>(p));
-  } else if constexpr (n == 2) {
-    const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p)));
+/// The 16-bit elements i / repeat of p for i < n, zeros after them; n is a multiple of repeat or lies within the last.
+template <int repeat>
+inline __m256i repeat_u16(const void* p, int64_t n) {
+  const auto count = static_cast<unsigned>((n + repeat - 1) / repeat);
+  if constexpr (repeat == 1) {
+    return _mm256_maskz_loadu_epi16(static_cast<__mmask16>((1U << count) - 1), p);
+  } else if constexpr (repeat == 2) {
+    const __m128i some = _mm_maskz_loadu_epi16(static_cast<__mmask8>((1U << count) - 1), p);
+    const __m256i wide = _mm256_cvtepu16_epi32(some);
     return _mm256_or_si256(wide, _mm256_slli_epi32(wide, 16));
   } else {
-    const __m256i wide = _mm256_cvtepu16_epi64(_mm_loadl_epi64(static_cast<const __m128i*>(p)));
+    const __m128i some = _mm_maskz_loadu_epi16(static_cast<__mmask8>((1U << count) - 1), p);
+    const __m256i wide = _mm256_cvtepu16_epi64(some);
     const __m256i pairs = _mm256_or_si256(wide, _mm256_slli_epi64(wide, 16));
     return _mm256_or_si256(pairs, _mm256_slli_epi64(pairs, 32));
   }
 }
-template <int n>
-inline f32x16 repeat_f16(const void* p) {
-  return {_mm512_cvtph_ps(repeat_u16<n>(p))};
+template <int repeat>
+inline f32x16 repeat_f16(const void* p, int64_t n) {
+  return {_mm512_cvtph_ps(repeat_u16<repeat>(p, n))};
 }
-template <int n>
-inline f32x16 repeat_bf16(const void* p) {
-  return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(repeat_u16<n>(p)), 16))};
+template <int repeat>
+inline f32x16 repeat_bf16(const void* p, int64_t n) {
+  return {
+      _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(repeat_u16<repeat>(p, n)), 16))};
 }
-/// 16 float16 values, `stride` bytes apart.
+/// n float16 values, `stride` bytes apart, the first one again after them.
 template <int stride>
-inline f32x16 strided_f16(const void* first) {
+[[gnu::always_inline]] inline f32x16 strided_f16(const void* first, int64_t n) {
   const uint8_t* p = static_cast<const uint8_t*>(first);
   uint64_t four[4];
-  for (int i = 0; i < 4; ++i, p += 4 * stride) {
-    uint16_t a, b, c, d;
-    std::memcpy(&a, p, 2);
-    std::memcpy(&b, p + stride, 2);
-    std::memcpy(&c, p + 2 * stride, 2);
-    std::memcpy(&d, p + 3 * stride, 2);
-    four[i] = uint64_t{a} | uint64_t{b} << 16 | uint64_t{c} << 32 | uint64_t{d} << 48;
+  for (int i = 0; i < 4; ++i) {
+    four[i] = 0;
+    for (int j = 0; j < 4; ++j) {
+      const int at = 4 * i + j;
+      uint16_t half;
+      std::memcpy(&half, p + (at < n ? at * stride : 0), 2);
+      four[i] |= uint64_t{half} << (16 * j);
+    }
   }
   return {_mm512_cvtph_ps(
       _mm256_set_epi64x(static_cast<int64_t>(four[3]), static_cast<int64_t>(four[2]),

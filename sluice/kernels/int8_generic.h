@@ -132,30 +132,31 @@ inline void store_int8(void* p, i32x16 a) {
   std::memcpy(p, bytes, sizeof bytes);
 }
 
-/// Elements i / n of the 16-bit floats at p, for i < 16.
-template <int n>
-inline void repeat_u16(const void* p, uint16_t* out) {
-  uint16_t some[16 / n];
-  std::memcpy(some, p, sizeof some);
-  for (int i = 0; i < 16; ++i) out[i] = some[i / n];
+/// The 16-bit elements i / repeat of p for i < n, zeros after them.
+template <int repeat>
+inline void repeat_u16(const void* p, int64_t n, uint16_t* out) {
+  for (int i = 0; i < 16; ++i) {
+    out[i] = 0;
+    if (i < n) std::memcpy(out + i, byte_at(p, i / repeat * 2), 2);
+  }
 }
-template <int n>
-inline f32x16 repeat_f16(const void* p) {
+template <int repeat>
+inline f32x16 repeat_f16(const void* p, int64_t n) {
   uint16_t all[16];
-  repeat_u16<n>(p, all);
+  repeat_u16<repeat>(p, n, all);
   return load_f16(all);
 }
-template <int n>
-inline f32x16 repeat_bf16(const void* p) {
+template <int repeat>
+inline f32x16 repeat_bf16(const void* p, int64_t n) {
   uint16_t all[16];
-  repeat_u16<n>(p, all);
+  repeat_u16<repeat>(p, n, all);
   return floats(shift_left<16>(load_u16(all)));
 }
-/// 16 float16 values, `stride` bytes apart.
+/// n float16 values, `stride` bytes apart, the first one again after them.
 template <int stride>
-inline f32x16 strided_f16(const void* p) {
+inline f32x16 strided_f16(const void* p, int64_t n) {
   uint16_t all[16];
-  for (int i = 0; i < 16; ++i) std::memcpy(all + i, byte_at(p, i * stride), 2);
+  for (int i = 0; i < 16; ++i) std::memcpy(all + i, byte_at(p, i < n ? i * stride : 0), 2);
   return load_f16(all);
 }
 
