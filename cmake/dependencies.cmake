@@ -7,6 +7,9 @@ find_package(CLI11 REQUIRED)
 find_package(GTest REQUIRED)
 find_package(CURL REQUIRED)
 find_package(OpenSSL REQUIRED)
+# Linux only; a build without it reads with threads, and says so.
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(LIBURING IMPORTED_TARGET liburing)
 
 set(SLUICE_PYTHON ${CMAKE_SOURCE_DIR}/.venv/bin/python CACHE FILEPATH "The Python whose site-packages hold MLX")
 execute_process(

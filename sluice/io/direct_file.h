@@ -1,11 +1,56 @@
 #pragma once
 
+#include <sys/stat.h>
+
+#include <compare>
+#include <cstdint>
 #include <filesystem>
+#include <optional>
+#include <utility>
 
 namespace sluice::io {
 
 /// Opens a file for reads that bypass the page cache: O_DIRECT on Linux, F_NOCACHE on macOS. -1 when it
 /// cannot be done. Offsets, lengths and addresses must then be multiples of 4096.
 int open_direct(const std::filesystem::path& file);
+
+/// Tells the system that these bytes, read through its cache, are not needed there any more.
+void drop_cached(int descriptor, uint64_t offset, uint64_t bytes);
+
+/// When the file was last written to, since 1970.
+int64_t modification_ns(const struct stat& status);
+
+/// What changes when somebody writes to a file.
+struct FileStamp {
+  uint64_t device = 0;
+  uint64_t inode = 0;
+  uint64_t bytes = 0;
+  int64_t modified_ns = 0;
+  friend auto operator<=>(const FileStamp&, const FileStamp&) = default;
+};
+
+/// A file open for positioned reads, past the page cache if it can be. Move-only.
+class DirectFile {
+ public:
+  enum class Cache { bypass, use };
+
+  /// Cache::bypass falls back to Cache::use where the file system or the device refuses; is_direct()
+  /// says so. Throws Error(io) when it cannot be opened or is no regular file.
+  DirectFile(const std::filesystem::path& path, Cache cache);
+  ~DirectFile();
+  DirectFile(DirectFile&& other) noexcept
+      : descriptor_(std::exchange(other.descriptor_, -1)), direct_(other.direct_) {}
+  DirectFile& operator=(DirectFile&&) = delete;
+
+  int descriptor() const { return descriptor_; }
+  bool is_direct() const { return direct_; }
+
+  /// The open file as it is now, whatever its path names today; nullopt when the system cannot say.
+  std::optional<FileStamp> stamp() const;
+
+ private:
+  int descriptor_ = -1;
+  bool direct_ = false;
+};
 
 }  // namespace sluice::io

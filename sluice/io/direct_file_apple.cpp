@@ -14,4 +14,10 @@ int open_direct(const std::filesystem::path& file) {
   return fd;
 }
 
+void drop_cached(int, uint64_t, uint64_t) {}  // F_NOCACHE did not put them there
+
+int64_t modification_ns(const struct stat& status) {
+  return int64_t{status.st_mtimespec.tv_sec} * 1'000'000'000 + status.st_mtimespec.tv_nsec;
+}
+
 }  // namespace sluice::io

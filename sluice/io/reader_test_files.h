@@ -1,0 +1,64 @@
+#pragma once
+// For tests of asynchronous reads: a file of random bytes and page-aligned buffers.
+
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <random>
+
+#include "sluice/io/aligned_span.h"
+#include "sluice/io/async_reader.h"
+#include "sluice/io/test_files.h"
+
+namespace sluice::io {
+
+/// A file of random bytes in a directory of its own.
+class RandomFile {
+ public:
+  explicit RandomFile(size_t bytes, unsigned seed = 1) : contents_(bytes, '\0') {
+    std::mt19937_64 random(seed);
+    for (char& c : contents_) c = static_cast<char>(random());
+    path_ = directory_.write("weights.bin", contents_);
+  }
+
+  const std::string& contents() const { return contents_; }
+  const std::filesystem::path& path() const { return path_; }
+  std::vector<ModelFile> files() const { return {{path_, contents_.size()}}; }
+
+ private:
+  TestDirectory directory_;
+  std::string contents_;
+  std::filesystem::path path_;
+};
+
+/// A page-aligned buffer with room for an extent's aligned span, filled with junk.
+class Landing {
+ public:
+  Landing(uint64_t offset, uint64_t bytes)
+      : offset_(offset),
+        bytes_(bytes),
+        span_(aligned_span(offset, bytes)),
+        buffer_(static_cast<std::byte*>(std::aligned_alloc(kDirectAlignment, span_.bytes))) {
+    std::memset(buffer_.get(), 0x55, span_.bytes);
+  }
+
+  ReadRequest request(Priority priority = Priority::demand) const {
+    return {0, offset_, bytes_, data(), priority};
+  }
+  std::byte* data() const { return buffer_.get() + span_.skip; }
+
+  bool holds(const std::string& contents) const {
+    return std::memcmp(data(), contents.data() + offset_, bytes_) == 0;
+  }
+
+ private:
+  struct Free {
+    void operator()(std::byte* p) const { std::free(p); }
+  };
+  uint64_t offset_;
+  uint64_t bytes_;
+  AlignedSpan span_;
+  std::unique_ptr<std::byte, Free> buffer_;
+};
+
+}  // namespace sluice::io
