@@ -1,0 +1,27 @@
+#pragma once
+
+#include <filesystem>
+
+#include "sluice/base/bytes.h"
+
+namespace sluice::residency {
+
+/// What the system could give this process now.
+struct MemoryState {
+  Bytes installed;
+  Bytes
+      available;  ///< free or reclaimable without swapping, within the process's memory cgroups too
+  Bytes resident;  ///< of this process
+};
+
+/// Linux: MemAvailable, and for each memory cgroup (v1 or v2) from the process's own to the top its limit
+/// less its usage, file pages that can be dropped not counted. macOS: free, inactive and purgeable pages.
+/// `root` is where tests put a /proc and a /sys of their own; macOS ignores it. Throws Error(io) when the
+/// system does not say.
+MemoryState memory_state(const std::filesystem::path& root = "/");
+
+/// The budget for `--ram auto`: what is there for this process, its own pages included, less 10 % or 500 MB,
+/// whichever is more, but never less than half: others need memory too.
+Bytes automatic_budget(const MemoryState& state);
+
+}  // namespace sluice::residency

@@ -1,0 +1,91 @@
+#include "sluice/residency/memory.h"
+
+#include <gtest/gtest.h>
+
+#include "sluice/base/error.h"
+#include "sluice/io/test_files.h"
+
+namespace sluice::residency {
+namespace {
+
+TEST(Memory, this_machine_says_what_it_has) {
+  const MemoryState state = memory_state();
+  EXPECT_GT(state.installed.count, 100'000'000u);
+  EXPECT_LE(state.available, state.installed);
+  EXPECT_GT(state.resident.count, 0u);
+  EXPECT_LT(automatic_budget(state), state.installed);
+}
+
+TEST(Memory, the_automatic_budget_leaves_a_tenth_or_half_a_gigabyte) {
+  const auto budget = [](uint64_t available, uint64_t resident) {
+    return automatic_budget({{32'000'000'000}, {available}, {resident}}).count;
+  };
+  EXPECT_EQ(budget(20'000'000'000, 0), 18'000'000'000u);
+  EXPECT_EQ(budget(19'000'000'000, 1'000'000'000), 18'000'000'000u);
+  EXPECT_EQ(budget(2'000'000'000, 0), 1'500'000'000u);
+  EXPECT_EQ(budget(600'000'000, 0), 300'000'000u);
+  EXPECT_EQ(budget(0, 0), 0u);
+}
+
+#ifdef __linux__
+/// A machine with 16 GB installed and 8 GB available, and cgroups as a test writes them.
+class FakeMachine {
+ public:
+  FakeMachine() {
+    write("proc/meminfo", "MemTotal: 16000000 kB\nMemFree: 1 kB\nMemAvailable: 8000000 kB\n");
+    write("proc/self/status", "Name: x\nVmRSS:\t 1000 kB\n");
+  }
+  void write(const std::string& name, const std::string& text) {
+    std::filesystem::create_directories((directory_.path() / name).parent_path());
+    directory_.write(name, text);
+  }
+  MemoryState state() const { return memory_state(directory_.path()); }
+
+ private:
+  io::TestDirectory directory_;
+};
+
+TEST(Memory, without_cgroups_it_is_what_is_available) {
+  const FakeMachine machine;
+  EXPECT_EQ(machine.state().installed.count, 16'000'000ull * 1024);
+  EXPECT_EQ(machine.state().available.count, 8'000'000ull * 1024);
+  EXPECT_EQ(machine.state().resident.count, 1'000u * 1024);
+}
+
+TEST(Memory, the_tightest_of_nested_cgroups_counts_and_file_pages_can_go) {
+  FakeMachine machine;
+  machine.write("proc/self/cgroup", "0::/slice/unit\n");
+  machine.write("sys/fs/cgroup/slice/unit/memory.max", "max\n");
+  machine.write("sys/fs/cgroup/slice/unit/memory.current", "5000\n");
+  machine.write("sys/fs/cgroup/slice/memory.max", "3000000000\n");
+  machine.write("sys/fs/cgroup/slice/memory.current", "1000000000\n");
+  machine.write("sys/fs/cgroup/slice/memory.stat", "anon 5\ninactive_file 400000000\n");
+  EXPECT_EQ(machine.state().available.count, 2'400'000'000u);
+}
+
+TEST(Memory, version_one_is_read_too_where_a_container_hides_the_path) {
+  FakeMachine machine;
+  machine.write("proc/self/cgroup", "9:cpu:/\n4:memory:/hidden/path\n0::/\n");
+  machine.write("sys/fs/cgroup/memory/memory.limit_in_bytes", "700000000\n");
+  machine.write("sys/fs/cgroup/memory/memory.usage_in_bytes", "200000000\n");
+  machine.write("sys/fs/cgroup/memory/memory.stat",
+                "inactive_file 1\ntotal_inactive_file 50000000\n");
+  EXPECT_EQ(machine.state().available.count, 550'000'000u);
+}
+
+TEST(Memory, a_cgroup_over_its_limit_leaves_nothing) {
+  FakeMachine machine;
+  machine.write("proc/self/cgroup", "0::/\n");
+  machine.write("sys/fs/cgroup/memory.max", "1000\n");
+  machine.write("sys/fs/cgroup/memory.current", "2000\n");
+  EXPECT_EQ(machine.state().available.count, 0u);
+}
+
+TEST(Memory, a_system_that_does_not_say_is_an_error) {
+  const io::TestDirectory empty;
+  EXPECT_EQ(io::error_of([&] { (void)memory_state(empty.path()); }).kind(), ErrorKind::io);
+}
+#endif
+
+}  // namespace
+}  // namespace sluice::residency
