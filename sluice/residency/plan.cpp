@@ -130,7 +130,7 @@ double ReuseCurve::hit_rate(double share) const {
 
 ReuseCurve uniform_reuse() { return {}; }
 
-ReuseCurve trained_reuse() { return {{{0.125, 0.33}, {0.25, 0.53}, {0.5, 0.80}, {0.75, 0.93}}}; }
+ReuseCurve trained_reuse() { return {{{0.125, 0.37}, {0.25, 0.60}, {0.5, 0.84}, {0.75, 0.95}}}; }
 
 Bytes smallest_budget(const Footprint& model, int64_t context) {
   return smallest_total(model, needs_of(model, context));
