@@ -106,12 +106,24 @@ TEST(Policy, lfu_remembers_experts_that_were_evicted) {
   const std::vector<int> pins(2, 0);
   policy->enter_layer(0);
   policy->on_insert(0, {0, 7});
-  for (int i = 0; i < 5; ++i) policy->on_hit(0);
+  for (int i = 0; i < 5; ++i) {
+    policy->enter_layer(0);
+    policy->on_hit(0);
+  }
   EXPECT_EQ(policy->evict(pins), 0);
   policy->on_insert(0, {0, 7});  // once in this slot, often before
   policy->on_insert(1, {0, 1});
-  policy->on_hit(1);
   EXPECT_EQ(policy->evict(pins), 1);
+}
+
+TEST(Policy, lfu_counts_a_prefetch_and_its_use_as_one) {
+  const auto policy = make_policy(PolicyKind::lfu, {1, 8, 2});
+  fill(*policy, 2);
+  policy->on_hit(0);
+  policy->enter_layer(0);
+  policy->on_hit(1);
+  const std::vector<int> pins(2, 0);
+  EXPECT_EQ(policy->evict(pins), 0);
 }
 
 TEST(Policy, least_stale_evicts_the_layer_that_runs_last_among_equals) {

@@ -45,7 +45,8 @@ struct DecayedFrequency {
   static constexpr double kLayerBias = 2;
   static double key(ExpertHistory& history, const LayerClock& clock) {
     const auto age = static_cast<double>(clock.token - history.token);
-    history.frequency = history.frequency * std::exp2(-age / kHalfLife) + 1;
+    // At most one use per token: a prefetch and the demand that follows it are one.
+    if (age > 0) history.frequency = history.frequency * std::exp2(-age / kHalfLife) + 1;
     return std::log2(history.frequency) + static_cast<double>(clock.token) / kHalfLife;
   }
   static double now(double key, int layer, const LayerClock& clock) {
