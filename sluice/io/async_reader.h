@@ -62,7 +62,7 @@ enum class ReaderKind { automatic, io_uring, threads };
 
 struct ReaderOptions {
   ReaderKind kind = ReaderKind::automatic;  ///< automatic: io_uring where the system lets us
-  int depth = 16;                           ///< pieces in flight, 1 to 256
+  int depth = 8;                            ///< pieces in flight, 1 to 256
   uint64_t piece_bytes = 1 << 20;           ///< most of one piece, a multiple of 4096
   bool direct = true;                       ///< past the page cache, where the file system can
   /// For tests: gets what the system answered (bytes, or -errno) for the piece of `file` at `offset`
