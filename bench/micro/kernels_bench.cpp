@@ -15,7 +15,7 @@ namespace sluice::kernels {
 namespace {
 
 constexpr int64_t kCols = 2048;
-constexpr int64_t kRowsFromMemory = 16384;  // larger than most caches, read by one token
+constexpr int64_t kRowsFromMemory = 131072;  // larger than caches, read by one token
 constexpr int64_t kRowsInCache = 768;
 
 using benchmark::Counter;
@@ -175,6 +175,7 @@ void register_all() {
     benchmark::RegisterBenchmark(("int8/" + storage.name).c_str(), bench_int8, storage)
         ->ArgNames({"tokens", "rows", "cols"})
         ->Args({1, kRowsFromMemory, kCols})
+        ->Args({1, kRowsFromMemory, 768})
         ->Args({1, kRowsInCache, kCols})
         ->Args({1, kRowsInCache, 768})
         ->Args({2, kRowsInCache, kCols})

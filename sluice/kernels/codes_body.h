@@ -3,7 +3,7 @@
 // The stored formats as integers: one struct each. A weight is scale * (code - kZero) + bias, with one scale
 // (and bias) per kGroup columns.
 //   codes<v>(p)                 the 64 codes at columns 64 v of the block at p; a block has 64 * kVectors columns
-//   scales<whole>(row, first, n, ...)  scales (biases) of groups first ... first + n, of which there are 16 when `whole`
+//   scales<most>(row, first, n, ...)  scales (biases) of the n <= most groups from `first`; most is 16 or, at a row's end, 8
 // Comes after one int8_*.h.
 
 #include "sluice/kernels/dequantize_gguf_body.h"
@@ -65,27 +65,25 @@ struct AffineCodes : CodesBase {
       return unpack_lsb<code_bits>(p);
     }
   }
-  /// Sixteen groups from `first`, each scale serving `repeat` of them; at a row's end, n groups and any numbers.
-  template <bool whole>
+  /// Groups from `first`, each scale serving 1 << shift of them; at a row's end n groups, then any numbers.
   [[gnu::always_inline]] static f32x16 sixteen(const std::byte* p, int64_t first, int64_t n,
-                                               int repeat, Format type) {
+                                               int shift, Format type) {
     if (type == Format::f32) {
       float lanes[16] = {};
-      for (int64_t i = 0; i < n; ++i) lanes[i] = load_as<float>(p + (first + i) / repeat * 4);
+      for (int64_t i = 0; i < n; ++i) lanes[i] = load_as<float>(p + ((first + i) >> shift) * 4);
       return load(lanes);
     }
-    p += first / repeat * 2;
-    if (repeat == 1) return load_repeated<1>(p, whole ? 16 : n, type);
-    return repeat == 2 ? load_repeated<2>(p, whole ? 16 : n, type)
-                       : load_repeated<4>(p, whole ? 16 : n, type);
+    p += (first >> shift) * 2;
+    if (shift == 1) return load_repeated<2>(p, n, type);
+    return shift == 0 ? load_repeated<1>(p, n, type) : load_repeated<4>(p, n, type);
   }
-  template <bool whole>
+  template <int most>
   [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale,
                                             f32x16& bias) {
-    const int repeat = row.w->group_size / kGroup;
+    const int shift = row.w->group_size >> 6;  // of 32, 64 or 128 columns
     const Format type = row.w->scale_type;
-    scale = sixteen<whole>(row.scales, first, n, repeat, type);
-    bias = sixteen<whole>(row.biases, first, n, repeat, type);
+    scale = sixteen(row.scales, first, n, shift, type);
+    bias = sixteen(row.biases, first, n, shift, type);
   }
 };
 
@@ -97,15 +95,6 @@ inline f32x16 half_e8m0(i32x16 e) {
   const f32x16 power = floats(shift_left<23>(e - splat_int(1)));
   return if_less(to_float(e), splat(2.0F), splat(0.0F), power);
 }
-/// n <= 16 bytes, zeros after them.
-template <bool whole>
-[[gnu::always_inline]] inline u8x16 load_some_bytes(const std::byte* p, int64_t n) {
-  if (whole) return load_as<u8x16>(p);
-  std::byte some[16] = {};
-  std::memcpy(some, p, static_cast<size_t>(n));
-  return load_as<u8x16>(some);
-}
-
 struct MxFp4Codes : CodesBase {
   static constexpr int kZeroShift = 4;
   static constexpr int kBlockBytes = 32;
@@ -113,30 +102,24 @@ struct MxFp4Codes : CodesBase {
   [[gnu::always_inline]] static u8x64 codes(const std::byte* p) {
     return lookup(kE2m1Codes, unpack_lsb<4>(p));
   }
-  template <bool whole>
+  template <int most>
   [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale,
                                             f32x16&) {
-    scale = half_e8m0(widen_u8(load_some_bytes<whole>(row.scales + first, n)));
+    scale = half_e8m0(widen_u8(load_first_bytes(row.scales + first, n)));
   }
 };
 
 struct NvFp4Codes : MxFp4Codes {
   static constexpr int kGroup = 16;
-  template <bool whole>
+  template <int most>
   [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale,
                                             f32x16&) {
-    const f32x16 stored = e4m3_to_float(widen_u8(load_some_bytes<whole>(row.scales + first, n)));
+    const f32x16 stored = e4m3_to_float(widen_u8(load_first_bytes(row.scales + first, n)));
     scale = stored * splat(0.5F * row.w->global_scale);
   }
 };
 
 // ---- GGUF, blocks of 32 columns: two of them make 64
-
-/// Float16 scales at the beginning of blocks of `stride` bytes. Beyond n, the first one again: no activation meets it.
-template <int stride, bool whole>
-[[gnu::always_inline]] inline f32x16 block_scales(const std::byte* p, int64_t n) {
-  return strided_f16<stride>(p, whole ? 16 : n);
-}
 
 template <bool has_min>
 struct Q4Codes : CodesBase {
@@ -148,11 +131,11 @@ struct Q4Codes : CodesBase {
   [[gnu::always_inline]] static u8x64 codes(const std::byte* p) {
     return nibble_halves<kStride>(p + (has_min ? 4 : 2));
   }
-  template <bool whole>
+  template <int most>
   [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale,
                                             f32x16& bias) {
-    scale = block_scales<kStride, whole>(row.data + first * kStride, n);
-    if (has_min) bias = block_scales<kStride, whole>(row.data + first * kStride + 2, n);
+    scale = strided_f16<kStride, most>(row.data + first * kStride, n);
+    if (has_min) bias = strided_f16<kStride, most>(row.data + first * kStride + 2, n);
   }
 };
 
@@ -168,11 +151,11 @@ struct Q5Codes : CodesBase {
     const uint64_t fifth = load_as<uint32_t>(p) | uint64_t{load_as<uint32_t>(p + kStride)} << 32;
     return nibble_halves<kStride>(p + 4) | select_bytes(fifth, 16);
   }
-  template <bool whole>
+  template <int most>
   [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale,
                                             f32x16& bias) {
-    scale = block_scales<kStride, whole>(row.data + first * kStride, n);
-    if (has_min) bias = block_scales<kStride, whole>(row.data + first * kStride + 2, n);
+    scale = strided_f16<kStride, most>(row.data + first * kStride, n);
+    if (has_min) bias = strided_f16<kStride, most>(row.data + first * kStride + 2, n);
   }
 };
 
@@ -185,10 +168,10 @@ struct Q8Codes : CodesBase {
   [[gnu::always_inline]] static u8x64 codes(const std::byte* p) {
     return xor_byte(join_bytes32(p + 2, p + kStride + 2), 128);
   }
-  template <bool whole>
+  template <int most>
   [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale,
                                             f32x16&) {
-    scale = block_scales<kStride, whole>(row.data + first * kStride, n);
+    scale = strided_f16<kStride, most>(row.data + first * kStride, n);
   }
 };
 
@@ -203,10 +186,10 @@ struct Iq4NlCodes : CodesBase {
   [[gnu::always_inline]] static u8x64 codes(const std::byte* p) {
     return lookup(kIq4Codes, nibble_halves<kStride>(p + 2));
   }
-  template <bool whole>
+  template <int most>
   [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale,
                                             f32x16&) {
-    scale = block_scales<kStride, whole>(row.data + first * kStride, n);
+    scale = strided_f16<kStride, most>(row.data + first * kStride, n);
   }
 };
 
@@ -218,7 +201,7 @@ struct GgufMxFp4Codes : CodesBase {
   [[gnu::always_inline]] static u8x64 codes(const std::byte* p) {
     return lookup(kE2m1Codes, nibble_halves<kStride>(p + 1));
   }
-  template <bool whole>
+  template <int most>
   [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale,
                                             f32x16&) {
     std::byte some[16] = {};
@@ -234,12 +217,12 @@ struct KBase : CodesBase {
 };
 
 /// Sixteen groups are two blocks of q4_k or q5_k, the second of which may be missing.
-template <int block_bytes, bool whole>
+template <int block_bytes, int most>
 [[gnu::always_inline]] inline void k_scales(const std::byte* p, int64_t n, f32x16& scale,
                                             f32x16& bias) {
   uint32_t s[4] = {}, m[4] = {};
   float d[2] = {}, min[2] = {};
-  for (int i = 0; i < (whole || n > 8 ? 2 : 1); ++i, p += block_bytes) {
+  for (int i = 0; i < (most == 16 && n > 8 ? 2 : 1); ++i, p += block_bytes) {
     d[i] = load_half(p);
     min[i] = -load_half(p + 2);
     const uint32_t a = load_as<uint32_t>(p + 4), b = load_as<uint32_t>(p + 8);
@@ -260,10 +243,10 @@ struct Q4KCodes : KBase {
   [[gnu::always_inline]] static u8x64 codes(const std::byte* p) {
     return nibbles_by_half(p + 16 + 32 * v);
   }
-  template <bool whole>
+  template <int most>
   [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale,
                                             f32x16& bias) {
-    k_scales<kBlockBytes, whole>(row.data + first / 8 * kBlockBytes, n, scale, bias);
+    k_scales<kBlockBytes, most>(row.data + first / 8 * kBlockBytes, n, scale, bias);
   }
 };
 
@@ -275,10 +258,10 @@ struct Q5KCodes : KBase {
     return nibbles_by_half(p + 48 + 32 * v) |
            move_bits<2 * v, 2 * v + 1, 4, 0x10>(join_bytes32(p + 16, p + 16));
   }
-  template <bool whole>
+  template <int most>
   [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale,
                                             f32x16& bias) {
-    k_scales<kBlockBytes, whole>(row.data + first / 8 * kBlockBytes, n, scale, bias);
+    k_scales<kBlockBytes, most>(row.data + first / 8 * kBlockBytes, n, scale, bias);
   }
 };
 
@@ -295,7 +278,7 @@ struct Q2KCodes : K16Base {
     const std::byte* half = p + 16 + v / 2 * 32;
     return move_bits<bit, bit + 2, 0, 3>(join_bytes32(half, half));
   }
-  template <bool whole>
+  template <int most>
   [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t, f32x16& scale,
                                             f32x16& bias) {
     const std::byte* p = row.data + first / 16 * kBlockBytes;
@@ -315,7 +298,7 @@ struct Q3KCodes : K16Base {
     return move_bits<bit, bit + 2, 0, 3>(join_bytes32(half, half)) |
            move_bits<2 * v, 2 * v + 1, 2, 4>(join_bytes32(p, p));
   }
-  template <bool whole>
+  template <int most>
   [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t, f32x16& scale,
                                             f32x16&) {
     const std::byte* p = row.data + first / 16 * kBlockBytes;
@@ -333,7 +316,7 @@ struct Q6KCodes : K16Base {
     return move_bits<bit, bit, 0, 15>(load_bytes64(low)) |
            move_bits<bit, bit + 2, 4, 0x30>(join_bytes32(high, high));
   }
-  template <bool whole>
+  template <int most>
   [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t, f32x16& scale,
                                             f32x16&) {
     const std::byte* p = row.data + first / 16 * kBlockBytes;
@@ -349,7 +332,7 @@ struct Iq4XsCodes : KBase {
   [[gnu::always_inline]] static u8x64 codes(const std::byte* p) {
     return lookup(kIq4Codes, nibble_halves<16>(p + 8 + 32 * v));
   }
-  template <bool whole>
+  template <int most>
   [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale,
                                             f32x16&) {
     float lanes[16] = {};

@@ -241,13 +241,12 @@ inline f32x16 repeat_bf16(const void* p, int64_t n) {
   return {_mm256_castsi256_ps(_mm256_slli_epi32(lo, 16)),
           _mm256_castsi256_ps(_mm256_slli_epi32(hi, 16))};
 }
-/// n float16 values, `stride` bytes apart, the first one again after them.
-template <int stride>
+/// n <= most float16 values, `stride` bytes apart; after them the first one again, or zeros.
+template <int stride, int most>
 [[gnu::always_inline]] inline f32x16 strided_f16(const void* first, int64_t n) {
   const uint8_t* p = static_cast<const uint8_t*>(first);
-  uint64_t four[4];
-  for (int i = 0; i < 4; ++i) {
-    four[i] = 0;
+  uint64_t four[4] = {};
+  for (int i = 0; i < most / 4; ++i) {
     for (int j = 0; j < 4; ++j) {
       const int at = 4 * i + j;
       uint16_t half;
@@ -258,6 +257,18 @@ template <int stride>
   return f16_lanes(_mm256_set_epi64x(static_cast<int64_t>(four[3]), static_cast<int64_t>(four[2]),
                                      static_cast<int64_t>(four[1]), static_cast<int64_t>(four[0])));
 }
+
+/// n <= 16 bytes, zeros after them.
+inline u8x16 load_first_bytes(const void* p, int64_t n) {
+  if (n == 16) return (u8x16)load16(p);
+  uint8_t some[16] = {};
+  std::memcpy(some, p, static_cast<size_t>(n));
+  return (u8x16)load16(some);
+}
+
+inline f32x16 join_first(f32x16 a, f32x16 b) { return {a.lo, b.lo}; }
+inline f32x16 join_first_last(f32x16 a, f32x16 b) { return {a.lo, b.hi}; }
+inline f32x16 join_last(f32x16 a, f32x16 b) { return {a.hi, b.hi}; }
 
 }  // namespace
 }  // namespace sluice::kernels

@@ -185,13 +185,12 @@ inline f32x16 repeat_bf16(const void* p, int64_t n) {
   return {
       _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(repeat_u16<repeat>(p, n)), 16))};
 }
-/// n float16 values, `stride` bytes apart, the first one again after them.
-template <int stride>
+/// n <= most float16 values, `stride` bytes apart; after them the first one again, or zeros.
+template <int stride, int most>
 [[gnu::always_inline]] inline f32x16 strided_f16(const void* first, int64_t n) {
   const uint8_t* p = static_cast<const uint8_t*>(first);
-  uint64_t four[4];
-  for (int i = 0; i < 4; ++i) {
-    four[i] = 0;
+  uint64_t four[4] = {};
+  for (int i = 0; i < most / 4; ++i) {
     for (int j = 0; j < 4; ++j) {
       const int at = 4 * i + j;
       uint16_t half;
@@ -203,6 +202,17 @@ template <int stride>
       _mm256_set_epi64x(static_cast<int64_t>(four[3]), static_cast<int64_t>(four[2]),
                         static_cast<int64_t>(four[1]), static_cast<int64_t>(four[0])))};
 }
+
+/// n <= 16 bytes, zeros after them.
+inline u8x16 load_first_bytes(const void* p, int64_t n) {
+  return (u8x16)_mm_maskz_loadu_epi8(static_cast<__mmask16>((1U << n) - 1), p);
+}
+
+/// The first eight lanes of a, then the first eight (the last eight) of b.
+inline f32x16 join_first(f32x16 a, f32x16 b) { return {_mm512_shuffle_f32x4(a.v, b.v, 0x44)}; }
+inline f32x16 join_first_last(f32x16 a, f32x16 b) { return {_mm512_shuffle_f32x4(a.v, b.v, 0xe4)}; }
+/// The last eight lanes of both.
+inline f32x16 join_last(f32x16 a, f32x16 b) { return {_mm512_shuffle_f32x4(a.v, b.v, 0xee)}; }
 
 }  // namespace
 }  // namespace sluice::kernels

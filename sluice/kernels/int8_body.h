@@ -90,112 +90,172 @@ inline u8x64 last_codes(const std::byte* p, int64_t n) {
   return F::template codes<0>(block);
 }
 
-/// What a row's product with n_tokens tokens needs at hand.
+/// Rows of w times n_tokens tokens. A batch is sixteen groups of a row.
 template <class F, int n_tokens>
-struct RowProduct {
-  static constexpr int kVectors = F::kGroup * 16 / 64;  // for sixteen groups
-
-  Row row;
-  const std::byte* x[n_tokens];
-  const std::byte* groups[n_tokens];  // scales; sums and scaled sums follow
-  int64_t n_groups;                   // entries of each
-  f32x16 sums[n_tokens];
-
-  RowProduct(const Matrix& w, int64_t r, const std::byte* const* rows)
-      : row(row_of(w, r)), n_groups(Int8Row{w.cols}.groups(F::kGroup)) {
+class FewTokens {
+ public:
+  FewTokens(const Matrix& w, const std::byte* const* x)
+      : w_(w),
+        entries_(Int8Row{w.cols}.groups(F::kGroup)),
+        whole_(w.cols / F::kGroup / 16 * 16),
+        left_(w.cols / F::kGroup - whole_),
+        scales_ahead_(w.row_bytes == 0 ? 0 : (kPrefetchBytes / w.row_bytes + 1) * w.scale_row_bytes) {
     for (int t = 0; t < n_tokens; ++t) {
-      x[t] = rows[t];
-      groups[t] = rows[t] + Int8Row{w.cols}.group_offset(F::kGroup);
-      sums[t] = splat(0.0F);
+      x_[t] = x[t];
+      groups_[t] = x[t] + Int8Row{w.cols}.group_offset(F::kGroup);
     }
   }
 
-  /// parts: [n_tokens][kVectors] partial dot products of groups [first, first + 16).
-  [[gnu::always_inline]] void add(int64_t first, const i32x16 (*parts)[kVectors], f32x16 scale,
-                                  f32x16 bias) {
+  void rows(int64_t begin, int64_t end, float* y, int64_t y_stride) const {
+    int64_t r = begin;
+    for (; left_ > 0 && left_ <= 8 && r + 2 <= end; r += 2) {
+      const Row row = row_of(w_, r), next = row_of(w_, r + 1);
+      Sums sums, next_sums;
+      add_whole_batches(row, sums);
+      add_whole_batches(next, next_sums);
+      add_last_of_two(row, next, sums, next_sums);
+      finish(sums, y + r, y_stride);
+      finish(next_sums, y + r + 1, y_stride);
+    }
+    for (; r < end; ++r) {
+      const Row row = row_of(w_, r);
+      Sums sums;
+      add_whole_batches(row, sums);
+      if (left_ > 0) add_last(row, sums);
+      finish(sums, y + r, y_stride);
+    }
+  }
+
+ private:
+  static constexpr int kVectors = F::kGroup * 16 / 64;  // of codes in a batch
+  using Parts = i32x16[n_tokens][kVectors];
+
+  struct Sums {
+    f32x16 of[n_tokens];
+    Sums() {
+      for (int t = 0; t < n_tokens; ++t) of[t] = splat(0.0F);
+    }
+  };
+
+  static void finish(const Sums& sums, float* y, int64_t y_stride) {
+    for (int t = 0; t < n_tokens; ++t) y[t * y_stride] = tree_sum(sums.of[t]);
+  }
+
+  static const std::byte* batch_data(const Row& row, int64_t first) {
+    return row.data + first / 16 * (kVectors / F::kVectors * F::kBlockBytes);
+  }
+  const std::byte* batch_x(int t, int64_t first) const { return x_[t] + first * F::kGroup; }
+
+  static void prefetch(const std::byte* p, int64_t ahead, int64_t bytes) {
+    const auto at = reinterpret_cast<uintptr_t>(p) + static_cast<uintptr_t>(ahead);
+    for (int64_t line = 0; line < bytes; line += 64) {
+      __builtin_prefetch(reinterpret_cast<const void*>(at + static_cast<uintptr_t>(line)));
+    }
+  }
+
+  [[gnu::always_inline]] void add_whole_batches(const Row& row, Sums& sums) const {
+    // Streams too thin for the processor to follow.
+    if (row.scales != nullptr) prefetch(row.scales, scales_ahead_, w_.scale_row_bytes);
+    if (row.biases != nullptr) prefetch(row.biases, scales_ahead_, w_.scale_row_bytes);
+    for (int64_t first = 0; first < whole_; first += 16) {
+      const std::byte* p = batch_data(row, first);
+      prefetch(p, kPrefetchBytes, kVectors / F::kVectors * F::kBlockBytes);
+      Parts parts;
+      unrolled<kVectors>([&](auto v) __attribute__((always_inline)) {
+        const u8x64 codes =
+            F::template codes<v % F::kVectors>(p + v / F::kVectors * F::kBlockBytes);
+        for (int t = 0; t < n_tokens; ++t) {
+          parts[t][v] = dot4<F::kWide>(splat_int(0), codes, batch_x(t, first) + 64 * v);
+        }
+      });
+      f32x16 scale, bias = splat(0.0F);
+      F::template scales<16>(row, first, 16, scale, bias);
+      add(first, parts, scale, bias, sums);
+    }
+  }
+
+  [[gnu::always_inline]] void add(int64_t first, const Parts& parts, f32x16 scale, f32x16 bias,
+                                  Sums& sums) const {
     for (int t = 0; t < n_tokens; ++t) {
       i32x16 dots = group_sums<F::kGroup>(parts[t]);
-      const std::byte* at = groups[t] + 4 * first;
+      const std::byte* at = groups_[t] + 4 * first;
       if constexpr (F::kZeroShift > 0) {
-        dots = dots - shift_left<F::kZeroShift>(int_lanes(at + 4 * n_groups));
+        dots = dots - shift_left<F::kZeroShift>(int_lanes(at + 4 * entries_));
       }
-      sums[t] = mul_add(to_float(dots), scale * load(at), sums[t]);
-      if constexpr (F::kHasBias) sums[t] = mul_add(bias, load(at + 8 * n_groups), sums[t]);
+      sums.of[t] = mul_add(to_float(dots), scale * load(at), sums.of[t]);
+      if constexpr (F::kHasBias) sums.of[t] = mul_add(bias, load(at + 8 * entries_), sums.of[t]);
     }
   }
 
-  [[gnu::always_inline]] void add_sixteen(int64_t first) {
-    const int64_t vector = first / 16 * kVectors;
-    const std::byte* p = row.data + vector / F::kVectors * F::kBlockBytes;
-    const uintptr_t ahead = reinterpret_cast<uintptr_t>(p) + kPrefetchBytes;
-    for (int line = 0; line < kVectors / F::kVectors * F::kBlockBytes; line += 64) {
-      __builtin_prefetch(reinterpret_cast<const void*>(ahead + static_cast<uintptr_t>(line)));
-    }
-    i32x16 parts[n_tokens][kVectors];
-    unrolled<kVectors>([&](auto v) __attribute__((always_inline)) {
-      const u8x64 codes = F::template codes<v % F::kVectors>(p + v / F::kVectors * F::kBlockBytes);
-      for (int t = 0; t < n_tokens; ++t) {
-        parts[t][v] = dot4<F::kWide>(splat_int(0), codes, x[t] + 64 * (vector + v));
-      }
-    });
-    f32x16 scale, bias = splat(0.0F);
-    F::template scales<true>(row, first, 16, scale, bias);
-    add(first, parts, scale, bias);
+  /// Vector v of a row's last, partial batch.
+  template <int v>
+  [[gnu::always_inline]] u8x64 last_vector(const Row& row) const {
+    const std::byte* p = batch_data(row, whole_) + v / F::kVectors * F::kBlockBytes;
+    const int64_t columns = left_ * F::kGroup - 64 * v;
+    if (columns >= 64 || F::kVectors > 1) return F::template codes<v % F::kVectors>(p);
+    return last_codes<F>(p, columns);
   }
 
-  /// The row's last n < 16 groups.
-  void add_last(int64_t first, int64_t n) {
-    const int64_t vector = first / 16 * kVectors;
-    const std::byte* p = row.data + vector / F::kVectors * F::kBlockBytes;
-    i32x16 parts[n_tokens][kVectors];
+  void add_last(const Row& row, Sums& sums) const {
+    Parts parts;
     unrolled<kVectors>([&](auto v) __attribute__((always_inline)) {
-      const std::byte* at = p + v / F::kVectors * F::kBlockBytes;
-      const int64_t left = n * F::kGroup - 64 * v;
       for (int t = 0; t < n_tokens; ++t) parts[t][v] = splat_int(0);
-      if (left <= 0) return;
-      const u8x64 codes = left >= 64 || F::kVectors > 1 ? F::template codes<v % F::kVectors>(at)
-                                                        : last_codes<F>(at, left);
+      if (left_ * F::kGroup <= 64 * v) return;
+      const u8x64 codes = last_vector<v>(row);
       for (int t = 0; t < n_tokens; ++t) {
-        parts[t][v] = dot4<F::kWide>(splat_int(0), codes, x[t] + 64 * (vector + v));
+        parts[t][v] = dot4<F::kWide>(splat_int(0), codes, batch_x(t, whole_) + 64 * v);
       }
     });
     f32x16 scale, bias = splat(0.0F);
-    F::template scales<false>(row, first, n, scale, bias);
-    add(first, parts, scale, bias);
+    F::template scales<16>(row, whole_, left_, scale, bias);
+    add(whole_, parts, scale, bias, sums);
   }
+
+  /// The last 8 or fewer groups of two rows, which share a batch.
+  [[gnu::always_inline]] void add_last_of_two(const Row& row, const Row& next, Sums& sums,
+                                              Sums& next_sums) const {
+    constexpr int kHalf = kVectors / 2;
+    Parts parts;
+    unrolled<kHalf>([&](auto v) __attribute__((always_inline)) {
+      for (int t = 0; t < n_tokens; ++t) parts[t][v] = parts[t][kHalf + v] = splat_int(0);
+      if (left_ * F::kGroup <= 64 * v) return;
+      const u8x64 mine = last_vector<v>(row), others = last_vector<v>(next);
+      for (int t = 0; t < n_tokens; ++t) {
+        const std::byte* at = batch_x(t, whole_) + 64 * v;
+        parts[t][v] = dot4<F::kWide>(splat_int(0), mine, at);
+        parts[t][kHalf + v] = dot4<F::kWide>(splat_int(0), others, at);
+      }
+    });
+    f32x16 scale, bias = splat(0.0F), next_scale, next_bias = splat(0.0F);
+    F::template scales<8>(row, whole_, left_, scale, bias);
+    F::template scales<8>(next, whole_, left_, next_scale, next_bias);
+    scale = join_first(scale, next_scale);
+    if constexpr (F::kHasBias) bias = join_first(bias, next_bias);
+    const auto twice = [](const std::byte* p) __attribute__((always_inline)) {
+      const f32x16 lanes = load(p);
+      return join_first(lanes, lanes);
+    };
+    for (int t = 0; t < n_tokens; ++t) {
+      i32x16 dots = group_sums<F::kGroup>(parts[t]);
+      const std::byte* at = groups_[t] + 4 * whole_;
+      if constexpr (F::kZeroShift > 0) {
+        dots = dots - shift_left<F::kZeroShift>(bits(twice(at + 4 * entries_)));
+      }
+      f32x16 both = join_first(sums.of[t], next_sums.of[t]);
+      both = mul_add(to_float(dots), scale * twice(at), both);
+      if constexpr (F::kHasBias) both = mul_add(bias, twice(at + 8 * entries_), both);
+      sums.of[t] = join_first_last(both, sums.of[t]);
+      next_sums.of[t] = join_last(both, next_sums.of[t]);
+    }
+  }
+
+  const Matrix& w_;
+  const std::byte* x_[n_tokens];
+  const std::byte* groups_[n_tokens];  // scales; sums and scaled sums follow
+  int64_t entries_;                    // of each
+  int64_t whole_, left_;               // groups in whole batches, groups after them
+  int64_t scales_ahead_;               // bytes from a row's scales to those that are asked for meanwhile
 };
-
-/// Asks for the scales of a row that comes kPrefetchBytes later: a stream too thin for the processor to follow.
-inline void prefetch_scales(const Matrix& w, const std::byte* scales) {
-  const int64_t rows_ahead = kPrefetchBytes / w.row_bytes + 1;
-  const auto at = reinterpret_cast<uintptr_t>(scales) +
-                  static_cast<uintptr_t>(rows_ahead * w.scale_row_bytes);
-  for (int64_t line = 0; line < w.scale_row_bytes; line += 64) {
-    __builtin_prefetch(reinterpret_cast<const void*>(at + static_cast<uintptr_t>(line)));
-  }
-}
-
-template <class F, int n_tokens>
-inline void few_row(const Matrix& w, int64_t r, const std::byte* const* x, float* y,
-                    int64_t y_stride) {
-  RowProduct<F, n_tokens> product(w, r, x);
-  const int64_t n_groups = w.cols / F::kGroup, whole = n_groups / 16 * 16;
-  if (w.scales != nullptr) prefetch_scales(w, product.row.scales);
-  if (w.biases != nullptr) prefetch_scales(w, product.row.biases);
-  for (int64_t first = 0; first < whole; first += 16) product.add_sixteen(first);
-  if (whole < n_groups) product.add_last(whole, n_groups - whole);
-  for (int t = 0; t < n_tokens; ++t) y[t * y_stride + r] = tree_sum(product.sums[t]);
-}
-
-template <class F>
-void few_int8_rows(const Matrix& w, int64_t begin, int64_t end, const std::byte* const* x,
-                   int64_t n_tokens, float* y, int64_t y_stride) {
-  if (n_tokens == 1) {
-    for (int64_t r = begin; r < end; ++r) few_row<F, 1>(w, r, x, y, y_stride);
-  } else {
-    for (int64_t r = begin; r < end; ++r) few_row<F, 2>(w, r, x, y, y_stride);
-  }
-}
 
 // ---- many tokens
 
@@ -250,11 +310,7 @@ void unpack_rows(const Matrix& w, int64_t begin, int64_t n, int part, const Pane
     i32x16 scale[16], bias[16];
     for (int r = 0; r < 16; ++r) {
       f32x16 s = splat(0.0F), b = splat(0.0F);
-      if (r < n && count == 16) {
-        F::template scales<true>(row_of(w, begin + r), first, count, s, b);
-      } else if (r < n) {
-        F::template scales<false>(row_of(w, begin + r), first, count, s, b);
-      }
+      if (r < n) F::template scales<16>(row_of(w, begin + r), first, count, s, b);
       scale[r] = bits(s);
       bias[r] = bits(b);
     }
@@ -365,8 +421,10 @@ void int8_rows(const Matrix& w, int64_t begin, int64_t end, const std::byte* con
                int64_t n_tokens, float* y, int64_t y_stride, std::byte* scratch) {
   if (n_tokens > kFewInt8Tokens) {
     many_int8_rows<F>(w, begin, end, x, n_tokens, y, y_stride, scratch);
-  } else if (n_tokens > 0) {
-    few_int8_rows<F>(w, begin, end, x, n_tokens, y, y_stride);
+  } else if (n_tokens == 2) {
+    FewTokens<F, 2>(w, x).rows(begin, end, y, y_stride);
+  } else if (n_tokens == 1) {
+    FewTokens<F, 1>(w, x).rows(begin, end, y, y_stride);
   }
 }
 

@@ -152,13 +152,26 @@ inline f32x16 repeat_bf16(const void* p, int64_t n) {
   repeat_u16<repeat>(p, n, all);
   return floats(shift_left<16>(load_u16(all)));
 }
-/// n float16 values, `stride` bytes apart, the first one again after them.
-template <int stride>
+/// n <= most float16 values, `stride` bytes apart; after them the first one again.
+template <int stride, int most>
 inline f32x16 strided_f16(const void* p, int64_t n) {
   uint16_t all[16];
   for (int i = 0; i < 16; ++i) std::memcpy(all + i, byte_at(p, i < n ? i * stride : 0), 2);
   return load_f16(all);
 }
+
+/// n <= 16 bytes, zeros after them.
+inline u8x16 load_first_bytes(const void* p, int64_t n) {
+  uint8_t some[16] = {};
+  std::memcpy(some, p, static_cast<size_t>(n));
+  return load_bytes16(some);
+}
+
+/// The first eight lanes of a, then the first eight (the last eight) of b.
+inline f32x16 join_first(f32x16 a, f32x16 b) { return {{a.v[0], a.v[1], b.v[0], b.v[1]}}; }
+inline f32x16 join_first_last(f32x16 a, f32x16 b) { return {{a.v[0], a.v[1], b.v[2], b.v[3]}}; }
+/// The last eight lanes of both.
+inline f32x16 join_last(f32x16 a, f32x16 b) { return {{a.v[2], a.v[3], b.v[2], b.v[3]}}; }
 
 }  // namespace
 }  // namespace sluice::kernels
