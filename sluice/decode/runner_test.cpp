@@ -48,8 +48,8 @@ class TinyMoe : public ::testing::Test {
   residency::KvPool kv_pool;
   std::shared_ptr<const nn::KvLayout> layout =
       std::make_shared<const nn::KvLayout>(loaded.model->kv_layout());
-  ops::Context context{mx::new_stream(mx::Device::cpu), pool, kernels::kernels(), *loaded.store,
-                       errors, scratch};
+  ops::Context context{
+      mx::new_stream(mx::Device::cpu), pool, kernels::kernels(), *loaded.store, errors, scratch};
   Runner runner{*loaded.model, context};
 };
 

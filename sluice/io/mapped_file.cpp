@@ -23,7 +23,8 @@ constexpr uint64_t kHugePage = uint64_t{2} << 20;
 
 void prefer_huge_pages([[maybe_unused]] std::span<std::byte> range) {
 #ifdef MADV_HUGEPAGE
-  ::madvise(range.data(), range.size(), MADV_HUGEPAGE);  // a wish: whether it is granted changes no byte
+  ::madvise(range.data(), range.size(),
+            MADV_HUGEPAGE);  // a wish: whether it is granted changes no byte
 #endif
 }
 

@@ -99,7 +99,8 @@ class FewTokens {
         entries_(Int8Row{w.cols}.groups(F::kGroup)),
         whole_(w.cols / F::kGroup / 16 * 16),
         left_(w.cols / F::kGroup - whole_),
-        scales_ahead_(w.row_bytes == 0 ? 0 : (kPrefetchBytes / w.row_bytes + 1) * w.scale_row_bytes) {
+        scales_ahead_(w.row_bytes == 0 ? 0
+                                       : (kPrefetchBytes / w.row_bytes + 1) * w.scale_row_bytes) {
     for (int t = 0; t < n_tokens; ++t) {
       x_[t] = x[t];
       groups_[t] = x[t] + Int8Row{w.cols}.group_offset(F::kGroup);
@@ -153,10 +154,19 @@ class FewTokens {
     }
   }
 
+  /// The lines that begin within a later row's scales, a stream too thin for the processor to follow. Each once:
+  /// asking again for a line on its way costs more than it brings.
+  void prefetch_new_lines(const std::byte* scales) const {
+    const auto begin = reinterpret_cast<uintptr_t>(scales) + static_cast<uintptr_t>(scales_ahead_);
+    const uintptr_t end = begin + static_cast<uintptr_t>(w_.scale_row_bytes);
+    for (uintptr_t line = (begin + 63) & ~uintptr_t{63}; line < end; line += 64) {
+      __builtin_prefetch(reinterpret_cast<const void*>(line));
+    }
+  }
+
   [[gnu::always_inline]] void add_whole_batches(const Row& row, Sums& sums) const {
-    // Streams too thin for the processor to follow.
-    if (row.scales != nullptr) prefetch(row.scales, scales_ahead_, w_.scale_row_bytes);
-    if (row.biases != nullptr) prefetch(row.biases, scales_ahead_, w_.scale_row_bytes);
+    if (row.scales != nullptr) prefetch_new_lines(row.scales);
+    if (row.biases != nullptr) prefetch_new_lines(row.biases);
     for (int64_t first = 0; first < whole_; first += 16) {
       const std::byte* p = batch_data(row, first);
       prefetch(p, kPrefetchBytes, kVectors / F::kVectors * F::kBlockBytes);
@@ -254,7 +264,7 @@ class FewTokens {
   const std::byte* groups_[n_tokens];  // scales; sums and scaled sums follow
   int64_t entries_;                    // of each
   int64_t whole_, left_;               // groups in whole batches, groups after them
-  int64_t scales_ahead_;               // bytes from a row's scales to those that are asked for meanwhile
+  int64_t scales_ahead_;  // bytes from a row's scales to those that are asked for meanwhile
 };
 
 // ---- many tokens
