@@ -2,7 +2,7 @@
 # Fails when an instruction set's unit defines any symbol that the linker can see, but its table: a shared
 # inline function would be linked once for all units, in whichever unit's instructions.
 foreach(object IN LISTS OBJECTS)
-  if(NOT object MATCHES "/table_([a-z0-9]+)\\.cpp")
+  if(NOT object MATCHES "/table_([a-z0-9_]+)\\.cpp")
     continue()
   endif()
   set(isa ${CMAKE_MATCH_1})

@@ -17,7 +17,7 @@ struct CodesBase {
   static constexpr int kVectors = 1;
   static constexpr int kZeroShift = 0;  // kZero is 1 << kZeroShift, or 0
   static constexpr bool kHasBias = false;
-  static constexpr bool kWide = false;  // codes above 128
+  static constexpr bool kWide = false;  // codes above 127
 };
 
 /// Calls body(Index<0>{}), body(Index<1>{}), ... body(Index<n - 1>{}).

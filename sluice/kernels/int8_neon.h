@@ -2,9 +2,7 @@
 
 // Integer dot products with NEON's dotprod extension, which multiplies signed bytes.
 
-#include "sluice/kernels/simd_neon.h"
-//
-#include "sluice/kernels/int8_generic.h"
+#include "sluice/kernels/bytes_neon.h"
 
 namespace sluice::kernels {
 namespace {

@@ -5,7 +5,7 @@
 namespace sluice::kernels {
 
 KernelTables all_kernels() {
-  static constexpr const KernelTable* tables[] = {&neon_table, &portable_table};
+  static constexpr const KernelTable* tables[] = {&neon_i8mm_table, &neon_table, &portable_table};
   return {std::begin(tables), std::end(tables)};
 }
 

@@ -152,32 +152,47 @@ inline f32x16 lookup8(const float* table, i32x16 index) {
   });
 }
 
-inline i32x16 load_u16(const void* p) {
-  uint16_t half[16];
-  std::memcpy(half, p, sizeof half);
-  return each<i32x16>(
-      [&](int i) { return vreinterpretq_s32_u32(vmovl_u16(vld1_u16(half + 4 * i))); });
+/// Sixteen 16-bit integers or floats.
+struct u16x16 {
+  uint16x8_t v[2];
+};
+inline uint16x8_t load_eight_halves(const void* p) {
+  return vreinterpretq_u16_u8(vld1q_u8(static_cast<const uint8_t*>(p)));
 }
+inline u16x16 load_halves(const void* p) {
+  return {{load_eight_halves(p), load_eight_halves(static_cast<const uint8_t*>(p) + 16)}};
+}
+inline void store_halves(void* p, uint16x8_t lo, uint16x8_t hi) {
+  vst1q_u8(static_cast<uint8_t*>(p), vreinterpretq_u8_u16(lo));
+  vst1q_u8(static_cast<uint8_t*>(p) + 16, vreinterpretq_u8_u16(hi));
+}
+inline i32x16 widen_u16(u16x16 a) {
+  return {{vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(a.v[0]))),
+           vreinterpretq_s32_u32(vmovl_high_u16(a.v[0])),
+           vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(a.v[1]))),
+           vreinterpretq_s32_u32(vmovl_high_u16(a.v[1]))}};
+}
+inline f32x16 from_f16(u16x16 a) {
+  const float16x8_t lo = vreinterpretq_f16_u16(a.v[0]), hi = vreinterpretq_f16_u16(a.v[1]);
+  return {{vcvt_f32_f16(vget_low_f16(lo)), vcvt_high_f32_f16(lo), vcvt_f32_f16(vget_low_f16(hi)),
+           vcvt_high_f32_f16(hi)}};
+}
+inline i32x16 load_u16(const void* p) { return widen_u16(load_halves(p)); }
 inline void store_u16(void* p, i32x16 a) {
-  uint16_t half[16];
-  for (int i = 0; i < 4; ++i) {
-    vst1_u16(half + 4 * i, vmovn_u32(vreinterpretq_u32_s32(a.v[i])));
-  }
-  std::memcpy(p, half, sizeof half);
+  const auto low_halves = [](int32x4_t b, int32x4_t c) {
+    return vuzp1q_u16(vreinterpretq_u16_s32(b), vreinterpretq_u16_s32(c));
+  };
+  store_halves(p, low_halves(a.v[0], a.v[1]), low_halves(a.v[2], a.v[3]));
 }
-inline f32x16 load_f16(const void* p) {
-  uint16_t half[16];
-  std::memcpy(half, p, sizeof half);
-  return each<f32x16>(
-      [&](int i) { return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(half + 4 * i))); });
-}
+inline f32x16 load_f16(const void* p) { return from_f16(load_halves(p)); }
 inline float half_to_float(uint16_t h) {
   return vgetq_lane_f32(vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(h))), 0);
 }
 inline void store_f16(void* p, f32x16 a) {
-  uint16_t half[16];
-  for (int i = 0; i < 4; ++i) vst1_u16(half + 4 * i, vreinterpret_u16_f16(vcvt_f16_f32(a.v[i])));
-  std::memcpy(p, half, sizeof half);
+  const auto halves = [](float32x4_t b, float32x4_t c) {
+    return vreinterpretq_u16_f16(vcvt_high_f16_f32(vcvt_f16_f32(b), c));
+  };
+  store_halves(p, halves(a.v[0], a.v[1]), halves(a.v[2], a.v[3]));
 }
 
 }  // namespace

@@ -1,15 +1,9 @@
+#include "sluice/kernels/arm_features.h"
 #include "sluice/kernels/int8_neon.h"
 #include "sluice/kernels/table_body.h"
 
 namespace sluice::kernels {
-namespace {
 
-bool supported() noexcept {
-  return true;  // part of every AArch64 processor
-}
-
-}  // namespace
-
-constinit const KernelTable neon_table = make_table("neon", supported);
+constinit const KernelTable neon_table = make_table("neon", has_dotprod);
 
 }  // namespace sluice::kernels

@@ -9,5 +9,6 @@ extern const KernelTable portable_table;
 extern const KernelTable avx2_table;
 extern const KernelTable avx512_table;
 extern const KernelTable neon_table;
+extern const KernelTable neon_i8mm_table;
 
 }  // namespace sluice::kernels
