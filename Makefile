@@ -2,9 +2,10 @@
 # not done again (a stamp's name holds a hash of what it stands for).
 #   make run [PROMPT="..."] [MODEL=...] [ARGS="--temp 0.8 ..."]
 #   make setup | build | test | bench | bench-peers | format | lint | fuzz | clean
+#   make test-arm     the kernels for 64-bit Arm, cross-compiled and run under qemu (Debian and Ubuntu)
 SHELL := bash
 .DEFAULT_GOAL := build
-.PHONY: setup build run test bench bench-peers format lint fuzz clean
+.PHONY: setup build run test test-arm bench bench-peers format lint fuzz clean
 
 PYTHON ?= python3
 PROMPT ?= The three states of matter are
@@ -59,6 +60,12 @@ test: build $(TEST_VENV)
 	@.venv/bin/python tools/fetch_vocab_vectors.py >/dev/null
 	@$(fetch_default_model)
 	@ctest --preset release -j $(JOBS)
+
+test-arm: setup $(TEST_VENV)
+	@tools/setup.sh --arm
+	@test -e build/arm/build.ninja || cmake --preset arm
+	@cmake --build --preset arm
+	@ctest --preset arm -j $(JOBS)
 
 bench: build $(TEST_VENV)
 	@.venv/bin/python bench/run.py

@@ -1,5 +1,22 @@
 # Libraries from the system, and MLX from the wheel that `make setup` puts into .venv.
 find_package(Threads REQUIRED)
+set(SLUICE_PYTHON ${CMAKE_SOURCE_DIR}/.venv/bin/python CACHE FILEPATH "The Python whose site-packages hold MLX")
+
+# No package is there for the machine built for: fmt's headers are of no machine, GoogleTest comes as sources.
+if(SLUICE_KERNELS_ONLY)
+  find_path(SLUICE_FMT_HEADERS fmt/format.h NO_CMAKE_FIND_ROOT_PATH REQUIRED)
+  file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/include)
+  file(CREATE_LINK ${SLUICE_FMT_HEADERS}/fmt ${CMAKE_BINARY_DIR}/include/fmt SYMBOLIC) # only fmt's, not the C library's
+  add_library(sluice_fmt INTERFACE)
+  target_include_directories(sluice_fmt SYSTEM INTERFACE ${CMAKE_BINARY_DIR}/include)
+  target_compile_definitions(sluice_fmt INTERFACE FMT_HEADER_ONLY)
+  add_library(fmt::fmt ALIAS sluice_fmt)
+  set(BUILD_GMOCK OFF CACHE BOOL "")
+  set(INSTALL_GTEST OFF CACHE BOOL "")
+  add_subdirectory(/usr/src/googletest ${CMAKE_BINARY_DIR}/googletest EXCLUDE_FROM_ALL SYSTEM)
+  return()
+endif()
+
 find_package(fmt REQUIRED)
 find_package(spdlog REQUIRED)
 find_package(nlohmann_json REQUIRED)
@@ -11,7 +28,6 @@ find_package(OpenSSL REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(LIBURING IMPORTED_TARGET liburing)
 
-set(SLUICE_PYTHON ${CMAKE_SOURCE_DIR}/.venv/bin/python CACHE FILEPATH "The Python whose site-packages hold MLX")
 execute_process(
   COMMAND ${SLUICE_PYTHON} -c "import importlib.util as u; print(list(u.find_spec('mlx').submodule_search_locations)[0])"
   OUTPUT_VARIABLE SLUICE_MLX_ROOT OUTPUT_STRIP_TRAILING_WHITESPACE RESULT_VARIABLE found)

@@ -8,6 +8,7 @@ set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
 
 set(SLUICE_SANITIZE "" CACHE STRING "Sanitizers, as -fsanitize takes them: address,undefined or thread")
 option(SLUICE_WERROR "Warnings are errors" OFF)
+option(SLUICE_KERNELS_ONLY "Build the kernels and their tests only, for a machine that has no MLX" OFF)
 option(SLUICE_FUZZ "Build the libFuzzer harnesses (clang only)" OFF)
 
 if(NOT CMAKE_BUILD_TYPE)

@@ -3,6 +3,7 @@
 # (brew). Safe to call again: it looks first and touches nothing when nothing is missing.
 #   tools/setup.sh           what `make build`, `make test` and `make lint` need
 #   tools/setup.sh --fuzz    and clang, for `make fuzz`
+#   tools/setup.sh --arm     and what `make test-arm` needs (apt only)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -110,6 +111,20 @@ apt_setup_fuzz() {
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq clang >/dev/null || die "apt-get install failed for: clang"
 }
 
+ARM_PACKAGES=(g++-aarch64-linux-gnu qemu-user googletest)
+
+apt_setup_arm() {
+  local package missing=()
+  for package in "${ARM_PACKAGES[@]}"; do
+    apt_installed "$package" || missing+=("$package")
+  done
+  [ ${#missing[@]} != 0 ] || return 0
+  apt_update_once
+  say "installing ${missing[*]}"
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null ||
+    die "apt-get install failed for: ${missing[*]}"
+}
+
 # --- macOS
 
 BREW_PACKAGES=(cmake ninja ccache pkg-config python@3.12 curl openssl@3 nlohmann-json cli11 fmt spdlog googletest
@@ -133,20 +148,23 @@ brew_setup() {
 
 # ---
 
-fuzz=no
+fuzz=no arm=no
 case "${1:-}" in
   "") ;;
   --fuzz) fuzz=yes ;;
-  *) die "unknown option $1 (only --fuzz is known)" ;;
+  --arm) arm=yes ;;
+  *) die "unknown option $1 (only --fuzz and --arm are known)" ;;
 esac
 
 if [ "$(uname)" = Darwin ]; then
+  [ $arm = no ] || die "the emulated Arm tests are for Debian and Ubuntu; on an Arm Mac 'make test' runs the same"
   brew_setup
 elif command -v apt-get >/dev/null; then
   # shellcheck source=/dev/null
   . /etc/os-release
   apt_setup
   [ $fuzz = no ] || apt_setup_fuzz
+  [ $arm = no ] || apt_setup_arm
   at_least 12 "$(version_of g++)" || die "g++ is $(version_of g++), Sluice needs 12 or newer"
 else
   die "this system has neither apt nor brew; Debian 12, Ubuntu 24.04 and macOS are known"
