@@ -23,6 +23,7 @@ struct CodesBase {
 /// Calls body(Index<0>{}), body(Index<1>{}), ... body(Index<n - 1>{}).
 template <int i>
 struct Index {
+  // NOLINTNEXTLINE(google-explicit-constructor): it is the number
   constexpr operator int() const { return i; }
 };
 template <int n, int i = 0, class Body>
