@@ -15,7 +15,7 @@ from terminal import Terminal
 
 CTRL_C = "\x03"
 END_OF_TEXT = 0
-ENDLESS = ["-n", "100000", "--ctx", "100000", "--logit-bias", f"{END_OF_TEXT}=-1000"]
+ENDLESS = ["--exact-activations", "-n", "100000", "--ctx", "100000", "--logit-bias", f"{END_OF_TEXT}=-1000"]
 
 
 def chat(sluice: Sluice, *options: Any) -> Terminal:

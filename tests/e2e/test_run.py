@@ -202,7 +202,9 @@ def test_logits_do_not_depend_on_how_they_are_computed(sluice: Sluice, tmp_path:
             ["--load", "copy", "--kv-reserve", "0"],
         ):
             assert np.array_equal(first, logits(isa, *options)), f"{isa} {options}"
-    assert np.allclose(by_isa[""], by_isa["portable"], atol=1e-2 * np.abs(by_isa[""]).max())
+    # Rounding to 8 bits turns the sets' last bits into steps, so the sets are compared without it.
+    exact = [logits(isa, "--exact-activations") for isa in ("", "portable")]
+    assert np.allclose(*exact, atol=1e-2 * np.abs(exact[0]).max())
 
 
 def test_perplexity_is_what_the_logits_say(sluice: Sluice, tmp_path: Path) -> None:
