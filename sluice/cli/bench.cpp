@@ -9,6 +9,7 @@
 #include "sluice/cli/output.h"
 #include "sluice/engine/probe.h"
 #include "sluice/engine/trial.h"
+#include "sluice/residency/replay.h"
 
 namespace sluice::cli {
 namespace {
@@ -42,19 +43,39 @@ std::optional<double> tokens_per_second(int64_t tokens, const std::vector<double
 struct Found {
   std::optional<double> prefill_tps, decode_tps, ttft_ms;
   std::optional<double> memory_bandwidth, disk_bandwidth, bound_tps, fraction_of_bound;
+  std::optional<double> bound_no_prediction_tps;
+  double bytes_read_per_token = 0, hit_rate = 1;
   uint64_t peak_rss_bytes = 0;
 };
 
-/// What memory allows when a step reads the weights of one token once for the whole batch; keys and values
-/// are not counted, nor that the sequences of a batch may use different experts.
-void compare_with_bound(Found& found, const engine::Bandwidths& probed, double bytes_active,
-                        int64_t batch) {
-  const double tokens_per_read = static_cast<double>(batch) / bytes_active;
-  const double decode_tps = found.decode_tps.value_or(0);
-  const double memory = std::max(probed.memory, decode_tps / tokens_per_read);
+/// What memory and disk allow. A step reads the weights of one token once for the whole batch; keys and values
+/// are not counted, nor that the sequences of a batch may use different experts. What a step must read from disk
+/// is what does not fit: streamed weights, and the experts that Belady's choice would miss.
+void compare_with_bound(Found& found, const engine::Bandwidths& probed, engine::Engine& engine,
+                        const residency::Trace& trace, int64_t batch) {
+  const double decode_tps = found.decode_tps.value_or(0), n = static_cast<double>(batch);
+  const auto number = [](Bytes bytes) { return static_cast<double>(bytes.count); };
+  const double active = number(engine.bytes_active());
+  const double experts = number(engine.expert_bytes_active());
+  const double memory = std::max(probed.memory, decode_tps / n * active);
+  double streamed = 0, missed = 0, disk = probed.disk;
+  if (const auto* plan = engine.plan(); plan != nullptr && !plan->mapped) {
+    streamed = number(plan->dense_bytes_streamed);
+    if (!trace.entries.empty()) {
+      const auto slots = static_cast<int>(plan->expert_slots);
+      missed = experts * (1 - residency::replay_belady(trace, slots).hit_rate());
+    }
+    const io::ReaderStatistics reads = engine.statistics()->reads;
+    if (reads.busy_seconds > 0) {
+      disk = std::max(disk, static_cast<double>(reads.bytes) / reads.busy_seconds);
+    }
+  }
+  const auto read = [disk](double bytes) { return bytes > 0 ? bytes / disk : 0; };
   found.memory_bandwidth = memory;
-  found.disk_bandwidth = probed.disk;
-  found.bound_tps = memory * tokens_per_read;
+  found.disk_bandwidth = disk;
+  found.bound_tps = n / std::max(active / memory, read(streamed + missed));
+  found.bound_no_prediction_tps = n / (std::max((active - experts) / memory, read(streamed)) +
+                                       std::max(experts / memory, read(missed)));
   if (found.decode_tps) found.fraction_of_bound = decode_tps / *found.bound_tps;
 }
 
@@ -69,10 +90,14 @@ Found measure(const Options& o, engine::Engine& engine) {
   }
   engine::Trial trial(engine, w);
   std::vector<double> prefill, decode;
+  double bytes_read = 0, hits = 0, demands = 0;
   for (int64_t i = 0; i < o.repeats; ++i) {
     const engine::Timing run = trial.run();
     prefill.push_back(run.prefill_seconds);
     decode.push_back(run.decode_seconds);
+    bytes_read += static_cast<double>(run.decode_bytes_read);
+    hits += static_cast<double>(run.expert_hits);
+    demands += static_cast<double>(run.expert_demands);
     note(fmt::format("run {}: prefill {:.1f} tok/s, decode {:.1f} tok/s", i + 1,
                      tokens_per_second(w.batch * w.prompt, {run.prefill_seconds}).value_or(0),
                      tokens_per_second(w.batch * w.generate, {run.decode_seconds}).value_or(0)));
@@ -81,10 +106,12 @@ Found measure(const Options& o, engine::Engine& engine) {
   found.prefill_tps = tokens_per_second(w.batch * w.prompt, prefill);
   found.decode_tps = tokens_per_second(w.batch * w.generate, decode);
   if (w.prompt > 0) found.ttft_ms = median(prefill) * 1e3;
+  const auto tokens = static_cast<double>(w.batch * w.generate * o.repeats);
+  if (tokens > 0) found.bytes_read_per_token = bytes_read / tokens;
+  if (demands > 0) found.hit_rate = hits / demands;
   found.peak_rss_bytes = peak_rss_bytes();  // before the probes allocate
   if (!o.no_probe) {
-    compare_with_bound(found, engine::probe_bandwidths(engine),
-                       static_cast<double>(engine.bytes_active().count), w.batch);
+    compare_with_bound(found, engine::probe_bandwidths(engine), engine, trial.trace(), w.batch);
   }
   return found;
 }
@@ -102,12 +129,13 @@ nlohmann::json as_json(const Found& found, const engine::Workload& w, engine::En
           {"memory_bandwidth", figure(found.memory_bandwidth)},
           {"disk_bandwidth", figure(found.disk_bandwidth)},
           {"bytes_active", engine.bytes_active().count},
-          {"bytes_read_per_token", 0},
-          {"hit_rate", 1.0},
+          {"bytes_read_per_token", found.bytes_read_per_token},
+          {"hit_rate", found.hit_rate},
           {"bound_tps", figure(found.bound_tps)},
-          {"bound_no_prediction_tps", figure(found.bound_tps)},
+          {"bound_no_prediction_tps", figure(found.bound_no_prediction_tps)},
           {"fraction_of_bound", figure(found.fraction_of_bound)},
-          {"activations", engine.activations()}};
+          {"activations", engine.activations()},
+          {"residency", residency_json(engine)}};
 }
 
 void print_table(const Found& found, const engine::Workload& w, engine::Engine& engine) {
@@ -130,13 +158,23 @@ void print_table(const Found& found, const engine::Workload& w, engine::Engine& 
                       *found.memory_bandwidth / 1e9, to_string(engine.bytes_active()),
                       *found.disk_bandwidth / 1e9));
   }
+  if (found.bytes_read_per_token > 0) {
+    print(
+        fmt::format("read    {} per token, {:.0f} % of experts found in memory; without prediction "
+                    "the bound is {:.1f} tok/s\n",
+                    to_string(Bytes{static_cast<uint64_t>(found.bytes_read_per_token)}),
+                    100 * found.hit_rate, found.bound_no_prediction_tps.value_or(0)));
+  }
   print(fmt::format("peak {}\n", to_string(Bytes{found.peak_rss_bytes})));
 }
 
 void bench(const Options& o, const Globals& globals) {
   if (o.workload.prompt + o.workload.generate == 0)
     fail(ErrorKind::bad_request, "there is nothing to measure: -p and -n are both 0");
-  const auto engine = open_engine(o.model);
+  ModelOptions model = o.model;
+  model.engine.workload_tokens =
+      o.workload.batch * (o.workload.depth + o.workload.prompt + o.workload.generate);
+  const auto engine = open_engine(model);
   const Found found = measure(o, *engine);
   if (globals.json) {
     print_json(as_json(found, o.workload, *engine));

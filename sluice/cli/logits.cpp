@@ -29,13 +29,17 @@ std::vector<text::Token> continue_greedily(engine::Engine& engine, std::vector<t
 
 void logits(const Options& o, const Globals& globals) {
   const std::vector<text::Token> tokens = parse_tokens(o.tokens);
-  const auto engine = open_engine(o.model);
+  ModelOptions model = o.model;
+  model.engine.workload_tokens = static_cast<int64_t>(tokens.size()) + o.greedy;
+  const auto engine = open_engine(model);
   const auto vocab = static_cast<size_t>(engine->config().vocab_size);
   NpyWriter file(o.out, tokens.size(), vocab);
   engine->logits(tokens, 0, [&](int64_t, std::span<const float> row) { file.write(row); });
   file.finish();
-  nlohmann::json result{
-      {"out", o.out}, {"shape", {tokens.size(), vocab}}, {"activations", engine->activations()}};
+  nlohmann::json result{{"out", o.out},
+                        {"shape", {tokens.size(), vocab}},
+                        {"activations", engine->activations()},
+                        {"residency", residency_json(*engine)}};
   if (o.greedy > 0) result["greedy"] = continue_greedily(*engine, tokens, o.greedy);
   if (globals.json) {
     print_json(result);

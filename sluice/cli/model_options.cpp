@@ -9,6 +9,7 @@
 
 #include "sluice/base/error.h"
 #include "sluice/engine/model_store.h"
+#include "sluice/residency/memory.h"
 
 namespace sluice::cli {
 namespace {
@@ -35,6 +36,11 @@ void add_choice(CLI::App& command, const std::string& name, const std::string& v
       ->check(CLI::IsMember(words));
 }
 
+Bytes parse_ram(const std::string& size) {
+  if (size == "auto") return residency::automatic_budget(residency::memory_state());
+  return parse_bytes(size);
+}
+
 }  // namespace
 
 void add_model_argument(CLI::App& command, std::string& model) {
@@ -49,6 +55,22 @@ void add_model_options(CLI::App& command, ModelOptions& o) {
                   "Threads to compute with (default: all processors)")
       ->type_name("N")
       ->check(CLI::Range(1, 1024));
+  command
+      .add_option_function<std::string>(
+          "--ram", [&o](const std::string& size) { o.engine.ram = parse_ram(size); },
+          "Memory for the whole process, as 3GB or 700MB, or auto: what the system can spare. What "
+          "does "
+          "not fit is read from disk when it is needed; the result stays the same to the bit")
+      ->type_name("SIZE");
+  add_choice<residency::PolicyKind>(
+      command, "--policy", "NAME",
+      {{"lru", residency::PolicyKind::lru},
+       {"lfu", residency::PolicyKind::lfu},
+       {"lcp", residency::PolicyKind::lcp},
+       {"least-stale", residency::PolicyKind::least_stale},
+       {"s3-fifo", residency::PolicyKind::s3_fifo}},
+      [&o](auto policy) { o.engine.policy = policy; },
+      "With --ram: which expert a missing one replaces (default: lfu)");
   command.add_option("--ctx", o.engine.context, "Most tokens of a sequence (default: the model's)")
       ->type_name("N")
       ->check(CLI::PositiveNumber);
@@ -80,6 +102,17 @@ void add_model_options(CLI::App& command, ModelOptions& o) {
 
 std::unique_ptr<engine::Engine> open_engine(const ModelOptions& options) {
   return engine::Engine::open(engine::ModelStore().resolve(options.model), options.engine);
+}
+
+nlohmann::json residency_json(const engine::Engine& engine) {
+  const residency::ResidencyPlan* plan = engine.plan();
+  if (plan == nullptr) return nullptr;
+  return {{"budget", plan->budget.count},
+          {"total", plan->total.count},
+          {"mapped", plan->mapped},
+          {"expert_slots", plan->expert_slots},
+          {"dense_bytes_streamed", plan->dense_bytes_streamed.count},
+          {"context", engine.context()}};
 }
 
 void add_sampling_options(CLI::App& command, SamplingOptions& o) {

@@ -19,9 +19,13 @@ struct ModelOptions {
 
 /// The required MODEL.
 void add_model_argument(CLI::App& command, std::string& model);
-/// MODEL, --threads, --ctx, --kv-reserve, --chunk, --exact-activations.
+/// MODEL, --threads, --ram, --policy, --ctx, --kv-reserve, --chunk, --exact-activations.
 void add_model_options(CLI::App& command, ModelOptions& options);
 std::unique_ptr<engine::Engine> open_engine(const ModelOptions& options);
+
+/// How --ram was divided: budget and total in bytes, mapped, expert_slots, dense_bytes_streamed, context; null
+/// without --ram.
+nlohmann::json residency_json(const engine::Engine& engine);
 
 /// --temp, --top-k, --top-p, --min-p, --xtc-*, penalties, --logit-bias, --seed.
 struct SamplingOptions {

@@ -68,7 +68,8 @@ void perplexity(Options o, const Globals& globals) {
                 {"windows", n_windows},
                 {"tokens_per_second", static_cast<double>(n_windows * o.window) / seconds},
                 {"peak_rss_bytes", peak_rss_bytes()},
-                {"activations", engine->activations()}});
+                {"activations", engine->activations()},
+                {"residency", residency_json(*engine)}});
   } else {
     print(fmt::format("perplexity {:.4f} over {} predictions in {} windows of {}\n", std::exp(mean),
                       count, n_windows, o.window));

@@ -56,7 +56,8 @@ nlohmann::json to_json(const engine::Engine& engine, const engine::Result& r) {
           {"load_ms", engine.load_seconds() * 1e3},
           {"peak_rss_bytes", peak_rss_bytes()},
           {"finish_reason", to_string(r.finish_reason)},
-          {"activations", engine.activations()}};
+          {"activations", engine.activations()},
+          {"residency", residency_json(engine)}};
 }
 
 std::atomic<bool> interrupted{false};

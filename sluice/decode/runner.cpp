@@ -8,9 +8,6 @@
 namespace sluice::decode {
 namespace {
 
-/// Logits of a step are kept below this: a vocabulary of 262,144 makes 1 MB of each token.
-constexpr int64_t kMaxLogitsBytes = 64 << 20;
-
 /// Steps longer than this are evaluated layer by layer, to bound their activations.
 constexpr size_t kWholeGraphTokens = 16;
 
@@ -58,7 +55,8 @@ mx::array Runner::step(std::span<const Part> parts) const {
 }
 
 int64_t Runner::max_logit_rows() const {
-  return std::max<int64_t>(1, kMaxLogitsBytes / (4 * model_.config().vocab_size));
+  const auto bytes = static_cast<int64_t>(max_logits_.count);
+  return std::max<int64_t>(1, bytes / (4 * model_.config().vocab_size));
 }
 
 int64_t Runner::run(nn::KvCache& cache, std::span<const int32_t> tokens, const Options& options,

@@ -17,7 +17,9 @@ using BatchSink = std::function<void(size_t sequence, std::span<const float> log
 /// Packs tokens into steps and evaluates them. Belongs to the engine's thread.
 class Runner {
  public:
-  Runner(const nn::Model& model, const ops::Context& context) : model_(model), context_(context) {}
+  /// max_logits: what the logits of one step may take.
+  Runner(const nn::Model& model, const ops::Context& context, Bytes max_logits = {64 << 20})
+      : model_(model), context_(context), max_logits_(max_logits) {}
 
   struct Options {
     int64_t chunk = 512;       ///< tokens per step; does not change a bit of the result
@@ -51,6 +53,7 @@ class Runner {
 
   const nn::Model& model_;
   const ops::Context& context_;
+  Bytes max_logits_;
 };
 
 }  // namespace sluice::decode

@@ -3,10 +3,12 @@
 #include <fmt/ranges.h>
 #include <mlx/memory.h>
 
+#include <algorithm>
 #include <chrono>
 
 #include "sluice/base/error.h"
 #include "sluice/decode/sampler.h"
+#include "sluice/engine/budget.h"
 #include "sluice/engine/engine_impl.h"
 
 namespace sluice::engine {
@@ -16,6 +18,10 @@ using Clock = std::chrono::steady_clock;
 
 /// Freed activation buffers that MLX keeps for reuse.
 constexpr size_t kMlxCacheBytes = 32 << 20;
+constexpr size_t kMlxCacheBytesInBudget = 8 << 20;
+/// A vocabulary of 262,144 makes 1 MB of each token's logits.
+constexpr Bytes kMaxLogits{64 << 20};
+constexpr Bytes kMaxLogitsInBudget{4 << 20};
 /// A model that says nothing of its context gets this one.
 constexpr int64_t kUsualContext = 4096;
 
@@ -37,9 +43,14 @@ void Engine::Impl::check_tokens(std::span<const text::Token> tokens) const {
 
 namespace {
 
-int64_t choose_context(int64_t asked, int64_t trained) {
+int64_t choose_context(const EngineOptions& options, int64_t trained) {
+  const int64_t asked = options.context;
   if (asked < 0) fail(ErrorKind::bad_request, "--ctx is {}, it must be positive", asked);
-  return asked > 0 ? asked : trained > 0 ? trained : kUsualContext;
+  if (asked > 0) return asked;
+  const int64_t most = trained > 0 ? trained : kUsualContext;
+  if (!options.ram) return most;
+  // Keys and values of a context that nobody asked for would take the weights' memory.
+  return std::min(most, options.workload_tokens > 0 ? options.workload_tokens : kUsualContext);
 }
 
 void open_text(const std::filesystem::path& path, models::LoadedModel& loaded,
@@ -88,14 +99,21 @@ std::unique_ptr<Engine> Engine::open(const std::filesystem::path& path,
   e.worker.run([&] {
     mx::set_default_device(mx::Device::cpu);
     mx::set_cache_limit(kMlxCacheBytes);
-    e.loaded = models::load_model(path, options.load);
-    e.context = choose_context(options.context, e.loaded.model->config().max_position_embeddings);
+    models::LoadOptions load = options.load;
+    load.few_pages = options.ram.has_value();
+    e.loaded = models::load_model(path, load);
+    e.context = choose_context(options, e.loaded.model->config().max_position_embeddings);
     open_text(path, e.loaded, e.tokenizer, e.chat_template);
     e.kv_layout = std::make_shared<const nn::KvLayout>(e.loaded.model->kv_layout());
     e.ops_context.emplace(ops::Context{mx::new_stream(mx::Device::cpu), e.pool, e.kernels,
                                        *e.loaded.store, e.errors, e.scratch,
                                        options.exact_activations});
-    e.runner.emplace(*e.loaded.model, *e.ops_context);
+    if (options.ram) {
+      mx::set_cache_limit(kMlxCacheBytesInBudget);
+      e.plan = hold_weights_within(*options.ram, e);
+    }
+    e.runner.emplace(*e.loaded.model, *e.ops_context,
+                     options.ram ? kMaxLogitsInBudget : kMaxLogits);
     if (options.kv_reserve < 0 || options.kv_reserve > e.context) {
       fail(ErrorKind::bad_request, "--kv-reserve is {}, it must be from 0 to the context, {}",
            options.kv_reserve, e.context);
@@ -216,6 +234,15 @@ void Engine::greedy(std::vector<text::Token> tokens, int64_t n,
   });
 }
 
+const residency::ResidencyPlan* Engine::plan() const {
+  return impl_->plan ? &*impl_->plan : nullptr;
+}
+
+std::optional<residency::WeightStore::Statistics> Engine::statistics() const {
+  return impl_->loaded.store->statistics();
+}
+
+Bytes Engine::expert_bytes_active() const { return impl_->loaded.expert_bytes_active; }
 Bytes Engine::bytes_active() const { return impl_->loaded.bytes_active; }
 
 }  // namespace sluice::engine

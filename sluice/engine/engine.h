@@ -26,6 +26,12 @@ struct EngineOptions {
   int64_t chunk = 512;  ///< prompt tokens per step; never changes a result
   /// Activations stay float32. Without it those that meet quantized weights are rounded to 8 bits, per 32.
   bool exact_activations = false;
+
+  /// What the whole process may take; unset: the files are mapped, and the system decides.
+  std::optional<Bytes> ram;
+  int64_t workload_tokens =
+      0;  ///< that will be kept at once, when known; a context of 0 becomes so large
+  residency::PolicyKind policy = residency::kDefaultPolicy;
 };
 
 /// What `sluice inspect` shows of a tensor.
@@ -79,8 +85,14 @@ class Engine {
   void greedy(std::vector<text::Token> tokens, int64_t n,
               const std::function<void(text::Token)>& on_token);
 
+  /// How the budget was divided; null without one.
+  const residency::ResidencyPlan* plan() const;
+  /// What streaming weights did so far; nothing when all are mapped.
+  std::optional<residency::WeightStore::Statistics> statistics() const;
+
   /// Weight bytes that computing one token reads: all matrices once, of the experts those it uses.
   Bytes bytes_active() const;
+  Bytes expert_bytes_active() const;  ///< of these, the experts'
 
   struct Impl;
   Impl& impl() { return *impl_; }  ///< for this folder

@@ -28,6 +28,7 @@ struct Engine::Impl {
   std::shared_ptr<const nn::KvLayout> kv_layout;
   std::optional<ops::Context> ops_context;
   std::optional<decode::Runner> runner;
+  std::optional<residency::ResidencyPlan> plan;
   int64_t context = 0;
   double load_seconds = 0;
   Worker worker;

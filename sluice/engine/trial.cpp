@@ -51,7 +51,26 @@ struct Trial::State {
     text::Token first;  ///< what decoding starts from when there is no prompt
   };
   std::vector<Sequence> sequences;
+  residency::Trace trace;
+  int64_t step = 0;
 };
+
+namespace {
+
+/// What weights cost since `before`; nothing when all are mapped.
+void count_reads(const Engine& engine,
+                 const std::optional<residency::WeightStore::Statistics>& before, Timing& timing) {
+  const auto after = engine.statistics();
+  if (!before || !after) return;
+  timing.decode_bytes_read = after->reads.bytes - before->reads.bytes;
+  const auto demands = [](const residency::SlotStatistics& s) {
+    return s.hits + s.misses + s.late;
+  };
+  timing.expert_hits = after->experts.hits - before->experts.hits;
+  timing.expert_demands = demands(after->experts) - demands(before->experts);
+}
+
+}  // namespace
 
 Trial::Trial(Engine& engine, const Workload& workload)
     : engine_(engine), workload_(workload), state_(std::make_unique<State>()) {
@@ -63,6 +82,8 @@ Trial::Trial(Engine& engine, const Workload& workload)
   }
   Engine::Impl& e = engine_.impl();
   e.worker.run([&] {
+    state_->trace.n_layers = static_cast<int>(engine_.config().n_layers);
+    state_->trace.n_experts = static_cast<int>(engine_.config().n_experts);
     RandomTokens random(engine_.config().vocab_size);
     for (int64_t i = 0; i < w.batch; ++i) {
       nn::KvCache cache = e.new_cache();
@@ -77,6 +98,8 @@ Trial::Trial(Engine& engine, const Workload& workload)
 Trial::~Trial() {
   engine_.impl().worker.run([this] { state_.reset(); });
 }
+
+const residency::Trace& Trial::trace() const { return state_->trace; }
 
 Timing Trial::run() {
   Engine::Impl& e = engine_.impl();
@@ -98,12 +121,21 @@ Timing Trial::run() {
                     [&](int64_t, std::span<const float> logits) { next.back() = best(logits); });
     }
     const auto prefilled = Clock::now();
+    const auto before = engine_.statistics();
+    e.loaded.store->set_demand_sink([this](int layer, std::span<const int> experts, auto) {
+      state_->trace.entries.push_back(
+          {state_->step, layer, residency::Phase::decode, {experts.begin(), experts.end()}});
+    });
     for (int64_t i = 0; i < workload_.generate; ++i) {
+      ++state_->step;
       e.runner->run_batch(batch, next, [&](size_t sequence, std::span<const float> logits) {
         next[sequence] = best(logits);
       });
     }
-    return Timing{seconds_between(start, prefilled), seconds_between(prefilled, Clock::now())};
+    Timing timing{seconds_between(start, prefilled), seconds_between(prefilled, Clock::now())};
+    e.loaded.store->set_demand_sink({});
+    count_reads(engine_, before, timing);
+    return timing;
   });
 }
 

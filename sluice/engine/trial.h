@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "sluice/engine/engine.h"
+#include "sluice/residency/trace.h"
 
 namespace sluice::engine {
 
@@ -16,8 +17,10 @@ struct Workload {
 };
 
 struct Timing {
-  double prefill_seconds = 0;  ///< all sequences' prompts, one after the other
-  double decode_seconds = 0;   ///< all steps
+  double prefill_seconds = 0;                   ///< all sequences' prompts, one after the other
+  double decode_seconds = 0;                    ///< all steps
+  uint64_t decode_bytes_read = 0;               ///< by all steps, from disk
+  int64_t expert_hits = 0, expert_demands = 0;  ///< of all steps
 };
 
 /// A workload that can be timed again and again, always from the same depth. Its tokens are pseudo-random
@@ -32,6 +35,9 @@ class Trial {
   Trial& operator=(const Trial&) = delete;
 
   Timing run();
+
+  /// Which experts the steps of all runs asked for; without experts, none.
+  const residency::Trace& trace() const;
 
  private:
   struct State;

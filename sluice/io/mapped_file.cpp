@@ -91,6 +91,18 @@ MappedFile::~MappedFile() {
   if (descriptor_ >= 0) ::close(descriptor_);
 }
 
+void MappedFile::expect_few_touches(bool few) const {
+  auto* const data = const_cast<std::byte*>(bytes_.data());
+  (void)::madvise(data, bytes_.size(), few ? MADV_RANDOM : MADV_NORMAL);
+#ifdef MADV_HUGEPAGE
+  (void)::madvise(data, bytes_.size(), few ? MADV_NOHUGEPAGE : MADV_HUGEPAGE);
+#endif
+}
+
+void MappedFile::release_pages() const {
+  (void)::madvise(const_cast<std::byte*>(bytes_.data()), bytes_.size(), MADV_DONTNEED);
+}
+
 bool MappedFile::truncated() const {
   if (truncated_.load(std::memory_order_acquire)) return true;
   struct stat status {};

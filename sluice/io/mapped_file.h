@@ -30,6 +30,10 @@ class MappedFile {
   /// Reads the whole file into `out` (as long as bytes()) without touching the mapping's pages.
   /// Throws Error(io) when it cannot all be read.
   void read(std::span<std::byte> out) const;
+  /// Whether little of it will be touched, here and there: then a touch brings in few pages. Not so at first.
+  void expect_few_touches(bool few) const;
+  /// Pages that were touched so far no longer count as this process's memory; they come back when touched.
+  void release_pages() const;
   /// True for ever once bytes were lost. Costs one fstat: a cut inside the last page that is left gives
   /// zeros without a signal.
   bool truncated() const;

@@ -7,6 +7,7 @@
 #include "sluice/io/json_file.h"
 #include "sluice/io/safetensors.h"
 #include "sluice/models/config.h"
+#include "sluice/models/extents.h"
 #include "sluice/models/registry.h"
 #include "sluice/models/weight_names.h"
 
@@ -24,8 +25,8 @@ uint64_t stored_bytes(const nn::StoredMatrix& stored) {
 
 /// Every matrix once (an embedding table only when it is the output projection too), and of each layer's
 /// experts as many as a token uses.
-Bytes count_active(const nn::WeightTable& table, const nn::Config& config) {
-  Bytes active;
+void count_active(const nn::WeightTable& table, const nn::Config& config, LoadedModel& loaded) {
+  Bytes& active = loaded.bytes_active;
   for (const auto& [path, stored] : table.matrices) {
     const bool only_looked_up = path == "model.embed_tokens" && !config.tie_word_embeddings;
     const bool unused = path == "lm_head" && config.tie_word_embeddings;
@@ -34,9 +35,10 @@ Bytes count_active(const nn::WeightTable& table, const nn::Config& config) {
   for (const auto& [path, stack] : table.experts) {
     uint64_t bytes = 0;
     for (const auto& stored : stack) bytes += stored_bytes(stored);
-    active.count += bytes / stack.size() * static_cast<uint64_t>(config.router.n_experts_per_tok);
+    bytes = bytes / stack.size() * static_cast<uint64_t>(config.router.n_experts_per_tok);
+    active.count += bytes;
+    loaded.expert_bytes_active.count += bytes;
   }
-  return active;
 }
 
 /// Whether a matrix is stored as integers and scales (mxfp8's elements are floats).
@@ -77,7 +79,8 @@ void build(LoadedModel& loaded, const Family& family, const Source& source, nn::
   check_layer_count(table, config, source.where());
   if (family.configure != nullptr) family.configure(config, source);
   if (kv_type) config.kv_type = *kv_type;
-  loaded.bytes_active = count_active(table, config);
+  count_active(table, config, loaded);
+  loaded.extents = extents_of(table, config);
   loaded.takes_int8 = any_integer(table);
   loaded.model = family.make(std::move(config), nn::Weights(table));
 }
@@ -94,6 +97,7 @@ LoadedModel load_model(const std::filesystem::path& path, const LoadOptions& opt
     const Family& family = find_family(source.architecture());
     loaded.store = std::make_unique<residency::WeightStore>(loaded.gguf->index, options.mode,
                                                             loaded.gguf->mappings);
+    if (options.few_pages) loaded.store->release_pages();
     build(loaded, family, source, name_gguf(*loaded.store, family.gguf_names), options.kv_type);
   } else {
     const auto config_path = path / "config.json";
@@ -104,6 +108,7 @@ LoadedModel load_model(const std::filesystem::path& path, const LoadOptions& opt
     const Family& family = find_family(source.architecture());
     loaded.store =
         std::make_unique<residency::WeightStore>(io::open_safetensors(path), options.mode);
+    if (options.few_pages) loaded.store->release_pages();
     build(loaded, family, source, name_safetensors(*loaded.store), options.kv_type);
   }
   return loaded;

@@ -17,13 +17,16 @@ struct LoadedModel {
   std::optional<io::Gguf> gguf;  ///< its metadata also hold the vocabulary and chat template
   std::unique_ptr<residency::WeightStore> store;
   std::unique_ptr<nn::Model> model;
-  Bytes bytes_active;  ///< weight bytes one token's computation reads
+  residency::ModelExtents extents;
+  Bytes expert_bytes_active;  ///< of bytes_active, the experts'
+  Bytes bytes_active;         ///< weight bytes one token's computation reads
   bool takes_int8 =
       false;  ///< some weights are integers, which 8-bit activations can be multiplied with
 };
 
 struct LoadOptions {
   residency::LoadMode mode = residency::LoadMode::map;
+  bool few_pages = false;  ///< of the files are to be in memory once the model is open
   std::optional<kernels::KvType> kv_type;  ///< of keys and values; unset: what fits the weights
 };
 

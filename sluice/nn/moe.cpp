@@ -21,13 +21,14 @@ ops::Experts load_experts(const Config& c, const Weights& w) {
 
 }  // namespace
 
-SparseMlp::SparseMlp(const Config& c, const Weights& w, BlockNorms norms) {
+SparseMlp::SparseMlp(const Config& c, const Weights& w, BlockNorms norms, int64_t layer) {
   if (c.shared_expert_intermediate_size > 0) {
     shared_ = gated_mlp(c, w["shared_expert"], c.shared_expert_intermediate_size,
                         {.pre = norms.pre, .post = {}});
     shared_gate_ = {linear(w["shared_expert_gate"], c.hidden_size, 1)};
   }
   spec_ = std::make_shared<const ops::MoeSpec>(ops::MoeSpec{
+      .layer = static_cast<int>(layer),
       .pre = std::move(norms.pre),
       .post = std::move(norms.post),
       .router = linear(w["gate"], c.hidden_size, c.n_experts),
@@ -48,7 +49,7 @@ FeedForward::FeedForward(const Config& c, const Weights& w, BlockNorms norms, in
   const bool sparse =
       c.n_experts > 0 && (c.layer_is_moe.empty() || c.layer_is_moe[static_cast<size_t>(layer)]);
   if (sparse) {
-    sparse_.emplace(c, w, std::move(norms));
+    sparse_.emplace(c, w, std::move(norms), layer);
   } else {
     dense_.emplace(c, w, std::move(norms));
   }

@@ -11,7 +11,7 @@ namespace sluice::nn {
 /// sees every token (Qwen2-MoE).
 class SparseMlp {
  public:
-  SparseMlp(const Config& c, const Weights& w, BlockNorms norms);
+  SparseMlp(const Config& c, const Weights& w, BlockNorms norms, int64_t layer);
   mx::array operator()(const mx::array& x, const Step& step) const;
 
  private:

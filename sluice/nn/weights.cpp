@@ -79,7 +79,7 @@ int64_t row_elements(const StoredMatrix& stored, const io::TensorInfo& tensor) {
   return n;
 }
 
-residency::Extent extent(const StoredMatrix& stored, const io::TensorInfo& tensor) {
+residency::FilePlace place(const StoredMatrix& stored, const io::TensorInfo& tensor) {
   uint64_t offset = tensor.offset;
   if (stored.expert >= 0) {
     offset += tensor.bytes / static_cast<uint64_t>(tensor.shape[0]) *
@@ -111,7 +111,7 @@ residency::Weight bind_plain(const StoredMatrix& stored, int64_t rows, int64_t c
   weight.matrix.cols = cols;
   weight.matrix.row_bytes =
       cols / io::info(tensor.type).block_elements * io::info(tensor.type).block_bytes;
-  weight.data = extent(stored, tensor);
+  weight.data = place(stored, tensor);
   return finish(stored, std::move(weight), rows);
 }
 
@@ -162,7 +162,7 @@ residency::Weight bind_quantized(const StoredMatrix& stored, int64_t rows, int64
            stored.path, fmt::join(scales.shape, ", "));
     }
     m.scale_type = *scale_format;
-    weight.biases = extent(stored, *stored.biases);
+    weight.biases = place(stored, *stored.biases);
   }
   if (config &&
       (config->bits != bits || config->group_size != group_size || config->mode != mode)) {
@@ -177,8 +177,8 @@ residency::Weight bind_quantized(const StoredMatrix& stored, int64_t rows, int64
   m.cols = cols;
   m.row_bytes = row_bits / 8;
   m.scale_row_bytes = groups * io::info(scales.type).block_bytes;
-  weight.data = extent(stored, packed);
-  weight.scales = extent(stored, scales);
+  weight.data = place(stored, packed);
+  weight.scales = place(stored, scales);
   return finish(stored, std::move(weight), rows);
 }
 

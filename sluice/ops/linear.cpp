@@ -18,15 +18,28 @@ std::vector<mx::array> project(const Context& context, const mx::array& x,
       context, "project", {x}, outputs, [&context, norm, projections, n_tokens](const Buffers& b) {
         Scratch::Frame frame(context.scratch);
         const int64_t cols = projections[0].weight.cols();
-        std::vector<Product> products;
         Forms forms;
-        for (const Projection& p : projections) {
-          products.push_back({context.weights.acquire(p.weight), p.bias ? p.bias->data() : nullptr,
-                              b.output(products.size())});
-          forms.add(context, products.back().w);
+        for (const Projection& p : projections) forms.add(context, p.weight.matrix);
+        const Rows rows = make_rows(context, frame, norm, b.input(0), n_tokens, cols, forms);
+        // A weight that comes in blocks is multiplied block by block, the others at once.
+        std::vector<Product> products;
+        for (size_t i = 0; i < projections.size(); ++i) {
+          const Projection& p = projections[i];
+          const std::vector<residency::Weight> blocks = context.weights.row_blocks(p.weight);
+          int64_t row = 0;
+          for (const residency::Weight& block : blocks) {
+            const float* bias = p.bias ? p.bias->data() + row : nullptr;
+            const Product product{context.weights.acquire(block), bias, b.output(i) + row,
+                                  p.weight.rows()};
+            if (blocks.size() == 1) {
+              products.push_back(product);
+            } else {
+              multiply_all(context, {&product, 1}, rows);
+            }
+            row += block.rows();
+          }
         }
-        multiply_all(context, products,
-                     make_rows(context, frame, norm, b.input(0), n_tokens, cols, forms));
+        multiply_all(context, products, rows);
       });
 }
 
@@ -44,7 +57,7 @@ mx::array project_onto(const Context& context, const mx::array& x, const Project
             make_rows(context, frame, std::nullopt, b.input(0), n_tokens, w.cols, forms);
         auto* y = frame.take<float>(n_tokens * w.rows);
         const float* bias = projection.bias ? projection.bias->data() : nullptr;
-        const Product product{w, bias, y};
+        const Product product{w, bias, y, w.rows};
         multiply_all(context, {&product, 1}, rows);
         finish_rows(context, norm, y, b.input(1), n_tokens, w.rows, b.output());
       },
@@ -57,17 +70,19 @@ mx::array embedding(const Context& context, const mx::array& tokens, const resid
   const auto cols = static_cast<int>(table.cols());
   return kernel_op(context, "embedding", {tokens}, {n_tokens, cols},
                    [&context, table, scale, n_tokens](const Buffers& b) {
-                     const kernels::Matrix matrix = context.weights.acquire(table);
+                     const int32_t* ids = b.ids(0);
                      for (int64_t t = 0; t < n_tokens; ++t) {
-                       const int32_t id = b.ids(0)[t];
-                       if (id < 0 || id >= matrix.rows) {
-                         fail(ErrorKind::bad_request, "token {} is not in the vocabulary of {}", id,
-                              matrix.rows);
-                       }
-                       float* row = b.output() + t * matrix.cols;
-                       context.kernels.dequantize_row(matrix, id, row);
+                       if (ids[t] >= 0 && ids[t] < table.rows()) continue;
+                       fail(ErrorKind::bad_request, "token {} is not in the vocabulary of {}",
+                            ids[t], table.rows());
+                     }
+                     const auto n = static_cast<size_t>(n_tokens);
+                     const residency::TableRows rows = context.weights.rows(table, {ids, n});
+                     for (size_t t = 0; t < n; ++t) {
+                       float* row = b.output() + static_cast<int64_t>(t) * table.cols();
+                       context.kernels.dequantize_row(rows.matrix, rows.row(t, ids[t]), row);
                        if (scale == 1.0F) continue;
-                       for (int64_t i = 0; i < matrix.cols; ++i) row[i] *= scale;
+                       for (int64_t i = 0; i < table.cols(); ++i) row[i] *= scale;
                      }
                    });
 }

@@ -105,7 +105,7 @@ void multiply_all(const Context& context, std::span<const Product> products, con
         }
         const int64_t row = at * step;
         const kernels::Matrix w = rows_of(p.w, row, std::min(step, p.w.rows - row));
-        multiply(context, w, p.bias == nullptr ? nullptr : p.bias + row, x, p.y + row, p.w.rows);
+        multiply(context, w, p.bias == nullptr ? nullptr : p.bias + row, x, p.y + row, p.y_stride);
         break;
       }
     }

@@ -61,7 +61,8 @@ int64_t rows_at_a_time(const Context& context, int64_t rows, int64_t n_tokens);
 struct Product {
   kernels::Matrix w;
   const float* bias = nullptr;  ///< [w.rows], or null
-  float* y = nullptr;           ///< [n, w.rows]
+  float* y = nullptr;           ///< [n] rows of w.rows, y_stride apart
+  int64_t y_stride = 0;
 };
 
 /// All of them, split over the pool.

@@ -30,7 +30,7 @@ void run_mlp(const Context& context, const GatedMlpSpec& spec, const float* x, i
     }
   });
   auto* y = frame.take<float>(n * hidden);
-  const Product product{down, bias_of(spec.down), y};
+  const Product product{down, bias_of(spec.down), y, hidden};
   multiply_all(context, {&product, 1}, activated.rows());
   finish_rows(context, spec.post, y, residual, n, hidden, out);
 }

@@ -42,14 +42,21 @@ struct Part {
   int64_t row, count;
 };
 
-/// All active experts' rows, cut so that few experts still use every thread.
-std::vector<Part> cut(const Context& context, const Assignment& a, int64_t rows) {
-  std::vector<size_t> active;
+/// The experts that some token chose.
+std::vector<int> active_experts(const Assignment& a) {
+  std::vector<int> active;
   for (size_t e = 0; e + 1 < a.begin.size(); ++e) {
-    if (a.begin[e] != a.begin[e + 1]) active.push_back(e);
+    if (a.begin[e] != a.begin[e + 1]) active.push_back(static_cast<int>(e));
   }
+  return active;
+}
+
+/// The rows of these experts, cut so that few experts still use every thread.
+std::vector<Part> cut(const Context& context, const Assignment& a, std::span<const int> active,
+                      int64_t rows) {
   std::vector<Part> parts;
-  for (const size_t e : active) {
+  for (const int expert : active) {
+    const auto e = static_cast<size_t>(expert);
     const int64_t all = rows * static_cast<int64_t>(active.size());
     const int64_t step = rows_at_a_time(context, all, a.begin[e + 1] - a.begin[e]);
     for (int64_t row = 0; row < rows; row += step) {
@@ -96,28 +103,43 @@ Forms forms_for(const Context& context, const std::vector<residency::Weight>& we
   return forms;
 }
 
-/// y[i] = the expert's output for pair i of the assignment.
-void run_experts(const Context& context, Scratch::Frame& frame, const Experts& experts,
-                 const Assignment& a, const Rows& x, float* y) {
+/// y[i] = the expert's output for pair i of the assignment, of these experts, which are in memory.
+void run_some_experts(const Context& context, const Experts& experts, const Assignment& a,
+                      const residency::ExpertStream& weights, std::span<const int> some,
+                      const Rows& x, const NewRows& activated, float* y) {
   const int64_t hidden = experts.down[0].rows(), inner = experts.gate[0].rows();
-  const NewRows activated(frame, x.n, inner, forms_for(context, experts.down));
   const auto tokens_of = [&a](const Part& p) { return a.begin[p.expert + 1] - a.begin[p.expert]; };
-  for_each_part(context, cut(context, a, inner), [&](const Part& p) {
+  const auto matrix = [&](const std::vector<residency::Weight>& of, const Part& p) {
+    return weights.acquire(static_cast<int>(p.expert), of[p.expert]);
+  };
+  for_each_part(context, cut(context, a, some, inner), [&](const Part& p) {
     const int64_t first = a.begin[p.expert];
-    const GateUp w{context.weights.acquire(experts.gate[p.expert]),
-                   context.weights.acquire(experts.up[p.expert]),
+    const GateUp w{matrix(experts.gate, p), matrix(experts.up, p),
                    bias_of(experts.gate_bias, p.expert), bias_of(experts.up_bias, p.expert)};
     gated_part(context, experts.activation, w, x.part(first, tokens_of(p)), p.row, p.count,
                activated, first);
   });
-  for_each_part(context, cut(context, a, hidden), [&](const Part& p) {
+  for_each_part(context, cut(context, a, some, hidden), [&](const Part& p) {
     const int64_t first = a.begin[p.expert];
     const float* bias = bias_of(experts.down_bias, p.expert);
-    const kernels::Matrix w =
-        rows_of(context.weights.acquire(experts.down[p.expert]), p.row, p.count);
+    const kernels::Matrix w = rows_of(matrix(experts.down, p), p.row, p.count);
     multiply(context, w, bias == nullptr ? nullptr : bias + p.row,
              activated.rows().part(first, tokens_of(p)), y + first * hidden + p.row, hidden);
   });
+}
+
+/// y[i] = the expert's output for pair i of the assignment. Which experts are in memory first does not matter:
+/// each writes rows of its own.
+void run_experts(const Context& context, Scratch::Frame& frame, const MoeSpec& spec,
+                 const Assignment& a, const Rows& x, float* y) {
+  const Experts& experts = spec.experts;
+  const NewRows activated(frame, x.n, experts.gate[0].rows(), forms_for(context, experts.down));
+  const bool one_token = x.n <= spec.routing.n_experts_per_tok;
+  residency::ExpertStream stream = context.weights.experts(
+      spec.layer, active_experts(a), one_token ? residency::Use::keep : residency::Use::pass);
+  for (std::span<const int> some = stream.next(); !some.empty(); some = stream.next()) {
+    run_some_experts(context, experts, a, stream, some, x, activated, y);
+  }
 }
 
 /// out[t] = sum of its experts' outputs in router rank, so that the experts' order in memory does not matter.
@@ -151,7 +173,8 @@ void run_moe(const Context& context, const MoeSpec& spec, const float* x, int64_
   forms.add(context, router);
   const Rows rows = make_rows(context, frame, spec.pre, x, n_tokens, hidden, forms);
   auto* scores = frame.take<float>(n_tokens * n_experts);
-  const Product product{router, spec.router.bias ? spec.router.bias->data() : nullptr, scores};
+  const Product product{router, spec.router.bias ? spec.router.bias->data() : nullptr, scores,
+                        n_experts};
   multiply_all(context, {&product, 1}, rows);
   auto* ids = frame.take<int32_t>(n_tokens * k);
   auto* weights = frame.take<float>(n_tokens * k);
@@ -162,7 +185,7 @@ void run_moe(const Context& context, const MoeSpec& spec, const float* x, int64_
   const Assignment a = sort_by_expert(ids, n_tokens * k, static_cast<size_t>(n_experts));
   const Rows inputs = gather(frame, rows, of_experts, a, k);
   auto* y = frame.take<float>(n_tokens * k * hidden);
-  run_experts(context, frame, experts, a, inputs, y);
+  run_experts(context, frame, spec, a, inputs, y);
   auto* sums = frame.take<float>(n_tokens * hidden);
   sum_by_rank(context, a, y, weights, n_tokens, k, hidden, sums);
   finish_rows(context, spec.post, sums, residual, n_tokens, hidden, out);

@@ -33,6 +33,7 @@ struct Experts {
 
 /// A sparse feed-forward block: post(sum over ranks r, ascending, of weight r * expert r (pre(x))), the norms optional.
 struct MoeSpec {
+  int layer = 0;
   std::optional<Norm> pre, post;
   Projection router;
   RouterSpec routing;

@@ -170,6 +170,7 @@ ResidencyPlan plan_residency(const Footprint& model, Bytes budget, int64_t conte
     if (dense.streamed[stage][0]) --plan.head_blocks_resident;
   }
   plan.slab = dense.slab;
+  plan.dense_bytes_streamed = dense.streamed_bytes;
 
   if (needs.n_experts > 0) {
     plan.per_slot = needs.per_slot;

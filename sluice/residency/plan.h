@@ -74,6 +74,7 @@ struct ResidencyPlan {
   Bytes total;  ///< never above the budget
   Bytes kv;
 
+  Bytes dense_bytes_streamed;    ///< per token
   Bytes memory_bytes_per_token;  ///< that computing reads
   Bytes disk_bytes_per_token;    ///< expected
   double hit_rate = 1;           ///< of experts

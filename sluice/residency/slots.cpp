@@ -9,28 +9,8 @@
 namespace sluice::residency {
 namespace {
 
-constexpr uint64_t kGap = 64 << 10;  // a hole this small costs less than a second read
-
-/// An expert's reads: runs of neighbours, each with its whole pages after the other's.
-struct Placed {
-  struct Run {
-    io::ExtentRun run;
-    io::AlignedSpan span;
-    uint64_t at = 0;  // of the span, in the slot
-  };
-  std::vector<Run> runs;
-  uint64_t bytes = 0;
-};
-
-Placed place_extents(const ExpertExtents& extents) {
-  Placed placed;
-  for (io::ExtentRun& run : io::join_neighbours(extents, kGap)) {
-    const io::AlignedSpan span = io::aligned_span(run.extent.offset, run.extent.bytes);
-    placed.runs.push_back({std::move(run), span, placed.bytes});
-    placed.bytes += span.bytes;
-  }
-  return placed;
-}
+/// Passing reads take turns in so many slots: enough to compute with some while others are read.
+constexpr size_t kPassingSlots = 32;
 
 /// The memory of n_slots slots.
 Bytes arena_bytes(Bytes per_slot, int n_slots) {
@@ -48,7 +28,7 @@ Bytes arena_bytes(Bytes per_slot, int n_slots) {
 Bytes slot_bytes(const ExpertFiles& files) {
   uint64_t most = 0;
   for (const ExpertExtents& extents : files.extents) {
-    most = std::max(most, place_extents(extents).bytes);
+    most = std::max(most, PlacedExtents(extents).bytes().count);
   }
   return {most};
 }
@@ -63,9 +43,9 @@ bool ExpertLease::ready() const {
 
 void ExpertLease::wait() const { pool_->reader_.wait(pool_->reads_of(slot_)); }
 
-const std::byte* ExpertLease::part(size_t i) const {
-  const std::lock_guard lock(pool_->mutex_);
-  return pool_->at(slot_).parts[i];
+const std::byte* ExpertLease::address(size_t file, uint64_t offset) const {
+  return pool_->address_of(slot_) +
+         pool_->slots_[static_cast<size_t>(slot_)].placed.position(file, offset);
 }
 
 void ExpertLease::reset() noexcept {
@@ -117,6 +97,17 @@ int& SlotPool::slot_of(int layer, int expert) {
                   static_cast<size_t>(expert)];
 }
 
+std::byte* SlotPool::address_of(int slot) const {
+  return arena_.data() + static_cast<uint64_t>(slot) * bytes_per_slot_.count;
+}
+
+bool SlotPool::holds(int layer, int expert) const {
+  const std::lock_guard lock(mutex_);
+  const int slot = slot_of_[static_cast<size_t>(layer) * static_cast<size_t>(files_.n_experts) +
+                            static_cast<size_t>(expert)];
+  return slot >= 0 && !slots_[static_cast<size_t>(slot)].failed();
+}
+
 std::vector<io::Ticket> SlotPool::reads_of(int slot) const {
   const std::lock_guard lock(mutex_);
   return slots_[static_cast<size_t>(slot)].reads;
@@ -142,17 +133,38 @@ void SlotPool::forget(int slot) {
   if (old.prefetched) ++statistics_.wasted;
   slot_of(old.key.layer, old.key.expert) = -1;
   old = Slot{};
+  std::erase(passing_, slot);
+}
+
+/// The oldest of the slots that passing reads take turns in, if one is not in use; -1 otherwise.
+int SlotPool::evict_passing() {
+  for (auto it = passing_.begin(); it != passing_.end(); ++it) {
+    if (pins_[static_cast<size_t>(*it)] > 0) continue;
+    std::vector<int> all_others(pins_.size(), 1);
+    all_others[static_cast<size_t>(*it)] = 0;
+    const int slot = policy_->evict(all_others);
+    passing_.erase(it);
+    return slot;
+  }
+  return -1;
 }
 
 /// A slot that holds nothing any more; -1 when all are pinned.
-int SlotPool::take_slot() {
+int SlotPool::take_slot(Use use) {
+  int slot = -1;
   if (!free_.empty()) {
-    const int slot = free_.back();
+    slot = free_.back();
     free_.pop_back();
-    return slot;
+  } else {
+    if (use == Use::pass) slot = evict_passing();
+    if (slot < 0) slot = policy_->evict(pins_);
+    if (slot < 0) return -1;
+    forget(slot);
   }
-  const int slot = policy_->evict(pins_);
-  if (slot >= 0) forget(slot);
+  if (use == Use::pass) {
+    passing_.push_back(slot);
+    if (passing_.size() > kPassingSlots) passing_.pop_front();
+  }
   return slot;
 }
 
@@ -174,9 +186,9 @@ bool SlotPool::drop_waiting_prefetch() {
   return false;
 }
 
-int SlotPool::take_slot_for_demand() {
-  int slot = take_slot();
-  while (slot < 0 && drop_waiting_prefetch()) slot = take_slot();
+int SlotPool::take_slot_for_demand(Use use) {
+  int slot = take_slot(use);
+  while (slot < 0 && drop_waiting_prefetch()) slot = take_slot(use);
   return slot;
 }
 
@@ -193,19 +205,12 @@ void SlotPool::read(std::span<const int> slots, io::Priority priority) {
   std::vector<int> owners;
   for (const int slot : slots) {
     Slot& held = at(slot);
-    const ExpertExtents& extents = files_.of(held.key);
-    std::byte* const base = arena_.data() + static_cast<uint64_t>(slot) * bytes_per_slot_.count;
-    held.parts.assign(extents.size(), nullptr);
+    held.placed = PlacedExtents(files_.of(held.key));
     held.reads.clear();
-    for (const Placed::Run& placed : place_extents(extents).runs) {
-      const io::Extent& extent = placed.run.extent;
-      std::byte* const start = base + placed.at;
-      requests.push_back(
-          {extent.file, extent.offset, extent.bytes, start + placed.span.skip, priority});
+    for (const PlacedExtents::Run& run : held.placed.runs()) {
+      requests.push_back({run.wanted.file, run.wanted.offset, run.wanted.bytes,
+                          address_of(slot) + run.at + run.span.skip, priority});
       owners.push_back(slot);
-      for (const size_t part : placed.run.members) {
-        held.parts[part] = start + (extents[part].offset - placed.span.offset);
-      }
     }
     held.prefetched = priority == io::Priority::prefetch;
     loading_.push_back(slot);
@@ -215,12 +220,13 @@ void SlotPool::read(std::span<const int> slots, io::Priority priority) {
   for (size_t i = 0; i < tickets.size(); ++i) at(owners[i]).reads.push_back(tickets[i]);
 }
 
-std::vector<ExpertLease> SlotPool::lease(int layer, std::span<const int> experts) {
+std::vector<ExpertLease> SlotPool::lease(int layer, std::span<const int> experts, Use use) {
   std::vector<ExpertLease> leases;  // declared first: its end unpins, and that locks
   std::vector<int> slots(experts.size(), -1);
   const std::lock_guard lock(mutex_);
   unpin_read_slots();
   policy_->enter_layer(layer);
+  if (use == Use::keep) passing_.clear();
 
   std::vector<int> missing;  // places in `experts`
   std::vector<int> again;    // slots whose last read failed
@@ -251,7 +257,7 @@ std::vector<ExpertLease> SlotPool::lease(int layer, std::span<const int> experts
 
   std::vector<int> taken;
   for (size_t i = 0; i < missing.size(); ++i) {
-    const int slot = take_slot_for_demand();
+    const int slot = take_slot_for_demand(use);
     if (slot < 0) {
       for (const int free : taken) free_.push_back(free);
       for (const int pinned : slots) {
@@ -280,13 +286,13 @@ std::vector<ExpertLease> SlotPool::lease(int layer, std::span<const int> experts
   return leases;
 }
 
-void SlotPool::prefetch(int layer, std::span<const int> experts) {
+void SlotPool::prefetch(int layer, std::span<const int> experts, Use use) {
   const std::lock_guard lock(mutex_);
   unpin_read_slots();
   std::vector<int> begun;
   for (const int expert : experts) {
     if (slot_of(layer, expert) >= 0) continue;
-    const int slot = take_slot();
+    const int slot = take_slot(use);
     if (slot < 0) break;
     place(slot, {layer, expert});
     ++pins_[static_cast<size_t>(slot)];  // so that the next one does not take it
@@ -298,11 +304,21 @@ void SlotPool::prefetch(int layer, std::span<const int> experts) {
   for (const int slot : begun) --pins_[static_cast<size_t>(slot)];
 }
 
+void SlotPool::prefetch_pass(int layer, int n) {
+  if (layer >= files_.n_layers) return;
+  std::vector<int> missing;
+  for (int expert = 0; expert < files_.n_experts && static_cast<int>(missing.size()) < n;
+       ++expert) {
+    if (!files_.of({layer, expert}).empty() && !holds(layer, expert)) missing.push_back(expert);
+  }
+  prefetch(layer, missing, Use::pass);
+}
+
 int SlotPool::resize(int n_slots) {
   const std::lock_guard lock(mutex_);
   unpin_read_slots();
   while (n_usable_ > n_slots) {
-    const int slot = take_slot();
+    const int slot = take_slot(Use::keep);
     if (slot < 0) break;
     at(slot).usable = false;
     arena_.release(static_cast<uint64_t>(slot) * bytes_per_slot_.count, bytes_per_slot_.count);

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -12,11 +13,12 @@
 #include "sluice/io/aligned_span.h"
 #include "sluice/io/async_reader.h"
 #include "sluice/residency/arena.h"
+#include "sluice/residency/placed_extents.h"
 #include "sluice/residency/policy.h"
 
 namespace sluice::residency {
 
-/// Where an expert's parts are in the model's files, in the order a lease gives them.
+/// Where an expert's parts are in the model's files.
 using ExpertExtents = std::vector<io::Extent>;
 
 /// The experts of all layers.
@@ -43,6 +45,12 @@ struct SlotStatistics {
   int64_t wasted = 0;      ///< of those: evicted before anybody asked
 };
 
+/// What becomes of an expert's bytes.
+enum class Use {
+  keep,  ///< they replace what the policy says: the next tokens may need them
+  pass,  ///< a prompt, which needs nearly all experts once: they take turns in a few slots, and the rest stays
+};
+
 class SlotPool;
 
 /// Keeps one expert's slot from being overwritten. Move-only.
@@ -65,8 +73,8 @@ class ExpertLease {
   /// Returns when the bytes are there. Throws Error(io) when they could not be read; the next lease of
   /// this expert tries again.
   void wait() const;
-  /// The expert's parts; right after wait() has returned.
-  const std::byte* part(size_t i) const;
+  /// Where a byte of the expert is, by its place in the model's files; after wait() has returned.
+  const std::byte* address(size_t file, uint64_t offset) const;
 
  private:
   void reset() noexcept;
@@ -91,17 +99,25 @@ class SlotPool {
   /// Leases of a layer's experts, in order, the reads of all that are missing begun at once. Throws
   /// Error(over_budget), and reads nothing, when other leases leave too few slots: give those back first,
   /// or lease fewer at a time.
-  std::vector<ExpertLease> lease(int layer, std::span<const int> experts);
+  std::vector<ExpertLease> lease(int layer, std::span<const int> experts, Use use = Use::keep);
 
   /// Begins to read experts that may be needed next, while there are slots that nobody uses. No error: what
   /// cannot be read fails when it is leased.
-  void prefetch(int layer, std::span<const int> experts);
+  void prefetch(int layer, std::span<const int> experts, Use use = Use::keep);
+
+  /// Begins to read the first n missing experts of a layer, if there is such a layer: a prompt needs nearly all.
+  void prefetch_pass(int layer, int n);
+
+  /// Whether it is in memory or on its way there.
+  bool holds(int layer, int expert) const;
 
   /// Grows or shrinks to n_slots, up to what the pool was made with, giving the memory back. Slots in use
   /// stay: returns the slots there are then.
   int resize(int n_slots);
 
   int n_slots() const;
+  /// Of all slots, those given back by resize() included.
+  std::span<const std::byte> memory() const { return {arena_.data(), arena_.size().count}; }
   Bytes bytes_per_slot() const { return bytes_per_slot_; }
   SlotStatistics statistics() const;
 
@@ -113,7 +129,7 @@ class SlotPool {
     bool usable = true;       // false: given back by resize()
     bool prefetched = false;  // and nobody has asked for it yet
     std::vector<io::Ticket> reads;
-    std::vector<const std::byte*> parts;
+    PlacedExtents placed{{}};
 
     bool loading() const;
     bool failed() const;
@@ -123,8 +139,10 @@ class SlotPool {
   int& slot_of(int layer, int expert);
   void unpin_read_slots();
   bool drop_waiting_prefetch();
-  int take_slot();
-  int take_slot_for_demand();
+  int evict_passing();
+  int take_slot(Use use);
+  int take_slot_for_demand(Use use);
+  std::byte* address_of(int slot) const;
   void place(int slot, ExpertKey key);
   void read(std::span<const int> slots, io::Priority priority);
   void forget(int slot);
@@ -141,6 +159,7 @@ class SlotPool {
   std::vector<Slot> slots_;
   std::vector<int> pins_;     // per slot: its leases, and one while it is in loading_
   std::vector<int> loading_;  // slots whose reads may be under way
+  std::deque<int> passing_;   // taken by passing reads, the oldest first
   std::vector<int> free_;     // usable slots that hold nothing
   std::vector<int> slot_of_;  // [layer * n_experts + expert], -1: none
   int n_usable_ = 0;

@@ -43,8 +43,8 @@ class Model {
   bool holds(const ExpertLease& lease, ExpertKey key) const {
     const ExpertExtents& extents = experts.of(key);
     for (size_t i = 0; i < extents.size(); ++i) {
-      if (std::memcmp(lease.part(i), file.contents().data() + extents[i].offset,
-                      extents[i].bytes) != 0) {
+      if (std::memcmp(lease.address(0, extents[i].offset),
+                      file.contents().data() + extents[i].offset, extents[i].bytes) != 0) {
         return false;
       }
     }

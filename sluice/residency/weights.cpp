@@ -1,28 +1,67 @@
 #include "sluice/residency/weights.h"
 
+#include <algorithm>
+#include <cstring>
 #include <new>
 
 #include "sluice/base/bytes.h"
 #include "sluice/base/error.h"
+#include "sluice/residency/dense_store.h"
 
 namespace sluice::residency {
 
-Weight Weight::select_rows(int64_t begin, int64_t count, int64_t step) const {
-  const int64_t last = begin + (count - 1) * step;
-  if (begin < 0 || count < 1 || step < 1 || last >= rows()) {
-    fail(ErrorKind::bad_model, "{}: has {} rows, config needs rows {} to {}", name, rows(), begin,
-         last);
+/// Held while weights are streamed.
+struct WeightStore::Streaming {
+  Streaming(const io::TensorIndex& index, const ModelExtents& model, const ResidencyPlan& plan,
+            PolicyKind policy, const io::ReaderOptions& options);
+
+  io::AsyncReader reader;
+  Weight head;
+  std::vector<Weight> head_blocks;
+  DenseStore dense;
+  std::optional<SlotPool> experts;
+};
+
+namespace {
+
+constexpr size_t kRowsAtOnce = 128;  // of a table that are read together
+
+std::vector<std::vector<DensePart>> dense_stages(const ModelExtents& model,
+                                                 const std::vector<Weight>& head_blocks,
+                                                 const ResidencyPlan& plan) {
+  std::vector<std::vector<DensePart>> stages;
+  for (size_t layer = 0; layer < model.layers.size(); ++layer) {
+    auto& stage = stages.emplace_back();
+    for (size_t part = 0; part < model.layers[layer].dense.size(); ++part) {
+      stage.push_back(
+          {model.layers[layer].dense[part], plan.dense[layer][part] == Placement::streamed});
+    }
   }
-  Weight part = *this;
-  const auto skipped = static_cast<uint64_t>(begin);
-  part.data.offset += skipped * static_cast<uint64_t>(matrix.row_bytes);
-  part.scales.offset += skipped * static_cast<uint64_t>(matrix.scale_row_bytes);
-  part.biases.offset += skipped * static_cast<uint64_t>(matrix.scale_row_bytes);
-  part.matrix.rows = count;
-  part.matrix.row_bytes *= step;
-  part.matrix.scale_row_bytes *= step;
-  return part;
+  for (size_t block = 0; block < head_blocks.size(); ++block) {
+    const bool streamed = block >= static_cast<size_t>(plan.head_blocks_resident);
+    stages.push_back({{extents_of(head_blocks[block]), streamed}});
+  }
+  if (plan.embedding_resident && !model.embedding.empty()) {
+    stages.push_back({{model.embedding, false}});
+  }
+  return stages;
 }
+
+}  // namespace
+
+WeightStore::Streaming::Streaming(const io::TensorIndex& index, const ModelExtents& model,
+                                  const ResidencyPlan& plan, PolicyKind policy,
+                                  const io::ReaderOptions& options)
+    : reader(index.files, options),
+      head(model.head),
+      head_blocks(residency::row_blocks(model.head, plan.head_blocks)),
+      dense(reader, dense_stages(model, head_blocks, plan)) {
+  if (plan.expert_slots > 0) {
+    experts.emplace(reader, expert_files(model), static_cast<int>(plan.expert_slots), policy);
+  }
+}
+
+WeightStore::~WeightStore() = default;
 
 WeightStore::WeightStore(io::TensorIndex index, LoadMode mode,
                          std::vector<std::shared_ptr<const io::MappedFile>> mappings)
@@ -49,16 +88,101 @@ WeightStore::WeightStore(io::TensorIndex index, LoadMode mode,
   if (mode == LoadMode::copy) check_intact();
 }
 
-kernels::Matrix WeightStore::acquire(const Weight& weight) const noexcept {
-  kernels::Matrix matrix = weight.matrix;
-  matrix.data = files_[weight.data.file].data() + weight.data.offset;
-  if (matrix.scale_row_bytes != 0) {
-    matrix.scales = files_[weight.scales.file].data() + weight.scales.offset;
+void WeightStore::stream(const ModelExtents& model, const ResidencyPlan& plan, PolicyKind policy,
+                         const io::ReaderOptions& reader) {
+  release_pages();
+  streaming_ = std::make_unique<Streaming>(index_, model, plan, policy, reader);
+}
+
+void WeightStore::release_pages(bool few) const {
+  for (const auto& mapping : mappings_) {
+    mapping->expect_few_touches(few);
+    mapping->release_pages();
   }
-  if (matrix.format == kernels::Format::affine) {
-    matrix.biases = files_[weight.biases.file].data() + weight.biases.offset;
+}
+
+const std::byte* WeightStore::address(const FilePlace& place) const {
+  if (streaming_) return streaming_->dense.address(place.file, place.offset);
+  return files_[place.file].data() + place.offset;
+}
+
+kernels::Matrix WeightStore::acquire(const Weight& weight) const {
+  return weight.at([this](const FilePlace& place) { return address(place); });
+}
+
+std::vector<Weight> WeightStore::row_blocks(const Weight& weight) const {
+  const bool is_head = streaming_ && weight.data == streaming_->head.data &&
+                       weight.rows() == streaming_->head.rows();
+  return is_head ? streaming_->head_blocks : std::vector<Weight>{weight};
+}
+
+TableRows WeightStore::rows(const Weight& table, std::span<const int32_t> ids) const {
+  const bool is_head = streaming_ && table.data == streaming_->head.data;
+  const bool whole = !is_head || streaming_->head_blocks.size() == 1;
+  if (!streaming_ ||
+      (whole && streaming_->dense.resident_address(table.data.file, table.data.offset)))
+    return {acquire(table)};
+
+  Weight packed = table;
+  packed.matrix.rows = static_cast<int64_t>(ids.size());
+  TableRows rows{packed.matrix, true};
+  std::vector<uint64_t> begin;  // of each extent's packed rows
+  uint64_t bytes = 0;
+  for (const io::Extent& extent : extents_of(packed)) {
+    begin.push_back(bytes);
+    bytes += extent.bytes;
   }
-  return matrix;
+  rows.memory.resize(bytes);
+  for (size_t first = 0; first < ids.size(); first += kRowsAtOnce) {
+    const size_t end = std::min(ids.size(), first + kRowsAtOnce);
+    std::vector<io::Extent> wanted;
+    for (size_t i = first; i < end; ++i) {
+      for (const io::Extent& extent : extents_of(table.select_rows(ids[i], 1))) {
+        wanted.push_back(extent);
+      }
+    }
+    const PlacedExtents placed(wanted);
+    Arena arena(placed.bytes());
+    std::vector<io::ReadRequest> reads;
+    for (const PlacedExtents::Run& run : placed.runs()) {
+      reads.push_back({run.wanted.file, run.wanted.offset, run.wanted.bytes,
+                       arena.data() + run.at + run.span.skip});
+    }
+    streaming_->reader.wait(streaming_->reader.submit(reads));
+    for (size_t i = 0; i < wanted.size(); ++i) {
+      const size_t row = first + i / begin.size();
+      std::memcpy(rows.memory.data() + begin[i % begin.size()] + row * wanted[i].bytes,
+                  arena.data() + placed.position(wanted[i].file, wanted[i].offset),
+                  wanted[i].bytes);
+    }
+  }
+  const std::byte* const start = rows.memory.data();
+  rows.matrix.data = start;
+  if (rows.matrix.scale_row_bytes != 0) rows.matrix.scales = start + begin[1];
+  if (rows.matrix.format == kernels::Format::affine) rows.matrix.biases = start + begin[2];
+  return rows;
+}
+
+ExpertStream WeightStore::experts(int layer, std::span<const int> ids, Use use) const {
+  if (demand_sink_) demand_sink_(layer, ids, use);
+  if (!streaming_) {
+    return ExpertStream(ids, [this](const Weight& weight) { return acquire(weight); });
+  }
+  return ExpertStream(*streaming_->experts, layer, ids, use);
+}
+
+std::span<const std::byte> WeightStore::held() const {
+  if (!streaming_) return {};
+  const std::span<const std::byte> dense = streaming_->dense.resident();
+  if (!streaming_->experts) return dense;
+  const std::span<const std::byte> slots = streaming_->experts->memory();
+  return slots.size() > dense.size() ? slots : dense;
+}
+
+std::optional<WeightStore::Statistics> WeightStore::statistics() const {
+  if (!streaming_) return std::nullopt;
+  return Statistics{streaming_->reader.statistics(),
+                    streaming_->experts ? streaming_->experts->statistics() : SlotStatistics{}};
 }
 
 std::span<const std::byte> WeightStore::bytes(const io::TensorInfo& tensor) const noexcept {

@@ -1,39 +1,20 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "sluice/io/mapped_file.h"
 #include "sluice/io/tensor_index.h"
-#include "sluice/kernels/matrix.h"
+#include "sluice/residency/expert_stream.h"
+#include "sluice/residency/model_extents.h"
+#include "sluice/residency/weight.h"
 
 namespace sluice::residency {
-
-/// A run of bytes in one of the model's files.
-struct Extent {
-  size_t file = 0;
-  uint64_t offset = 0;
-};
-
-/// A weight matrix, known by where its file stores it. `matrix` says how to read it; its pointers are
-/// filled in by WeightStore::acquire only, while the bytes are in memory.
-struct Weight {
-  kernels::Matrix matrix;
-  Extent data;
-  Extent scales;  ///< MLX formats
-  Extent biases;  ///< affine
-  std::string name;
-
-  int64_t rows() const { return matrix.rows; }
-  int64_t cols() const { return matrix.cols; }
-
-  /// The `count` rows begin, begin + step, ... of this one: a fused projection's parts, or one half of
-  /// interleaved gate and up rows. Throws Error(bad_model) when they are not all there.
-  Weight select_rows(int64_t begin, int64_t count, int64_t step = 1) const;
-};
 
 /// How weights get into memory.
 enum class LoadMode {
@@ -41,30 +22,78 @@ enum class LoadMode {
   copy,  ///< memory of our own, read when the model opens: for file systems that cannot map, and to compare
 };
 
-/// Holds a model's bytes. The only holder of model file mappings above io.
+/// Rows of a table. `matrix` has them all, or only those that were asked for.
+struct TableRows {
+  kernels::Matrix matrix;
+  bool gathered = false;               ///< row i of `matrix` is the i-th that was asked for
+  std::vector<std::byte> memory = {};  ///< what `matrix` points to, when gathered
+
+  int64_t row(size_t i, int32_t id) const { return gathered ? static_cast<int64_t>(i) : id; }
+};
+
+/// Holds a model's bytes: the files mapped (or copied), or, within a budget, an arena into which a part is
+/// read for good and the rest when it is needed. The only holder of model file mappings above io.
+///
+/// One thread, the stream's, asks for weights; what it gets is valid while the primitive runs that asked.
 class WeightStore {
  public:
   /// Maps the files that are not mapped yet (`mappings` may hold those of a GGUF, in index order).
   /// Throws Error(io) when a file cannot be read, Error(over_budget) when there is no memory for a copy.
   explicit WeightStore(io::TensorIndex index, LoadMode mode = LoadMode::map,
                        std::vector<std::shared_ptr<const io::MappedFile>> mappings = {});
+  ~WeightStore();
 
   const io::TensorIndex& index() const { return index_; }
 
-  /// The view kernels read. Valid as long as the store lives.
-  kernels::Matrix acquire(const Weight& weight) const noexcept;
+  /// From now on holds weights as the plan says, and none of the files' pages. Reads what stays in memory.
+  /// Throws Error(io), Error(over_budget).
+  void stream(const ModelExtents& model, const ResidencyPlan& plan, PolicyKind policy,
+              const io::ReaderOptions& reader);
+  /// The files' pages that were touched so far leave this process. Until `few` is false, a touch brings in few.
+  void release_pages(bool few = true) const;
 
-  /// The bytes of a small tensor (a norm's weights, a bias).
+  /// The view kernels read, once it is in memory. Throws Error(io) when it cannot be read.
+  kernels::Matrix acquire(const Weight& weight) const;
+
+  /// Parts that acquire() can hold one after the other; the weight itself where it can hold it whole.
+  std::vector<Weight> row_blocks(const Weight& weight) const;
+
+  /// These rows of a table, each below its rows(). Throws Error(io).
+  TableRows rows(const Weight& table, std::span<const int32_t> ids) const;
+
+  /// A layer's experts, as they come into memory.
+  ExpertStream experts(int layer, std::span<const int> ids, Use use) const;
+
+  /// The bytes of a small tensor (a norm's weights, a bias); only while the model is opened.
   std::span<const std::byte> bytes(const io::TensorInfo& tensor) const noexcept;
 
   /// Throws Error(io) when a file was truncated since it was mapped: what was computed from it is void.
   void check_intact() const;
 
+  /// The larger part of the memory that streamed weights are in; nothing when all is mapped.
+  std::span<const std::byte> held() const;
+
+  /// What streaming did so far; nothing when all is mapped.
+  struct Statistics {
+    io::ReaderStatistics reads;
+    SlotStatistics experts;
+  };
+  std::optional<Statistics> statistics() const;
+
+  /// Whoever wants to know which experts were asked for; called on the stream's thread.
+  using DemandSink = std::function<void(int layer, std::span<const int> experts, Use use)>;
+  void set_demand_sink(DemandSink sink) { demand_sink_ = std::move(sink); }
+
  private:
+  struct Streaming;
+  const std::byte* address(const FilePlace& place) const;
+
   io::TensorIndex index_;
   std::vector<std::shared_ptr<const io::MappedFile>> mappings_;
   std::vector<std::vector<std::byte>> copies_;     // LoadMode::copy
   std::vector<std::span<const std::byte>> files_;  // what weights are read from, one per file
+  std::unique_ptr<Streaming> streaming_;           // null: files_ has it all
+  DemandSink demand_sink_;
 };
 
 }  // namespace sluice::residency

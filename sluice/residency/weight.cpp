@@ -1,0 +1,24 @@
+#include "sluice/residency/weight.h"
+
+#include "sluice/base/error.h"
+
+namespace sluice::residency {
+
+Weight Weight::select_rows(int64_t begin, int64_t count, int64_t step) const {
+  const int64_t last = begin + (count - 1) * step;
+  if (begin < 0 || count < 1 || step < 1 || last >= rows()) {
+    fail(ErrorKind::bad_model, "{}: has {} rows, config needs rows {} to {}", name, rows(), begin,
+         last);
+  }
+  Weight part = *this;
+  const auto skipped = static_cast<uint64_t>(begin);
+  part.data.offset += skipped * static_cast<uint64_t>(matrix.row_bytes);
+  part.scales.offset += skipped * static_cast<uint64_t>(matrix.scale_row_bytes);
+  part.biases.offset += skipped * static_cast<uint64_t>(matrix.scale_row_bytes);
+  part.matrix.rows = count;
+  part.matrix.row_bytes *= step;
+  part.matrix.scale_row_bytes *= step;
+  return part;
+}
+
+}  // namespace sluice::residency

@@ -1,0 +1,86 @@
+"""--ram: the same bits at every budget, streamed or not, and a refusal that says what would do."""
+
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from program import Sluice
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
+from synthetic.gguf_file import write_gguf  # noqa: E402
+from synthetic.mlx_checkpoint import write_checkpoint  # noqa: E402
+from synthetic.shapes import Shape  # noqa: E402
+
+SMALL = {"n_heads": 8, "n_kv_heads": 4, "head_dim": 64, "vocab_size": 4096}
+SHAPES = {
+    "dense": Shape(hidden_size=512, intermediate_size=1536, n_layers=12, **SMALL),
+    "moe": Shape(
+        hidden_size=256, intermediate_size=512, n_layers=4, n_experts=32, n_experts_per_tok=4, moe_intermediate_size=512, **SMALL
+    ),
+}
+TOKENS = ",".join(str(i * 37 % 4096) for i in range(24))
+MB = 1_000_000
+
+
+@pytest.fixture(scope="module", params=["dense-mlx", "moe-mlx", "dense-gguf", "moe-gguf"])
+def model(request, tmp_path_factory) -> Path:
+    shape, kind = request.param.split("-")
+    directory = tmp_path_factory.mktemp(request.param)
+    if kind == "mlx":
+        write_checkpoint(directory, SHAPES[shape], 1)
+        return directory
+    write_gguf(directory / "model.gguf", "model", SHAPES[shape], "q4_0", 1)
+    return directory / "model.gguf"
+
+
+def floor(sluice: Sluice, model: Path, out: Path) -> int:
+    """The smallest budget, as the refusal names it; a process differs a little from run to run."""
+    refused = sluice.run("logits", model, "--tokens", TOKENS, "--greedy", "8", "--out", out, "--ram", "1MB")
+    assert refused.returncode == 4
+    found = re.search(r"at least (\d+) bytes are needed", refused.stderr)
+    assert found, refused.stderr
+    return int(found[1])
+
+
+def test_logits_are_the_same_at_every_budget(sluice: Sluice, model: Path, tmp_path: Path) -> None:
+    def logits(name: str, *options: str) -> tuple[np.ndarray, dict]:
+        out = tmp_path / f"{name}.npy"
+        result = sluice.json("logits", model, "--tokens", TOKENS, "--greedy", "8", "--out", out, *options)
+        return np.load(out), result
+
+    expected, mapped = logits("mapped")
+    assert mapped["residency"] is None
+    smallest = floor(sluice, model, tmp_path / "none.npy")
+    for more in (2, 4, 6):
+        for chunk in ("512", "7", "1"):
+            got, result = logits("streamed", "--ram", str(smallest + more * MB), "--chunk", chunk)
+            assert not result["residency"]["mapped"]
+            assert result["residency"]["total"] <= result["residency"]["budget"]
+            assert np.array_equal(got, expected), (more, chunk)
+            assert result["greedy"] == mapped["greedy"]
+
+
+@pytest.mark.parametrize("policy", ["lru", "lfu", "lcp", "least-stale", "s3-fifo"])
+def test_logits_do_not_depend_on_the_policy(sluice: Sluice, model: Path, tmp_path: Path, policy: str) -> None:
+    smallest = floor(sluice, model, tmp_path / "none.npy")
+    outs = [tmp_path / "mapped.npy", tmp_path / "streamed.npy"]
+    options = [[], ["--ram", str(smallest + 2 * MB), "--policy", policy]]
+    for out, more in zip(outs, options, strict=True):
+        sluice.json("logits", model, "--tokens", TOKENS, "--out", out, *more)
+    assert np.array_equal(np.load(outs[0]), np.load(outs[1]))
+
+
+def test_bench_counts_what_it_reads(sluice: Sluice, model: Path, tmp_path: Path) -> None:
+    smallest = floor(sluice, model, tmp_path / "none.npy")
+    found = sluice.json("bench", model, "-p", "16", "-n", "8", "-r", "1", "--ram", str(smallest + 2 * MB))
+    assert found["bytes_read_per_token"] > 0
+    assert found["bound_no_prediction_tps"] <= found["bound_tps"] * 1.0001
+    assert found["peak_rss_bytes"] <= smallest + 2 * MB
+
+
+def test_a_copy_of_all_and_a_budget_exclude_each_other(sluice: Sluice, model: Path) -> None:
+    result = sluice.run("bench", model, "--ram", "1GB", "--load", "copy")
+    assert result.returncode == 1 or result.returncode == 2
+    assert "--load copy" in result.stderr
