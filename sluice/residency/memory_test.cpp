@@ -4,6 +4,7 @@
 
 #include "sluice/base/error.h"
 #include "sluice/io/test_files.h"
+#include "sluice/residency/machine_test_files.h"
 
 namespace sluice::residency {
 namespace {
@@ -28,28 +29,11 @@ TEST(Memory, the_automatic_budget_leaves_a_tenth_or_half_a_gigabyte) {
 }
 
 #ifdef __linux__
-/// A machine with 16 GB installed and 8 GB available, and cgroups as a test writes them.
-class FakeMachine {
- public:
-  FakeMachine() {
-    write("proc/meminfo", "MemTotal: 16000000 kB\nMemFree: 1 kB\nMemAvailable: 8000000 kB\n");
-    write("proc/self/status", "Name: x\nVmRSS:\t 1000 kB\n");
-  }
-  void write(const std::string& name, const std::string& text) {
-    std::filesystem::create_directories((directory_.path() / name).parent_path());
-    directory_.write(name, text);
-  }
-  MemoryState state() const { return memory_state(directory_.path()); }
-
- private:
-  io::TestDirectory directory_;
-};
-
 TEST(Memory, without_cgroups_it_is_what_is_available) {
   const FakeMachine machine;
-  EXPECT_EQ(machine.state().installed.count, 16'000'000ull * 1024);
-  EXPECT_EQ(machine.state().available.count, 8'000'000ull * 1024);
-  EXPECT_EQ(machine.state().resident.count, 1'000u * 1024);
+  EXPECT_EQ(memory_state(machine.root()).installed.count, 16'000'000ull * 1024);
+  EXPECT_EQ(memory_state(machine.root()).available.count, 8'000'000ull * 1024);
+  EXPECT_EQ(memory_state(machine.root()).resident.count, 1'000u * 1024);
 }
 
 TEST(Memory, the_tightest_of_nested_cgroups_counts_and_file_pages_can_go) {
@@ -60,7 +44,7 @@ TEST(Memory, the_tightest_of_nested_cgroups_counts_and_file_pages_can_go) {
   machine.write("sys/fs/cgroup/slice/memory.max", "3000000000\n");
   machine.write("sys/fs/cgroup/slice/memory.current", "1000000000\n");
   machine.write("sys/fs/cgroup/slice/memory.stat", "anon 5\ninactive_file 400000000\n");
-  EXPECT_EQ(machine.state().available.count, 2'400'000'000u);
+  EXPECT_EQ(memory_state(machine.root()).available.count, 2'400'000'000u);
 }
 
 TEST(Memory, version_one_is_read_too_where_a_container_hides_the_path) {
@@ -70,7 +54,7 @@ TEST(Memory, version_one_is_read_too_where_a_container_hides_the_path) {
   machine.write("sys/fs/cgroup/memory/memory.usage_in_bytes", "200000000\n");
   machine.write("sys/fs/cgroup/memory/memory.stat",
                 "inactive_file 1\ntotal_inactive_file 50000000\n");
-  EXPECT_EQ(machine.state().available.count, 550'000'000u);
+  EXPECT_EQ(memory_state(machine.root()).available.count, 550'000'000u);
 }
 
 TEST(Memory, a_cgroup_over_its_limit_leaves_nothing) {
@@ -78,7 +62,17 @@ TEST(Memory, a_cgroup_over_its_limit_leaves_nothing) {
   machine.write("proc/self/cgroup", "0::/\n");
   machine.write("sys/fs/cgroup/memory.max", "1000\n");
   machine.write("sys/fs/cgroup/memory.current", "2000\n");
-  EXPECT_EQ(machine.state().available.count, 0u);
+  EXPECT_EQ(memory_state(machine.root()).available.count, 0u);
+}
+
+TEST(Memory, a_damaged_number_is_no_limit) {
+  FakeMachine machine;
+  machine.write("proc/self/cgroup", "0::/\nnonsense\n:\n");
+  for (const char* damage : {"", "-1\n", "12x\n", "99999999999999999999999\n"}) {
+    machine.write("sys/fs/cgroup/memory.max", damage);
+    machine.write("sys/fs/cgroup/memory.current", "2000\n");
+    EXPECT_EQ(memory_state(machine.root()).available.count, 8'000'000ull * 1024) << damage;
+  }
 }
 
 TEST(Memory, a_system_that_does_not_say_is_an_error) {
