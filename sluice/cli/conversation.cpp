@@ -1,11 +1,6 @@
 #include "sluice/cli/conversation.h"
 
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
-
+#include "sluice/base/atomic_file.h"
 #include "sluice/base/error.h"
 #include "sluice/cli/model_options.h"
 
@@ -19,20 +14,11 @@ nlohmann::json Conversation::messages() const {
 }
 
 void Conversation::save(const std::string& path) const {
-  const std::string temporary = fmt::format("{}.{}.partial", path, getpid());
-  const std::string text = nlohmann::json{{"messages", messages()}}.dump(
-                               1, ' ', false, nlohmann::json::error_handler_t::replace) +
-                           "\n";
-  std::FILE* file = std::fopen(temporary.c_str(), "wb");
-  bool ok = file != nullptr && std::fwrite(text.data(), 1, text.size(), file) == text.size() &&
-            std::fflush(file) == 0 && fsync(fileno(file)) == 0;
-  const int error = errno;
-  if (file != nullptr) std::fclose(file);
-  ok = ok && std::rename(temporary.c_str(), path.c_str()) == 0;
-  if (!ok) {
-    std::remove(temporary.c_str());
-    fail(ErrorKind::io, "{}: cannot be written: {}", path, std::strerror(error));
-  }
+  AtomicFile file(path);
+  file.write(nlohmann::json{{"messages", messages()}}.dump(
+                 1, ' ', false, nlohmann::json::error_handler_t::replace) +
+             "\n");
+  file.commit();
 }
 
 void Conversation::load(const std::string& path) {

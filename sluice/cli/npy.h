@@ -1,32 +1,24 @@
 #pragma once
 
-#include <cstdio>
-#include <filesystem>
-#include <memory>
 #include <span>
 #include <string>
 
+#include "sluice/base/atomic_file.h"
+
 namespace sluice::cli {
 
-/// Writes a float32 [rows, cols] array as NumPy's .npy (format version 1.0), row by row, to a temporary
-/// file beside the target that replaces it only when all is there and synced.
+/// Writes a float32 [rows, cols] array as NumPy's .npy (format version 1.0), row by row.
 class NpyWriter {
  public:
-  /// Throws Error(io).
+  /// Throws Error(io), as all here.
   NpyWriter(const std::string& path, size_t rows, size_t cols);
-  ~NpyWriter();
-  NpyWriter(const NpyWriter&) = delete;
-  NpyWriter& operator=(const NpyWriter&) = delete;
 
   void write(std::span<const float> row);
-  void finish();
+  /// Puts the file into its place; without it there is none.
+  void finish() { file_.commit(); }
 
  private:
-  struct Close {
-    void operator()(std::FILE* file) const { std::fclose(file); }
-  };
-  std::string path_, temporary_;
-  std::unique_ptr<std::FILE, Close> file_;
+  AtomicFile file_;
 };
 
 }  // namespace sluice::cli
