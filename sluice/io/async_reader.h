@@ -11,6 +11,10 @@
 
 #include "sluice/io/tensor_index.h"
 
+namespace sluice {
+class Timeline;
+}
+
 namespace sluice::io {
 
 class ReadQueue;
@@ -65,6 +69,9 @@ struct ReaderOptions {
   int depth = 8;                            ///< pieces in flight, 1 to 256
   uint64_t piece_bytes = 1 << 20;           ///< most of one piece, a multiple of 4096
   bool direct = true;                       ///< past the page cache, where the file system can
+  /// Gets `depth` lanes and a span for each piece, with its bytes and its file: "demand", "prefetch", "late
+  /// prefetch" (promoted while it was read) or "failed read". Outlives the reader; null: nothing.
+  Timeline* timeline = nullptr;
   /// For tests: gets what the system answered (bytes, or -errno) for the piece of `file` at `offset`
   /// and returns what the reader shall believe. Runs on a lane's thread.
   std::function<int64_t(size_t file, uint64_t offset, int64_t answer)> tamper = {};

@@ -46,6 +46,7 @@ ReadQueue::ReadQueue(const std::vector<ModelFile>& files, ReaderOptions options)
     const bool direct = opened.is_direct();
     files_.push_back({std::move(opened), file.path.string(), *stamp, direct});
   }
+  lanes_ = ReadLanes(options_.timeline, options_.depth);
 }
 
 // --- for callers
@@ -219,6 +220,7 @@ std::optional<Piece> ReadQueue::take_locked() {
     read.state_.store(ReadState::started, std::memory_order_release);
   }
   count_locked(+1);
+  piece.span = lanes_.begin(read.priority_, piece.bytes);
   return piece;
 }
 
@@ -275,6 +277,7 @@ std::optional<Piece> ReadQueue::finish(Piece piece, int64_t answer) {
     statistics_.bytes += got;
     if (read.priority_ == Priority::prefetch) --prefetches_in_flight_;
     count_locked(-1);
+    lanes_.end(piece.span, read.priority_, read.file_, whole && !changed);
     --read.in_flight_;
     if (changed) {
       fail_locked(read, file.name + ": was written to while in use; load the model again");

@@ -11,6 +11,7 @@
 
 #include "sluice/io/async_reader.h"
 #include "sluice/io/direct_file.h"
+#include "sluice/io/read_lanes.h"
 
 namespace sluice::io {
 
@@ -23,6 +24,7 @@ struct Piece {
   uint64_t wanted = 0;  ///< of bytes; the rest may lie behind the file's end
   std::byte* destination = nullptr;
   int stalls = 0;  ///< answers in a row that brought it no page further
+  ReadSpan span;
 };
 
 /// Which piece goes next, and what its answer means: all of the asynchronous reader but the system
@@ -83,6 +85,7 @@ class ReadQueue {
   bool closed_ = false;
   int in_flight_ = 0;
   int prefetches_in_flight_ = 0;
+  ReadLanes lanes_;
   ReaderStatistics statistics_;
   double depth_seconds_ = 0;
   Clock::time_point counted_ = Clock::now();
