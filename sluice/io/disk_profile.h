@@ -14,15 +14,16 @@ struct DiskProfile {
   double bytes_per_second = 0;  ///< 0: not measured, the rest are defaults
 };
 
-/// Reads up to 32 MB of `file` in each of nine combinations of piece size and depth, past the page cache
-/// where that can be done; a fraction of a second on an SSD. The smallest depth and piece within 3 % of
-/// the best win, since they let a demand read in soonest. Defaults when the file is smaller than 64 MB
-/// or a read fails: a probe is no reason to stop.
+/// Reads 16 MB of `file` twice in each of nine combinations of piece size and depth, past the page cache where
+/// that can be done, for a second at most: what a slow disk leaves untried is not chosen. The defaults win
+/// where they are within 10 % of the best, since so short a look is no surer than that; else the smallest
+/// depth and piece that are, since they let a demand read in soonest. Defaults also when the file is smaller
+/// than 64 MB or a read fails: a probe is no reason to stop.
 DiskProfile measure_disk(const std::filesystem::path& file);
 
-/// What measure_disk() found before for the device `file` is on, from `cache` (a directory of ours, made
-/// when it is missing), or else finds now and keeps there. A cache that cannot be read or written is
-/// passed over.
+/// What measure_disk() found in the last seven days for the file system `file` is on, from `cache` (a
+/// directory of ours, made when it is missing), or else finds now and keeps there. A cache that cannot be
+/// read or written is passed over.
 DiskProfile disk_profile(const std::filesystem::path& file, const std::filesystem::path& cache);
 
 }  // namespace sluice::io

@@ -42,5 +42,27 @@ TEST(DiskProfile, is_measured_once_and_a_damaged_cache_is_measured_again) {
   }
 }
 
+TEST(DiskProfile, is_a_matter_of_a_second) {
+  const RandomFile file(70'000'000);
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_GT(measure_disk(file.path()).bytes_per_second, 0);
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));  // busy machines
+}
+
+TEST(DiskProfile, is_believed_for_a_week) {
+  const TestDirectory cache;
+  const RandomFile file(70'000'000);
+  (void)disk_profile(file.path(), cache.path());
+  const auto kept = entries(cache.path());
+  ASSERT_EQ(kept.size(), 1u);
+  std::ofstream(kept[0])
+      << R"({"piece_bytes":1048576,"depth":8,"direct":true,"bytes_per_second":1})";
+  const auto now = std::filesystem::file_time_type::clock::now();
+  std::filesystem::last_write_time(kept[0], now - std::chrono::hours(6 * 24));
+  EXPECT_EQ(disk_profile(file.path(), cache.path()).bytes_per_second, 1);
+  std::filesystem::last_write_time(kept[0], now - std::chrono::hours(8 * 24));
+  EXPECT_GT(disk_profile(file.path(), cache.path()).bytes_per_second, 1);
+}
+
 }  // namespace
 }  // namespace sluice::io
