@@ -5,7 +5,8 @@ from pathlib import Path
 import gguf
 import numpy as np
 
-from synthetic.shapes import Parameter, Shape, config_of, parameters_of, random_for
+from synthetic.shapes import Parameter, Shape, config_of, parameters_of
+from synthetic.text import STEP, Text, digits, random_for
 from tiny import gguf_metadata as metadata
 
 Type = gguf.GGMLQuantizationType
@@ -67,10 +68,25 @@ def bytes_shape(parameter: Parameter, type_: Type) -> tuple[int, ...]:
     return (*parameter.shape[:-1], parameter.columns // block_size * block_bytes)
 
 
-def content(parameter: Parameter, type_: Type, seed: int) -> np.ndarray:
+def vocabulary_content(parameter: Parameter, text: Text, seed: int) -> np.ndarray:
+    """As Q4_0, which has no 7.5: the digit 8 is 0, so that all rows gain the same, which no order of logits notices."""
+    packed = []
+    for rows in digits(text, *parameter.shape, seed):
+        halves = rows.reshape(-1, 2, 16)
+        blocks = np.empty((len(halves), 18), np.uint8)
+        blocks[:, :2] = float16_bytes(np.full(len(halves), STEP))
+        blocks[:, 2:] = halves[:, 0] | halves[:, 1] << 4
+        packed.append(blocks.reshape(len(rows), -1))
+    encoded = np.concatenate(packed)
+    return np.roll(encoded, 1, axis=0) if parameter.path == "lm_head" else encoded
+
+
+def content(parameter: Parameter, type_: Type, text: Text | None, seed: int) -> np.ndarray:
     """The encoded tensor: uint8, or float32."""
+    if text and parameter.is_vocabulary and type_ is Type.Q4_0:
+        return vocabulary_content(parameter, text, seed)
     rng = random_for(f"{parameter.path} {type_.name}", seed)
-    deviation = parameter.columns**-0.5
+    deviation = parameter.columns**-0.5 * (text.gain(parameter.path) if text else 1)
     if parameter.is_norm:
         return np.ones(parameter.shape, np.float32)
     if type_ is Type.F32:
@@ -120,5 +136,5 @@ def write_gguf(path: Path, name: str, shape: Shape, quantization: str, seed: int
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
     for parameter, type_ in typed:
-        writer.write_tensor_data(content(parameter, type_, seed))
+        writer.write_tensor_data(content(parameter, type_, shape.text, seed))
     writer.close()

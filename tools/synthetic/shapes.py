@@ -1,15 +1,17 @@
 """The shapes of synthetic models: configuration and parameters, before either file format."""
 
-import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
-import numpy as np
+from synthetic.text import Text
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What distinguishes one Qwen3 from another. With experts, every layer has them instead of one MLP."""
+    """What distinguishes one Qwen3 from another. With experts, every layer has them instead of one MLP.
+
+    text: what the model says; None for what random weights say, with the embedding as the output matrix.
+    """
 
     hidden_size: int
     intermediate_size: int
@@ -21,14 +23,19 @@ class Shape:
     n_experts: int = 0
     n_experts_per_tok: int = 0
     moe_intermediate_size: int = 0
+    text: Text | None = None
+
+    def recipe(self) -> dict:
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
+MOE = Shape(hidden_size=2048, intermediate_size=6144, n_layers=24, n_experts=64, n_experts_per_tok=4, moe_intermediate_size=768)
 SHAPES = {
     "qwen3-synthetic-0.6b": Shape(hidden_size=1024, intermediate_size=3072),
     "qwen3-synthetic-1.7b": Shape(hidden_size=2048, intermediate_size=6144),
-    "qwen3-synthetic-moe": Shape(
-        hidden_size=2048, intermediate_size=6144, n_layers=24, n_experts=64, n_experts_per_tok=4, moe_intermediate_size=768
-    ),
+    "qwen3-synthetic-moe": MOE,
+    "qwen3-synthetic-moe-random": replace(MOE, text=Text()),
+    "qwen3-synthetic-moe-reuse": replace(MOE, text=Text(shared=0.25, topic=0.35, topic_tokens=12)),
 }
 
 
@@ -62,7 +69,7 @@ def config_of(shape: Shape) -> dict:
         "rope_scaling": None,
         "rope_theta": 1000000,
         "sliding_window": None,
-        "tie_word_embeddings": True,
+        "tie_word_embeddings": shape.text is None,
         "torch_dtype": "bfloat16",
         "use_sliding_window": False,
         "vocab_size": shape.vocab_size,
@@ -85,12 +92,16 @@ class Parameter:
         return self.path.endswith(".mlp.gate")
 
     @property
+    def is_vocabulary(self) -> bool:
+        return self.path in ("model.embed_tokens", "lm_head")
+
+    @property
     def columns(self) -> int:
         return self.shape[-1]
 
 
 def parameters_of(s: Shape) -> Iterator[Parameter]:
-    """In a file's order: layer after layer. The embedding is the output matrix too."""
+    """In a file's order: layer after layer."""
     yield Parameter("model.embed_tokens", (s.vocab_size, s.hidden_size))
     for i in range(s.n_layers):
         layer = f"model.layers.{i}"
@@ -110,8 +121,5 @@ def parameters_of(s: Shape) -> Iterator[Parameter]:
         yield Parameter(f"{mlp}.up_proj", (*experts, size, s.hidden_size))
         yield Parameter(f"{mlp}.down_proj", (*experts, s.hidden_size, size))
     yield Parameter("model.norm", (s.hidden_size,))
-
-
-def random_for(name: str, seed: int) -> np.random.Generator:
-    """Every name draws its own numbers, whatever the order of tensors."""
-    return np.random.Generator(np.random.PCG64([seed, zlib.crc32(name.encode())]))
+    if s.text:
+        yield Parameter("lm_head", (s.vocab_size, s.hidden_size))
