@@ -1,7 +1,5 @@
 #include "sluice/cli/model_options.h"
 
-#include <sys/resource.h>
-
 #include <charconv>
 #include <fstream>
 #include <iostream>
@@ -260,14 +258,6 @@ std::string read_text(const std::string& path) {
   return text;
 }
 
-uint64_t peak_rss_bytes() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-#ifdef __APPLE__
-  return static_cast<uint64_t>(usage.ru_maxrss);
-#else
-  return static_cast<uint64_t>(usage.ru_maxrss) * 1024;
-#endif
-}
+uint64_t peak_rss_bytes() { return residency::peak_resident().count; }
 
 }  // namespace sluice::cli

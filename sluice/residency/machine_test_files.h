@@ -13,7 +13,7 @@ class FakeMachine {
  public:
   FakeMachine() {
     write("proc/meminfo", "MemTotal: 16000000 kB\nMemFree: 1 kB\nMemAvailable: 8000000 kB\n");
-    write("proc/self/status", "Name: x\nVmRSS:\t 1000 kB\n");
+    write("proc/self/status", "Name: x\nVmHWM:\t 2000 kB\nVmRSS:\t 1000 kB\n");
   }
   void write(const std::string& name, const std::string& text) const {
     std::filesystem::create_directories((directory_.path() / name).parent_path());

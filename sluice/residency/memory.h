@@ -20,6 +20,10 @@ struct MemoryState {
 /// system does not say.
 MemoryState memory_state(const std::filesystem::path& root = "/");
 
+/// The most memory this process has had resident. Linux: VmHWM. Not getrusage()'s ru_maxrss, which exec() leaves at
+/// the peak of the program that started this one. 0 when the system does not say.
+Bytes peak_resident(const std::filesystem::path& root = "/");
+
 /// The budget for `--ram auto`: what is there for this process, its own pages included, less 10 % or 500 MB,
 /// whichever is more, but never less than half: others need memory too.
 Bytes automatic_budget(const MemoryState& state);

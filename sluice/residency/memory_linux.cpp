@@ -45,4 +45,8 @@ MemoryState memory_state(const std::filesystem::path& root) {
   return state;
 }
 
+Bytes peak_resident(const std::filesystem::path& root) {
+  return {read_field(root / "proc/self/status", "VmHWM:").value_or(0) * 1024};
+}
+
 }  // namespace sluice::residency

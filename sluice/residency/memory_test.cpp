@@ -17,6 +17,11 @@ TEST(Memory, this_machine_says_what_it_has) {
   EXPECT_LT(automatic_budget(state), state.installed);
 }
 
+TEST(Memory, the_peak_is_at_least_what_is_held_now) {
+  const uint64_t resident = memory_state().resident.count;
+  EXPECT_GE(peak_resident().count + 1'000'000, resident);  // the kernel counts per processor
+}
+
 TEST(Memory, the_automatic_budget_leaves_a_tenth_or_half_a_gigabyte) {
   const auto budget = [](uint64_t available, uint64_t resident) {
     return automatic_budget({{32'000'000'000}, {available}, {resident}}).count;
@@ -34,6 +39,13 @@ TEST(Memory, without_cgroups_it_is_what_is_available) {
   EXPECT_EQ(memory_state(machine.root()).installed.count, 16'000'000ull * 1024);
   EXPECT_EQ(memory_state(machine.root()).available.count, 8'000'000ull * 1024);
   EXPECT_EQ(memory_state(machine.root()).resident.count, 1'000u * 1024);
+}
+
+TEST(Memory, the_peak_is_this_programs_own) {
+  const FakeMachine machine;
+  EXPECT_EQ(peak_resident(machine.root()).count, 2'000u * 1024);
+  machine.write("proc/self/status", "Name: x\n");
+  EXPECT_EQ(peak_resident(machine.root()).count, 0u);
 }
 
 TEST(Memory, the_tightest_of_nested_cgroups_counts_and_file_pages_can_go) {

@@ -1,12 +1,14 @@
 """--ram: the same bits at every budget, streamed or not, and a refusal that says what would do."""
 
+import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from program import Sluice
+from program import BINARY, MODEL, Sluice
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 from synthetic.gguf_file import write_gguf  # noqa: E402
@@ -78,6 +80,15 @@ def test_bench_counts_what_it_reads(sluice: Sluice, model: Path, tmp_path: Path)
     assert found["bytes_read_per_token"] > 0
     assert found["bound_no_prediction_tps"] <= found["bound_tps"] * 1.0001
     assert found["peak_rss_bytes"] <= smallest + 2 * MB
+
+
+def test_the_peak_is_not_that_of_the_program_that_started_it(sluice: Sluice) -> None:
+    """getrusage() says otherwise: exec() keeps the old image's peak."""
+    command = [str(BINARY), "bench", str(MODEL), "-p", "8", "-n", "2", "-r", "1", "--no-probe", "--json"]
+    large = f"import subprocess\nheld = b'x' * {600 * MB}\nsubprocess.run({command!r}, check=True)"
+    ran = subprocess.run([sys.executable, "-c", large], env=sluice.environment, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout)["peak_rss_bytes"] < 300 * MB
 
 
 def test_a_copy_of_all_and_a_budget_exclude_each_other(sluice: Sluice, model: Path) -> None:
