@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "sluice/base/atomic_file.h"
+#include "sluice/base/bytes.h"
 
 namespace sluice {
 
@@ -38,6 +39,9 @@ class Timeline {
   /// An event takes 48 bytes of memory, allocated as they come; the first `most_events` are kept. Throws
   /// Error(io) when `path` cannot be written: now, not after the work.
   explicit Timeline(const std::filesystem::path& path, size_t most_events = kMostEvents);
+
+  /// What its events may take.
+  Bytes most_memory() const { return {most_events_ * sizeof(Event)}; }
 
   /// A row of the picture; rows stand in the order of this call.
   int add_lane(std::string name);

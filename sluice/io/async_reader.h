@@ -69,7 +69,7 @@ struct ReaderOptions {
   int depth = 8;                            ///< pieces in flight, 1 to 256
   uint64_t piece_bytes = 1 << 20;           ///< most of one piece, a multiple of 4096
   bool direct = true;                       ///< past the page cache, where the file system can
-  /// Gets `depth` lanes and a span for each piece, with its bytes and its file: "demand", "prefetch", "late
+  /// Gets a lane of the time that callers wait, `depth` lanes and a span for each piece, with its bytes and its file: "demand", "prefetch", "late
   /// prefetch" (promoted while it was read) or "failed read". Outlives the reader; null: nothing.
   Timeline* timeline = nullptr;
   /// For tests: gets what the system answered (bytes, or -errno) for the piece of `file` at `offset`

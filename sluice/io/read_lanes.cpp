@@ -9,6 +9,7 @@ namespace sluice::io {
 
 ReadLanes::ReadLanes(Timeline* timeline, int depth) : timeline_(timeline) {
   if (timeline == nullptr) return;
+  waits_ = timeline->add_lane("waits for reads");
   for (int i = 0; i < depth; ++i) free_.push_back(timeline->add_lane(fmt::format("io {}", i)));
   std::reverse(free_.begin(), free_.end());
 }
@@ -31,6 +32,14 @@ void ReadLanes::end(const ReadSpan& span, Priority now, size_t file, bool ok) {
       {.bytes = static_cast<int64_t>(span.bytes), .file = static_cast<int32_t>(file)});
   // The topmost free one is used next: then the number of rows in use is the depth in use.
   free_.insert(std::upper_bound(free_.begin(), free_.end(), span.lane, std::greater()), span.lane);
+}
+
+void ReadLanes::waited(int64_t nanoseconds) {
+  if (timeline_ == nullptr) return;
+  const int64_t end = Timeline::now_ns();
+  if (end - nanoseconds < waits_end_ns_) return;
+  waits_end_ns_ = end;
+  timeline_->record("wait", waits_, end - nanoseconds, end);
 }
 
 }  // namespace sluice::io

@@ -16,7 +16,8 @@ struct ReadSpan {
   uint64_t bytes = 0;
 };
 
-/// Draws pieces in flight on a timeline, each in a lane that no other is in. Does nothing without one.
+/// Draws on a timeline who waits for reads, and pieces in flight, each in a lane that no other is in. Does nothing
+/// without one.
 /// Its owner locks.
 class ReadLanes {
  public:
@@ -27,9 +28,14 @@ class ReadLanes {
   ReadSpan begin(Priority priority, uint64_t bytes);
   void end(const ReadSpan& span, Priority now, size_t file, bool ok);
 
+  /// A caller waited so long, until now. Of several at a time one is drawn.
+  void waited(int64_t nanoseconds);
+
  private:
   Timeline* timeline_ = nullptr;
   std::vector<int> free_;  // the topmost lane of the picture last
+  int waits_ = -1;         // the lane of waiting
+  int64_t waits_end_ns_ = 0;
 };
 
 }  // namespace sluice::io

@@ -14,7 +14,7 @@
 namespace sluice::io {
 namespace {
 
-/// A reader's timeline as it was written. All its spans are the reader's.
+/// A reader's timeline as it was written. Spans are those of pieces; waits are counted.
 class Drawing {
  public:
   Drawing() : timeline_(path()) {}
@@ -25,18 +25,21 @@ class Drawing {
     const nlohmann::json all = nlohmann::json::parse(std::ifstream(path()));
     std::vector<nlohmann::json> found;
     for (const auto& event : all["traceEvents"]) {
-      if (event["ph"] == "X") found.push_back(event);
+      if (event["ph"] == "X" && event["name"] == "wait") ++waits_;
+      if (event["ph"] == "X" && event["name"] != "wait") found.push_back(event);
       if (event["name"] == "thread_name") lanes_.push_back(event["args"]["name"]);
     }
     return found;
   }
   const std::vector<std::string>& lanes() const { return lanes_; }
+  int waits() const { return waits_; }
 
  private:
   std::filesystem::path path() const { return directory_.path() / "trace.json"; }
   TestDirectory directory_;
   Timeline timeline_;
   std::vector<std::string> lanes_;
+  int waits_ = 0;
 };
 
 std::multiset<std::string> names(const std::vector<nlohmann::json>& spans) {
@@ -80,7 +83,7 @@ TEST_P(ReadLanesTest, every_piece_is_a_span_and_no_lane_holds_two_at_once) {
     bytes = reader.statistics().bytes;
   }
   const auto spans = drawing.spans();
-  EXPECT_EQ(drawing.lanes(), (std::vector<std::string>{"io 0", "io 1", "io 2"}));
+  EXPECT_EQ(drawing.lanes(), (std::vector<std::string>{"waits for reads", "io 0", "io 1", "io 2"}));
   EXPECT_EQ(names(spans).count("demand"), names(spans).count("prefetch"));
   EXPECT_EQ(names(spans).count("demand") * 2, spans.size());
   int64_t drawn = 0;
@@ -137,6 +140,7 @@ TEST_P(ReadLanesTest, a_short_answer_lengthens_its_span) {
     EXPECT_TRUE(landing.holds(file.contents()));
   }
   const auto spans = drawing.spans();
+  EXPECT_EQ(drawing.waits(), 1);
   ASSERT_EQ(spans.size(), 1u);
   EXPECT_EQ(spans[0]["args"]["bytes"], 5 * 4096);
 }

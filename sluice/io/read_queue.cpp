@@ -156,8 +156,10 @@ void ReadQueue::wait(std::span<const Ticket> tickets) {
     }
   }
   if (waited) {
+    const auto spent = Clock::now() - start;
     const std::lock_guard lock(mutex_);
-    statistics_.waited_seconds += seconds(Clock::now() - start);
+    statistics_.waited_seconds += seconds(spent);
+    lanes_.waited(std::chrono::nanoseconds(spent).count());
   }
   for (const Ticket& ticket : tickets) {
     if (ticket->state() == ReadState::failed) throw Error(ErrorKind::io, ticket->error());

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "sluice/base/thread_pool.h"
+#include "sluice/base/timeline.h"
 #include "sluice/kernels/kernels.h"
 #include "sluice/ops/scratch.h"
 #include "sluice/residency/weights.h"
@@ -55,6 +56,8 @@ struct Context {
   ErrorSlot& errors;
   Scratch& scratch;
   bool exact_activations = false;  ///< activations stay float32 where quantized weights meet them
+  Timeline* timeline = nullptr;    ///< where what ran when is drawn
+  int lane = -1;                   ///< of it, for the stream
 };
 
 }  // namespace sluice::ops

@@ -13,7 +13,7 @@ class KernelOp : public mx::Primitive {
  public:
   KernelOp(const Context& context, const char* name, KernelBody body, std::optional<size_t> donate)
       : mx::Primitive(context.stream),
-        errors_(context.errors),
+        context_(context),
         name_(name),
         body_(std::make_shared<KernelBody>(std::move(body))),
         donate_(donate) {}
@@ -35,12 +35,13 @@ class KernelOp : public mx::Primitive {
       buffers.outputs.push_back(outputs[i].data<void>());
     }
     mx::cpu::get_command_encoder(stream()).dispatch(
-        [body = body_, buffers = std::move(buffers), &errors = errors_] {
-          if (errors.is_set()) return;
+        [body = body_, buffers = std::move(buffers), &context = context_, name = name_] {
+          if (context.errors.is_set()) return;
+          const Timeline::Span span(context.timeline, name, context.lane);
           try {
             (*body)(buffers);
           } catch (...) {
-            errors.set(std::current_exception());
+            context.errors.set(std::current_exception());
           }
         });
   }
@@ -52,7 +53,7 @@ class KernelOp : public mx::Primitive {
   const char* name() const override { return name_; }
 
  private:
-  ErrorSlot& errors_;
+  const Context& context_;
   const char* name_;
   std::shared_ptr<KernelBody> body_;  // shared: a task may outlive the primitive
   std::optional<size_t> donate_;
