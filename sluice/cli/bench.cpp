@@ -7,6 +7,7 @@
 #include "sluice/cli/commands.h"
 #include "sluice/cli/model_options.h"
 #include "sluice/cli/output.h"
+#include "sluice/cli/residency_report.h"
 #include "sluice/engine/probe.h"
 #include "sluice/engine/trial.h"
 #include "sluice/residency/replay.h"
@@ -44,7 +45,8 @@ struct Found {
   std::optional<double> prefill_tps, decode_tps, ttft_ms;
   std::optional<double> memory_bandwidth, disk_bandwidth, bound_tps, fraction_of_bound;
   std::optional<double> bound_no_prediction_tps;
-  double bytes_read_per_token = 0, hit_rate = 1;
+  std::optional<residency::StreamStatistics> streaming;  ///< of decoding, all runs
+  double bytes_read_per_token = 0, prefill_bytes_read = 0;
   uint64_t peak_rss_bytes = 0;
 };
 
@@ -90,14 +92,15 @@ Found measure(const Options& o, engine::Engine& engine) {
   }
   engine::Trial trial(engine, w);
   std::vector<double> prefill, decode;
-  double bytes_read = 0, hits = 0, demands = 0;
+  double prefill_bytes = 0;
+  const bool streams = engine.statistics().has_value();
+  std::optional<residency::StreamStatistics> streaming;
   for (int64_t i = 0; i < o.repeats; ++i) {
     const engine::Timing run = trial.run();
     prefill.push_back(run.prefill_seconds);
     decode.push_back(run.decode_seconds);
-    bytes_read += static_cast<double>(run.decode_bytes_read);
-    hits += static_cast<double>(run.expert_hits);
-    demands += static_cast<double>(run.expert_demands);
+    prefill_bytes += static_cast<double>(run.prefill_streaming.reads.bytes);
+    if (streams) streaming = streaming ? *streaming + run.decode_streaming : run.decode_streaming;
     note(fmt::format("run {}: prefill {:.1f} tok/s, decode {:.1f} tok/s", i + 1,
                      tokens_per_second(w.batch * w.prompt, {run.prefill_seconds}).value_or(0),
                      tokens_per_second(w.batch * w.generate, {run.decode_seconds}).value_or(0)));
@@ -107,8 +110,10 @@ Found measure(const Options& o, engine::Engine& engine) {
   found.decode_tps = tokens_per_second(w.batch * w.generate, decode);
   if (w.prompt > 0) found.ttft_ms = median(prefill) * 1e3;
   const auto tokens = static_cast<double>(w.batch * w.generate * o.repeats);
-  if (tokens > 0) found.bytes_read_per_token = bytes_read / tokens;
-  if (demands > 0) found.hit_rate = hits / demands;
+  found.streaming = streaming;
+  found.prefill_bytes_read = prefill_bytes / static_cast<double>(o.repeats);
+  if (tokens > 0 && streaming)
+    found.bytes_read_per_token = static_cast<double>(streaming->reads.bytes) / tokens;
   found.peak_rss_bytes = peak_rss_bytes();  // before the probes allocate
   if (!o.no_probe) {
     compare_with_bound(found, engine::probe_bandwidths(engine), engine, trial.trace(), w.batch);
@@ -130,12 +135,13 @@ nlohmann::json as_json(const Found& found, const engine::Workload& w, engine::En
           {"disk_bandwidth", figure(found.disk_bandwidth)},
           {"bytes_active", engine.bytes_active().count},
           {"bytes_read_per_token", found.bytes_read_per_token},
-          {"hit_rate", found.hit_rate},
+          {"prefill_bytes_read", found.prefill_bytes_read},
+          {"hit_rate", found.streaming ? found.streaming->hit_rate() : 1.0},
           {"bound_tps", figure(found.bound_tps)},
           {"bound_no_prediction_tps", figure(found.bound_no_prediction_tps)},
           {"fraction_of_bound", figure(found.fraction_of_bound)},
           {"activations", engine.activations()},
-          {"residency", residency_json(engine)}};
+          {"residency", residency_json(engine, found.streaming)}};
 }
 
 void print_table(const Found& found, const engine::Workload& w, engine::Engine& engine) {
@@ -159,11 +165,9 @@ void print_table(const Found& found, const engine::Workload& w, engine::Engine& 
                       *found.disk_bandwidth / 1e9));
   }
   if (found.bytes_read_per_token > 0) {
-    print(
-        fmt::format("read    {} per token, {:.0f} % of experts found in memory; without prediction "
-                    "the bound is {:.1f} tok/s\n",
-                    to_string(Bytes{static_cast<uint64_t>(found.bytes_read_per_token)}),
-                    100 * found.hit_rate, found.bound_no_prediction_tps.value_or(0)));
+    print(fmt::format("read    {} per token; {}; without prediction the bound is {:.1f} tok/s\n",
+                      to_string(Bytes{static_cast<uint64_t>(found.bytes_read_per_token)}),
+                      streaming_line(*found.streaming), found.bound_no_prediction_tps.value_or(0)));
   }
   print(fmt::format("peak {}\n", to_string(Bytes{found.peak_rss_bytes})));
 }
@@ -174,8 +178,9 @@ void bench(const Options& o, const Globals& globals) {
   ModelOptions model = o.model;
   model.engine.workload_tokens =
       o.workload.batch * (o.workload.depth + o.workload.prompt + o.workload.generate);
-  const auto engine = open_engine(model);
+  OpenModel engine(model);
   const Found found = measure(o, *engine);
+  engine.finish();
   if (globals.json) {
     print_json(as_json(found, o.workload, *engine));
   } else {

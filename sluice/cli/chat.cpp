@@ -10,6 +10,7 @@
 #include "sluice/cli/line_editor.h"
 #include "sluice/cli/model_options.h"
 #include "sluice/cli/output.h"
+#include "sluice/cli/residency_report.h"
 #include "sluice/cli/status_line.h"
 #include "sluice/cli/terminal.h"
 #include "sluice/engine/model_store.h"
@@ -137,6 +138,7 @@ class Chat {
     interrupted = false;
     const auto previous = std::signal(SIGINT, [](int) { interrupted = true; });
     int64_t count = 0;
+    streamed_before_ = engine_.statistics();
     auto start = Clock::now();
     // On a terminal our handler stays: a Ctrl-C just after the answer's end must not end the chat.
     const auto restore = [&] {
@@ -159,9 +161,13 @@ class Chat {
   void show_status(int64_t count, double seconds) {
     const double rate =
         count > 1 && seconds > 0 ? static_cast<double>(count - 1) / seconds : last_.decode_tps();
-    status_.show(fmt::format(" {} of {} tokens | {:.1f} tok/s | KV {} | peak memory {} ",
+    std::string streaming;
+    if (const auto now = engine_.statistics())
+      streaming = "| " + streaming_line(streamed_before_ ? *now - *streamed_before_ : *now) + " ";
+    status_.show(fmt::format(" {} of {} tokens | {:.1f} tok/s | KV {} | peak memory {} {}",
                              session_.tokens().size(), engine_.context(), rate,
-                             to_string(engine_.kv_bytes()), to_string(Bytes{peak_rss_bytes()})));
+                             to_string(engine_.kv_bytes()), to_string(Bytes{peak_rss_bytes()}),
+                             streaming));
   }
 
   std::string stats() const {
@@ -182,6 +188,7 @@ class Chat {
   decode::SamplerConfig sampling_;
   Conversation conversation_;
   StatusLine status_;
+  std::optional<residency::StreamStatistics> streamed_before_;  // this answer
   engine::Result last_;
 };
 
@@ -200,8 +207,9 @@ void add_chat(CLI::App& app, Globals&) {
       ->check(CLI::PositiveNumber);
   add_sampling_options(command, o->sampling);
   command.callback([o] {
-    const auto engine = open_engine(o->model);
+    OpenModel engine(o->model);
     Chat(*o, *engine).run();
+    engine.finish();
   });
 }
 

@@ -86,7 +86,7 @@ void print_summary(const engine::Engine& engine, const Options& o) {
 }
 
 void inspect(const Options& o, const Globals& globals) {
-  const auto engine = open_engine(o.model);
+  OpenModel engine(o.model);
   if (globals.json) {
     print_json(to_json(*engine, o));
   } else {

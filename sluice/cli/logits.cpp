@@ -7,6 +7,7 @@
 #include "sluice/cli/model_options.h"
 #include "sluice/cli/npy.h"
 #include "sluice/cli/output.h"
+#include "sluice/cli/residency_report.h"
 #include "sluice/decode/sampler.h"
 
 namespace sluice::cli {
@@ -31,16 +32,16 @@ void logits(const Options& o, const Globals& globals) {
   const std::vector<text::Token> tokens = parse_tokens(o.tokens);
   ModelOptions model = o.model;
   model.engine.workload_tokens = static_cast<int64_t>(tokens.size()) + o.greedy;
-  const auto engine = open_engine(model);
+  OpenModel engine(model);
   const auto vocab = static_cast<size_t>(engine->config().vocab_size);
   NpyWriter file(o.out, tokens.size(), vocab);
   engine->logits(tokens, 0, [&](int64_t, std::span<const float> row) { file.write(row); });
   file.finish();
-  nlohmann::json result{{"out", o.out},
-                        {"shape", {tokens.size(), vocab}},
-                        {"activations", engine->activations()},
-                        {"residency", residency_json(*engine)}};
+  nlohmann::json result{
+      {"out", o.out}, {"shape", {tokens.size(), vocab}}, {"activations", engine->activations()}};
   if (o.greedy > 0) result["greedy"] = continue_greedily(*engine, tokens, o.greedy);
+  engine.finish();
+  result["residency"] = residency_json(*engine, engine->statistics());
   if (globals.json) {
     print_json(result);
   } else {

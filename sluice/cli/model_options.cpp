@@ -6,6 +6,7 @@
 #include <iterator>
 
 #include "sluice/base/error.h"
+#include "sluice/cli/output.h"
 #include "sluice/engine/model_store.h"
 #include "sluice/residency/memory.h"
 
@@ -16,12 +17,12 @@ constexpr size_t kLargestText = 1'000'000'000;
 
 /// An option that takes one of some words, each of which stands for a value.
 template <typename T>
-void add_choice(CLI::App& command, const std::string& name, const std::string& value_name,
-                std::vector<std::pair<std::string, T>> choices, std::function<void(T)> set,
-                const std::string& help) {
+CLI::Option* add_choice(CLI::App& command, const std::string& name, const std::string& value_name,
+                        std::vector<std::pair<std::string, T>> choices, std::function<void(T)> set,
+                        const std::string& help) {
   std::vector<std::string> words;
   for (const auto& [word, value] : choices) words.push_back(word);
-  command
+  return command
       .add_option_function<std::string>(
           name,
           [choices = std::move(choices), set = std::move(set)](const std::string& given) {
@@ -47,28 +48,7 @@ void add_model_argument(CLI::App& command, std::string& model) {
 }
 
 void add_model_options(CLI::App& command, ModelOptions& o) {
-  add_model_argument(command, o.model);
-  command
-      .add_option("--threads", o.engine.n_threads,
-                  "Threads to compute with (default: all processors)")
-      ->type_name("N")
-      ->check(CLI::Range(1, 1024));
-  command
-      .add_option_function<std::string>(
-          "--ram", [&o](const std::string& size) { o.engine.ram = parse_ram(size); },
-          "Memory for the whole process, as 3GB or 700MB, or auto: what the system can spare. What "
-          "does "
-          "not fit is read from disk when it is needed; the result stays the same to the bit")
-      ->type_name("SIZE");
-  add_choice<residency::PolicyKind>(
-      command, "--policy", "NAME",
-      {{"lru", residency::PolicyKind::lru},
-       {"lfu", residency::PolicyKind::lfu},
-       {"lcp", residency::PolicyKind::lcp},
-       {"least-stale", residency::PolicyKind::least_stale},
-       {"s3-fifo", residency::PolicyKind::s3_fifo}},
-      [&o](auto policy) { o.engine.policy = policy; },
-      "With --ram: which expert a missing one replaces (default: lfu)");
+  add_engine_options(command, o);
   command.add_option("--ctx", o.engine.context, "Most tokens of a sequence (default: the model's)")
       ->type_name("N")
       ->check(CLI::PositiveNumber);
@@ -77,6 +57,71 @@ void add_model_options(CLI::App& command, ModelOptions& o) {
                   "Allocate keys and values for N tokens when loading")
       ->type_name("N")
       ->check(CLI::NonNegativeNumber);
+}
+
+namespace {
+
+constexpr const char* kStreaming = "Models larger than memory";
+
+void add_streaming_options(CLI::App& command, ModelOptions& o) {
+  command
+      .add_option_function<std::string>(
+          "--ram", [&o](const std::string& size) { o.engine.ram = parse_ram(size); },
+          "Memory for the whole process, as 3GB or 700MB, or auto: what the system can spare. What "
+          "does not fit is read from disk when it is needed; the result stays the same to the bit")
+      ->type_name("SIZE")
+      ->group(kStreaming);
+  add_choice<residency::PolicyKind>(
+      command, "--policy", "NAME",
+      {{"lru", residency::PolicyKind::lru},
+       {"lfu", residency::PolicyKind::lfu},
+       {"lcp", residency::PolicyKind::lcp},
+       {"least-stale", residency::PolicyKind::least_stale},
+       {"s3-fifo", residency::PolicyKind::s3_fifo}},
+      [&o](auto policy) { o.engine.policy = policy; },
+      "Which expert a missing one replaces (default: lfu)")
+      ->needs("--ram")
+      ->group(kStreaming);
+  command
+      .add_flag_callback(
+          "--no-prefetch", [&o] { o.engine.prefetch_experts = false; },
+          "Read experts only once their router chose them, never ahead on a guess")
+      ->needs("--ram")
+      ->group(kStreaming);
+  command
+      .add_flag_callback(
+          "--no-governor", [&o] { o.engine.yield_memory = false; },
+          "Keep the experts' memory also while the system is short of it")
+      ->needs("--ram")
+      ->group(kStreaming);
+  command
+      .add_option("--profile", o.engine.expert_profile,
+                  "Begin with the experts that were used most, by this file, and write it anew")
+      ->needs("--ram")
+      ->type_name("FILE")
+      ->group(kStreaming);
+  command
+      .add_option("--record-trace", o.engine.expert_trace,
+                  "Write which experts are used, for tools/replay_trace.py")
+      ->type_name("FILE")
+      ->group(kStreaming);
+  command
+      .add_option("--timeline", o.timeline,
+                  "Draw what is computed and read when; ui.perfetto.dev opens the file")
+      ->type_name("FILE")
+      ->group(kStreaming);
+}
+
+}  // namespace
+
+void add_engine_options(CLI::App& command, ModelOptions& o) {
+  add_model_argument(command, o.model);
+  command
+      .add_option("--threads", o.engine.n_threads,
+                  "Threads to compute with (default: all processors)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1024));
+  add_streaming_options(command, o);
   add_choice<residency::LoadMode>(
       command, "--load", "MODE",
       {{"map", residency::LoadMode::map}, {"copy", residency::LoadMode::copy}},
@@ -98,19 +143,26 @@ void add_model_options(CLI::App& command, ModelOptions& o) {
                    "Never quantize activations: the reference arithmetic");
 }
 
-std::unique_ptr<engine::Engine> open_engine(const ModelOptions& options) {
-  return engine::Engine::open(engine::ModelStore().resolve(options.model), options.engine);
+OpenModel::OpenModel(const ModelOptions& options) {
+  engine::EngineOptions engine_options = options.engine;
+  // Within a budget its events count too.
+  constexpr size_t kEventsInBudget = size_t{1} << 17;
+  if (!options.timeline.empty()) {
+    timeline_ = std::make_unique<Timeline>(
+        options.timeline, engine_options.ram ? kEventsInBudget : Timeline::kMostEvents);
+    engine_options.reader.timeline = timeline_.get();
+  }
+  engine_options.cache = engine::ModelStore::default_root();
+  engine_ = engine::Engine::open(engine::ModelStore().resolve(options.model), engine_options);
 }
 
-nlohmann::json residency_json(const engine::Engine& engine) {
-  const residency::ResidencyPlan* plan = engine.plan();
-  if (plan == nullptr) return nullptr;
-  return {{"budget", plan->budget.count},
-          {"total", plan->total.count},
-          {"mapped", plan->mapped},
-          {"expert_slots", plan->expert_slots},
-          {"dense_bytes_streamed", plan->dense_bytes_streamed.count},
-          {"context", engine.context()}};
+void OpenModel::finish() {
+  engine_->finish();
+  if (!timeline_) return;
+  const TimelineReport report = timeline_->finish();
+  note(
+      fmt::format("{} events on the timeline{}", report.events,
+                  report.dropped > 0 ? fmt::format(", {} more were dropped", report.dropped) : ""));
 }
 
 void add_sampling_options(CLI::App& command, SamplingOptions& o) {

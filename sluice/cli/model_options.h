@@ -15,17 +15,30 @@ namespace sluice::cli {
 struct ModelOptions {
   std::string model;
   engine::EngineOptions engine;
+  std::filesystem::path timeline;
 };
 
 /// The required MODEL.
 void add_model_argument(CLI::App& command, std::string& model);
-/// MODEL, --threads, --ram, --policy, --ctx, --kv-reserve, --chunk, --exact-activations.
+/// MODEL and what every command takes that loads one: threads, memory, how weights and activations are held.
+void add_engine_options(CLI::App& command, ModelOptions& options);
+/// These, --ctx and --kv-reserve.
 void add_model_options(CLI::App& command, ModelOptions& options);
-std::unique_ptr<engine::Engine> open_engine(const ModelOptions& options);
 
-/// How --ram was divided: budget and total in bytes, mapped, expert_slots, dense_bytes_streamed, context; null
-/// without --ram.
-nlohmann::json residency_json(const engine::Engine& engine);
+/// The model that the options name, and the files in which they want it followed.
+class OpenModel {
+ public:
+  explicit OpenModel(const ModelOptions& options);
+  engine::Engine& operator*() const { return *engine_; }
+  engine::Engine* operator->() const { return engine_.get(); }
+
+  /// Writes --timeline, --record-trace and --profile. Throws Error(io).
+  void finish();
+
+ private:
+  std::unique_ptr<Timeline> timeline_;  // outlives the engine
+  std::unique_ptr<engine::Engine> engine_;
+};
 
 /// --temp, --top-k, --top-p, --min-p, --xtc-*, penalties, --logit-bias, --seed.
 struct SamplingOptions {

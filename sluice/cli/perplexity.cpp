@@ -7,6 +7,7 @@
 #include "sluice/cli/commands.h"
 #include "sluice/cli/model_options.h"
 #include "sluice/cli/output.h"
+#include "sluice/cli/residency_report.h"
 
 namespace sluice::cli {
 namespace {
@@ -29,7 +30,7 @@ double negative_log_likelihood(std::span<const float> logits, text::Token token)
 /// token becomes BOS where the model wants one; positions window/2 to window - 2 predict their next token.
 void perplexity(Options o, const Globals& globals) {
   o.model.engine.context = o.window;
-  const auto engine = open_engine(o.model);
+  OpenModel engine(o.model);
   const text::Tokenizer& tokenizer = engine->tokenizer();
   const auto tokens =
       tokenizer.encode(read_text(o.file), {.add_bos = true, .parse_special = false});
@@ -58,6 +59,7 @@ void perplexity(Options o, const Globals& globals) {
       note(fmt::format("[{}/{}] {:.4f}", w + 1, n_windows,
                        std::exp(nll / static_cast<double>(count))));
   }
+  engine.finish();
   const double mean = nll / static_cast<double>(count);
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -69,7 +71,7 @@ void perplexity(Options o, const Globals& globals) {
                 {"tokens_per_second", static_cast<double>(n_windows * o.window) / seconds},
                 {"peak_rss_bytes", peak_rss_bytes()},
                 {"activations", engine->activations()},
-                {"residency", residency_json(*engine)}});
+                {"residency", residency_json(*engine, engine->statistics())}});
   } else {
     print(fmt::format("perplexity {:.4f} over {} predictions in {} windows of {}\n", std::exp(mean),
                       count, n_windows, o.window));
@@ -83,23 +85,11 @@ void add_perplexity(CLI::App& app, Globals& globals) {
                                   "sluice perplexity gemma-3-270m-q4_k_m --file book.txt\n"
                                   "sluice perplexity my-model --file book.txt --ctx 2048 --json");
   const auto o = std::make_shared<Options>();
-  add_model_argument(command, o->model.model);
+  add_engine_options(command, o->model);
   command.add_option("--file", o->file, "The text, - for stdin")->required()->type_name("FILE");
   command.add_option("--ctx", o->window, "Tokens per window (default: 512)")
       ->type_name("N")
       ->check(CLI::Range(4, 1 << 20));
-  command
-      .add_option("--threads", o->model.engine.n_threads,
-                  "Threads to compute with (default: all processors)")
-      ->type_name("N")
-      ->check(CLI::Range(1, 1024));
-  command
-      .add_option("--chunk", o->model.engine.chunk,
-                  "Tokens per step; does not change the result (default: 512)")
-      ->type_name("N")
-      ->check(CLI::PositiveNumber);
-  command.add_flag("--exact-activations", o->model.engine.exact_activations,
-                   "Never quantize activations: the reference arithmetic");
   add_json_flag(command, globals);
   add_quiet_flag(command, globals);
   command.callback([o, &globals] { perplexity(*o, globals); });

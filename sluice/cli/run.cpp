@@ -7,6 +7,7 @@
 #include "sluice/cli/commands.h"
 #include "sluice/cli/model_options.h"
 #include "sluice/cli/output.h"
+#include "sluice/cli/residency_report.h"
 
 namespace sluice::cli {
 namespace {
@@ -57,14 +58,14 @@ nlohmann::json to_json(const engine::Engine& engine, const engine::Result& r) {
           {"peak_rss_bytes", peak_rss_bytes()},
           {"finish_reason", to_string(r.finish_reason)},
           {"activations", engine.activations()},
-          {"residency", residency_json(engine)}};
+          {"residency", residency_json(engine, r.streaming)}};
 }
 
 std::atomic<bool> interrupted{false};
 
 void run(const Options& o, const Globals& globals) {
   const decode::SamplerConfig sampling = o.sampling.resolve();  // before the model is loaded for it
-  const auto engine = open_engine(o.model);
+  OpenModel engine(o.model);
   engine::Session session(*engine);
   std::signal(SIGINT, [](int) {
     if (interrupted.exchange(true))
@@ -80,6 +81,7 @@ void run(const Options& o, const Globals& globals) {
   const engine::Result result = session.generate(request, [&](const engine::Event& event) {
     if (!globals.json) print(printable_text(event.text));
   });
+  engine.finish();
   if (globals.json) {
     print_json(to_json(*engine, result));
     return;
@@ -89,6 +91,7 @@ void run(const Options& o, const Globals& globals) {
     note(fmt::format("{} prompt tokens at {:.1f} tok/s, {} generated at {:.1f} tok/s, {} peak",
                      result.prompt_tokens, result.prefill_tps(), result.tokens.size(),
                      result.decode_tps(), to_string(Bytes{peak_rss_bytes()})));
+    if (result.streaming) note(streaming_line(*result.streaming));
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include "sluice/base/error.h"
 #include "sluice/engine/engine_impl.h"
+#include "sluice/io/disk_profile.h"
 #include "sluice/residency/memory.h"
 
 namespace sluice::engine {
@@ -43,6 +44,39 @@ void count_kv(const nn::KvLayout& layout, int64_t chunk, residency::Footprint& f
   }
 }
 
+/// The reader that suits the disk, where it may be measured.
+io::ReaderOptions reader_for(Engine::Impl& engine) {
+  io::ReaderOptions reader = engine.options.reader;
+  if (engine.options.cache.empty()) return reader;
+  const auto& files = engine.loaded.store->index().files;
+  const auto largest = std::ranges::max_element(files, {}, &io::ModelFile::bytes);
+  const io::DiskProfile disk = io::disk_profile(largest->path, engine.options.cache);
+  reader.depth = disk.depth;
+  reader.piece_bytes = disk.piece_bytes;
+  reader.direct = disk.direct;
+  engine.disk_bandwidth = disk.bytes_per_second;
+  return reader;
+}
+
+/// Lets memory pressure take experts' slots, down to one token's.
+void govern(const residency::ResidencyPlan& plan, Engine::Impl& engine) {
+  uint64_t least = 0;
+  for (const auto& layer : engine.loaded.extents.layers) {
+    least += static_cast<uint64_t>(layer.n_experts_per_tok);
+  }
+  const auto slots = static_cast<uint64_t>(plan.expert_slots);
+  if (slots <= least) return;
+  const Bytes slot = plan.per_slot;
+  auto source = std::make_shared<residency::PressureSource>();
+  engine.governor.emplace(
+      residency::GovernorLimits{{slots * slot.count},
+                                {least * slot.count},
+                                residency::default_headroom(residency::memory_state()),
+                                slot},
+      [source] { return source->read(); },
+      [&store = *engine.loaded.store](Bytes target) { return store.resize_experts(target); });
+}
+
 }  // namespace
 
 residency::ResidencyPlan hold_weights_within(Bytes ram, Engine::Impl& engine) {
@@ -51,10 +85,13 @@ residency::ResidencyPlan hold_weights_within(Bytes ram, Engine::Impl& engine) {
          "--load copy reads all of the model, --ram may not: leave one out");
   }
   residency::WeightStore& store = *engine.loaded.store;
+  const io::ReaderOptions reader = reader_for(engine);
   store.release_pages();
   residency::Footprint footprint = residency::footprint_of(engine.loaded.extents);
   count_kv(*engine.kv_layout, engine.options.chunk, footprint);
   footprint.baseline = residency::memory_state().resident + kRest;
+  if (engine.options.reader.timeline != nullptr)
+    footprint.baseline = footprint.baseline + engine.options.reader.timeline->most_memory();
   footprint.activations = activation_bytes(engine.loaded.model->config(),
                                            std::min(engine.options.chunk, engine.context));
   footprint.staging = kStaging;
@@ -63,7 +100,13 @@ residency::ResidencyPlan hold_weights_within(Bytes ram, Engine::Impl& engine) {
   if (plan.mapped) {
     store.release_pages(/*few=*/false);
   } else {
-    store.stream(engine.loaded.extents, plan, engine.options.policy, {});
+    const EngineOptions& options = engine.options;
+    store.stream(engine.loaded.extents, plan,
+                 {.policy = options.policy.value_or(residency::kDefaultPolicy),
+                  .prefetch_experts = options.prefetch_experts,
+                  .reader = reader});
+    if (engine.records) store.warm(engine.records->most_used(static_cast<int>(plan.expert_slots)));
+    if (options.yield_memory) govern(plan, engine);
   }
   return plan;
 }

@@ -75,6 +75,32 @@ void open_text(const std::filesystem::path& path, models::LoadedModel& loaded,
 
 }  // namespace
 
+namespace {
+
+/// Refuses what only a model with experts, or only a budget, can honour; then follows the experts.
+void follow_experts(Engine::Impl& e) {
+  const EngineOptions& o = e.options;
+  const nn::Config& config = e.loaded.model->config();
+  const bool has_experts = config.n_experts > 0;
+  const auto refuse_unless = [&](bool honoured, bool asked, const char* option, const char* why) {
+    if (asked && !honoured) fail(ErrorKind::bad_request, "{}: {}; leave it out", option, why);
+  };
+  const char* const none = "this model has no experts";
+  refuse_unless(has_experts, !o.expert_trace.empty(), "--record-trace", none);
+  refuse_unless(has_experts, !o.expert_profile.empty(), "--profile", none);
+  refuse_unless(has_experts, o.policy.has_value(), "--policy", none);
+  refuse_unless(has_experts, !o.prefetch_experts, "--no-prefetch", none);
+  refuse_unless(has_experts, !o.yield_memory, "--no-governor", none);
+  if (!has_experts) return;
+  e.records.emplace(o, static_cast<int>(config.n_layers), static_cast<int>(config.n_experts));
+  e.loaded.store->set_demand_sink(
+      [&e](int layer, std::span<const int> experts, residency::Use use) {
+        e.records->add(layer, experts, use);
+      });
+}
+
+}  // namespace
+
 std::unique_ptr<text::Tokenizer> open_tokenizer(const std::filesystem::path& path) {
   if (models::is_gguf(path)) return text::Tokenizer::from_gguf(io::open_gguf(path));
   if (!std::filesystem::exists(path / "tokenizer.json")) no_tokenizer(path);
@@ -105,9 +131,12 @@ std::unique_ptr<Engine> Engine::open(const std::filesystem::path& path,
     e.context = choose_context(options, e.loaded.model->config().max_position_embeddings);
     open_text(path, e.loaded, e.tokenizer, e.chat_template);
     e.kv_layout = std::make_shared<const nn::KvLayout>(e.loaded.model->kv_layout());
+    Timeline* const timeline = options.reader.timeline;
     e.ops_context.emplace(ops::Context{mx::new_stream(mx::Device::cpu), e.pool, e.kernels,
                                        *e.loaded.store, e.errors, e.scratch,
-                                       options.exact_activations});
+                                       options.exact_activations, timeline,
+                                       timeline == nullptr ? -1 : timeline->add_lane("compute")});
+    follow_experts(e);
     if (options.ram) {
       mx::set_cache_limit(kMlxCacheBytesInBudget);
       e.plan = hold_weights_within(*options.ram, e);
@@ -238,8 +267,16 @@ const residency::ResidencyPlan* Engine::plan() const {
   return impl_->plan ? &*impl_->plan : nullptr;
 }
 
-std::optional<residency::WeightStore::Statistics> Engine::statistics() const {
+std::optional<residency::StreamStatistics> Engine::statistics() const {
   return impl_->loaded.store->statistics();
+}
+std::optional<residency::GovernorReport> Engine::governor() const {
+  return impl_->governor ? std::optional(impl_->governor->report()) : std::nullopt;
+}
+double Engine::disk_bandwidth() const { return impl_->disk_bandwidth; }
+
+void Engine::finish() {
+  if (impl_->records) impl_->worker.run([&] { impl_->records->finish(); });
 }
 
 Bytes Engine::expert_bytes_active() const { return impl_->loaded.expert_bytes_active; }

@@ -13,6 +13,7 @@
 #include "sluice/decode/runner.h"
 #include "sluice/models/load.h"
 #include "sluice/nn/config.h"
+#include "sluice/residency/governor.h"
 #include "sluice/text/chat_template.h"
 #include "sluice/text/tokenizer.h"
 
@@ -31,7 +32,17 @@ struct EngineOptions {
   std::optional<Bytes> ram;
   int64_t workload_tokens =
       0;  ///< that will be kept at once, when known; a context of 0 becomes so large
-  residency::PolicyKind policy = residency::kDefaultPolicy;
+
+  // What follows changes no result. Without experts, or a budget where one is needed, open() refuses it.
+  std::optional<residency::PolicyKind> policy;
+  bool prefetch_experts = true;
+  bool yield_memory = true;  ///< gives memory of experts back while the system is short of it
+  std::filesystem::path
+      expert_profile;  ///< how often experts are used: read if it is there, then written
+  std::filesystem::path expert_trace;  ///< which experts are used, for replay
+  std::filesystem::path
+      cache;  ///< where what was measured of the disk is kept; empty: it is not measured
+  io::ReaderOptions reader;  ///< of streamed weights; its timeline shows computing too
 };
 
 /// What `sluice inspect` shows of a tensor.
@@ -88,7 +99,14 @@ class Engine {
   /// How the budget was divided; null without one.
   const residency::ResidencyPlan* plan() const;
   /// What streaming weights did so far; nothing when all are mapped.
-  std::optional<residency::WeightStore::Statistics> statistics() const;
+  std::optional<residency::StreamStatistics> statistics() const;
+  /// How memory pressure changed the experts' memory; nothing when it may not.
+  std::optional<residency::GovernorReport> governor() const;
+  /// Bytes per second that the disk was measured to give; 0 when it was not.
+  double disk_bandwidth() const;
+
+  /// Writes the trace and the profile that the options ask for. Throws Error(io).
+  void finish();
 
   /// Weight bytes that computing one token reads: all matrices once, of the experts those it uses.
   Bytes bytes_active() const;

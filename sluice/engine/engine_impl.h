@@ -3,6 +3,7 @@
 #include <mlx/stream.h>
 
 #include "sluice/engine/engine.h"
+#include "sluice/engine/expert_records.h"
 #include "sluice/engine/worker.h"
 #include "sluice/models/load.h"
 #include "sluice/residency/kv_pool.h"
@@ -29,6 +30,9 @@ struct Engine::Impl {
   std::optional<ops::Context> ops_context;
   std::optional<decode::Runner> runner;
   std::optional<residency::ResidencyPlan> plan;
+  std::optional<residency::Governor> governor;
+  std::optional<ExpertRecords> records;  ///< where there are experts
+  double disk_bandwidth = 0;
   int64_t context = 0;
   double load_seconds = 0;
   Worker worker;

@@ -104,6 +104,7 @@ Result Session::generate(const Request& request,
     State& s = *state_;
     Result result;
     try {
+      const auto streamed_before = engine_.statistics();
       const auto start = Clock::now();
       decode::Sampler sampler(request.sampling);
       using Place = text::Detokenizer::Place;
@@ -164,6 +165,7 @@ Result Session::generate(const Request& request,
         running = step();
       }
       result.decode_seconds = seconds_since(decode_start);
+      if (streamed_before) result.streaming = *engine_.statistics() - *streamed_before;
       if (!result.tokens.empty() && !stops.found()) {
         std::string rest = stops.push(detokenizer.finish());
         rest += stops.finish();

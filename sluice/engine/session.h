@@ -39,6 +39,8 @@ struct Result {
   int64_t reused_tokens = 0;   ///< of the prompt, found in the session's KV
   double prefill_seconds = 0;  ///< until the first token was chosen
   double decode_seconds = 0;   ///< from then to the end
+  std::optional<residency::StreamStatistics>
+      streaming;  ///< what this request cost; unset where nothing is streamed
   FinishReason finish_reason = FinishReason::eos;
 
   double prefill_tps() const;  ///< computed prompt tokens per second

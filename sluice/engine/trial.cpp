@@ -52,25 +52,7 @@ struct Trial::State {
   };
   std::vector<Sequence> sequences;
   residency::Trace trace;
-  int64_t step = 0;
 };
-
-namespace {
-
-/// What weights cost since `before`; nothing when all are mapped.
-void count_reads(const Engine& engine,
-                 const std::optional<residency::WeightStore::Statistics>& before, Timing& timing) {
-  const auto after = engine.statistics();
-  if (!before || !after) return;
-  timing.decode_bytes_read = after->reads.bytes - before->reads.bytes;
-  const auto demands = [](const residency::SlotStatistics& s) {
-    return s.hits + s.misses + s.late;
-  };
-  timing.expert_hits = after->experts.hits - before->experts.hits;
-  timing.expert_demands = demands(after->experts) - demands(before->experts);
-}
-
-}  // namespace
 
 Trial::Trial(Engine& engine, const Workload& workload)
     : engine_(engine), workload_(workload), state_(std::make_unique<State>()) {
@@ -110,6 +92,7 @@ Timing Trial::run() {
     for (nn::KvCache& cache : caches) batch.push_back(&cache);
     Tokens next;
 
+    const auto at_start = engine_.statistics();
     const auto start = Clock::now();
     for (size_t i = 0; i < caches.size(); ++i) {
       const auto& [filled, prompt, first] = state_->sequences[i];
@@ -122,19 +105,19 @@ Timing Trial::run() {
     }
     const auto prefilled = Clock::now();
     const auto before = engine_.statistics();
-    e.loaded.store->set_demand_sink([this](int layer, std::span<const int> experts, auto) {
-      state_->trace.entries.push_back(
-          {state_->step, layer, residency::Phase::decode, {experts.begin(), experts.end()}});
-    });
+    if (e.records) e.records->copy_to(&state_->trace);
     for (int64_t i = 0; i < workload_.generate; ++i) {
-      ++state_->step;
       e.runner->run_batch(batch, next, [&](size_t sequence, std::span<const float> logits) {
         next[sequence] = best(logits);
       });
     }
-    Timing timing{seconds_between(start, prefilled), seconds_between(prefilled, Clock::now())};
-    e.loaded.store->set_demand_sink({});
-    count_reads(engine_, before, timing);
+    Timing timing{
+        seconds_between(start, prefilled), seconds_between(prefilled, Clock::now()), {}, {}};
+    if (e.records) e.records->copy_to(nullptr);
+    if (before) {
+      timing.prefill_streaming = *before - *at_start;
+      timing.decode_streaming = *engine_.statistics() - *before;
+    }
     return timing;
   });
 }

@@ -17,10 +17,9 @@ struct Workload {
 };
 
 struct Timing {
-  double prefill_seconds = 0;                   ///< all sequences' prompts, one after the other
-  double decode_seconds = 0;                    ///< all steps
-  uint64_t decode_bytes_read = 0;               ///< by all steps, from disk
-  int64_t expert_hits = 0, expert_demands = 0;  ///< of all steps
+  double prefill_seconds = 0;  ///< all sequences' prompts, one after the other
+  double decode_seconds = 0;   ///< all steps
+  residency::StreamStatistics prefill_streaming, decode_streaming;  ///< where weights are streamed
 };
 
 /// A workload that can be timed again and again, always from the same depth. Its tokens are pseudo-random

@@ -9,6 +9,7 @@
 #include "sluice/nn/config.h"
 #include "sluice/nn/kv_cache.h"
 #include "sluice/ops/context.h"
+#include "sluice/ops/moe.h"
 
 namespace sluice::nn {
 
@@ -23,6 +24,9 @@ struct Step {
   std::vector<int> logit_rows;  ///< the rows whose logits are wanted
   /// Evaluate after every layer, so that a long prompt's activations do not pile up.
   bool evaluate_layers = false;
+
+  /// Sparse blocks, added as the graph is built.
+  std::shared_ptr<ops::MoeLayers> moe_layers = std::make_shared<ops::MoeLayers>();
 
   /// Angles already computed in this step, one entry per kind of RoPE.
   mutable std::vector<std::pair<RopeConfig, mx::array>> angles;

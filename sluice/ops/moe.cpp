@@ -10,6 +10,9 @@
 namespace sluice::ops {
 namespace {
 
+/// Steps up to here decode: their experts are kept for the next tokens, and guessed a layer ahead.
+constexpr int64_t kFewTokens = 16;
+
 void softmax(float* x, int64_t n) {
   const float top = *std::max_element(x, x + n);
   float sum = 0;
@@ -130,13 +133,9 @@ void run_some_experts(const Context& context, const Experts& experts, const Assi
 
 /// y[i] = the expert's output for pair i of the assignment. Which experts are in memory first does not matter:
 /// each writes rows of its own.
-void run_experts(const Context& context, Scratch::Frame& frame, const MoeSpec& spec,
-                 const Assignment& a, const Rows& x, float* y) {
-  const Experts& experts = spec.experts;
+void run_experts(const Context& context, Scratch::Frame& frame, const Experts& experts,
+                 const Assignment& a, residency::ExpertStream& stream, const Rows& x, float* y) {
   const NewRows activated(frame, x.n, experts.gate[0].rows(), forms_for(context, experts.down));
-  const bool one_token = x.n <= spec.routing.n_experts_per_tok;
-  residency::ExpertStream stream = context.weights.experts(
-      spec.layer, active_experts(a), one_token ? residency::Use::keep : residency::Use::pass);
   for (std::span<const int> some = stream.next(); !some.empty(); some = stream.next()) {
     run_some_experts(context, experts, a, stream, some, x, activated, y);
   }
@@ -158,8 +157,50 @@ void sum_by_rank(const Context& context, const Assignment& a, const float* y, co
   });
 }
 
-void run_moe(const Context& context, const MoeSpec& spec, const float* x, int64_t n_tokens,
-             const float* residual, float* out) {
+/// What a router chooses. ids, weights: [n_tokens, n_experts_per_tok].
+struct Choice {
+  int32_t* ids;
+  float* weights;
+};
+
+Choice choose(const Context& context, Scratch::Frame& frame, const MoeSpec& spec,
+              const kernels::Matrix& router, const Rows& rows) {
+  auto* scores = frame.take<float>(rows.n * router.rows);
+  const Product product{router, spec.router.bias ? spec.router.bias->data() : nullptr, scores,
+                        router.rows};
+  multiply_all(context, {&product, 1}, rows);
+  const int64_t k = spec.routing.n_experts_per_tok;
+  const Choice choice{frame.take<int32_t>(rows.n * k), frame.take<float>(rows.n * k)};
+  for (int64_t t = 0; t < rows.n; ++t) {
+    route(spec.routing, {scores + t * router.rows, static_cast<size_t>(router.rows)},
+          choice.ids + t * k, choice.weights + t * k);
+  }
+  return choice;
+}
+
+/// Says which experts a later block will probably need, the likeliest first: what its router chooses now.
+void guess_experts(const Context& context, Scratch::Frame& frame, const MoeSpec& later,
+                   const float* x, int64_t n_tokens) {
+  if (!context.weights.wants_guesses(later.router.weight)) return;
+  const kernels::Matrix router = context.weights.acquire(later.router.weight);
+  Forms forms;
+  forms.add(context, router);
+  const Rows rows = make_rows(context, frame, later.pre, x, n_tokens, router.cols, forms);
+  const Choice choice = choose(context, frame, later, router, rows);
+  const int64_t k = later.routing.n_experts_per_tok;
+  std::vector<int> guesses;
+  for (int64_t rank = 0; rank < k; ++rank) {
+    for (int64_t t = 0; t < n_tokens; ++t) {
+      const int id = choice.ids[t * k + rank];
+      if (std::ranges::find(guesses, id) == guesses.end()) guesses.push_back(id);
+    }
+  }
+  context.weights.guess_experts(later.layer, guesses);
+}
+
+/// `later`: the sparse block that runs next, if its experts should be guessed.
+void run_moe(const Context& context, const MoeSpec& spec, const MoeSpec* later, const float* x,
+             int64_t n_tokens, const float* residual, float* out) {
   Scratch::Frame frame(context.scratch);
   const kernels::Matrix router = context.weights.acquire(spec.router.weight);
   const int64_t hidden = router.cols, n_experts = router.rows;
@@ -172,20 +213,15 @@ void run_moe(const Context& context, const MoeSpec& spec, const float* x, int64_
   Forms forms = of_experts;
   forms.add(context, router);
   const Rows rows = make_rows(context, frame, spec.pre, x, n_tokens, hidden, forms);
-  auto* scores = frame.take<float>(n_tokens * n_experts);
-  const Product product{router, spec.router.bias ? spec.router.bias->data() : nullptr, scores,
-                        n_experts};
-  multiply_all(context, {&product, 1}, rows);
-  auto* ids = frame.take<int32_t>(n_tokens * k);
-  auto* weights = frame.take<float>(n_tokens * k);
-  for (int64_t t = 0; t < n_tokens; ++t) {
-    route(spec.routing, {scores + t * n_experts, static_cast<size_t>(n_experts)}, ids + t * k,
-          weights + t * k);
-  }
+  const auto [ids, weights] = choose(context, frame, spec, router, rows);
   const Assignment a = sort_by_expert(ids, n_tokens * k, static_cast<size_t>(n_experts));
+  residency::ExpertStream stream =
+      context.weights.experts(spec.layer, active_experts(a),
+                              n_tokens <= kFewTokens ? residency::Use::keep : residency::Use::pass);
+  if (later != nullptr) guess_experts(context, frame, *later, x, n_tokens);
   const Rows inputs = gather(frame, rows, of_experts, a, k);
   auto* y = frame.take<float>(n_tokens * k * hidden);
-  run_experts(context, frame, spec, a, inputs, y);
+  run_experts(context, frame, spec.experts, a, stream, inputs, y);
   auto* sums = frame.take<float>(n_tokens * hidden);
   sum_by_rank(context, a, y, weights, n_tokens, k, hidden, sums);
   finish_rows(context, spec.post, sums, residual, n_tokens, hidden, out);
@@ -219,12 +255,17 @@ void route(const RouterSpec& spec, std::span<float> scores, int32_t* ids, float*
 }
 
 mx::array moe(const Context& context, const mx::array& x, std::shared_ptr<const MoeSpec> spec,
-              bool residual) {
+              bool residual, const std::shared_ptr<MoeLayers>& layers) {
   const auto n_tokens = static_cast<int64_t>(x.shape(0));
+  layers->push_back(spec);
   return kernel_op(
       context, "moe", {x}, x.shape(),
-      [&context, spec = std::move(spec), residual, n_tokens](const Buffers& b) {
-        run_moe(context, *spec, b.input(0), n_tokens, residual ? b.input(0) : nullptr, b.output());
+      [&context, spec = std::move(spec), residual, n_tokens, layers,
+       next = layers->size()](const Buffers& b) {
+        // A graph that is evaluated layer by layer has no later block yet.
+        const bool guess = n_tokens <= kFewTokens && next < layers->size();
+        run_moe(context, *spec, guess ? (*layers)[next].get() : nullptr, b.input(0), n_tokens,
+                residual ? b.input(0) : nullptr, b.output());
       },
       0);
 }

@@ -30,7 +30,7 @@ class AlignedBytes {
 };
 
 /// Memory for a primitive's intermediate values. Bodies run one after another on the stream, so one of these
-/// serves them all: each takes what it needs and a Frame gives it back. What one primitive needed is kept for the next.
+/// serves them all: each takes what it needs and its one Frame gives it back. What one primitive needed is kept for the next.
 class Scratch {
  public:
   class Frame {

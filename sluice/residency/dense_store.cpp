@@ -107,14 +107,25 @@ const std::byte* DenseStore::address(size_t file, uint64_t offset) {
   const auto turn = static_cast<size_t>(range->turn);
   if (turn != current_ || turns_[turn].slab < 0) move_to(turn);
   Turn& held = turns_[turn];
-  Turn::Part& part = held.parts[range->part];
   try {
-    reader_.wait(part.tickets);
+    reader_.wait(held.parts[range->part].tickets);
+  } catch (const Error&) {
+    // It may have been in another request's time that the disk failed.
+    drop(turn);
+    reload(turn);
+  }
+  return slabs_.data() + static_cast<uint64_t>(held.slab) * slab_bytes_.count + at;
+}
+
+/// Reads the turn that computes once more, all of it: other parts may be in use.
+void DenseStore::reload(size_t turn) {
+  move_to(turn);
+  try {
+    for (const Turn::Part& part : turns_[turn].parts) reader_.wait(part.tickets);
   } catch (...) {
     drop(turn);
     throw;
   }
-  return slabs_.data() + static_cast<uint64_t>(held.slab) * slab_bytes_.count + at;
 }
 
 /// Makes `turn` the one that computes, and has the one after it read into the slab that becomes free.

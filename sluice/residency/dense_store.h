@@ -33,8 +33,8 @@ class DenseStore {
   DenseStore& operator=(const DenseStore&) = delete;
 
   /// Where a byte of a part is, waiting for its read where it is streamed. Valid until bytes of another stage
-  /// are asked for. Throws Error(io) when it could not be read: asking again tries again;
-  /// Error(internal) for bytes of no part.
+  /// are asked for. What could not be read is read once more, then throws Error(io):
+  /// asking again tries again; Error(internal) for bytes of no part.
   const std::byte* address(size_t file, uint64_t offset);
 
   /// The same for bytes that are in memory for good; null for others.
@@ -68,6 +68,7 @@ class DenseStore {
   void move_to(size_t turn);
   void load(size_t turn, int slab);
   void drop(size_t turn);
+  void reload(size_t turn);
 
   io::AsyncReader& reader_;
   std::vector<Range> ranges_;  // by file and place

@@ -25,13 +25,13 @@ ExpertStream::ExpertStream(SlotPool& pool, int layer, std::span<const int> exper
   lease_more();
 }
 
-/// A token's experts all at once; a prompt's few at a time.
+/// A token's experts all at once, a prompt's few at a time; never more than half of the slots, as the other half may
+/// still be in use.
 void ExpertStream::lease_more() {
   std::vector<int> batch;
   size_t missing = 0;
   for (const Waiting& w : waiting_) missing += w.lease.ready() ? 0 : 1;
-  const size_t most =
-      use_ == Use::keep ? left_.size() : static_cast<size_t>(std::max(1, pool_->n_slots() / 2));
+  const auto most = static_cast<size_t>(std::max(1, pool_->n_slots() / 2));
   while (batch.size() < left_.size() && waiting_.size() + batch.size() < most) {
     const int expert = left_[batch.size()];
     if (use_ == Use::pass && !pool_->holds(layer_, expert) && ++missing > kReadsAhead) break;
@@ -44,6 +44,16 @@ void ExpertStream::lease_more() {
   if (use_ == Use::pass && left_.empty()) pool_->prefetch_pass(layer_ + 1, kNextLayersAhead);
 }
 
+/// Reads once more what failed: it may have been in another request's time that the disk did.
+void ExpertStream::await(Waiting& waiting) {
+  try {
+    waiting.lease.wait();
+  } catch (const Error&) {
+    waiting.lease = std::move(pool_->lease(layer_, std::span(&waiting.expert, 1), use_).front());
+    waiting.lease.wait();
+  }
+}
+
 std::span<const int> ExpertStream::next() {
   given_.clear();
   if (pool_ == nullptr) {
@@ -54,10 +64,10 @@ std::span<const int> ExpertStream::next() {
   if (!left_.empty()) lease_more();
   if (waiting_.empty()) return {};
   const auto is_waiting = [](const Waiting& w) { return !w.lease.ready(); };
-  if (std::all_of(waiting_.begin(), waiting_.end(), is_waiting)) waiting_.front().lease.wait();
+  if (std::all_of(waiting_.begin(), waiting_.end(), is_waiting)) await(waiting_.front());
   const auto ready = std::stable_partition(waiting_.begin(), waiting_.end(), is_waiting);
   for (auto it = ready; it != waiting_.end(); ++it) {
-    it->lease.wait();  // throws what the read met
+    await(*it);
     given_.push_back(it->expert);
     ready_.push_back(std::move(*it));
   }

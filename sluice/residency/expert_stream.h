@@ -33,6 +33,7 @@ class ExpertStream {
     ExpertLease lease;
   };
   void lease_more();
+  void await(Waiting& waiting);
 
   std::vector<int> left_;   // not leased yet
   std::vector<int> given_;  // by next()

@@ -1,16 +1,26 @@
 #include "sluice/residency/placed_extents.h"
 
+#include <algorithm>
+
 #include "sluice/base/error.h"
 
 namespace sluice::residency {
 namespace {
 
-constexpr uint64_t kGap = 64 << 10;  // a hole this small costs less than a second read
+constexpr uint64_t kMostGap = 64 << 10;  // a hole this small costs less time than a second read
+constexpr uint64_t kShareOfAll =
+    16;  // but memory for good: no more than this part of what is wanted
+
+uint64_t gap(std::span<const io::Extent> extents) {
+  uint64_t all = 0;
+  for (const io::Extent& extent : extents) all += extent.bytes;
+  return std::min(kMostGap, all / kShareOfAll);
+}
 
 }  // namespace
 
 PlacedExtents::PlacedExtents(std::span<const io::Extent> extents) {
-  for (const io::ExtentRun& run : io::join_neighbours(extents, kGap)) {
+  for (const io::ExtentRun& run : io::join_neighbours(extents, gap(extents))) {
     const io::AlignedSpan span = io::aligned_span(run.extent.offset, run.extent.bytes);
     runs_.push_back({run.extent, span, bytes_.count});
     bytes_.count += span.bytes;

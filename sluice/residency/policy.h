@@ -36,6 +36,9 @@ class EvictionPolicy {
   /// `slot`, which was free or has just been evicted, now holds `key`.
   virtual void on_insert(int slot, ExpertKey key) = 0;
 
+  /// The same before anybody has used it: it stays as long as one that was used now, and counts no use.
+  virtual void on_prefetch(int slot, ExpertKey key) = 0;
+
   /// Gives up a slot whose entry in `pins` is 0 and forgets what was in it; -1 when all are pinned or free.
   virtual int evict(std::span<const int> pins) = 0;
 };

@@ -29,6 +29,8 @@ class S3Fifo : public EvictionPolicy {
     (ghosts_.erase(key) > 0 ? main_ : small_).push_back(slot);
   }
 
+  void on_prefetch(int slot, ExpertKey key) override { on_insert(slot, key); }
+
   int evict(std::span<const int> pins) override {
     // Each entry is passed at most once with uses counted down from 3, or as pinned, in each queue.
     for (size_t turns = 5 * entries_.size() + 5; turns > 0; --turns) {

@@ -102,14 +102,11 @@ class ScoredPolicy : public EvictionPolicy {
     sink(heap_of(entry.key), entry.position);  // keys only grow
   }
 
-  void on_insert(int slot, ExpertKey key) override {
-    Entry& entry = entry_of(slot);
-    entry.key = key;
-    entry.value = next_key(key);
-    Heap& heap = heap_of(key);
-    heap.push_back(slot);
-    entry.position = heap.size() - 1;
-    rise(heap, entry.position);
+  void on_insert(int slot, ExpertKey key) override { insert(slot, key, next_key(key)); }
+
+  void on_prefetch(int slot, ExpertKey key) override {
+    ExpertHistory unused = history_of(key);
+    insert(slot, key, Score::key(unused, clock_));
   }
 
   int evict(std::span<const int> pins) override {
@@ -140,11 +137,24 @@ class ScoredPolicy : public EvictionPolicy {
   Heap& heap_of(ExpertKey key) { return heaps_[static_cast<size_t>(key.layer)]; }
   double value(const Heap& heap, size_t i) { return entry_of(heap[i]).value; }
 
+  ExpertHistory& history_of(ExpertKey key) {
+    return history_[static_cast<size_t>(key.layer) * static_cast<size_t>(n_experts_) +
+                    static_cast<size_t>(key.expert)];
+  }
+
+  void insert(int slot, ExpertKey key, double value) {
+    Entry& entry = entry_of(slot);
+    entry.key = key;
+    entry.value = value;
+    Heap& heap = heap_of(key);
+    heap.push_back(slot);
+    entry.position = heap.size() - 1;
+    rise(heap, entry.position);
+  }
+
   double next_key(ExpertKey key) {
     ++clock_.use;
-    ExpertHistory& history =
-        history_[static_cast<size_t>(key.layer) * static_cast<size_t>(n_experts_) +
-                 static_cast<size_t>(key.expert)];
+    ExpertHistory& history = history_of(key);
     const double next = Score::key(history, clock_);
     history.token = clock_.token;
     return next;

@@ -81,15 +81,7 @@ SlotPool::SlotPool(io::AsyncReader& reader, ExpertFiles files, int n_slots, Poli
 
 SlotPool::~SlotPool() {
   // The reader may still be writing into the arena.
-  for (const Slot& slot : slots_) {
-    for (const io::Ticket& ticket : slot.reads) {
-      if (ticket->over() || reader_.cancel(ticket)) continue;
-      try {
-        reader_.wait(ticket);
-      } catch (const Error&) {  // nobody needs it any more
-      }
-    }
-  }
+  for (int slot = 0; slot < static_cast<int>(slots_.size()); ++slot) cancel_reads(slot);
 }
 
 int& SlotPool::slot_of(int layer, int expert) {
@@ -136,15 +128,20 @@ void SlotPool::forget(int slot) {
   std::erase(passing_, slot);
 }
 
+/// Has the policy give up this slot, which nobody uses; false when it holds nothing.
+bool SlotPool::evict_slot(int slot) {
+  std::vector<int> all_others(pins_.size(), 1);
+  all_others[static_cast<size_t>(slot)] = 0;
+  return policy_->evict(all_others) >= 0;
+}
+
 /// The oldest of the slots that passing reads take turns in, if one is not in use; -1 otherwise.
 int SlotPool::evict_passing() {
   for (auto it = passing_.begin(); it != passing_.end(); ++it) {
-    if (pins_[static_cast<size_t>(*it)] > 0) continue;
-    std::vector<int> all_others(pins_.size(), 1);
-    all_others[static_cast<size_t>(*it)] = 0;
-    const int slot = policy_->evict(all_others);
+    const int slot = *it;
+    if (pins_[static_cast<size_t>(slot)] > 0) continue;
     passing_.erase(it);
-    return slot;
+    return evict_slot(slot) ? slot : -1;
   }
   return -1;
 }
@@ -159,6 +156,7 @@ int SlotPool::take_slot(Use use) {
     if (use == Use::pass) slot = evict_passing();
     if (slot < 0) slot = policy_->evict(pins_);
     if (slot < 0) return -1;
+    ++statistics_.evictions;
     forget(slot);
   }
   if (use == Use::pass) {
@@ -168,18 +166,22 @@ int SlotPool::take_slot(Use use) {
   return slot;
 }
 
+/// Ends the reads into a slot, those under way by waiting for them.
+void SlotPool::cancel_reads(int slot) {
+  for (const io::Ticket& ticket : at(slot).reads) {
+    if (ticket->over() || reader_.cancel(ticket)) continue;
+    try {
+      reader_.wait(ticket);
+    } catch (const Error&) {  // nobody needs it any more
+    }
+  }
+}
+
 /// Makes a prefetch that nobody asked for give up its slot; false when there is none.
 bool SlotPool::drop_waiting_prefetch() {
   for (const int slot : loading_) {
-    const Slot& held = at(slot);
     if (pins_[static_cast<size_t>(slot)] > 1) continue;  // leased
-    for (const io::Ticket& ticket : held.reads) {
-      if (ticket->over() || reader_.cancel(ticket)) continue;
-      try {
-        reader_.wait(ticket);
-      } catch (const Error&) {  // nobody needs it any more
-      }
-    }
+    cancel_reads(slot);
     unpin_read_slots();
     return true;
   }
@@ -192,11 +194,11 @@ int SlotPool::take_slot_for_demand(Use use) {
   return slot;
 }
 
-void SlotPool::place(int slot, ExpertKey key) {
+void SlotPool::place(int slot, ExpertKey key, bool asked_for) {
   at(slot).key = key;
   at(slot).holds = true;
   slot_of(key.layer, key.expert) = slot;
-  policy_->on_insert(slot, key);
+  asked_for ? policy_->on_insert(slot, key) : policy_->on_prefetch(slot, key);
 }
 
 /// Begins to read the experts that these slots were given. Pins them until they are read.
@@ -273,7 +275,7 @@ std::vector<ExpertLease> SlotPool::lease(int layer, std::span<const int> experts
     const auto place_in = static_cast<size_t>(i);
     int& slot = slot_of(layer, experts[place_in]);
     if (slot < 0) {  // not given a slot a moment ago: experts may name one twice
-      place(taken.back(), {layer, experts[place_in]});
+      place(taken.back(), {layer, experts[place_in]}, true);
       again.push_back(taken.back());
       taken.pop_back();
       ++statistics_.misses;
@@ -287,14 +289,20 @@ std::vector<ExpertLease> SlotPool::lease(int layer, std::span<const int> experts
 }
 
 void SlotPool::prefetch(int layer, std::span<const int> experts, Use use) {
+  std::vector<ExpertKey> keys;
+  for (const int expert : experts) keys.push_back({layer, expert});
+  prefetch(keys, use);
+}
+
+void SlotPool::prefetch(std::span<const ExpertKey> experts, Use use) {
   const std::lock_guard lock(mutex_);
   unpin_read_slots();
   std::vector<int> begun;
-  for (const int expert : experts) {
-    if (slot_of(layer, expert) >= 0) continue;
+  for (const ExpertKey key : experts) {
+    if (slot_of(key.layer, key.expert) >= 0) continue;
     const int slot = take_slot(use);
     if (slot < 0) break;
-    place(slot, {layer, expert});
+    place(slot, key, false);
     ++pins_[static_cast<size_t>(slot)];  // so that the next one does not take it
     begun.push_back(slot);
     ++statistics_.prefetched;
@@ -302,6 +310,26 @@ void SlotPool::prefetch(int layer, std::span<const int> experts, Use use) {
   if (begun.empty()) return;
   read(begun, io::Priority::prefetch);
   for (const int slot : begun) --pins_[static_cast<size_t>(slot)];
+}
+
+void SlotPool::cancel_prefetches(int layer, std::span<const int> needed) {
+  const std::lock_guard lock(mutex_);
+  unpin_read_slots();
+  const std::vector<int> loading = loading_;
+  for (const int slot : loading) {
+    const Slot& held = at(slot);
+    const bool queued = held.reads.front()->state() == io::ReadState::queued;
+    if (!held.prefetched || held.key.layer != layer || !queued) continue;
+    if (pins_[static_cast<size_t>(slot)] > 1 ||
+        std::ranges::find(needed, held.key.expert) != needed.end())
+      continue;
+    cancel_reads(slot);
+    unpin_read_slots();
+    evict_slot(slot);
+    at(slot).prefetched = false;  // it cost nothing
+    forget(slot);
+    free_.push_back(slot);
+  }
 }
 
 void SlotPool::prefetch_pass(int layer, int n) {

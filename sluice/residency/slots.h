@@ -43,6 +43,7 @@ struct SlotStatistics {
   int64_t late = 0;        ///< demanded, on their way as a prefetch
   int64_t prefetched = 0;  ///< reads begun ahead of demand
   int64_t wasted = 0;      ///< of those: evicted before anybody asked
+  int64_t evictions = 0;   ///< experts whose slot another one took
 };
 
 /// What becomes of an expert's bytes.
@@ -108,6 +109,12 @@ class SlotPool {
   /// Begins to read the first n missing experts of a layer, if there is such a layer: a prompt needs nearly all.
   void prefetch_pass(int layer, int n);
 
+  /// The same for experts of any layers.
+  void prefetch(std::span<const ExpertKey> experts, Use use = Use::keep);
+
+  /// Takes back prefetches of a layer that turn out not to be among `needed` and were not begun yet.
+  void cancel_prefetches(int layer, std::span<const int> needed);
+
   /// Whether it is in memory or on its way there.
   bool holds(int layer, int expert) const;
 
@@ -138,12 +145,14 @@ class SlotPool {
   Slot& at(int slot) { return slots_[static_cast<size_t>(slot)]; }
   int& slot_of(int layer, int expert);
   void unpin_read_slots();
+  void cancel_reads(int slot);
   bool drop_waiting_prefetch();
+  bool evict_slot(int slot);
   int evict_passing();
   int take_slot(Use use);
   int take_slot_for_demand(Use use);
   std::byte* address_of(int slot) const;
-  void place(int slot, ExpertKey key);
+  void place(int slot, ExpertKey key, bool asked_for);
   void read(std::span<const int> slots, io::Priority priority);
   void forget(int slot);
   void unpin(int slot) noexcept;

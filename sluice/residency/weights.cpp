@@ -13,13 +13,14 @@ namespace sluice::residency {
 /// Held while weights are streamed.
 struct WeightStore::Streaming {
   Streaming(const io::TensorIndex& index, const ModelExtents& model, const ResidencyPlan& plan,
-            PolicyKind policy, const io::ReaderOptions& options);
+            const StreamOptions& options);
 
   io::AsyncReader reader;
   Weight head;
   std::vector<Weight> head_blocks;
   DenseStore dense;
   std::optional<SlotPool> experts;
+  std::optional<Prefetcher> prefetcher;
 };
 
 namespace {
@@ -50,14 +51,16 @@ std::vector<std::vector<DensePart>> dense_stages(const ModelExtents& model,
 }  // namespace
 
 WeightStore::Streaming::Streaming(const io::TensorIndex& index, const ModelExtents& model,
-                                  const ResidencyPlan& plan, PolicyKind policy,
-                                  const io::ReaderOptions& options)
-    : reader(index.files, options),
+                                  const ResidencyPlan& plan, const StreamOptions& options)
+    : reader(index.files, options.reader),
       head(model.head),
       head_blocks(residency::row_blocks(model.head, plan.head_blocks)),
       dense(reader, dense_stages(model, head_blocks, plan)) {
   if (plan.expert_slots > 0) {
-    experts.emplace(reader, expert_files(model), static_cast<int>(plan.expert_slots), policy);
+    experts.emplace(reader, expert_files(model), static_cast<int>(plan.expert_slots),
+                    options.policy);
+    if (options.prefetch_experts)
+      prefetcher.emplace(*experts, static_cast<int>(model.layers.size()));
   }
 }
 
@@ -88,10 +91,10 @@ WeightStore::WeightStore(io::TensorIndex index, LoadMode mode,
   if (mode == LoadMode::copy) check_intact();
 }
 
-void WeightStore::stream(const ModelExtents& model, const ResidencyPlan& plan, PolicyKind policy,
-                         const io::ReaderOptions& reader) {
+void WeightStore::stream(const ModelExtents& model, const ResidencyPlan& plan,
+                         const StreamOptions& options) {
   release_pages();
-  streaming_ = std::make_unique<Streaming>(index_, model, plan, policy, reader);
+  streaming_ = std::make_unique<Streaming>(index_, model, plan, options);
 }
 
 void WeightStore::release_pages(bool few) const {
@@ -168,7 +171,29 @@ ExpertStream WeightStore::experts(int layer, std::span<const int> ids, Use use) 
   if (!streaming_) {
     return ExpertStream(ids, [this](const Weight& weight) { return acquire(weight); });
   }
-  return ExpertStream(*streaming_->experts, layer, ids, use);
+  ExpertStream stream(*streaming_->experts, layer, ids, use);
+  if (streaming_->prefetcher) streaming_->prefetcher->judge(layer, ids);
+  return stream;
+}
+
+void WeightStore::warm(std::span<const ExpertKey> experts) const {
+  if (streaming_ && streaming_->experts) streaming_->experts->prefetch(experts);
+}
+
+void WeightStore::guess_experts(int layer, std::span<const int> experts) const {
+  if (streaming_ && streaming_->prefetcher) streaming_->prefetcher->guess(layer, experts);
+}
+
+bool WeightStore::wants_guesses(const Weight& router) const {
+  return streaming_ && streaming_->prefetcher &&
+         streaming_->dense.resident_address(router.data.file, router.data.offset) != nullptr;
+}
+
+Bytes WeightStore::resize_experts(Bytes target) {
+  if (!streaming_ || !streaming_->experts) return {};
+  SlotPool& pool = *streaming_->experts;
+  const uint64_t slot = pool.bytes_per_slot().count;
+  return {static_cast<uint64_t>(pool.resize(static_cast<int>(target.count / slot))) * slot};
 }
 
 std::span<const std::byte> WeightStore::held() const {
@@ -179,10 +204,14 @@ std::span<const std::byte> WeightStore::held() const {
   return slots.size() > dense.size() ? slots : dense;
 }
 
-std::optional<WeightStore::Statistics> WeightStore::statistics() const {
+std::optional<StreamStatistics> WeightStore::statistics() const {
   if (!streaming_) return std::nullopt;
-  return Statistics{streaming_->reader.statistics(),
-                    streaming_->experts ? streaming_->experts->statistics() : SlotStatistics{}};
+  StreamStatistics now{streaming_->reader.statistics(), {}, {}};
+  if (streaming_->experts) {
+    now.experts = streaming_->experts->statistics();
+    now.per_expert = streaming_->experts->bytes_per_slot();
+  }
+  return now;
 }
 
 std::span<const std::byte> WeightStore::bytes(const io::TensorInfo& tensor) const noexcept {

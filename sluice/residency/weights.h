@@ -12,6 +12,8 @@
 #include "sluice/io/tensor_index.h"
 #include "sluice/residency/expert_stream.h"
 #include "sluice/residency/model_extents.h"
+#include "sluice/residency/prefetcher.h"
+#include "sluice/residency/stream_statistics.h"
 #include "sluice/residency/weight.h"
 
 namespace sluice::residency {
@@ -31,6 +33,13 @@ struct TableRows {
   int64_t row(size_t i, int32_t id) const { return gathered ? static_cast<int64_t>(i) : id; }
 };
 
+/// How weights are streamed. Changes no result.
+struct StreamOptions {
+  PolicyKind policy = kDefaultPolicy;
+  bool prefetch_experts = true;  ///< those that guess_experts() names, where guesses come true
+  io::ReaderOptions reader;
+};
+
 /// Holds a model's bytes: the files mapped (or copied), or, within a budget, an arena into which a part is
 /// read for good and the rest when it is needed. The only holder of model file mappings above io.
 ///
@@ -47,8 +56,7 @@ class WeightStore {
 
   /// From now on holds weights as the plan says, and none of the files' pages. Reads what stays in memory.
   /// Throws Error(io), Error(over_budget).
-  void stream(const ModelExtents& model, const ResidencyPlan& plan, PolicyKind policy,
-              const io::ReaderOptions& reader);
+  void stream(const ModelExtents& model, const ResidencyPlan& plan, const StreamOptions& options);
   /// The files' pages that were touched so far leave this process. Until `few` is false, a touch brings in few.
   void release_pages(bool few = true) const;
 
@@ -64,6 +72,18 @@ class WeightStore {
   /// A layer's experts, as they come into memory.
   ExpertStream experts(int layer, std::span<const int> ids, Use use) const;
 
+  /// Begins to read these experts.
+  void warm(std::span<const ExpertKey> experts) const;
+
+  /// A layer will probably ask for these experts, the likeliest first: they may be read ahead.
+  void guess_experts(int layer, std::span<const int> experts) const;
+  /// Whether guesses are of use: experts are streamed, and asking for this matrix makes nothing move.
+  bool wants_guesses(const Weight& router) const;
+
+  /// Grows or shrinks the experts' memory to `target` at most, rounded down to whole slots; any thread may
+  /// ask. Returns what they take then.
+  Bytes resize_experts(Bytes target);
+
   /// The bytes of a small tensor (a norm's weights, a bias); only while the model is opened.
   std::span<const std::byte> bytes(const io::TensorInfo& tensor) const noexcept;
 
@@ -73,12 +93,8 @@ class WeightStore {
   /// The larger part of the memory that streamed weights are in; nothing when all is mapped.
   std::span<const std::byte> held() const;
 
-  /// What streaming did so far; nothing when all is mapped.
-  struct Statistics {
-    io::ReaderStatistics reads;
-    SlotStatistics experts;
-  };
-  std::optional<Statistics> statistics() const;
+  /// Nothing when all is mapped.
+  std::optional<StreamStatistics> statistics() const;
 
   /// Whoever wants to know which experts were asked for; called on the stream's thread.
   using DemandSink = std::function<void(int layer, std::span<const int> experts, Use use)>;

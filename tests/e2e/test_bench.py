@@ -19,6 +19,7 @@ FIELDS = {
     "disk_bandwidth",
     "bytes_active",
     "bytes_read_per_token",
+    "prefill_bytes_read",
     "hit_rate",
     "bound_tps",
     "bound_no_prediction_tps",

@@ -1,0 +1,62 @@
+#include "sluice/cli/residency_report.h"
+
+#include <fmt/format.h>
+
+namespace sluice::cli {
+namespace {
+
+nlohmann::json to_json(const residency::StreamStatistics& s, double disk_bandwidth) {
+  return {
+      {"bytes_read", s.reads.bytes},
+      {"reads", s.reads.pieces},
+      {"failed_reads", s.reads.failed},
+      {"disk_bytes_per_second", s.bytes_per_second()},
+      {"share_of_probe", disk_bandwidth > 0 ? nlohmann::json(s.bytes_per_second() / disk_bandwidth)
+                                            : nlohmann::json(nullptr)},
+      {"mean_depth", s.reads.mean_depth},
+      {"stall_ms", s.reads.waited_seconds * 1e3},
+      {"overlap", s.overlap()},
+      {"hit_rate", s.hit_rate()},
+      {"hits", s.experts.hits},
+      {"misses", s.experts.misses},
+      {"late_prefetches", s.experts.late},
+      {"prefetches", s.experts.prefetched},
+      {"wasted_prefetches", s.experts.wasted},
+      {"evictions", s.experts.evictions},
+      {"bytes_awaited", s.awaited().count}};
+}
+
+}  // namespace
+
+nlohmann::json residency_json(const engine::Engine& engine,
+                              const std::optional<residency::StreamStatistics>& streaming) {
+  const residency::ResidencyPlan* plan = engine.plan();
+  if (plan == nullptr) return nullptr;
+  nlohmann::json json{{"budget", plan->budget.count},
+                      {"total", plan->total.count},
+                      {"mapped", plan->mapped},
+                      {"expert_slots", plan->expert_slots},
+                      {"dense_bytes_streamed", plan->dense_bytes_streamed.count},
+                      {"context", engine.context()},
+                      {"streaming", nullptr},
+                      {"governor", nullptr}};
+  if (streaming) json["streaming"] = to_json(*streaming, engine.disk_bandwidth());
+  if (const auto governor = engine.governor()) {
+    json["governor"] = {{"expert_bytes", governor->size.count},
+                        {"shrinks", governor->shrinks},
+                        {"grows", governor->grows},
+                        {"reason", governor->reason}};
+  }
+  return json;
+}
+
+std::string streaming_line(const residency::StreamStatistics& streaming) {
+  const residency::SlotStatistics& experts = streaming.experts;
+  const bool has_experts = experts.hits + experts.misses + experts.late > 0;
+  return fmt::format(
+      "{}{:.2f} GB/s from disk, waited {:.0f} % of that time",
+      has_experts ? fmt::format("{:.0f} % of experts in memory, ", 100 * streaming.hit_rate()) : "",
+      streaming.bytes_per_second() / 1e9, 100 * (1 - streaming.overlap()));
+}
+
+}  // namespace sluice::cli

@@ -1,0 +1,18 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+#include "sluice/engine/engine.h"
+
+namespace sluice::cli {
+
+/// How --ram was divided, what `streaming` cost, and what memory pressure changed; null without --ram.
+nlohmann::json residency_json(const engine::Engine& engine,
+                              const std::optional<residency::StreamStatistics>& streaming);
+
+/// "84 % of experts in memory, 1.21 GB/s from disk, waited 12 % of that time".
+std::string streaming_line(const residency::StreamStatistics& streaming);
+
+}  // namespace sluice::cli
