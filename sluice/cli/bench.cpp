@@ -141,6 +141,7 @@ nlohmann::json as_json(const Found& found, const engine::Workload& w, engine::En
           {"bound_no_prediction_tps", figure(found.bound_no_prediction_tps)},
           {"fraction_of_bound", figure(found.fraction_of_bound)},
           {"activations", engine.activations()},
+          {"lossy", lossy_json(engine)},
           {"residency", residency_json(engine, found.streaming)}};
 }
 

@@ -37,8 +37,10 @@ void logits(const Options& o, const Globals& globals) {
   NpyWriter file(o.out, tokens.size(), vocab);
   engine->logits(tokens, 0, [&](int64_t, std::span<const float> row) { file.write(row); });
   file.finish();
-  nlohmann::json result{
-      {"out", o.out}, {"shape", {tokens.size(), vocab}}, {"activations", engine->activations()}};
+  nlohmann::json result{{"out", o.out},
+                        {"shape", {tokens.size(), vocab}},
+                        {"activations", engine->activations()},
+                        {"lossy", lossy_json(*engine)}};
   if (o.greedy > 0) result["greedy"] = continue_greedily(*engine, tokens, o.greedy);
   engine.finish();
   result["residency"] = residency_json(*engine, engine->statistics());

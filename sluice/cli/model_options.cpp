@@ -114,6 +114,40 @@ void add_streaming_options(CLI::App& command, ModelOptions& o) {
 
 }  // namespace
 
+namespace {
+
+void add_lossy_options(CLI::App& command, ModelOptions& o) {
+  constexpr const char* kLossy = "Lossy, off by default, told in the result";
+  command
+      .add_option_function<std::string>(
+          "--top-k-experts",
+          [&o](const std::string& given) {
+            models::LoadOptions& load = o.engine.load;
+            load.adaptive_experts = given == "adaptive";
+            if (load.adaptive_experts) return;
+            const auto [end, error] =
+                std::from_chars(given.data(), given.data() + given.size(), load.top_k_experts);
+            if (error != std::errc{} || end != given.data() + given.size() ||
+                load.top_k_experts < 1)
+              throw CLI::ValidationError(
+                  "--top-k-experts", "'" + given + "' is neither a number from 1 on nor adaptive");
+          },
+          "Experts of a token, fewer than the model was trained with, or adaptive: as many as make "
+          "90 % of "
+          "their weights")
+      ->type_name("N|adaptive")
+      ->group(kLossy);
+  add_choice<bool>(
+      command, "--on-miss", "WHAT", {{"wait", false}, {"skip", true}},
+      [&o](bool skip) { o.engine.skip_missing_experts = skip; },
+      "While decoding, do without experts that are not in memory, but the best one, and read "
+      "them for later; results then depend on timing (default: wait)")
+      ->needs("--ram")
+      ->group(kLossy);
+}
+
+}  // namespace
+
 void add_engine_options(CLI::App& command, ModelOptions& o) {
   add_model_argument(command, o.model);
   command
@@ -122,6 +156,7 @@ void add_engine_options(CLI::App& command, ModelOptions& o) {
       ->type_name("N")
       ->check(CLI::Range(1, 1024));
   add_streaming_options(command, o);
+  add_lossy_options(command, o);
   add_choice<residency::LoadMode>(
       command, "--load", "MODE",
       {{"map", residency::LoadMode::map}, {"copy", residency::LoadMode::copy}},

@@ -71,6 +71,7 @@ void perplexity(Options o, const Globals& globals) {
                 {"tokens_per_second", static_cast<double>(n_windows * o.window) / seconds},
                 {"peak_rss_bytes", peak_rss_bytes()},
                 {"activations", engine->activations()},
+                {"lossy", lossy_json(*engine)},
                 {"residency", residency_json(*engine, engine->statistics())}});
   } else {
     print(fmt::format("perplexity {:.4f} over {} predictions in {} windows of {}\n", std::exp(mean),

@@ -23,6 +23,7 @@ nlohmann::json to_json(const residency::StreamStatistics& s, double disk_bandwid
       {"prefetches", s.experts.prefetched},
       {"wasted_prefetches", s.experts.wasted},
       {"evictions", s.experts.evictions},
+      {"skipped_experts", s.experts.skipped},
       {"bytes_awaited", s.awaited().count}};
 }
 
@@ -47,6 +48,15 @@ nlohmann::json residency_json(const engine::Engine& engine,
                         {"grows", governor->grows},
                         {"reason", governor->reason}};
   }
+  return json;
+}
+
+nlohmann::json lossy_json(const engine::Engine& engine) {
+  const engine::EngineOptions& o = engine.options();
+  nlohmann::json json;  // null
+  if (o.load.top_k_experts > 0) json["top_k_experts"] = o.load.top_k_experts;
+  if (o.load.adaptive_experts) json["top_k_experts"] = "adaptive";
+  if (o.skip_missing_experts) json["on_miss"] = "skip";
   return json;
 }
 

@@ -12,6 +12,9 @@ namespace sluice::cli {
 nlohmann::json residency_json(const engine::Engine& engine,
                               const std::optional<residency::StreamStatistics>& streaming);
 
+/// The lossy options in force, by name; null without any.
+nlohmann::json lossy_json(const engine::Engine& engine);
+
 /// "84 % of experts in memory, 1.21 GB/s from disk, waited 12 % of that time".
 std::string streaming_line(const residency::StreamStatistics& streaming);
 

@@ -58,6 +58,7 @@ nlohmann::json to_json(const engine::Engine& engine, const engine::Result& r) {
           {"peak_rss_bytes", peak_rss_bytes()},
           {"finish_reason", to_string(r.finish_reason)},
           {"activations", engine.activations()},
+          {"lossy", lossy_json(engine)},
           {"residency", residency_json(engine, r.streaming)}};
 }
 

@@ -91,6 +91,7 @@ void follow_experts(Engine::Impl& e) {
   refuse_unless(has_experts, o.policy.has_value(), "--policy", none);
   refuse_unless(has_experts, !o.prefetch_experts, "--no-prefetch", none);
   refuse_unless(has_experts, !o.yield_memory, "--no-governor", none);
+  refuse_unless(has_experts, o.skip_missing_experts, "--on-miss", none);
   if (!has_experts) return;
   e.records.emplace(o, static_cast<int>(config.n_layers), static_cast<int>(config.n_experts));
   e.loaded.store->set_demand_sink(
@@ -132,10 +133,10 @@ std::unique_ptr<Engine> Engine::open(const std::filesystem::path& path,
     open_text(path, e.loaded, e.tokenizer, e.chat_template);
     e.kv_layout = std::make_shared<const nn::KvLayout>(e.loaded.model->kv_layout());
     Timeline* const timeline = options.reader.timeline;
-    e.ops_context.emplace(ops::Context{mx::new_stream(mx::Device::cpu), e.pool, e.kernels,
-                                       *e.loaded.store, e.errors, e.scratch,
-                                       options.exact_activations, timeline,
-                                       timeline == nullptr ? -1 : timeline->add_lane("compute")});
+    e.ops_context.emplace(
+        ops::Context{mx::new_stream(mx::Device::cpu), e.pool, e.kernels, *e.loaded.store, e.errors,
+                     e.scratch, options.exact_activations, options.skip_missing_experts, timeline,
+                     timeline == nullptr ? -1 : timeline->add_lane("compute")});
     follow_experts(e);
     if (options.ram) {
       mx::set_cache_limit(kMlxCacheBytesInBudget);

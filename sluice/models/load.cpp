@@ -72,13 +72,28 @@ void check_layer_count(const nn::WeightTable& table, const nn::Config& config,
   }
 }
 
+/// Fewer experts for a token than the model was trained with.
+void reduce_experts(const LoadOptions& options, nn::Config& config) {
+  if (options.top_k_experts == 0 && !options.adaptive_experts) return;
+  if (config.n_experts == 0)
+    fail(ErrorKind::bad_request, "--top-k-experts: this model has no experts; leave it out");
+  int64_t& k = config.router.n_experts_per_tok;
+  if (options.top_k_experts > k) {
+    fail(ErrorKind::bad_request, "--top-k-experts is {}, the model uses {} a token; give fewer",
+         options.top_k_experts, k);
+  }
+  if (options.top_k_experts > 0) k = options.top_k_experts;
+  if (options.adaptive_experts) config.router.least_mass = kAdaptiveMass;
+}
+
 void build(LoadedModel& loaded, const Family& family, const Source& source, nn::WeightTable table,
-           std::optional<kernels::KvType> kv_type) {
+           const LoadOptions& options) {
   table.quantization = quantization_of(source);
   nn::Config config = read_config(source, table);
   check_layer_count(table, config, source.where());
   if (family.configure != nullptr) family.configure(config, source);
-  if (kv_type) config.kv_type = *kv_type;
+  if (options.kv_type) config.kv_type = *options.kv_type;
+  reduce_experts(options, config);
   count_active(table, config, loaded);
   loaded.extents = extents_of(table, config);
   loaded.takes_int8 = any_integer(table);
@@ -98,7 +113,7 @@ LoadedModel load_model(const std::filesystem::path& path, const LoadOptions& opt
     loaded.store = std::make_unique<residency::WeightStore>(loaded.gguf->index, options.mode,
                                                             loaded.gguf->mappings);
     if (options.few_pages) loaded.store->release_pages();
-    build(loaded, family, source, name_gguf(*loaded.store, family.gguf_names), options.kv_type);
+    build(loaded, family, source, name_gguf(*loaded.store, family.gguf_names), options);
   } else {
     const auto config_path = path / "config.json";
     if (!std::filesystem::exists(config_path))
@@ -109,7 +124,7 @@ LoadedModel load_model(const std::filesystem::path& path, const LoadOptions& opt
     loaded.store =
         std::make_unique<residency::WeightStore>(io::open_safetensors(path), options.mode);
     if (options.few_pages) loaded.store->release_pages();
-    build(loaded, family, source, name_safetensors(*loaded.store), options.kv_type);
+    build(loaded, family, source, name_safetensors(*loaded.store), options);
   }
   return loaded;
 }

@@ -24,9 +24,15 @@ struct LoadedModel {
       false;  ///< some weights are integers, which 8-bit activations can be multiplied with
 };
 
+inline constexpr double kAdaptiveMass = 0.9;
+
 struct LoadOptions {
   residency::LoadMode mode = residency::LoadMode::map;
   bool few_pages = false;  ///< of the files are to be in memory once the model is open
+  // Lossy; refused for a model without experts.
+  int64_t top_k_experts = 0;  ///< of a token, fewer than the model was trained with; 0: as trained
+  bool adaptive_experts = false;  ///< as many as make kAdaptiveMass of their weights
+
   std::optional<kernels::KvType> kv_type;  ///< of keys and values; unset: what fits the weights
 };
 

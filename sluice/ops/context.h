@@ -56,8 +56,10 @@ struct Context {
   ErrorSlot& errors;
   Scratch& scratch;
   bool exact_activations = false;  ///< activations stay float32 where quantized weights meet them
-  Timeline* timeline = nullptr;    ///< where what ran when is drawn
-  int lane = -1;                   ///< of it, for the stream
+  bool skip_missing_experts =
+      false;                     ///< lossy: decoding does without experts that are not in memory
+  Timeline* timeline = nullptr;  ///< where what ran when is drawn
+  int lane = -1;                 ///< of it, for the stream
 };
 
 }  // namespace sluice::ops

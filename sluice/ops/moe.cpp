@@ -29,11 +29,14 @@ struct Assignment {
 Assignment sort_by_expert(const int32_t* ids, int64_t n_pairs, size_t n_experts) {
   Assignment a;
   a.begin.assign(n_experts + 1, 0);
-  for (int64_t p = 0; p < n_pairs; ++p) ++a.begin[static_cast<size_t>(ids[p]) + 1];
+  for (int64_t p = 0; p < n_pairs; ++p) {
+    if (ids[p] != kNoExpert) ++a.begin[static_cast<size_t>(ids[p]) + 1];
+  }
   std::partial_sum(a.begin.begin(), a.begin.end(), a.begin.begin());
-  a.order.resize(static_cast<size_t>(n_pairs));
+  a.order.resize(static_cast<size_t>(a.begin.back()));
   std::vector<int64_t> next(a.begin.begin(), a.begin.end() - 1);
   for (int64_t p = 0; p < n_pairs; ++p) {
+    if (ids[p] == kNoExpert) continue;
     a.order[static_cast<size_t>(next[static_cast<size_t>(ids[p])]++)] = static_cast<int32_t>(p);
   }
   return a;
@@ -144,15 +147,16 @@ void run_experts(const Context& context, Scratch::Frame& frame, const Experts& e
 /// out[t] = sum of its experts' outputs in router rank, so that the experts' order in memory does not matter.
 void sum_by_rank(const Context& context, const Assignment& a, const float* y, const float* weights,
                  int64_t n_tokens, int64_t k, int64_t hidden, float* out) {
-  std::vector<int64_t> row_of_pair(a.order.size());
+  std::vector<int64_t> row_of_pair(static_cast<size_t>(n_tokens * k), -1);
   for (size_t i = 0; i < a.order.size(); ++i) {
     row_of_pair[static_cast<size_t>(a.order[i])] = static_cast<int64_t>(i);
   }
   context.pool.parallel_for(n_tokens, 4, [&](int64_t begin, int64_t end) {
     std::fill(out + begin * hidden, out + end * hidden, 0.0F);
     for (int64_t p = begin * k; p < end * k; ++p) {
-      context.kernels.add_scaled(y + row_of_pair[static_cast<size_t>(p)] * hidden, weights[p],
-                                 hidden, out + p / k * hidden);
+      const int64_t row = row_of_pair[static_cast<size_t>(p)];
+      if (row >= 0)
+        context.kernels.add_scaled(y + row * hidden, weights[p], hidden, out + p / k * hidden);
     }
   });
 }
@@ -178,6 +182,31 @@ Choice choose(const Context& context, Scratch::Frame& frame, const MoeSpec& spec
   return choice;
 }
 
+/// Leaves out ids of one token for which `out` holds, its best one never; the others take over their weight.
+template <typename Out>
+void leave_out(int32_t* ids, float* weights, int64_t k, const Out& out) {
+  float all = 0, kept = 0;
+  for (int64_t r = 0; r < k; ++r) {
+    all += weights[r];
+    if (r > 0 && ids[r] != kNoExpert && out(r)) ids[r] = kNoExpert;
+    if (ids[r] != kNoExpert) kept += weights[r];
+  }
+  for (int64_t r = 0; r < k && kept < all; ++r) {
+    weights[r] = ids[r] == kNoExpert ? 0 : weights[r] * (all / kept);
+  }
+}
+
+/// Leaves out experts that are not in memory.
+void skip_missing(const Context& context, const MoeSpec& spec, const Choice& choice,
+                  int64_t n_tokens) {
+  const int64_t k = spec.routing.n_experts_per_tok;
+  for (int64_t t = 0; t < n_tokens; ++t) {
+    int32_t* const ids = choice.ids + t * k;
+    leave_out(ids, choice.weights + t * k, k,
+              [&](int64_t r) { return context.weights.skip_expert(spec.layer, ids[r]); });
+  }
+}
+
 /// Says which experts a later block will probably need, the likeliest first: what its router chooses now.
 void guess_experts(const Context& context, Scratch::Frame& frame, const MoeSpec& later,
                    const float* x, int64_t n_tokens) {
@@ -192,7 +221,7 @@ void guess_experts(const Context& context, Scratch::Frame& frame, const MoeSpec&
   for (int64_t rank = 0; rank < k; ++rank) {
     for (int64_t t = 0; t < n_tokens; ++t) {
       const int id = choice.ids[t * k + rank];
-      if (std::ranges::find(guesses, id) == guesses.end()) guesses.push_back(id);
+      if (id != kNoExpert && std::ranges::find(guesses, id) == guesses.end()) guesses.push_back(id);
     }
   }
   context.weights.guess_experts(later.layer, guesses);
@@ -213,8 +242,11 @@ void run_moe(const Context& context, const MoeSpec& spec, const MoeSpec* later, 
   Forms forms = of_experts;
   forms.add(context, router);
   const Rows rows = make_rows(context, frame, spec.pre, x, n_tokens, hidden, forms);
-  const auto [ids, weights] = choose(context, frame, spec, router, rows);
-  const Assignment a = sort_by_expert(ids, n_tokens * k, static_cast<size_t>(n_experts));
+  const Choice choice = choose(context, frame, spec, router, rows);
+  if (context.skip_missing_experts && n_tokens <= kFewTokens) {
+    skip_missing(context, spec, choice, n_tokens);
+  }
+  const Assignment a = sort_by_expert(choice.ids, n_tokens * k, static_cast<size_t>(n_experts));
   residency::ExpertStream stream =
       context.weights.experts(spec.layer, active_experts(a),
                               n_tokens <= kFewTokens ? residency::Use::keep : residency::Use::pass);
@@ -223,7 +255,7 @@ void run_moe(const Context& context, const MoeSpec& spec, const MoeSpec* later, 
   auto* y = frame.take<float>(n_tokens * k * hidden);
   run_experts(context, frame, spec.experts, a, stream, inputs, y);
   auto* sums = frame.take<float>(n_tokens * hidden);
-  sum_by_rank(context, a, y, weights, n_tokens, k, hidden, sums);
+  sum_by_rank(context, a, y, choice.weights, n_tokens, k, hidden, sums);
   finish_rows(context, spec.post, sums, residual, n_tokens, hidden, out);
 }
 
@@ -252,6 +284,15 @@ void route(const RouterSpec& spec, std::span<float> scores, int32_t* ids, float*
   } else if (spec.renormalize) {
     for (int64_t r = 0; r < k; ++r) weights[r] /= sum;
   }
+  if (spec.least_mass >= 1) return;
+  double all = 0, before = 0;
+  for (int64_t r = 0; r < k; ++r) all += weights[r];
+  leave_out(ids, weights, k, [&](int64_t r) {
+    before += r == 1 ? weights[0] : 0;
+    const bool enough = before >= spec.least_mass * all;
+    before += weights[r];
+    return enough;
+  });
 }
 
 mx::array moe(const Context& context, const mx::array& x, std::shared_ptr<const MoeSpec> spec,

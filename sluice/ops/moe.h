@@ -18,10 +18,16 @@ struct RouterSpec {
   Scoring scoring = Scoring::softmax_then_top_k;
   int64_t n_experts_per_tok = 0;
   bool renormalize = false;  ///< softmax_then_top_k: divide the chosen weights by their sum
+  /// Lossy below 1: a token's experts end where their weights reach this share of all its chosen ones'.
+  double least_mass = 1;
 };
 
+/// In place of an expert's id: none.
+inline constexpr int32_t kNoExpert = -1;
+
 /// One token's choice. scores: [n_experts], the router's output, overwritten. ids, weights:
-/// [n_experts_per_tok], best first; ties go to the lower id.
+/// [n_experts_per_tok], best first; ties go to the lower id. What least_mass leaves out is kNoExpert, its weight
+/// shared among the others.
 void route(const RouterSpec& spec, std::span<float> scores, int32_t* ids, float* weights);
 
 /// The experts of one layer: gated MLPs, each projection a matrix per expert.

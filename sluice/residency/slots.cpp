@@ -312,6 +312,19 @@ void SlotPool::prefetch(std::span<const ExpertKey> experts, Use use) {
   for (const int slot : begun) --pins_[static_cast<size_t>(slot)];
 }
 
+bool SlotPool::skip(int layer, int expert) {
+  {
+    const std::lock_guard lock(mutex_);
+    const int slot = slot_of(layer, expert);
+    if (slot >= 0 && !at(slot).loading() && !at(slot).failed()) return false;
+    ++statistics_.skipped;
+    ++statistics_.misses;
+    if (slot >= 0) return true;
+  }
+  prefetch(layer, std::span(&expert, 1));
+  return true;
+}
+
 void SlotPool::cancel_prefetches(int layer, std::span<const int> needed) {
   const std::lock_guard lock(mutex_);
   unpin_read_slots();

@@ -44,6 +44,7 @@ struct SlotStatistics {
   int64_t prefetched = 0;  ///< reads begun ahead of demand
   int64_t wasted = 0;      ///< of those: evicted before anybody asked
   int64_t evictions = 0;   ///< experts whose slot another one took
+  int64_t skipped = 0;     ///< of the misses: done without
 };
 
 /// What becomes of an expert's bytes.
@@ -111,6 +112,9 @@ class SlotPool {
 
   /// The same for experts of any layers.
   void prefetch(std::span<const ExpertKey> experts, Use use = Use::keep);
+
+  /// Whether an expert is not in memory and shall be done without; it is read for later, then.
+  bool skip(int layer, int expert);
 
   /// Takes back prefetches of a layer that turn out not to be among `needed` and were not begun yet.
   void cancel_prefetches(int layer, std::span<const int> needed);

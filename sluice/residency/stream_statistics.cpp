@@ -22,6 +22,7 @@ void for_each_count(StreamStatistics& a, const StreamStatistics& b, const F& f) 
   f(a.experts.prefetched, b.experts.prefetched);
   f(a.experts.wasted, b.experts.wasted);
   f(a.experts.evictions, b.experts.evictions);
+  f(a.experts.skipped, b.experts.skipped);
 }
 
 double share(double part, double whole, double of_nothing) {
@@ -41,7 +42,8 @@ double StreamStatistics::hit_rate() const {
 }
 
 Bytes StreamStatistics::awaited() const {
-  return {static_cast<uint64_t>(experts.misses + experts.late) * per_expert.count};
+  return {static_cast<uint64_t>(experts.misses - experts.skipped + experts.late) *
+          per_expert.count};
 }
 
 double StreamStatistics::overlap() const {

@@ -189,6 +189,10 @@ bool WeightStore::wants_guesses(const Weight& router) const {
          streaming_->dense.resident_address(router.data.file, router.data.offset) != nullptr;
 }
 
+bool WeightStore::skip_expert(int layer, int expert) const {
+  return streaming_ && streaming_->experts && streaming_->experts->skip(layer, expert);
+}
+
 Bytes WeightStore::resize_experts(Bytes target) {
   if (!streaming_ || !streaming_->experts) return {};
   SlotPool& pool = *streaming_->experts;

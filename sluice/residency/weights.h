@@ -80,6 +80,9 @@ class WeightStore {
   /// Whether guesses are of use: experts are streamed, and asking for this matrix makes nothing move.
   bool wants_guesses(const Weight& router) const;
 
+  /// Lossy: whether an expert is not in memory and shall be done without; it is read for later, then.
+  bool skip_expert(int layer, int expert) const;
+
   /// Grows or shrinks the experts' memory to `target` at most, rounded down to whole slots; any thread may
   /// ask. Returns what they take then.
   Bytes resize_experts(Bytes target);

@@ -80,3 +80,20 @@ def test_a_profile_warms_the_next_start(sluice: Sluice, budget: str, tmp_path: P
 def test_what_only_a_budget_can_honour_needs_one(sluice: Sluice, option: str) -> None:
     refused = sluice.run(*RUN, option)
     assert refused.returncode == 2 and "--ram" in refused.stderr
+
+
+def test_lossy_options_are_told_and_do_what_they_say(sluice: Sluice, budget: str, tmp_path: Path) -> None:
+    assert sluice.json(*RUN)["lossy"] is None
+    fewer, trace = sluice.json(*RUN, "--top-k-experts", "2", "--record-trace", tmp_path / "t"), tmp_path / "t"
+    assert fewer["lossy"] == {"top_k_experts": 2}
+    assert {len(json.loads(line)) for line in trace.read_text().splitlines()[-30:]} == {3 + 2}
+    assert sluice.json(*RUN, "--top-k-experts", "4")["tokens"] == sluice.json(*RUN)["tokens"], "as trained"
+    adaptive = sluice.json(*RUN, "--top-k-experts", "adaptive", "--record-trace", trace)
+    assert adaptive["lossy"] == {"top_k_experts": "adaptive"}
+    lengths = {len(json.loads(line)) for line in trace.read_text().splitlines()[-120:]}
+    assert lengths <= {4, 5, 6, 7} and len(lengths) > 1
+    skipping = sluice.json(*RUN, "--ram", budget, "--on-miss", "skip")
+    assert skipping["lossy"] == {"on_miss": "skip"} and skipping["residency"]["streaming"]["skipped_experts"] > 0
+    for options, line in ((["--top-k-experts", "5"], "uses 4"), (["--top-k-experts", "x"], "adaptive"), (["--on-miss", "skip"], "--ram")):
+        refused = sluice.run(*RUN, *options)
+        assert refused.returncode == 2 and line in refused.stderr
