@@ -24,6 +24,7 @@ RUN_FIELDS = {
     "peak_rss_bytes",
     "finish_reason",
     "activations",  # whether they were quantized, which DESIGN section 1 has the result say
+    "lossy",  # options that give up exactness
     "residency",  # how --ram was divided
 }
 END_OF_TEXT = 0
