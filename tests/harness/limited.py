@@ -11,10 +11,11 @@ pages that were there before. Nothing of it is swapped. Without a cgroup the com
 not limited. The report is one line of JSON on stderr, or what FILE holds; the exit status is the command's, 128 + N after signal N.
 
 A process of its own does this, so that it starts the command from a small memory: Linux counts into a child's peak what its parent
-held when it started it. A peak below this program's own (about 12 MB) is therefore not seen.
+held when it started it. A peak below this program's own (about 14 MB) is therefore not seen.
 """
 
 import argparse
+import ctypes
 import json
 import os
 import re
@@ -185,6 +186,13 @@ def make_cgroup(limit: int) -> Cgroup:
     raise NotLimited("; ".join(said) or "no cgroup hierarchy for memory is mounted")
 
 
+def die_with_parent(number: int) -> None:
+    """Gets the signal when this process's parent ends, however it does: Linux only."""
+    if sys.platform == "linux":
+        set_parent_death_signal = 1  # PR_SET_PDEATHSIG
+        ctypes.CDLL(None).prctl(set_parent_death_signal, number)
+
+
 class Command:
     """A child that waits until it may become the command: `start` lets it."""
 
@@ -193,6 +201,7 @@ class Command:
         self.pid = os.fork()
         if self.pid == 0:
             try:
+                die_with_parent(signal.SIGKILL)
                 os.close(self._go)
                 os.read(wait, 1)
                 os.execvp(arguments[0], arguments)
@@ -211,10 +220,14 @@ class Command:
         except ProcessLookupError:
             pass
 
-    def wait(self) -> tuple[int, int]:
-        """Its exit code, -N after signal N, and the most memory it or a child that it waited for held, in bytes."""
+    def wait(self) -> dict:
+        """The part of the report that the system tells of it and of the children that it waited for."""
         _, status, usage = os.wait4(self.pid, 0)
-        return os.waitstatus_to_exitcode(status), usage.ru_maxrss * MAXRSS_UNIT
+        return {
+            "returncode": os.waitstatus_to_exitcode(status),
+            "peak_rss": usage.ru_maxrss * MAXRSS_UNIT,
+            "read_bytes": usage.ru_inblock * 512 if sys.platform == "linux" else None,
+        }
 
 
 def measured(arguments: list[str], limit: int | None, timeout_s: float) -> dict:
@@ -228,6 +241,7 @@ def measured(arguments: list[str], limit: int | None, timeout_s: float) -> dict:
 
     for number in (signal.SIGALRM, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, stop)
+    die_with_parent(signal.SIGTERM)
     try:
         if limit is not None:
             try:
@@ -241,14 +255,13 @@ def measured(arguments: list[str], limit: int | None, timeout_s: float) -> dict:
         signal.setitimer(signal.ITIMER_REAL, timeout_s)
         start = time.monotonic()
         command.start()
-        returncode, peak_rss = command.wait()
+        ended = command.wait()
         wall_s = time.monotonic() - start
         signal.setitimer(signal.ITIMER_REAL, 0)
         return {
-            "returncode": returncode,
+            **ended,
             "wall_s": wall_s,
             "timed_out": timed_out,
-            "peak_rss": peak_rss,
             "limit": cgroup.limit() if cgroup else None,
             "not_limited": why_not,
             **(cgroup.counted() if cgroup else dict.fromkeys(("cgroup_peak", "limit_hits", "oom_kills"))),
@@ -262,7 +275,8 @@ def measured(arguments: list[str], limit: int | None, timeout_s: float) -> dict:
 class Finished:
     """How a command ended. Sizes in bytes; what a cgroup counts is None without one.
 
-    peak_rss: the most memory the process held, the files' pages it mapped included. cgroup_peak: the most that was counted, the page
+    peak_rss: the most memory the process held, the files' pages it mapped included. read_bytes: from disk, what the page cache had
+    left out; Linux only. cgroup_peak: the most that was counted, the page
     cache included, so that it reaches the limit as soon as more file than that is read. limit_hits: how often something had to go for
     something new, which the page cache alone causes too. oom_kills: processes that were killed since nothing could go.
     """
@@ -273,6 +287,7 @@ class Finished:
     wall_s: float
     timed_out: bool
     peak_rss: int
+    read_bytes: int | None
     limit: int | None
     not_limited: str | None  # why there is no limit, where one was asked for
     cgroup_peak: int | None
