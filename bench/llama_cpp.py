@@ -12,7 +12,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from measure import BenchError, Finished, Sample, report, run
+from measure import BenchError, Finished, Sample, read_ahead, report, run
 
 PACKAGE, VERSION = "llama-cpp-python", "0.3.36"
 SOURCE_IN_PACKAGE = "vendor/llama.cpp"
@@ -20,6 +20,7 @@ PROGRAMS = ("llama-bench", "llama-batched-bench", "llama-quantize")
 FLAGS = {
     "CMAKE_BUILD_TYPE": "Release",
     "GGML_NATIVE": "ON",
+    "CMAKE_BUILD_RPATH_USE_ORIGIN": "ON",  # the folder may be moved
     # Nothing that is not measured: some of it would be downloaded while building.
     "LLAMA_BUILD_SERVER": "OFF",
     "LLAMA_BUILD_UI": "OFF",
@@ -85,6 +86,14 @@ class Work:
 
 
 @dataclass(frozen=True)
+class Limit:
+    """bytes: of the memory cgroup that llama.cpp runs in, with the file mapped. read_ahead_kb: what a fault in the mapping reads."""
+
+    bytes: int
+    read_ahead_kb: int
+
+
+@dataclass(frozen=True)
 class LlamaCpp:
     """The programs of one build folder."""
 
@@ -102,20 +111,27 @@ class LlamaCpp:
         (result,), _ = self.bench(model, Work(generate=1, warm_up=False), repack=True)
         return {name: result[name] for name in ("build_commit", "build_number", "cpu_info", "backends")}
 
-    def sample(self, model: Path, work: Work, repack: bool) -> Sample:
+    def sample(self, model: Path, work: Work, repack: bool, limit: Limit | None = None) -> Sample:
         """prefill_tps and decode_tps as far as they are measured, wall_ms and peak_mb of the process."""
         if work.batch > 1:
             return self.batched_bench(model, work)
-        results, process = self.bench(model, work, repack)
+        results, process = self.bench(model, work, repack, limit)
         sample = {"wall_ms": process.wall_ms, "peak_mb": process.peak_mb}
+        if limit and process.read_mb is not None:
+            sample["read_mb"] = process.read_mb
         for result in results:
             sample["prefill_tps" if result["n_prompt"] else "decode_tps"] = result["avg_ts"]
         return sample
 
-    def bench(self, model: Path, work: Work, repack: bool) -> tuple[list[dict], Finished]:
+    def bench(self, model: Path, work: Work, repack: bool, limit: Limit | None = None) -> tuple[list[dict], Finished]:
         command = [self.program("llama-bench"), "-m", str(model), "-t", str(self.threads), "-r", "1", "-o", "json"]
         command += ["-p", str(work.prompt), "-n", str(work.generate), "-d", str(work.depth), "--repack", str(int(repack))]
-        process = run(command + ([] if work.warm_up else ["--no-warmup"]))
+        command += [] if work.warm_up else ["--no-warmup"]
+        if limit:
+            with read_ahead(model, limit.read_ahead_kb):
+                process = run([*command, "-lm", "mmap"], limit.bytes)
+        else:
+            process = run(command)
         return json.loads(process.stdout), process
 
     def batched_bench(self, model: Path, work: Work) -> Sample:

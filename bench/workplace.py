@@ -39,6 +39,11 @@ def default_gemma() -> Path:
     return Path(tool("tools/fetch_gemma.py", str(home / "models")))
 
 
+def files_of(model: Path) -> list[Path]:
+    """A GGUF file, or the weights in a folder."""
+    return [model] if model.is_file() else sorted(model.glob("*.safetensors"))
+
+
 def write(result: dict, prefix: str = "") -> Path:
     """Writes the JSON under the time's name, in one step."""
     RESULTS.mkdir(exist_ok=True)
