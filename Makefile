@@ -1,11 +1,11 @@
 # Sluice's commands. `make run` and `make test` do all it takes on a fresh machine; what is done already is
 # not done again (a stamp's name holds a hash of what it stands for).
 #   make run [PROMPT="..."] [MODEL=...] [ARGS="--temp 0.8 ..."]
-#   make setup | build | test | bench | bench-peers | format | lint | fuzz | clean
+#   make setup | build | test | bench | bench-peers | bench-budgets | format | lint | fuzz | clean
 #   make test-arm     the kernels for 64-bit Arm, cross-compiled and run under qemu (Debian and Ubuntu)
 SHELL := bash
 .DEFAULT_GOAL := build
-.PHONY: setup build run test test-arm bench bench-peers format lint fuzz clean
+.PHONY: setup build run test test-arm bench bench-peers bench-budgets format lint fuzz clean
 
 PYTHON ?= python3
 PROMPT ?= The three states of matter are
@@ -73,6 +73,10 @@ bench: build $(TEST_VENV)
 # llama.cpp from PyPI, built here, and Sluice in turns; ARGS="--only 'decode-*'" picks rows.
 bench-peers: build $(TEST_VENV)
 	@.venv/bin/python bench/peers.py $(ARGS)
+
+# Peak memory at budgets from the least up, in memory cgroups.
+bench-budgets: build $(TEST_VENV)
+	@.venv/bin/python bench/budgets.py $(ARGS)
 
 format: setup
 	@git ls-files '*.cpp' '*.h' | xargs clang-format -i
