@@ -18,7 +18,7 @@ std::span<const float> row(const mx::array& logits, int64_t i) {
 
 }  // namespace
 
-mx::array Runner::step(std::span<const Part> parts) const {
+nn::Step Runner::make_step(std::span<const Part> parts) const {
   std::vector<int32_t> tokens;
   std::vector<int64_t> positions;
   std::vector<int> rows;
@@ -37,17 +37,22 @@ mx::array Runner::step(std::span<const Part> parts) const {
   std::vector<ops::KvView> kv;
   for (auto& group : groups)
     kv.push_back(std::make_shared<const std::vector<ops::SequenceKv>>(std::move(group)));
-  const nn::Step step{
+  return nn::Step{
       .context = context_,
       .tokens = mx::array(tokens.begin(), {static_cast<int>(tokens.size())}, mx::int32),
       .positions = std::make_shared<const std::vector<int64_t>>(std::move(positions)),
       .kv = std::move(kv),
       .layout = model_.kv_layout(),
       .logit_rows = std::move(rows),
+      .followed = false,
       .evaluate_layers = tokens.size() > kWholeGraphTokens,
+      .moe_layers = std::make_shared<ops::MoeLayers>(),
       .angles = {},
   };
-  mx::array logits = model_.forward(step);
+}
+
+mx::array Runner::evaluate(std::span<const nn::Step> steps) const {
+  mx::array logits = model_.forward(steps);
   mx::eval(logits);
   context_.errors.rethrow();
   context_.weights.check_intact();
@@ -55,7 +60,7 @@ mx::array Runner::step(std::span<const Part> parts) const {
 }
 
 int64_t Runner::max_logit_rows() const {
-  const auto bytes = static_cast<int64_t>(max_logits_.count);
+  const auto bytes = static_cast<int64_t>(limits_.logits.count);
   return std::max<int64_t>(1, bytes / (4 * model_.config().vocab_size));
 }
 
@@ -65,19 +70,27 @@ int64_t Runner::run(nn::KvCache& cache, std::span<const int32_t> tokens, const O
   int64_t done = 0;
   while (done < n) {
     if (options.cancel != nullptr && options.cancel->load()) break;
-    int64_t count = std::min(options.chunk, n - done);
-    // A step that ends before the first wanted token needs no logits; its last row is computed and dropped.
-    const bool wanted = done + count > options.first_wanted;
-    if (wanted)
-      count =
-          std::min(count, std::max<int64_t>(1, options.first_wanted - done) + max_logit_rows() - 1);
-    const int64_t first = wanted ? std::max<int64_t>(0, options.first_wanted - done) : count - 1;
-    const int64_t position = cache.length();
-    const Part part{&cache, tokens.subspan(static_cast<size_t>(done), static_cast<size_t>(count)),
-                    static_cast<size_t>(first)};
-    const mx::array logits = step({&part, 1});
+    std::vector<nn::Step> steps;
+    const int64_t begin = done;
+    int64_t position = 0, first = 0, count = 0;
+    bool wanted = false;
+    do {
+      count = std::min(options.chunk, n - done);
+      // A step that ends before the first wanted token needs no logits; its last row is computed and dropped.
+      wanted = done + count > options.first_wanted;
+      if (wanted)
+        count = std::min(count,
+                         std::max<int64_t>(1, options.first_wanted - done) + max_logit_rows() - 1);
+      first = wanted ? std::max<int64_t>(0, options.first_wanted - done) : count - 1;
+      position = cache.length();
+      const Part part{&cache, tokens.subspan(static_cast<size_t>(done), static_cast<size_t>(count)),
+                      static_cast<size_t>(first)};
+      if (!steps.empty()) steps.back().followed = true;
+      steps.push_back(make_step({&part, 1}));
+      done += count;
+    } while (!wanted && done < n && done - begin + options.chunk <= limits_.layer_tokens);
+    const mx::array logits = evaluate(steps);
     for (int64_t i = first; wanted && i < count; ++i) sink(position + i, row(logits, i - first));
-    done += count;
   }
   return done;
 }
@@ -89,7 +102,8 @@ void Runner::run_batch(std::span<nn::KvCache* const> caches, std::span<const int
     const size_t end = std::min(tokens.size(), done + at_once);
     std::vector<Part> parts;
     for (size_t i = done; i < end; ++i) parts.push_back({caches[i], tokens.subspan(i, 1), 0});
-    const mx::array logits = step(parts);
+    const nn::Step step = make_step(parts);
+    const mx::array logits = evaluate({&step, 1});
     for (size_t i = done; i < end; ++i) sink(i, row(logits, static_cast<int64_t>(i - done)));
   }
 }

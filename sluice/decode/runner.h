@@ -17,9 +17,14 @@ using BatchSink = std::function<void(size_t sequence, std::span<const float> log
 /// Packs tokens into steps and evaluates them. Belongs to the engine's thread.
 class Runner {
  public:
-  /// max_logits: what the logits of one step may take.
-  Runner(const nn::Model& model, const ops::Context& context, Bytes max_logits = {64 << 20})
-      : model_(model), context_(context), max_logits_(max_logits) {}
+  struct Limits {
+    Bytes logits{64 << 20};  ///< what the logits of one step may take
+    int64_t layer_tokens =
+        0;  ///< so many tokens pass a layer before the next one runs, whatever the chunk
+  };
+  Runner(const nn::Model& model, const ops::Context& context, const Limits& limits)
+      : model_(model), context_(context), limits_(limits) {}
+  Runner(const nn::Model& model, const ops::Context& context) : Runner(model, context, Limits{}) {}
 
   struct Options {
     int64_t chunk = 512;       ///< tokens per step; does not change a bit of the result
@@ -46,14 +51,16 @@ class Runner {
     std::span<const int32_t> tokens;
     size_t first_logit;
   };
-  /// Returns the evaluated logits of all parts, float32 [wanted tokens, vocab_size].
-  mx::array step(std::span<const Part> parts) const;
+  /// Room in the caches is made now.
+  nn::Step make_step(std::span<const Part> parts) const;
+  /// Returns the logits that the last step wants, float32 [wanted tokens, vocab_size].
+  mx::array evaluate(std::span<const nn::Step> steps) const;
   /// Logits that one step may keep.
   int64_t max_logit_rows() const;
 
   const nn::Model& model_;
   const ops::Context& context_;
-  Bytes max_logits_;
+  Limits limits_;
 };
 
 }  // namespace sluice::decode

@@ -29,7 +29,7 @@ Bytes activation_bytes(const nn::Config& c, int64_t n_tokens) {
 }
 
 /// Keys and values: per token where all are seen, and as many blocks as a window and a step need.
-void count_kv(const nn::KvLayout& layout, int64_t chunk, residency::Footprint& footprint) {
+void count_kv(const nn::KvLayout& layout, int64_t step, residency::Footprint& footprint) {
   for (const auto& group : layout.groups) {
     const auto block_tokens = static_cast<uint64_t>(kernels::kKvBlockTokens);
     if (group.window == 0) {
@@ -38,11 +38,20 @@ void count_kv(const nn::KvLayout& layout, int64_t chunk, residency::Footprint& f
       footprint.kv_fixed =
           footprint.kv_fixed + group.block_bytes;  // a snapshot's partly filled block
     } else {
-      const auto tokens = static_cast<uint64_t>(group.window + chunk);
+      const auto tokens = static_cast<uint64_t>(group.window + step);
       footprint.kv_fixed.count += (tokens / block_tokens + 3) * group.block_bytes.count;
     }
   }
 }
+
+}  // namespace
+
+int64_t layer_tokens(const Engine::Impl& engine) {
+  constexpr int64_t kMost = 4096;  // their rows wait in memory
+  return std::max(std::min(engine.context, kMost), engine.options.chunk);
+}
+
+namespace {
 
 /// The reader that suits the disk, where it may be measured.
 io::ReaderOptions reader_for(Engine::Impl& engine) {
@@ -88,12 +97,16 @@ residency::ResidencyPlan hold_weights_within(Bytes ram, Engine::Impl& engine) {
   const io::ReaderOptions reader = reader_for(engine);
   store.release_pages();
   residency::Footprint footprint = residency::footprint_of(engine.loaded.extents);
-  count_kv(*engine.kv_layout, engine.options.chunk, footprint);
+  count_kv(*engine.kv_layout, layer_tokens(engine), footprint);
   footprint.baseline = residency::memory_state().resident + kRest;
   if (engine.options.reader.timeline != nullptr)
     footprint.baseline = footprint.baseline + engine.options.reader.timeline->most_memory();
   footprint.activations = activation_bytes(engine.loaded.model->config(),
                                            std::min(engine.options.chunk, engine.context));
+  // Of the chunks that wait while one passes the layer.
+  const int64_t waiting = std::max<int64_t>(0, layer_tokens(engine) - engine.options.chunk);
+  footprint.activations.count +=
+      static_cast<uint64_t>(waiting * engine.loaded.model->config().hidden_size) * sizeof(float);
   footprint.staging = kStaging;
   residency::ResidencyPlan plan =
       residency::plan_residency(footprint, ram, engine.context, {}, residency::uniform_reuse());

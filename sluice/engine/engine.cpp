@@ -142,8 +142,10 @@ std::unique_ptr<Engine> Engine::open(const std::filesystem::path& path,
       mx::set_cache_limit(kMlxCacheBytesInBudget);
       e.plan = hold_weights_within(*options.ram, e);
     }
+    const bool streams = e.loaded.store->statistics().has_value();
     e.runner.emplace(*e.loaded.model, *e.ops_context,
-                     options.ram ? kMaxLogitsInBudget : kMaxLogits);
+                     decode::Runner::Limits{.logits = options.ram ? kMaxLogitsInBudget : kMaxLogits,
+                                            .layer_tokens = streams ? layer_tokens(e) : 0});
     if (options.kv_reserve < 0 || options.kv_reserve > e.context) {
       fail(ErrorKind::bad_request, "--kv-reserve is {}, it must be from 0 to the context, {}",
            options.kv_reserve, e.context);

@@ -32,12 +32,18 @@ class Decoder : public Model {
                  : linear(w["lm_head"], config_.hidden_size, config_.vocab_size)};
   }
 
-  mx::array forward(const Step& step) const override {
-    mx::array x = embedding_(step.tokens, step);
+  mx::array forward(std::span<const Step> steps) const override {
+    std::vector<mx::array> rows;
+    for (const Step& step : steps) rows.push_back(embedding_(step.tokens, step));
     for (const Layer& layer : layers_) {
-      x = layer(x, step);
-      if (step.evaluate_layers) mx::eval(x);
+      for (size_t i = 0; i < steps.size(); ++i) {
+        rows[i] = layer(rows[i], steps[i]);
+        if (steps[i].evaluate_layers) mx::eval(rows[i]);
+      }
     }
+    const Step& step = steps.back();
+    mx::array x = std::move(rows.back());
+    rows.clear();
     if (step.logit_rows.size() != static_cast<size_t>(step.tokens.shape(0))) {
       x = ops::take_rows(step.context, x, step.logit_rows);
     }

@@ -2,6 +2,8 @@
 
 #include <mlx/array.h>
 
+#include <span>
+
 #include "sluice/nn/step.h"
 
 namespace sluice::nn {
@@ -11,8 +13,9 @@ namespace sluice::nn {
 class Model {
  public:
   virtual ~Model() = default;
-  /// Builds the graph of one step; returns float32 [step.logit_rows.size(), vocab_size].
-  virtual mx::array forward(const Step& step) const = 0;
+  /// Computes steps that follow each other, all of them in a layer before the next layer runs, so that its weights
+  /// are needed once. Only the last may want logits: returns its float32 [logit_rows.size(), vocab_size].
+  virtual mx::array forward(std::span<const Step> steps) const = 0;
   virtual const KvLayout& kv_layout() const = 0;
   virtual const Config& config() const = 0;
 };

@@ -228,8 +228,8 @@ void guess_experts(const Context& context, Scratch::Frame& frame, const MoeSpec&
 }
 
 /// `later`: the sparse block that runs next, if its experts should be guessed.
-void run_moe(const Context& context, const MoeSpec& spec, const MoeSpec* later, const float* x,
-             int64_t n_tokens, const float* residual, float* out) {
+void run_moe(const Context& context, const MoeSpec& spec, const MoeSpec* later, residency::Use use,
+             const float* x, int64_t n_tokens, const float* residual, float* out) {
   Scratch::Frame frame(context.scratch);
   const kernels::Matrix router = context.weights.acquire(spec.router.weight);
   const int64_t hidden = router.cols, n_experts = router.rows;
@@ -247,9 +247,7 @@ void run_moe(const Context& context, const MoeSpec& spec, const MoeSpec* later, 
     skip_missing(context, spec, choice, n_tokens);
   }
   const Assignment a = sort_by_expert(choice.ids, n_tokens * k, static_cast<size_t>(n_experts));
-  residency::ExpertStream stream =
-      context.weights.experts(spec.layer, active_experts(a),
-                              n_tokens <= kFewTokens ? residency::Use::keep : residency::Use::pass);
+  residency::ExpertStream stream = context.weights.experts(spec.layer, active_experts(a), use);
   if (later != nullptr) guess_experts(context, frame, *later, x, n_tokens);
   const Rows inputs = gather(frame, rows, of_experts, a, k);
   auto* y = frame.take<float>(n_tokens * k * hidden);
@@ -296,16 +294,19 @@ void route(const RouterSpec& spec, std::span<float> scores, int32_t* ids, float*
 }
 
 mx::array moe(const Context& context, const mx::array& x, std::shared_ptr<const MoeSpec> spec,
-              bool residual, const std::shared_ptr<MoeLayers>& layers) {
+              bool residual, const std::shared_ptr<MoeLayers>& layers, bool again) {
   const auto n_tokens = static_cast<int64_t>(x.shape(0));
   layers->push_back(spec);
+  const residency::Use use = again                    ? residency::Use::pass_again
+                             : n_tokens <= kFewTokens ? residency::Use::keep
+                                                      : residency::Use::pass;
   return kernel_op(
       context, "moe", {x}, x.shape(),
-      [&context, spec = std::move(spec), residual, n_tokens, layers,
+      [&context, spec = std::move(spec), residual, n_tokens, layers, use,
        next = layers->size()](const Buffers& b) {
         // A graph that is evaluated layer by layer has no later block yet.
         const bool guess = n_tokens <= kFewTokens && next < layers->size();
-        run_moe(context, *spec, guess ? (*layers)[next].get() : nullptr, b.input(0), n_tokens,
+        run_moe(context, *spec, guess ? (*layers)[next].get() : nullptr, use, b.input(0), n_tokens,
                 residual ? b.input(0) : nullptr, b.output());
       },
       0);

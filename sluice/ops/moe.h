@@ -52,7 +52,8 @@ using MoeLayers = std::vector<std::shared_ptr<const MoeSpec>>;
 /// The block's output, plus x when `residual`. x: float32 [T, hidden_size]. Tokens are sorted by expert, so that
 /// each expert's weights are read once. Is appended to `layers`; when a few tokens are computed it says what the one after
 /// it there will probably need: that one's router, applied to x.
+/// `again`: more tokens follow in this layer, before the next one runs.
 mx::array moe(const Context& context, const mx::array& x, std::shared_ptr<const MoeSpec> spec,
-              bool residual, const std::shared_ptr<MoeLayers>& layers);
+              bool residual, const std::shared_ptr<MoeLayers>& layers, bool again = false);
 
 }  // namespace sluice::ops

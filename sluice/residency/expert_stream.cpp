@@ -34,7 +34,7 @@ void ExpertStream::lease_more() {
   const auto most = static_cast<size_t>(std::max(1, pool_->n_slots() / 2));
   while (batch.size() < left_.size() && waiting_.size() + batch.size() < most) {
     const int expert = left_[batch.size()];
-    if (use_ == Use::pass && !pool_->holds(layer_, expert) && ++missing > kReadsAhead) break;
+    if (use_ != Use::keep && !pool_->holds(layer_, expert) && ++missing > kReadsAhead) break;
     batch.push_back(expert);
   }
   if (batch.empty()) return;

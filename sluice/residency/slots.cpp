@@ -153,15 +153,16 @@ int SlotPool::take_slot(Use use) {
     slot = free_.back();
     free_.pop_back();
   } else {
-    if (use == Use::pass) slot = evict_passing();
+    const bool grows = use == Use::pass_again && passing_.size() < slots_.size() / 2;
+    if (use != Use::keep && !grows) slot = evict_passing();
     if (slot < 0) slot = policy_->evict(pins_);
     if (slot < 0) return -1;
     ++statistics_.evictions;
     forget(slot);
   }
-  if (use == Use::pass) {
+  if (use != Use::keep) {
     passing_.push_back(slot);
-    if (passing_.size() > kPassingSlots) passing_.pop_front();
+    if (passing_.size() > std::max(kPassingSlots, slots_.size() / 2)) passing_.pop_front();
   }
   return slot;
 }

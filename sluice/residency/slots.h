@@ -51,6 +51,7 @@ struct SlotStatistics {
 enum class Use {
   keep,  ///< they replace what the policy says: the next tokens may need them
   pass,  ///< a prompt, which needs nearly all experts once: they take turns in a few slots, and the rest stays
+  pass_again,  ///< the same, but the prompt's next chunk needs them too: they take turns in half of the slots
 };
 
 class SlotPool;

@@ -37,13 +37,17 @@ def model(request, tmp_path_factory) -> Path:
     return directory / "model.gguf"
 
 
-def floor(sluice: Sluice, model: Path, out: Path) -> int:
-    """The smallest budget, as the refusal names it; a process differs a little from run to run."""
-    refused = sluice.run("logits", model, "--tokens", TOKENS, "--greedy", "8", "--out", out, "--ram", "1MB")
+def floor_of(sluice: Sluice, *command) -> int:
+    """The smallest budget of a command, as the refusal names it; a process differs a little from run to run."""
+    refused = sluice.run(*command, "--ram", "1MB")
     assert refused.returncode == 4
     found = re.search(r"at least (\d+) bytes are needed", refused.stderr)
     assert found, refused.stderr
     return int(found[1])
+
+
+def floor(sluice: Sluice, model: Path, out: Path) -> int:
+    return floor_of(sluice, "logits", model, "--tokens", TOKENS, "--greedy", "8", "--out", out)
 
 
 def test_logits_are_the_same_at_every_budget(sluice: Sluice, model: Path, tmp_path: Path) -> None:
@@ -91,6 +95,15 @@ def test_the_peak_is_not_that_of_the_program_that_started_it(sluice: Sluice) -> 
     ran = subprocess.run([sys.executable, "-c", large], env=sluice.environment, capture_output=True, text=True, timeout=60)
     assert ran.returncode == 0, ran.stderr
     assert json.loads(ran.stdout)["peak_rss_bytes"] < 300 * MB
+
+
+def test_a_prompt_of_many_chunks_reads_each_weight_once(sluice: Sluice, model: Path) -> None:
+    if "moe" in str(model):
+        pytest.skip("its slots here hold less than a layer's experts")
+    bench = ("bench", model, "-p", "240", "-n", "0", "-r", "1", "--no-probe")
+    budget = str(floor_of(sluice, *bench) + 4 * MB)
+    one, many = (sluice.json(*bench, "--ram", budget, "--chunk", chunk) for chunk in ("240", "24"))
+    assert many["prefill_bytes_read"] <= 1.05 * one["prefill_bytes_read"]
 
 
 def test_a_copy_of_all_and_a_budget_exclude_each_other(sluice: Sluice, model: Path) -> None:
