@@ -214,7 +214,7 @@ def bench(options: argparse.Namespace) -> bool:
     source = "given by --llama-cpp-build" if options.llama_cpp_build else f"{llama_cpp.PACKAGE} {llama_cpp.VERSION}"
     result["llama_cpp"] = {"source": source, **comparison.peer.version(comparison.model(GEMMA))}
     result["method"] = f"medians of {options.rounds} fresh processes, in turns, after a round that does not count; page cache warm"
-    result["method"] += "; rows with a limit: in a memory cgroup without swap, model's page cache emptied before each process"
+    result["method"] += "; rows with a limit: no such round, in a memory cgroup without swap, the model's page cache emptied before each process"
     path = None
     for row in rows():
         if row.name in names:
