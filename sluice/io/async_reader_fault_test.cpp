@@ -13,27 +13,14 @@
 namespace sluice::io {
 namespace {
 
-class ReaderFaultTest : public ::testing::TestWithParam<ReaderKind> {
+class ReaderFaultTest : public ReaderTest {
  protected:
-  ReaderOptions options(std::function<int64_t(size_t, uint64_t, int64_t)> tamper = nullptr) const {
-    ReaderOptions options;
-    options.kind = GetParam();
+  ReaderOptions options(Tamper tamper = nullptr) const {
+    ReaderOptions options = ReaderTest::options(std::move(tamper));
     options.piece_bytes = 16 << 10;
-    options.tamper = std::move(tamper);
     return options;
   }
-  void SetUp() override {
-    try {
-      AsyncReader(std::vector<ModelFile>{}, options());
-    } catch (const Error& error) {
-      GTEST_SKIP() << error.what();
-    }
-  }
 };
-
-Ticket submit(AsyncReader& reader, const Landing& landing) {
-  return reader.submit(std::vector{landing.request()})[0];
-}
 
 TEST_P(ReaderFaultTest, short_answers_are_continued) {
   const RandomFile file(500'000);
@@ -141,11 +128,7 @@ TEST_P(ReaderFaultTest, a_slow_disk_is_waited_for) {
   EXPECT_GE(reader.statistics().waited_seconds, 0.003);
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, ReaderFaultTest,
-                         ::testing::Values(ReaderKind::io_uring, ReaderKind::threads),
-                         [](const auto& kind) {
-                           return kind.param == ReaderKind::threads ? "threads" : "io_uring";
-                         });
+INSTANTIATE_TEST_SUITE_P(Kinds, ReaderFaultTest, kReaderKinds, reader_name);
 
 }  // namespace
 }  // namespace sluice::io

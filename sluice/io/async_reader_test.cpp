@@ -43,19 +43,14 @@ class Gate {
   std::vector<uint64_t> offsets_;
 };
 
-class AsyncReaderTest : public ::testing::TestWithParam<ReaderKind> {
+class AsyncReaderTest : public ReaderTest {
  protected:
-  ReaderOptions options() const {
-    ReaderOptions options;
-    options.kind = GetParam();
+  using ReaderTest::options;
+  ReaderOptions options(Gate& gate, int depth) const {
+    ReaderOptions options = ReaderTest::options(
+        [&gate](size_t, uint64_t offset, int64_t answer) { return gate.pass(offset, answer); });
+    options.depth = depth;
     return options;
-  }
-  void SetUp() override {
-    try {
-      AsyncReader(std::vector<ModelFile>{}, options());
-    } catch (const Error& error) {
-      GTEST_SKIP() << error.what();
-    }
   }
 };
 
@@ -93,7 +88,7 @@ TEST_P(AsyncReaderTest, the_last_bytes_of_a_file_that_ends_inside_a_page_arrive)
   const RandomFile file(10'001);
   AsyncReader reader(file.files(), options());
   const Landing landing(9'990, 11);
-  reader.wait(reader.submit(std::vector{landing.request()})[0]);
+  reader.wait(submit(reader, landing));
   EXPECT_TRUE(landing.holds(file.contents()));
 }
 
@@ -126,21 +121,18 @@ TEST_P(AsyncReaderTest, a_gap_between_requests_is_not_written) {
 TEST_P(AsyncReaderTest, demand_starts_before_waiting_prefetches) {
   const RandomFile file(100 * 4096);
   Gate gate;
-  ReaderOptions one = options();
-  one.depth = 1;
-  one.tamper = [&](size_t, uint64_t offset, int64_t answer) { return gate.pass(offset, answer); };
-  AsyncReader reader(file.files(), one);
+  AsyncReader reader(file.files(), options(gate, 1));
   std::deque<Landing> landings;
-  const auto submit = [&](uint64_t page, Priority priority) {
-    const Landing& landing = landings.emplace_back(page * 4096, 4096);
-    return reader.submit(std::vector{landing.request(priority)})[0];
+  std::vector<Ticket> tickets;
+  const auto submit_page = [&](uint64_t page, Priority priority) {
+    tickets.push_back(submit(reader, landings.emplace_back(page * 4096, 4096), priority));
   };
-  std::vector<Ticket> tickets = {submit(0, Priority::prefetch)};
+  submit_page(0, Priority::prefetch);
   gate.wait_for_arrivals(1);  // the only lane is taken
-  tickets.push_back(submit(10, Priority::prefetch));
-  tickets.push_back(submit(20, Priority::prefetch));
-  tickets.push_back(submit(30, Priority::demand));
-  tickets.push_back(submit(40, Priority::demand));
+  submit_page(10, Priority::prefetch);
+  submit_page(20, Priority::prefetch);
+  submit_page(30, Priority::demand);
+  submit_page(40, Priority::demand);
   reader.promote(tickets[2]);
   EXPECT_EQ(tickets[0]->state(), ReadState::started);
   EXPECT_EQ(tickets[3]->state(), ReadState::queued);
@@ -152,20 +144,18 @@ TEST_P(AsyncReaderTest, demand_starts_before_waiting_prefetches) {
 TEST_P(AsyncReaderTest, prefetches_leave_half_of_the_lanes_to_demand) {
   const RandomFile file(100 * 4096);
   Gate gate;
-  ReaderOptions four = options();
-  four.depth = 4;
+  ReaderOptions four = options(gate, 4);
   four.kind = ReaderKind::threads;  // the gate holds the ring's only thread
-  four.tamper = [&](size_t, uint64_t offset, int64_t answer) { return gate.pass(offset, answer); };
   AsyncReader reader(file.files(), four);
   std::deque<Landing> landings;
   std::vector<Ticket> tickets;
   for (uint64_t page = 0; page < 10; ++page) {
     const Landing& landing = landings.emplace_back(page * 8192, 4096);
-    tickets.push_back(reader.submit(std::vector{landing.request(Priority::prefetch)})[0]);
+    tickets.push_back(submit(reader, landing, Priority::prefetch));
   }
   gate.wait_for_arrivals(2);
   const Landing& wanted = landings.emplace_back(99 * 4096, 4096);
-  tickets.push_back(reader.submit(std::vector{wanted.request()})[0]);
+  tickets.push_back(submit(reader, wanted));
   gate.wait_for_arrivals(3);
   EXPECT_EQ(gate.offsets()[2], 99u * 4096);
   gate.open();
@@ -175,15 +165,12 @@ TEST_P(AsyncReaderTest, prefetches_leave_half_of_the_lanes_to_demand) {
 TEST_P(AsyncReaderTest, a_prefetch_that_has_not_started_can_be_cancelled) {
   const RandomFile file(100 * 4096);
   Gate gate;
-  ReaderOptions one = options();
-  one.depth = 1;
-  one.tamper = [&](size_t, uint64_t offset, int64_t answer) { return gate.pass(offset, answer); };
-  AsyncReader reader(file.files(), one);
+  AsyncReader reader(file.files(), options(gate, 1));
   const Landing first(0, 4096);
   const Landing second(40'960, 4096);
-  const Ticket started = reader.submit(std::vector{first.request(Priority::prefetch)})[0];
+  const Ticket started = submit(reader, first, Priority::prefetch);
   gate.wait_for_arrivals(1);
-  const Ticket queued = reader.submit(std::vector{second.request(Priority::prefetch)})[0];
+  const Ticket queued = submit(reader, second, Priority::prefetch);
   EXPECT_FALSE(reader.cancel(started));
   EXPECT_TRUE(reader.cancel(queued));
   EXPECT_FALSE(reader.cancel(queued));
@@ -199,11 +186,9 @@ TEST_P(AsyncReaderTest, a_prefetch_that_has_not_started_can_be_cancelled) {
 TEST_P(AsyncReaderTest, prefetches_that_are_waited_for_count_as_late) {
   const RandomFile file(100 * 4096);
   Gate gate;
-  ReaderOptions some = options();
-  some.tamper = [&](size_t, uint64_t offset, int64_t answer) { return gate.pass(offset, answer); };
-  AsyncReader reader(file.files(), some);
+  AsyncReader reader(file.files(), options(gate, 8));
   const Landing landing(0, 5'000);
-  const Ticket ticket = reader.submit(std::vector{landing.request(Priority::prefetch)})[0];
+  const Ticket ticket = submit(reader, landing, Priority::prefetch);
   gate.wait_for_arrivals(1);
   std::thread waiter([&] { reader.wait(ticket); });
   while (reader.statistics().late_bytes == 0) std::this_thread::yield();
@@ -224,7 +209,7 @@ TEST_P(AsyncReaderTest, a_reader_may_be_destroyed_while_reads_are_under_way) {
     AsyncReader reader(file.files(), some);
     for (uint64_t i = 0; i < 20; ++i) {
       const Landing& landing = landings.emplace_back(i * 100'000, 200'000);
-      tickets.push_back(reader.submit(std::vector{landing.request()})[0]);
+      tickets.push_back(submit(reader, landing));
     }
   }
   for (const Ticket& ticket : tickets) EXPECT_TRUE(ticket->over());
@@ -243,8 +228,8 @@ TEST_P(AsyncReaderTest, many_threads_may_submit_wait_and_cancel_at_once) {
       for (int i = 0; i < 100; ++i) {
         const Landing wanted(random() % 1'900'000, 1 + random() % 100'000);
         const Landing guess(random() % 1'900'000, 1 + random() % 100'000);
-        const Ticket ticket = reader.submit(std::vector{wanted.request()})[0];
-        const Ticket ahead = reader.submit(std::vector{guess.request(Priority::prefetch)})[0];
+        const Ticket ticket = submit(reader, wanted);
+        const Ticket ahead = submit(reader, guess, Priority::prefetch);
         const bool cancelled = i % 2 == 0 && reader.cancel(ahead);
         if (!cancelled) reader.wait(ahead);
         reader.wait(ticket);
@@ -290,11 +275,7 @@ TEST_P(AsyncReaderTest, says_what_it_reads_with) {
   EXPECT_EQ(chosen.kind() == ReaderKind::io_uring, chosen.fallback_reason().empty());
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, AsyncReaderTest,
-                         ::testing::Values(ReaderKind::io_uring, ReaderKind::threads),
-                         [](const auto& kind) {
-                           return kind.param == ReaderKind::threads ? "threads" : "io_uring";
-                         });
+INSTANTIATE_TEST_SUITE_P(Kinds, AsyncReaderTest, kReaderKinds, reader_name);
 
 }  // namespace
 }  // namespace sluice::io

@@ -1,5 +1,8 @@
 #pragma once
-// For tests of asynchronous reads: a file of random bytes and page-aligned buffers.
+// For tests of asynchronous reads: a file of random bytes, page-aligned buffers, a fixture for every kind of
+// reader.
+
+#include <gtest/gtest.h>
 
 #include <cstdlib>
 #include <cstring>
@@ -60,5 +63,36 @@ class Landing {
   AlignedSpan span_;
   std::unique_ptr<std::byte, Free> buffer_;
 };
+
+inline Ticket submit(AsyncReader& reader, const Landing& landing,
+                     Priority priority = Priority::demand) {
+  return reader.submit(std::vector{landing.request(priority)})[0];
+}
+
+/// Runs with each kind of reader, as far as this system has it.
+class ReaderTest : public ::testing::TestWithParam<ReaderKind> {
+ protected:
+  using Tamper = decltype(ReaderOptions::tamper);
+
+  ReaderOptions options(Tamper tamper = nullptr) const {
+    ReaderOptions options;
+    options.kind = GetParam();
+    options.tamper = std::move(tamper);
+    return options;
+  }
+  void SetUp() override {
+    try {
+      AsyncReader(std::vector<ModelFile>{}, options());
+    } catch (const Error& error) {
+      GTEST_SKIP() << error.what();
+    }
+  }
+};
+
+inline const auto kReaderKinds = ::testing::Values(ReaderKind::io_uring, ReaderKind::threads);
+
+inline std::string reader_name(const ::testing::TestParamInfo<ReaderKind>& kind) {
+  return kind.param == ReaderKind::threads ? "threads" : "io_uring";
+}
 
 }  // namespace sluice::io

@@ -15,30 +15,32 @@ const Machine kMachine = {35e9, 2e9};
 
 Bytes mb(uint64_t n) { return {n * kMb}; }
 
-/// 28 layers of 30 MB, a head of 160 MB: 1 GB.
-Footprint dense_model() {
+/// So many equal layers in a process of 50 MB, with activations of 40 and reads of 4.
+Footprint layers_of(size_t n, const LayerFootprint& layer) {
   Footprint model;
-  model.layers.assign(28, {{mb(1), mb(2), mb(2), mb(4), mb(7), mb(7), mb(7)}, 0, 0, {}});
-  model.head = mb(160);
-  model.vocab_size = 150'000;
-  model.kv_per_token = {100'000};
+  model.layers.assign(n, layer);
   model.baseline = mb(50);
   model.activations = mb(40);
   model.staging = mb(4);
   return model;
 }
 
+/// 28 layers of 30 MB, a head of 160 MB: 1 GB.
+Footprint dense_model() {
+  Footprint model = layers_of(28, {{mb(1), mb(2), mb(2), mb(4), mb(7), mb(7), mb(7)}, 0, 0, {}});
+  model.head = mb(160);
+  model.vocab_size = 150'000;
+  model.kv_per_token = {100'000};
+  return model;
+}
+
 /// 24 layers of 10 MB and 64 experts of 2.5 MB, 4 for a token: 4.2 GB.
 Footprint moe_model() {
-  Footprint model;
-  model.layers.assign(24, {{mb(2), mb(3), mb(5)}, 64, 4, {2'500'000}});
+  Footprint model = layers_of(24, {{mb(2), mb(3), mb(5)}, 64, 4, {2'500'000}});
   model.head = mb(60);
   model.embedding = mb(60);
   model.vocab_size = 60'000;
   model.kv_per_token = {50'000};
-  model.baseline = mb(50);
-  model.activations = mb(40);
-  model.staging = mb(4);
   return model;
 }
 
@@ -68,8 +70,16 @@ Footprint random_model(unsigned seed) {
   return model;
 }
 
+constexpr int64_t kContext = 256;
+constexpr int64_t kOddContext = 300;  // no whole number of blocks
+
+ResidencyPlan plan_for(const Footprint& model, Bytes budget, int64_t context = kContext,
+                       const ReuseCurve& reuse = uniform_reuse()) {
+  return plan_residency(model, budget, context, kMachine, reuse);
+}
+
 TEST(Plan, a_model_that_fits_is_mapped_and_bound_by_memory) {
-  const auto plan = plan_residency(dense_model(), mb(1'200), 256, kMachine, uniform_reuse());
+  const auto plan = plan_for(dense_model(), mb(1'200));
   EXPECT_TRUE(plan.mapped);
   EXPECT_EQ(plan.total.count, (50 + 40 + 1'000) * kMb + 25'600'000);
   EXPECT_EQ(plan.disk_bytes_per_token.count, 0u);
@@ -78,8 +88,8 @@ TEST(Plan, a_model_that_fits_is_mapped_and_bound_by_memory) {
 }
 
 TEST(Plan, a_dense_model_reads_what_does_not_fit_and_little_more) {
-  const auto plan = plan_residency(dense_model(), mb(700), 256, kMachine, uniform_reuse());
-  const uint64_t lacking = mapped_budget(dense_model(), 256).count - 700 * kMb;
+  const auto plan = plan_for(dense_model(), mb(700));
+  const uint64_t lacking = mapped_budget(dense_model(), kContext).count - 700 * kMb;
   EXPECT_FALSE(plan.mapped);
   EXPECT_GT(plan.slab.count, 0u);
   EXPECT_GE(plan.disk_bytes_per_token.count, lacking);
@@ -89,7 +99,7 @@ TEST(Plan, a_dense_model_reads_what_does_not_fit_and_little_more) {
 }
 
 TEST(Plan, streamed_parts_are_spread_over_the_layers) {
-  const auto plan = plan_residency(dense_model(), mb(700), 256, kMachine, uniform_reuse());
+  const auto plan = plan_for(dense_model(), mb(700));
   for (const auto& layer : plan.dense) {
     EXPECT_NE(std::count(layer.begin(), layer.end(), Placement::streamed), 0);
     EXPECT_NE(std::count(layer.begin(), layer.end(), Placement::resident), 0);
@@ -98,7 +108,7 @@ TEST(Plan, streamed_parts_are_spread_over_the_layers) {
 
 TEST(Plan, experts_get_what_the_dense_parts_leave) {
   // 50 + 40 + 4 + 12.8 of KV, 300 dense; 2,593.2 MB are left for slots of 2.5 MB.
-  const auto plan = plan_residency(moe_model(), mb(3'000), 256, kMachine, uniform_reuse());
+  const auto plan = plan_for(moe_model(), mb(3'000));
   EXPECT_EQ(plan.slab.count, 0u);
   EXPECT_EQ(plan.expert_slots, 1'037);
   EXPECT_FALSE(plan.embedding_resident);
@@ -111,8 +121,7 @@ TEST(Plan, experts_get_what_the_dense_parts_leave) {
 
 TEST(Plan, a_pool_never_holds_less_than_one_token_needs) {
   const Footprint model = moe_model();
-  const auto plan =
-      plan_residency(model, smallest_budget(model, 256), 256, kMachine, uniform_reuse());
+  const auto plan = plan_for(model, smallest_budget(model, kContext));
   EXPECT_EQ(plan.expert_slots, 24 * 4);
   EXPECT_GT(plan.slab.count, 0u);
 }
@@ -133,26 +142,24 @@ TEST(Plan, a_refusal_shows_the_sum_and_a_budget_that_works) {
 TEST(Plan, the_floor_is_exact) {
   for (unsigned seed = 0; seed < 200; ++seed) {
     const Footprint model = random_model(seed);
-    const Bytes floor = smallest_budget(model, 300);
-    const auto plan = plan_residency(model, floor, 300, kMachine, uniform_reuse());
+    const Bytes floor = smallest_budget(model, kOddContext);
+    const auto plan = plan_for(model, floor, kOddContext);
     EXPECT_LE(plan.total, floor);
     if (floor.count == 0) continue;
-    EXPECT_THROW((void)plan_residency(model, {floor.count - 1}, 300, kMachine, uniform_reuse()),
-                 Error)
-        << "seed " << seed;
+    EXPECT_THROW((void)plan_for(model, {floor.count - 1}, kOddContext), Error) << "seed " << seed;
   }
 }
 
 TEST(Plan, no_plan_is_over_budget_and_more_memory_never_reads_more) {
   for (unsigned seed = 0; seed < 300; ++seed) {
     const Footprint model = random_model(seed);
-    const Bytes floor = smallest_budget(model, 300);
-    const Bytes all = mapped_budget(model, 300);
+    const Bytes floor = smallest_budget(model, kOddContext);
+    const Bytes all = mapped_budget(model, kOddContext);
     Bytes read{UINT64_MAX};
     double bound = 0;
     for (int i = 0; i <= 100; ++i) {
       const Bytes budget{floor.count + (all.count - floor.count) * static_cast<uint64_t>(i) / 100};
-      const auto plan = plan_residency(model, budget, 300, kMachine, trained_reuse());
+      const auto plan = plan_for(model, budget, kOddContext, trained_reuse());
       ASSERT_LE(plan.total, budget) << "seed " << seed;
       ASSERT_LE(plan.disk_bytes_per_token, read) << "seed " << seed << " step " << i;
       ASSERT_GE(plan.bound_tps, bound * (1 - 1e-9)) << "seed " << seed << " step " << i;
@@ -160,14 +167,14 @@ TEST(Plan, no_plan_is_over_budget_and_more_memory_never_reads_more) {
       read = plan.disk_bytes_per_token;
       bound = plan.bound_tps;
     }
-    EXPECT_TRUE(plan_residency(model, all, 300, kMachine, trained_reuse()).mapped);
+    EXPECT_TRUE(plan_for(model, all, kOddContext, trained_reuse()).mapped);
   }
 }
 
 TEST(Plan, a_table_goes_from_the_smallest_budget_to_the_mapped_model) {
-  const auto plans = plan_table(moe_model(), 256, 8, kMachine, trained_reuse());
+  const auto plans = plan_table(moe_model(), kContext, 8, kMachine, trained_reuse());
   ASSERT_EQ(plans.size(), 8u);
-  EXPECT_EQ(plans.front().budget, smallest_budget(moe_model(), 256));
+  EXPECT_EQ(plans.front().budget, smallest_budget(moe_model(), kContext));
   EXPECT_TRUE(plans.back().mapped);
   for (const auto& plan : plans) EXPECT_EQ(plan.mapped, &plan == &plans.back());
 }
