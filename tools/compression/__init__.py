@@ -1,0 +1,1 @@
+"""What tools/measure_compression.py and tools/measure_levers.py are made of."""
