@@ -140,8 +140,9 @@ void add_lossy_options(CLI::App& command, ModelOptions& o) {
   add_choice<bool>(
       command, "--on-miss", "WHAT", {{"wait", false}, {"skip", true}},
       [&o](bool skip) { o.engine.skip_missing_experts = skip; },
-      "While decoding, do without experts that are not in memory, but the best one, and read "
-      "them for later; results then depend on timing (default: wait)")
+      "While decoding, wait only for the better half of a token's experts; do without others that "
+      "are "
+      "not in memory. Results then depend on what was there (default: wait)")
       ->needs("--ram")
       ->group(kLossy);
 }

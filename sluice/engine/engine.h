@@ -33,7 +33,7 @@ struct EngineOptions {
   int64_t workload_tokens =
       0;  ///< that will be kept at once, when known; a context of 0 becomes so large
 
-  /// Lossy: decoding does without experts that are not in memory. Needs `ram` and a model with experts.
+  /// Lossy: decoding does without a token's lesser experts that are not in memory. Needs `ram` and a model with experts.
   bool skip_missing_experts = false;
 
   // What follows changes no result. Without experts, or a budget where one is needed, open() refuses it.

@@ -56,8 +56,8 @@ struct Context {
   ErrorSlot& errors;
   Scratch& scratch;
   bool exact_activations = false;  ///< activations stay float32 where quantized weights meet them
-  bool skip_missing_experts =
-      false;                     ///< lossy: decoding does without experts that are not in memory
+  /// Lossy: decoding does without a token's lesser experts that are not in memory.
+  bool skip_missing_experts = false;
   Timeline* timeline = nullptr;  ///< where what ran when is drawn
   int lane = -1;                 ///< of it, for the stream
 };

@@ -314,15 +314,11 @@ void SlotPool::prefetch(std::span<const ExpertKey> experts, Use use) {
 }
 
 bool SlotPool::skip(int layer, int expert) {
-  {
-    const std::lock_guard lock(mutex_);
-    const int slot = slot_of(layer, expert);
-    if (slot >= 0 && !at(slot).loading() && !at(slot).failed()) return false;
-    ++statistics_.skipped;
-    ++statistics_.misses;
-    if (slot >= 0) return true;
-  }
-  prefetch(layer, std::span(&expert, 1));
+  const std::lock_guard lock(mutex_);
+  const int slot = slot_of(layer, expert);
+  if (slot >= 0 && !at(slot).loading() && !at(slot).failed()) return false;
+  ++statistics_.skipped;
+  ++statistics_.misses;
   return true;
 }
 

@@ -114,7 +114,7 @@ class SlotPool {
   /// The same for experts of any layers.
   void prefetch(std::span<const ExpertKey> experts, Use use = Use::keep);
 
-  /// Whether an expert is not in memory and shall be done without; it is read for later, then.
+  /// Whether an expert is not in memory and shall be done without, which is counted.
   bool skip(int layer, int expert);
 
   /// Takes back prefetches of a layer that turn out not to be among `needed` and were not begun yet.

@@ -80,7 +80,7 @@ class WeightStore {
   /// Whether guesses are of use: experts are streamed, and asking for this matrix makes nothing move.
   bool wants_guesses(const Weight& router) const;
 
-  /// Lossy: whether an expert is not in memory and shall be done without; it is read for later, then.
+  /// Lossy: whether an expert is not in memory and shall be done without.
   bool skip_expert(int layer, int expert) const;
 
   /// Grows or shrinks the experts' memory to `target` at most, rounded down to whole slots; any thread may
