@@ -54,7 +54,8 @@ uint64_t alignment_of(const GgufMetadata& metadata) {
   return static_cast<uint64_t>(*given);
 }
 
-Header parse(std::span<const std::byte> bytes, const std::string& where, size_t file) {
+Header parse(std::span<const std::byte> bytes, const std::string& where, size_t file,
+             Data data = Data::required) {
   GgufReader reader(bytes, where);
   Header header;
   header.version = read_version(reader);
@@ -62,7 +63,7 @@ Header parse(std::span<const std::byte> bytes, const std::string& where, size_t 
   const auto n_pairs = reader.number<uint64_t>();
   header.metadata = read_gguf_metadata(reader, n_pairs, where);
   const uint64_t alignment = alignment_of(header.metadata);
-  header.tensors = read_gguf_tensors(reader, n_tensors, alignment, where);
+  header.tensors = read_gguf_tensors(reader, n_tensors, alignment, where, data);
   for (auto& tensor : header.tensors) tensor.file = file;
   return header;
 }
@@ -105,20 +106,22 @@ std::string split_suffix(int64_t number, int64_t count) {
 }
 
 /// Appends the file to gguf and returns what it says of its place among the parts.
-Split add_file(const fs::path& path, Gguf& gguf) {
+Split add_file(const fs::path& path, Data data, Gguf& gguf) {
   const size_t file = gguf.index.files.size();
   const auto where = path.filename().string();
   auto mapped = MappedFile::open(path);
-  auto header = parse(mapped->bytes(), where, file);
+  auto header = parse(mapped->bytes(), where, file, data);
   if (mapped->truncated()) fail(ErrorKind::io, "{}: was cut short while being read", path.string());
   const Split split = split_of(header.metadata);
-  gguf.index.files.push_back({path, mapped->bytes().size()});
+  uint64_t bytes = mapped->bytes().size();
+  for (const auto& tensor : header.tensors) bytes = std::max(bytes, tensor.offset + tensor.bytes);
+  gguf.index.files.push_back({path, bytes});
   gguf.mappings.push_back(std::move(mapped));
   add(std::move(header), where, file, gguf);
   return split;
 }
 
-void add_other_parts(const fs::path& first, const Split& split, Gguf& gguf) {
+void add_other_parts(const fs::path& first, const Split& split, Data data, Gguf& gguf) {
   const auto where = first.filename().string();
   const auto suffix = split_suffix(split.number, split.count);
   if (!where.ends_with(suffix)) {
@@ -137,7 +140,7 @@ void add_other_parts(const fs::path& first, const Split& split, Gguf& gguf) {
       fail(ErrorKind::bad_model, "{}: part {} of {} is missing: {}", where, number + 1, split.count,
            name);
     }
-    const Split other = add_file(first.parent_path() / name, gguf);
+    const Split other = add_file(first.parent_path() / name, data, gguf);
     if (other.number != number || other.count != split.count) {
       fail(ErrorKind::bad_model, "{}: says it is part {} of {}, wanted part {} of {}", name,
            other.number + 1, other.count, number + 1, split.count);
@@ -152,10 +155,10 @@ void read_gguf_header(std::span<const std::byte> bytes, const std::string& where
   add(parse(bytes, where, file), where, file, gguf);
 }
 
-Gguf open_gguf(const fs::path& path) {
+Gguf open_gguf(const fs::path& path, Data data) {
   Gguf gguf;
-  const Split split = add_file(path, gguf);
-  if (split.count > 1) add_other_parts(path, split, gguf);
+  const Split split = add_file(path, data, gguf);
+  if (split.count > 1) add_other_parts(path, split, data, gguf);
   const auto n_tensors = static_cast<int64_t>(gguf.index.tensors.size());
   if (split.n_tensors && *split.n_tensors != n_tensors) {
     fail(ErrorKind::bad_model, "{}: split.tensors.count is {}, the {} files hold {} tensors",

@@ -85,6 +85,6 @@ void read_gguf_header(std::span<const std::byte> bytes, const std::string& where
 /// Opens model.gguf, or all of model-00001-of-0000N.gguf when given the first (split.count metadata).
 /// Throws Error(bad_request) when given a later one, Error(bad_model) when one is missing or says it is
 /// another part, and all of the above.
-Gguf open_gguf(const std::filesystem::path& path);
+Gguf open_gguf(const std::filesystem::path& path, Data data = Data::required);
 
 }  // namespace sluice::io

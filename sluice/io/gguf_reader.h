@@ -66,6 +66,6 @@ std::string_view gguf_type_name(GgufType type);
 GgufMetadata read_gguf_metadata(GgufReader& reader, uint64_t n_pairs, const std::string& where);
 /// The tensors' offsets are from the start of the file; their `file` is left 0.
 std::vector<TensorInfo> read_gguf_tensors(GgufReader& reader, uint64_t n_tensors,
-                                          uint64_t alignment, const std::string& where);
+                                          uint64_t alignment, const std::string& where, Data data);
 
 }  // namespace sluice::io

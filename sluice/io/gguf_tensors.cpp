@@ -156,7 +156,7 @@ void check_overlap(const std::vector<TensorInfo>& tensors, const std::string& wh
 }  // namespace
 
 std::vector<TensorInfo> read_gguf_tensors(GgufReader& reader, uint64_t n_tensors,
-                                          uint64_t alignment, const std::string& where) {
+                                          uint64_t alignment, const std::string& where, Data data) {
   if (n_tensors > kMostTensors || n_tensors > reader.remaining() / kSmallestTensor) {
     fail(ErrorKind::bad_model,
          "{}: claims {} tensors, {} bytes are left and {} tensors the most allowed", where,
@@ -171,7 +171,9 @@ std::vector<TensorInfo> read_gguf_tensors(GgufReader& reader, uint64_t n_tensors
   if (tensors.empty()) return tensors;
   const uint64_t file_bytes = reader.position() + reader.remaining();
   const auto data_start = checked_round_up(reader.position(), alignment);
-  place(tensors, data_start.value_or(file_bytes), file_bytes, where);
+  // Without data there is no end to check against, but that of numbers.
+  const uint64_t end = data == Data::required ? file_bytes : std::numeric_limits<int64_t>::max();
+  place(tensors, data_start.value_or(end), end, where);
   check_overlap(tensors, where);
   return tensors;
 }

@@ -148,6 +148,18 @@ std::string part(uint16_t number, uint16_t count, const std::string& tensor, int
       .bytes();
 }
 
+TEST(Gguf, where_data_is_not_needed_a_file_may_end_behind_its_header) {
+  const std::string bytes =
+      GgufFile{.tensors = {gguf_tensor("a", {1'000'000, 1'000'000}, 0, 0)}}.bytes();
+  const TestDirectory directory;
+  directory.write("m.gguf", bytes);
+  const Gguf gguf = open_gguf(directory.path() / "m.gguf", Data::not_needed);
+  EXPECT_EQ(gguf.index.find("a")->bytes, 4'000'000'000'000u);
+  EXPECT_EQ(gguf.index.files[0].bytes, gguf.index.find("a")->offset + 4'000'000'000'000u);
+  EXPECT_EQ(error_of([&] { (void)open_gguf(directory.path() / "m.gguf"); }).kind(),
+            ErrorKind::bad_model);
+}
+
 TEST(Gguf, split_files_become_one_index) {
   const TestDirectory directory;
   const auto first = directory.write("m-00001-of-00003.gguf", part(0, 3, "a", 3));

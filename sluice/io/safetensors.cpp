@@ -44,9 +44,16 @@ WeightMap read_weight_map(const fs::path& path) {
   return shards;
 }
 
+/// What would do where a file is missing.
+std::string_view hint(Data data) {
+  return data == Data::required ? ""
+                                : "; its beginning is enough, whose header says how large each "
+                                  "matrix is: curl -r 0-9999999";
+}
+
 /// *.safetensors in the directory, in name order; only those named model* when there are any: others are
 /// the same weights once more (consolidated.safetensors) or an adapter's.
-std::vector<fs::path> find_shards(const fs::path& directory) {
+std::vector<fs::path> find_shards(const fs::path& directory, Data data) {
   std::error_code error;
   std::vector<fs::path> all;
   for (fs::directory_iterator at(directory, error), end; !error && at != end; at.increment(error)) {
@@ -54,7 +61,7 @@ std::vector<fs::path> find_shards(const fs::path& directory) {
   }
   if (error) fail(ErrorKind::io, "{}: cannot be listed: {}", directory.string(), error.message());
   if (all.empty())
-    fail(ErrorKind::bad_model, "{}: holds no *.safetensors file", directory.string());
+    fail(ErrorKind::bad_model, "{}: holds no *.safetensors file{}", directory.string(), hint(data));
   std::sort(all.begin(), all.end());
   std::vector<fs::path> model;
   std::copy_if(all.begin(), all.end(), std::back_inserter(model),
@@ -62,12 +69,12 @@ std::vector<fs::path> find_shards(const fs::path& directory) {
   return model.empty() ? all : model;
 }
 
-void add_file(const fs::path& path, TensorIndex& index) {
+void add_file(const fs::path& path, Data data, TensorIndex& index) {
   const auto mapped = MappedFile::open(path);
   const auto bytes = mapped->bytes();
   index.files.push_back({path, bytes.size()});
-  read_safetensors_header(bytes, bytes.size(), path.filename().string(), index.files.size() - 1,
-                          index);
+  index.files.back().bytes = read_safetensors_header(bytes, bytes.size(), path.filename().string(),
+                                                     index.files.size() - 1, index, data);
   if (mapped->truncated()) fail(ErrorKind::io, "{}: was cut short while being read", path.string());
 }
 
@@ -84,11 +91,11 @@ void check_against(const WeightMap& shards, const TensorIndex& index) {
 
 }  // namespace
 
-TensorIndex open_safetensors(const fs::path& directory) {
+TensorIndex open_safetensors(const fs::path& directory, Data data) {
   TensorIndex index;
   std::error_code error;
   if (!fs::exists(directory / kIndexName, error)) {
-    for (const auto& path : find_shards(directory)) add_file(path, index);
+    for (const auto& path : find_shards(directory, data)) add_file(path, data, index);
     return index;
   }
   const WeightMap shards = read_weight_map(directory / kIndexName);
@@ -98,9 +105,10 @@ TensorIndex open_safetensors(const fs::path& directory) {
   names.erase(std::unique(names.begin(), names.end()), names.end());
   for (const auto& name : names) {
     if (!fs::exists(directory / name, error)) {
-      fail(ErrorKind::bad_model, "{}: the file {} is missing", kIndexName, printable(name));
+      fail(ErrorKind::bad_model, "{}: the file {} is missing{}", kIndexName, printable(name),
+           hint(data));
     }
-    add_file(directory / name, index);
+    add_file(directory / name, data, index);
   }
   check_against(shards, index);
   return index;

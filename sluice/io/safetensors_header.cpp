@@ -16,6 +16,7 @@ namespace sluice::io {
 namespace {
 
 constexpr uint64_t kLongestHeader = 100'000'000;
+constexpr uint64_t kLargestFile = uint64_t{1} << 62;
 constexpr uint64_t kPrefix = 8;  // the header's length
 constexpr size_t kMostDimensions = 16;
 
@@ -268,14 +269,22 @@ void check_tiling(std::vector<Entry>& entries, uint64_t data_bytes, const std::s
 
 }  // namespace
 
-void read_safetensors_header(std::span<const std::byte> header, uint64_t file_bytes,
-                             const std::string& where, size_t file, TensorIndex& index) {
+uint64_t read_safetensors_header(std::span<const std::byte> header, uint64_t file_bytes,
+                                 const std::string& where, size_t file, TensorIndex& index,
+                                 Data data) {
   const auto text = header_text(header, file_bytes, where);
   HeaderEvents events(where, text);
   nlohmann::json::sax_parse(text.begin(), text.end(), &events);
 
   const uint64_t data_start = kPrefix + text.size();
-  const uint64_t data_bytes = file_bytes - data_start;
+  uint64_t data_bytes = file_bytes - data_start;
+  if (data == Data::not_needed) {
+    for (const auto& entry : events.entries()) data_bytes = std::max(data_bytes, entry.offsets[1]);
+    if (data_bytes > kLargestFile) {
+      fail(ErrorKind::bad_model, "{}: the tensors end at {}, beyond what a file can hold", where,
+           data_bytes);
+    }
+  }
   for (const auto& entry : events.entries()) check_size(entry, data_bytes, where);
   check_tiling(events.entries(), data_bytes, where);
 
@@ -291,6 +300,7 @@ void read_safetensors_header(std::span<const std::byte> header, uint64_t file_by
                                    : index.files.at(at->second.file).path.filename().string());
     }
   }
+  return data_start + data_bytes;
 }
 
 }  // namespace sluice::io

@@ -56,6 +56,39 @@ TEST(Safetensors, empty_tensors_take_no_bytes) {
   EXPECT_EQ(read(safetensors_file(header, 4)).tensors.size(), 3u);
 }
 
+TEST(Safetensors, where_data_is_not_needed_a_file_may_end_behind_its_header) {
+  const std::string whole = safetensors_file(
+      R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},)"
+      R"("b":{"dtype":"F32","shape":[1000000000000],"data_offsets":[4,4000000000004]}})",
+      0);
+  for (const size_t kept : {size_t{0}, size_t{3}, size_t{100}}) {
+    const TestDirectory directory;
+    directory.write("model.safetensors", whole + std::string(kept, 'd'));
+    const TensorIndex index = open_safetensors(directory.path(), Data::not_needed);
+    EXPECT_EQ(index.files[0].bytes, whole.size() + 4'000'000'000'004u);
+    EXPECT_EQ(index.find("b")->offset, whole.size() + 4);
+    EXPECT_EQ(error_of([&] { (void)open_safetensors(directory.path()); }).kind(),
+              ErrorKind::bad_model);
+  }
+}
+
+TEST(Safetensors, headers_are_checked_without_data_too) {
+  const auto kind_of = [](const std::string& header) {
+    return error_of([&] {
+             const std::string file = safetensors_file(header, 0);
+             TensorIndex index;
+             (void)read_safetensors_header(as_bytes(file), file.size(), "m", 0, index,
+                                           Data::not_needed);
+           })
+        .kind();
+  };
+  EXPECT_EQ(kind_of(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})"),
+            ErrorKind::bad_model);
+  EXPECT_EQ(kind_of(R"({"a":{"dtype":"U8","shape":[9223372036854775807],)"
+                    R"("data_offsets":[0,9223372036854775807]}})"),
+            ErrorKind::bad_model);
+}
+
 TEST(Safetensors, a_directory_without_an_index_gives_its_model_files) {
   const TestDirectory directory;
   directory.write("model-00002-of-00002.safetensors", with_tensor("b"));

@@ -61,7 +61,11 @@ std::optional<uint64_t> stored_bytes(TensorType type, std::span<const int64_t> s
 /// "[3, 5]", for messages.
 std::string shape_text(std::span<const int64_t> shape);
 
-/// Where a tensor's bytes lie. Readers guarantee: offset + bytes is within the file, bytes is what
+/// Whether tensor data must be there, or a file may end anywhere behind its header: a download's first part.
+enum class Data { required, not_needed };
+
+/// Where a tensor's bytes lie. Readers guarantee: offset + bytes is within the file (as long as its header makes it,
+/// where data is not needed), bytes is what
 /// shape and type need exactly, the last dimension is a multiple of block_elements. A safetensors
 /// dimension may be 0.
 struct TensorInfo {
