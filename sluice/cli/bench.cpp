@@ -177,8 +177,10 @@ void bench(const Options& o, const Globals& globals) {
   if (o.workload.prompt + o.workload.generate == 0)
     fail(ErrorKind::bad_request, "there is nothing to measure: -p and -n are both 0");
   ModelOptions model = o.model;
-  model.engine.workload_tokens =
-      o.workload.batch * (o.workload.depth + o.workload.prompt + o.workload.generate);
+  const engine::Workload& w = o.workload;
+  model.engine.n_sequences = w.batch;
+  model.engine.sequence_tokens = w.depth + w.prompt + w.generate;
+  model.engine.checkpoints = w.depth > 0;  // every run goes back to it
   OpenModel engine(model);
   const Found found = measure(o, *engine);
   engine.finish();

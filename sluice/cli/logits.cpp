@@ -31,7 +31,8 @@ std::vector<text::Token> continue_greedily(engine::Engine& engine, std::vector<t
 void logits(const Options& o, const Globals& globals) {
   const std::vector<text::Token> tokens = parse_tokens(o.tokens);
   ModelOptions model = o.model;
-  model.engine.workload_tokens = static_cast<int64_t>(tokens.size()) + o.greedy;
+  model.engine.sequence_tokens = static_cast<int64_t>(tokens.size()) + o.greedy;
+  model.engine.checkpoints = false;
   OpenModel engine(model);
   const auto vocab = static_cast<size_t>(engine->config().vocab_size);
   NpyWriter file(o.out, tokens.size(), vocab);

@@ -66,7 +66,9 @@ std::atomic<bool> interrupted{false};
 
 void run(const Options& o, const Globals& globals) {
   const decode::SamplerConfig sampling = o.sampling.resolve();  // before the model is loaded for it
-  OpenModel engine(o.model);
+  ModelOptions model = o.model;
+  model.engine.checkpoints = false;  // there is one turn
+  OpenModel engine(model);
   engine::Session session(*engine);
   std::signal(SIGINT, [](int) {
     if (interrupted.exchange(true))

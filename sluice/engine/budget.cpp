@@ -1,50 +1,16 @@
 #include "sluice/engine/budget.h"
 
+#include <mlx/memory.h>
+
 #include <algorithm>
 
 #include "sluice/base/error.h"
+#include "sluice/engine/activations.h"
 #include "sluice/engine/engine_impl.h"
 #include "sluice/io/disk_profile.h"
 #include "sluice/residency/memory.h"
 
 namespace sluice::engine {
-namespace {
-
-/// Code that was not called yet, stacks, page tables, MLX's buffers, what the allocators round up.
-constexpr Bytes kRest{40 << 20};
-/// Rows of the embedding on their way.
-constexpr Bytes kStaging{4 << 20};
-
-/// What a step of n_tokens has in memory at once beside weights, keys and values: float rows between
-/// primitives and in them, the largest block's intermediate rows, a few tokens' logits.
-Bytes activation_bytes(const nn::Config& c, int64_t n_tokens) {
-  const int64_t heads = (c.n_heads + 2 * c.n_kv_heads) * c.head_dim;
-  const int64_t k = c.router.n_experts_per_tok;
-  const int64_t dense = 2 * std::max(c.intermediate_size, c.shared_expert_intermediate_size);
-  const int64_t sparse =
-      c.n_experts > 0 ? k * (2 * c.hidden_size + 2 * c.moe_intermediate_size) : 0;
-  const int64_t floats =
-      n_tokens * (8 * c.hidden_size + 3 * heads + std::max(dense, sparse)) + 4 * c.vocab_size;
-  return {static_cast<uint64_t>(4 * floats)};
-}
-
-/// Keys and values: per token where all are seen, and as many blocks as a window and a step need.
-void count_kv(const nn::KvLayout& layout, int64_t step, residency::Footprint& footprint) {
-  for (const auto& group : layout.groups) {
-    const auto block_tokens = static_cast<uint64_t>(kernels::kKvBlockTokens);
-    if (group.window == 0) {
-      footprint.kv_per_token =
-          footprint.kv_per_token + Bytes{group.block_bytes.count / block_tokens};
-      footprint.kv_fixed =
-          footprint.kv_fixed + group.block_bytes;  // a snapshot's partly filled block
-    } else {
-      const auto tokens = static_cast<uint64_t>(group.window + step);
-      footprint.kv_fixed.count += (tokens / block_tokens + 3) * group.block_bytes.count;
-    }
-  }
-}
-
-}  // namespace
 
 int64_t layer_tokens(const Engine::Impl& engine) {
   constexpr int64_t kMost = 4096;  // their rows wait in memory
@@ -52,6 +18,83 @@ int64_t layer_tokens(const Engine::Impl& engine) {
 }
 
 namespace {
+
+/// Code and constants of the program and its libraries, once all of it was called that will be: 20 MB. What is there
+/// at any time is no measure: it comes in from the page cache, and differs by 2 MB from one start to the next.
+constexpr Bytes kCode{24 << 20};
+/// What allocators round up.
+constexpr Bytes kRest{4 << 20};
+/// The most of MLX's freed arrays.
+constexpr Bytes kMlxCache{8 << 20};
+/// For each thing that is read by itself: where it is, and who waits for it.
+constexpr Bytes kBook{1 << 10};
+/// What a token's logits become on their way to a sampled token.
+constexpr int64_t kSamplingBytes = 24;
+
+/// The baseline is told in steps so large, so that the same command gets the same plan each time.
+constexpr uint64_t kStep = 1 << 20;
+Bytes in_steps(Bytes bytes) { return {(bytes.count + kStep - 1) / kStep * kStep}; }
+
+/// Keys and values: per token where all are seen, and as many blocks as a window and a step need. Who goes on
+/// from a checkpoint writes into a copy of its partly filled block, and leaves it the blocks of its window.
+void count_kv(const Engine::Impl& engine, residency::Footprint& footprint) {
+  constexpr int64_t kBlock = kernels::kKvBlockTokens;
+  const EngineOptions& options = engine.options;
+  const int64_t step = std::min(layer_tokens(engine), engine.context);
+  const int64_t n = options.n_sequences, all = (engine.context + kBlock - 1) / kBlock;
+  for (const auto& group : engine.kv_layout->groups) {
+    int64_t fixed = options.checkpoints ? 1 : 0;
+    if (group.window == 0) {
+      footprint.kv_per_token.count +=
+          group.block_bytes.count * static_cast<uint64_t>(n) / static_cast<uint64_t>(kBlock);
+    } else {
+      fixed = std::min(all, (group.window + step) / kBlock + 2);
+      if (options.checkpoints) fixed += std::min(all, group.window / kBlock + 2);
+    }
+    footprint.kv_fixed.count += group.block_bytes.count * static_cast<uint64_t>(n * fixed);
+  }
+}
+
+/// Rows of a streamed embedding on their way: as they are read, and as they are wanted.
+Bytes embedding_bytes(const residency::ModelExtents& model, int64_t n_tokens) {
+  const auto n = static_cast<uint64_t>(n_tokens), rows = static_cast<uint64_t>(model.head.rows());
+  const uint64_t at_once = std::min<uint64_t>(n, residency::WeightStore::kRowsAtOnce);
+  Bytes sum;
+  for (const io::Extent& extent :
+       model.embedding.empty() ? residency::extents_of(model.head) : model.embedding) {
+    const uint64_t row = extent.bytes / rows;
+    sum.count += (row / 4096 + 2) * 4096 * at_once + row * n;
+  }
+  return sum;
+}
+
+/// What the reader, the slots and their policy keep of each part and expert.
+Bytes book_bytes(const residency::ModelExtents& model) {
+  uint64_t things = 0;
+  for (const auto& layer : model.layers) things += layer.dense.size() + layer.experts.size();
+  return {things * kBook.count};
+}
+
+StepSize step_of(const Engine::Impl& engine) {
+  const EngineOptions& options = engine.options;
+  const models::LoadedModel& loaded = engine.loaded;
+  const int64_t chunk = std::min(options.chunk, engine.context);
+  const int64_t vocab_size = loaded.model->config().vocab_size;
+  const Bytes sampled{static_cast<uint64_t>((4 + kSamplingBytes) * vocab_size)};
+  return {.n_tokens = std::max(chunk, options.n_sequences),
+          .n_waiting = std::max<int64_t>(0, layer_tokens(engine) - chunk),
+          .context = engine.context,
+          .n_threads = engine.pool.size(),
+          .all_int8 = loaded.only_int8 && !options.exact_activations,
+          .norms_whole = loaded.norms_whole,
+          .logits = std::max(sampled, kMaxLogitsInBudget),
+          .embedding = embedding_bytes(loaded.extents, chunk)};
+}
+
+/// Freed arrays that MLX keeps for reuse.
+Bytes mlx_cache(const Engine::Impl& engine) {
+  return std::min(kMlxCache, array_bytes(engine.loaded.model->config(), step_of(engine)));
+}
 
 /// The reader that suits the disk, where it may be measured.
 io::ReaderOptions reader_for(Engine::Impl& engine) {
@@ -88,6 +131,20 @@ void govern(const residency::ResidencyPlan& plan, Engine::Impl& engine) {
 
 }  // namespace
 
+residency::Footprint footprint_of(const Engine::Impl& engine) {
+  const models::LoadedModel& loaded = engine.loaded;
+  loaded.store->release_pages();
+  residency::Footprint footprint = residency::footprint_of(loaded.extents);
+  count_kv(engine, footprint);
+  footprint.baseline = in_steps(residency::memory_state().own + kRest) + kCode;
+  if (engine.options.reader.timeline != nullptr)
+    footprint.baseline = footprint.baseline + engine.options.reader.timeline->most_memory();
+  footprint.activations =
+      activation_bytes(loaded.model->config(), step_of(engine)) + mlx_cache(engine);
+  footprint.staging = book_bytes(loaded.extents);
+  return footprint;
+}
+
 residency::ResidencyPlan hold_weights_within(Bytes ram, Engine::Impl& engine) {
   if (engine.options.load.mode == residency::LoadMode::copy) {
     fail(ErrorKind::bad_request,
@@ -95,21 +152,9 @@ residency::ResidencyPlan hold_weights_within(Bytes ram, Engine::Impl& engine) {
   }
   residency::WeightStore& store = *engine.loaded.store;
   const io::ReaderOptions reader = reader_for(engine);
-  store.release_pages();
-  residency::Footprint footprint = residency::footprint_of(engine.loaded.extents);
-  count_kv(*engine.kv_layout, layer_tokens(engine), footprint);
-  footprint.baseline = residency::memory_state().resident + kRest;
-  if (engine.options.reader.timeline != nullptr)
-    footprint.baseline = footprint.baseline + engine.options.reader.timeline->most_memory();
-  footprint.activations = activation_bytes(engine.loaded.model->config(),
-                                           std::min(engine.options.chunk, engine.context));
-  // Of the chunks that wait while one passes the layer.
-  const int64_t waiting = std::max<int64_t>(0, layer_tokens(engine) - engine.options.chunk);
-  footprint.activations.count +=
-      static_cast<uint64_t>(waiting * engine.loaded.model->config().hidden_size) * sizeof(float);
-  footprint.staging = kStaging;
-  residency::ResidencyPlan plan =
-      residency::plan_residency(footprint, ram, engine.context, {}, residency::uniform_reuse());
+  mx::set_cache_limit(mlx_cache(engine).count);
+  residency::ResidencyPlan plan = residency::plan_residency(
+      footprint_of(engine), ram, engine.context, {}, residency::uniform_reuse());
   if (plan.mapped) {
     store.release_pages(/*few=*/false);
   } else {

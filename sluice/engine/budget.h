@@ -7,8 +7,14 @@ namespace sluice::engine {
 /// Tokens of a prompt that pass a streamed layer before the next one is read.
 int64_t layer_tokens(const Engine::Impl& engine);
 
-/// Divides `ram`, which is for the whole process, and holds the engine's weights so. The model is open and
-/// nothing computed yet: what the process takes now is counted as it is.
+/// The most logits of a step where memory is budgeted.
+inline constexpr Bytes kMaxLogitsInBudget{4 << 20};
+
+/// What the model needs, and the process beside it. The model is open and nothing computed yet: the heap is
+/// counted as it is now, the rest is estimated, from above. `sluice plan` and `--ram` both ask here.
+residency::Footprint footprint_of(const Engine::Impl& engine);
+
+/// Divides `ram`, which is for the whole process, and holds the engine's weights so.
 /// Throws Error(over_budget) with the sum when it is too little, Error(io).
 residency::ResidencyPlan hold_weights_within(Bytes ram, Engine::Impl& engine);
 

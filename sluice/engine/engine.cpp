@@ -10,6 +10,7 @@
 #include "sluice/decode/sampler.h"
 #include "sluice/engine/budget.h"
 #include "sluice/engine/engine_impl.h"
+#include "sluice/residency/memory.h"
 
 namespace sluice::engine {
 namespace {
@@ -18,10 +19,8 @@ using Clock = std::chrono::steady_clock;
 
 /// Freed activation buffers that MLX keeps for reuse.
 constexpr size_t kMlxCacheBytes = 32 << 20;
-constexpr size_t kMlxCacheBytesInBudget = 8 << 20;
 /// A vocabulary of 262,144 makes 1 MB of each token's logits.
 constexpr Bytes kMaxLogits{64 << 20};
-constexpr Bytes kMaxLogitsInBudget{4 << 20};
 /// A model that says nothing of its context gets this one.
 constexpr int64_t kUsualContext = 4096;
 
@@ -48,9 +47,9 @@ int64_t choose_context(const EngineOptions& options, int64_t trained) {
   if (asked < 0) fail(ErrorKind::bad_request, "--ctx is {}, it must be positive", asked);
   if (asked > 0) return asked;
   const int64_t most = trained > 0 ? trained : kUsualContext;
-  if (!options.ram) return most;
+  if (!options.counts_memory()) return most;
   // Keys and values of a context that nobody asked for would take the weights' memory.
-  return std::min(most, options.workload_tokens > 0 ? options.workload_tokens : kUsualContext);
+  return std::min(most, options.sequence_tokens > 0 ? options.sequence_tokens : kUsualContext);
 }
 
 void open_text(const std::filesystem::path& path, models::LoadedModel& loaded,
@@ -120,6 +119,7 @@ std::unique_ptr<Engine> Engine::open(const std::filesystem::path& path,
     fail(ErrorKind::bad_request, "--threads is {}, it must be from 1 to 1024", options.n_threads);
   }
   const int n_threads = options.n_threads > 0 ? options.n_threads : available_processors();
+  if (options.counts_memory()) residency::give_back_freed_memory();
   auto impl = std::make_unique<Impl>(options, n_threads);
   Impl& e = *impl;
   e.path = path;
@@ -127,7 +127,7 @@ std::unique_ptr<Engine> Engine::open(const std::filesystem::path& path,
     mx::set_default_device(mx::Device::cpu);
     mx::set_cache_limit(kMlxCacheBytes);
     models::LoadOptions load = options.load;
-    load.few_pages = options.ram.has_value();
+    load.few_pages = options.counts_memory();
     e.loaded = models::load_model(path, load);
     e.context = choose_context(options, e.loaded.model->config().max_position_embeddings);
     open_text(path, e.loaded, e.tokenizer, e.chat_template);
@@ -138,10 +138,7 @@ std::unique_ptr<Engine> Engine::open(const std::filesystem::path& path,
                      e.scratch, options.exact_activations, options.skip_missing_experts, timeline,
                      timeline == nullptr ? -1 : timeline->add_lane("compute")});
     follow_experts(e);
-    if (options.ram) {
-      mx::set_cache_limit(kMlxCacheBytesInBudget);
-      e.plan = hold_weights_within(*options.ram, e);
-    }
+    if (options.ram) e.plan = hold_weights_within(*options.ram, e);
     const bool streams = e.loaded.store->statistics().has_value();
     e.runner.emplace(*e.loaded.model, *e.ops_context,
                      decode::Runner::Limits{.logits = options.ram ? kMaxLogitsInBudget : kMaxLogits,
@@ -173,6 +170,11 @@ Bytes Engine::file_bytes() const {
   Bytes total;
   for (const auto& file : impl_->loaded.store->index().files) total.count += file.bytes;
   return total;
+}
+
+std::filesystem::path Engine::largest_file() const {
+  const auto& files = impl_->loaded.store->index().files;
+  return std::ranges::max_element(files, {}, &io::ModelFile::bytes)->path;
 }
 
 std::vector<TensorSummary> Engine::tensors() const {
@@ -265,6 +267,10 @@ void Engine::greedy(std::vector<text::Token> tokens, int64_t n,
     }
   });
 }
+
+bool Engine::has_tokenizer() const { return impl_->tokenizer != nullptr; }
+
+residency::Footprint Engine::footprint() const { return footprint_of(*impl_); }
 
 const residency::ResidencyPlan* Engine::plan() const {
   return impl_->plan ? &*impl_->plan : nullptr;

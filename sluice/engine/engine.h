@@ -30,8 +30,12 @@ struct EngineOptions {
 
   /// What the whole process may take; unset: the files are mapped, and the system decides.
   std::optional<Bytes> ram;
-  int64_t workload_tokens =
-      0;  ///< that will be kept at once, when known; a context of 0 becomes so large
+  /// Sequences that will be kept at once, and the most tokens of each, when known: within a budget a context of 0
+  /// becomes so large.
+  int64_t n_sequences = 1;
+  int64_t sequence_tokens = 0;
+  /// Sessions can go back to the end of their last prompt, which takes a block of keys and values each.
+  bool checkpoints = true;
 
   /// Lossy: decoding does without a token's lesser experts that are not in memory. Needs `ram` and a model with experts.
   bool skip_missing_experts = false;
@@ -46,6 +50,9 @@ struct EngineOptions {
   std::filesystem::path
       cache;  ///< where what was measured of the disk is kept; empty: it is not measured
   io::ReaderOptions reader;  ///< of streamed weights; its timeline shows computing too
+
+  /// Whether memory is counted: within a budget, or to plan one.
+  bool counts_memory() const { return ram || load.mode == residency::LoadMode::headers; }
 };
 
 /// What `sluice inspect` shows of a tensor.
@@ -63,7 +70,8 @@ std::unique_ptr<text::Tokenizer> open_tokenizer(const std::filesystem::path& pat
 /// method may be called from any thread and waits for its turn.
 class Engine {
  public:
-  /// path: a .gguf file or a directory with config.json and safetensors.
+  /// path: a .gguf file or a directory with config.json and safetensors. LoadMode::headers: it can be described
+  /// and planned for, and computes nothing.
   /// Throws Error: bad_model, unsupported, io, bad_request (a context the model cannot have).
   static std::unique_ptr<Engine> open(const std::filesystem::path& path,
                                       const EngineOptions& options);
@@ -80,11 +88,13 @@ class Engine {
   /// Seconds that open() took.
   double load_seconds() const;
   Bytes file_bytes() const;
+  std::filesystem::path largest_file() const;
   Bytes kv_bytes() const;  ///< allocated for keys and values so far
   std::vector<TensorSummary> tensors() const;
   /// A GGUF's metadata as text, arrays shortened; empty for safetensors.
   std::vector<std::pair<std::string, std::string>> metadata() const;
 
+  bool has_tokenizer() const;
   /// Throws Error(bad_model) when the checkpoint came without one.
   const text::Tokenizer& tokenizer() const;
   /// Null when the model has none (base models).
@@ -99,6 +109,9 @@ class Engine {
   void greedy(std::vector<text::Token> tokens, int64_t n,
               const std::function<void(text::Token)>& on_token);
 
+  /// What it needs of memory to run. To be asked before anything is computed, of an engine opened with `ram` or
+  /// LoadMode::headers.
+  residency::Footprint footprint() const;
   /// How the budget was divided; null without one.
   const residency::ResidencyPlan* plan() const;
   /// What streaming weights did so far; nothing when all are mapped.

@@ -137,7 +137,7 @@ Result Session::generate(const Request& request,
       result.finish_reason = FinishReason::max_tokens;
       bool running = step();
       result.prefill_seconds = seconds_since(start);
-      s.checkpoint = s.cache.snapshot();
+      if (engine.options.checkpoints) s.checkpoint = s.cache.snapshot();
       const auto decode_start = Clock::now();
       while (true) {
         if (!running || (request.cancel != nullptr && request.cancel->load())) {

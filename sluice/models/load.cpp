@@ -14,6 +14,8 @@
 namespace sluice::models {
 namespace {
 
+constexpr std::string_view kLayers = "model.layers.";
+
 uint64_t stored_bytes(const nn::StoredMatrix& stored) {
   uint64_t bytes = stored.weight->bytes;
   if (stored.scales != nullptr) bytes += stored.scales->bytes;
@@ -56,10 +58,23 @@ bool any_integer(const nn::WeightTable& table) {
          });
 }
 
+/// Routers, which are often left unquantized, take the rows that were just normed, which are floats anyway.
+bool all_integer(const nn::WeightTable& table) {
+  const auto integer = [&](const nn::StoredMatrix& stored) { return is_integer(table, stored); };
+  return std::ranges::all_of(table.matrices,
+                             [&](const auto& entry) {
+                               const std::string& path = entry.first;
+                               return !path.starts_with(kLayers) || path.ends_with("gate") ||
+                                      integer(entry.second);
+                             }) &&
+         std::ranges::all_of(table.experts, [&](const auto& entry) {
+           return std::ranges::all_of(entry.second, integer);
+         });
+}
+
 /// A config that counts fewer layers than the file holds would leave out the last ones and give wrong tokens.
 void check_layer_count(const nn::WeightTable& table, const nn::Config& config,
                        const std::string& where) {
-  constexpr std::string_view kLayers = "model.layers.";
   for (auto it = table.vectors.lower_bound(kLayers);
        it != table.vectors.end() && it->first.starts_with(kLayers); ++it) {
     const char* const number = it->first.data() + kLayers.size();
@@ -97,6 +112,11 @@ void build(LoadedModel& loaded, const Family& family, const Source& source, nn::
   count_active(table, config, loaded);
   loaded.extents = extents_of(table, config);
   loaded.takes_int8 = any_integer(table);
+  loaded.only_int8 = all_integer(table);
+  loaded.norms_whole = std::ranges::any_of(table.vectors, [&](const auto& entry) {
+    return entry.first.ends_with(".q_norm.weight") &&
+           entry.second.tensor->shape.back() != config.head_dim;
+  });
   loaded.model = family.make(std::move(config), nn::Weights(table));
 }
 
@@ -106,8 +126,10 @@ bool is_gguf(const std::filesystem::path& path) { return path.extension() == ".g
 
 LoadedModel load_model(const std::filesystem::path& path, const LoadOptions& options) {
   LoadedModel loaded;
+  const io::Data data =
+      options.mode == residency::LoadMode::headers ? io::Data::not_needed : io::Data::required;
   if (is_gguf(path)) {
-    loaded.gguf = io::open_gguf(path);
+    loaded.gguf = io::open_gguf(path, data);
     const Source source = Source::from_gguf(*loaded.gguf, path.string());
     const Family& family = find_family(source.architecture());
     loaded.store = std::make_unique<residency::WeightStore>(loaded.gguf->index, options.mode,
@@ -122,7 +144,7 @@ LoadedModel load_model(const std::filesystem::path& path, const LoadOptions& opt
         Source::from_config(io::read_json_file(config_path), config_path.string());
     const Family& family = find_family(source.architecture());
     loaded.store =
-        std::make_unique<residency::WeightStore>(io::open_safetensors(path), options.mode);
+        std::make_unique<residency::WeightStore>(io::open_safetensors(path, data), options.mode);
     if (options.few_pages) loaded.store->release_pages();
     build(loaded, family, source, name_safetensors(*loaded.store), options);
   }

@@ -22,6 +22,8 @@ struct LoadedModel {
   Bytes bytes_active;         ///< weight bytes one token's computation reads
   bool takes_int8 =
       false;  ///< some weights are integers, which 8-bit activations can be multiplied with
+  bool only_int8 = false;    ///< all of the layers' are, routers aside
+  bool norms_whole = false;  ///< queries and keys are normed as a whole, not per head
 };
 
 inline constexpr double kAdaptiveMass = 0.9;

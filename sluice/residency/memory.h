@@ -12,6 +12,7 @@ struct MemoryState {
   Bytes
       available;  ///< free or reclaimable without swapping, within the process's memory cgroups too
   Bytes resident;  ///< of this process
+  Bytes own = {};  ///< of these, not pages of files: heap, stacks, what was written to
 };
 
 /// Linux: MemAvailable, and for each memory cgroup (v1 or v2) from the process's own to the top its limit
@@ -23,6 +24,10 @@ MemoryState memory_state(const std::filesystem::path& root = "/");
 /// The most memory this process has had resident. Linux: VmHWM. Not getrusage()'s ru_maxrss, which exec() leaves at
 /// the peak of the program that started this one. 0 when the system does not say.
 Bytes peak_resident(const std::filesystem::path& root = "/");
+
+/// From now on this process gives freed memory back to the system at once, as far as its allocator can: what it
+/// takes is then what it uses. Best before threads are started.
+void give_back_freed_memory();
 
 /// The budget for `--ram auto`: what is there for this process, its own pages included, less 10 % or 500 MB,
 /// whichever is more, but never less than half: others need memory too.

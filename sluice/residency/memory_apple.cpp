@@ -24,18 +24,24 @@ MemoryState memory_state(const std::filesystem::path&) {
   mach_msg_type_number_t count = HOST_VM_INFO64_COUNT;
   vm_size_t page = 0;
   mach_task_basic_info_data_t task{};
+  task_vm_info_data_t vm{};
+  mach_msg_type_number_t vm_count = TASK_VM_INFO_COUNT;
   const mach_port_t host = mach_host_self();
   if (sysctlbyname("hw.memsize", &installed, &size, nullptr, 0) != 0 ||
       host_page_size(host, &page) != KERN_SUCCESS ||
       host_statistics64(host, HOST_VM_INFO64, reinterpret_cast<host_info64_t>(&pages), &count) !=
           KERN_SUCCESS ||
-      !read_task(task)) {
+      !read_task(task) ||
+      task_info(mach_task_self(), TASK_VM_INFO, reinterpret_cast<task_info_t>(&vm), &vm_count) !=
+          KERN_SUCCESS) {
     fail(ErrorKind::io, "the system does not say how much memory is free; give --ram a size");
   }
   const uint64_t reclaimable =
       uint64_t{pages.free_count} + pages.inactive_count + pages.purgeable_count;
-  return {{installed}, {reclaimable * page}, {task.resident_size}};
+  return {{installed}, {reclaimable * page}, {task.resident_size}, {vm.internal}};
 }
+
+void give_back_freed_memory() {}  // the system's allocator does
 
 Bytes peak_resident(const std::filesystem::path&) {
   mach_task_basic_info_data_t task{};

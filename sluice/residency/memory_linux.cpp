@@ -1,3 +1,5 @@
+#include <malloc.h>
+
 #include <algorithm>
 #include <optional>
 
@@ -38,7 +40,14 @@ MemoryState memory_state(const std::filesystem::path& root) {
          meminfo.string());
   }
   const auto resident = read_field(root / "proc/self/status", "VmRSS:");
-  MemoryState state{{*total * 1024}, {*available * 1024}, {resident.value_or(0) * 1024}};
+  // The roll-up counts pages; what status says is late by up to some MB on machines of many processors.
+  auto own = read_field(root / "proc/self/smaps_rollup", "Anonymous:");
+  if (!own) own = read_field(root / "proc/self/status", "RssAnon:");
+  if (!own) own = resident;
+  MemoryState state{{*total * 1024},
+                    {*available * 1024},
+                    {resident.value_or(0) * 1024},
+                    {own.value_or(0) * 1024}};
   for (const MemoryCgroup& group : memory_cgroups(root)) {
     if (const auto left = left_in(group)) state.available = std::min(state.available, Bytes{*left});
   }
@@ -47,6 +56,14 @@ MemoryState memory_state(const std::filesystem::path& root) {
 
 Bytes peak_resident(const std::filesystem::path& root) {
   return {read_field(root / "proc/self/status", "VmHWM:").value_or(0) * 1024};
+}
+
+// Left alone, glibc raises both thresholds to the largest block that was ever freed (32 MB and 64 MB), below which it
+// keeps freed memory, and gives every thread a heap of its own.
+void give_back_freed_memory() {
+  (void)mallopt(M_MMAP_THRESHOLD, 256 << 10);
+  (void)mallopt(M_TRIM_THRESHOLD, 512 << 10);
+  (void)mallopt(M_ARENA_MAX, 1);
 }
 
 }  // namespace sluice::residency

@@ -13,7 +13,8 @@ TEST(Memory, this_machine_says_what_it_has) {
   const MemoryState state = memory_state();
   EXPECT_GT(state.installed.count, 100'000'000u);
   EXPECT_LE(state.available, state.installed);
-  EXPECT_GT(state.resident.count, 0u);
+  EXPECT_GT(state.own.count, 0u);
+  EXPECT_LT(state.own, state.resident);
   EXPECT_LT(automatic_budget(state), state.installed);
 }
 
@@ -24,7 +25,7 @@ TEST(Memory, the_peak_is_at_least_what_is_held_now) {
 
 TEST(Memory, the_automatic_budget_leaves_a_tenth_or_half_a_gigabyte) {
   const auto budget = [](uint64_t available, uint64_t resident) {
-    return automatic_budget({{32'000'000'000}, {available}, {resident}}).count;
+    return automatic_budget({{32'000'000'000}, {available}, {resident}, {}}).count;
   };
   EXPECT_EQ(budget(20'000'000'000, 0), 18'000'000'000u);
   EXPECT_EQ(budget(19'000'000'000, 1'000'000'000), 18'000'000'000u);
@@ -39,6 +40,15 @@ TEST(Memory, without_cgroups_it_is_what_is_available) {
   EXPECT_EQ(memory_state(machine.root()).installed.count, 16'000'000ull * 1024);
   EXPECT_EQ(memory_state(machine.root()).available.count, 8'000'000ull * 1024);
   EXPECT_EQ(memory_state(machine.root()).resident.count, 1'000u * 1024);
+}
+
+TEST(Memory, pages_of_files_are_told_apart_where_the_system_does) {
+  const FakeMachine machine;
+  EXPECT_EQ(memory_state(machine.root()).own.count, 1'000u * 1024);
+  machine.write("proc/self/status", "VmRSS:\t 1000 kB\nRssAnon:\t 300 kB\n");
+  EXPECT_EQ(memory_state(machine.root()).own.count, 300u * 1024);
+  machine.write("proc/self/smaps_rollup", "Rss: 1000 kB\nAnonymous: 310 kB\n");
+  EXPECT_EQ(memory_state(machine.root()).own.count, 310u * 1024);
 }
 
 TEST(Memory, the_peak_is_this_programs_own) {

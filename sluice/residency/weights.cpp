@@ -25,8 +25,6 @@ struct WeightStore::Streaming {
 
 namespace {
 
-constexpr size_t kRowsAtOnce = 128;  // of a table that are read together
-
 std::vector<std::vector<DensePart>> dense_stages(const ModelExtents& model,
                                                  const std::vector<Weight>& head_blocks,
                                                  const ResidencyPlan& plan) {
@@ -69,6 +67,13 @@ WeightStore::~WeightStore() = default;
 WeightStore::WeightStore(io::TensorIndex index, LoadMode mode,
                          std::vector<std::shared_ptr<const io::MappedFile>> mappings)
     : index_(std::move(index)), mappings_(std::move(mappings)) {
+  if (mode == LoadMode::headers) {
+    uint64_t longest = 0;
+    for (const io::ModelFile& file : index_.files) longest = std::max(longest, file.bytes);
+    zeros_ = std::make_unique<Arena>(Bytes{longest});
+    for (const io::ModelFile& file : index_.files) files_.emplace_back(zeros_->data(), file.bytes);
+    return;
+  }
   for (size_t file = 0; file < index_.files.size(); ++file) {
     if (file == mappings_.size())
       mappings_.push_back(io::MappedFile::open(index_.files[file].path));
@@ -106,6 +111,7 @@ void WeightStore::release_pages(bool few) const {
 
 const std::byte* WeightStore::address(const FilePlace& place) const {
   if (streaming_) return streaming_->dense.address(place.file, place.offset);
+  if (zeros_) fail(ErrorKind::internal, "only the headers were read: there are no weights");
   return files_[place.file].data() + place.offset;
 }
 

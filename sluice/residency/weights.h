@@ -10,6 +10,7 @@
 
 #include "sluice/io/mapped_file.h"
 #include "sluice/io/tensor_index.h"
+#include "sluice/residency/arena.h"
 #include "sluice/residency/expert_stream.h"
 #include "sluice/residency/model_extents.h"
 #include "sluice/residency/prefetcher.h"
@@ -20,7 +21,8 @@ namespace sluice::residency {
 
 /// How weights get into memory.
 enum class LoadMode {
-  map,  ///< the files' pages, shared with the system's cache: nothing is copied
+  map,      ///< the files' pages, shared with the system's cache: nothing is copied
+  headers,  ///< nothing: what small tensors there are is zeros, and no weight can be had. To describe and to plan
   copy,  ///< memory of our own, read when the model opens: for file systems that cannot map, and to compare
 };
 
@@ -66,6 +68,8 @@ class WeightStore {
   /// Parts that acquire() can hold one after the other; the weight itself where it can hold it whole.
   std::vector<Weight> row_blocks(const Weight& weight) const;
 
+  /// Rows of a table that are read together.
+  static constexpr size_t kRowsAtOnce = 128;
   /// These rows of a table, each below its rows(). Throws Error(io).
   TableRows rows(const Weight& table, std::span<const int32_t> ids) const;
 
@@ -109,7 +113,8 @@ class WeightStore {
 
   io::TensorIndex index_;
   std::vector<std::shared_ptr<const io::MappedFile>> mappings_;
-  std::vector<std::vector<std::byte>> copies_;     // LoadMode::copy
+  std::vector<std::vector<std::byte>> copies_;  // LoadMode::copy
+  std::unique_ptr<Arena> zeros_;  // LoadMode::headers: as long as the longest file, never written
   std::vector<std::span<const std::byte>> files_;  // what weights are read from, one per file
   std::unique_ptr<Streaming> streaming_;           // null: files_ has it all
   DemandSink demand_sink_;

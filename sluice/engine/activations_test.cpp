@@ -1,0 +1,51 @@
+#include "sluice/engine/activations.h"
+
+#include <gtest/gtest.h>
+
+namespace sluice::engine {
+namespace {
+
+/// The shape of Qwen3 1.7B, dense or with 64 experts.
+nn::Config config(int64_t n_experts) {
+  nn::Config c;
+  c.vocab_size = 151936;
+  c.hidden_size = 2048;
+  c.intermediate_size = 6144;
+  c.n_layers = 28;
+  c.n_heads = 16;
+  c.n_kv_heads = 8;
+  c.head_dim = 128;
+  c.n_experts = n_experts;
+  c.moe_intermediate_size = n_experts > 0 ? 768 : 0;
+  c.router.n_experts_per_tok = n_experts > 0 ? 4 : 0;
+  return c;
+}
+
+TEST(Activations, more_tokens_threads_context_or_floats_never_take_less) {
+  for (const int64_t n_experts : {0, 64}) {
+    const nn::Config c = config(n_experts);
+    const StepSize base{.n_tokens = 64, .context = 4096, .n_threads = 2, .all_int8 = true};
+    const auto more = [&](auto change) {
+      StepSize step = base;
+      change(step);
+      return activation_bytes(c, step) > activation_bytes(c, base);
+    };
+    EXPECT_TRUE(more([](StepSize& s) { s.n_tokens = 512; }));
+    EXPECT_TRUE(more([](StepSize& s) { s.n_threads = 16; }));
+    EXPECT_TRUE(more([](StepSize& s) { s.context = 1 << 20; }));
+    EXPECT_TRUE(more([](StepSize& s) { s.all_int8 = false; }));
+    EXPECT_TRUE(more([](StepSize& s) { s.logits = {1 << 30}; }));
+    EXPECT_TRUE(more([](StepSize& s) { s.embedding = {1 << 30}; }));
+  }
+}
+
+TEST(Activations, a_prompt_of_512_tokens_takes_its_rows) {
+  const StepSize step{.n_tokens = 512, .context = 4096, .n_threads = 2, .all_int8 = true};
+  // Rows of 2048 + 2048 + 2 * 1024 floats, and 2 * 128 of angles.
+  EXPECT_EQ(array_bytes(config(0), step).count, 512u * 4 * (6144 + 256));
+  EXPECT_GT(activation_bytes(config(0), step).count, 25u << 20);
+  EXPECT_LT(activation_bytes(config(0), step).count, 35u << 20);
+}
+
+}  // namespace
+}  // namespace sluice::engine
