@@ -13,6 +13,7 @@ struct Globals {
 
 // One function per command, each in the file of its name. It adds the subcommand to app; the
 // subcommand's callback does the work once the whole command line was parsed. README.md says how.
+void add_plan(CLI::App& app, Globals& globals);
 void add_bench(CLI::App& app, Globals& globals);
 void add_chat(CLI::App& app, Globals& globals);
 void add_completion(CLI::App& app, Globals& globals);

@@ -47,11 +47,15 @@ void add_model_argument(CLI::App& command, std::string& model) {
       ->required();
 }
 
-void add_model_options(CLI::App& command, ModelOptions& o) {
-  add_engine_options(command, o);
+void add_context_option(CLI::App& command, ModelOptions& o) {
   command.add_option("--ctx", o.engine.context, "Most tokens of a sequence (default: the model's)")
       ->type_name("N")
       ->check(CLI::PositiveNumber);
+}
+
+void add_model_options(CLI::App& command, ModelOptions& o) {
+  add_engine_options(command, o);
+  add_context_option(command, o);
   command
       .add_option("--kv-reserve", o.engine.kv_reserve,
                   "Allocate keys and values for N tokens when loading")
@@ -149,20 +153,12 @@ void add_lossy_options(CLI::App& command, ModelOptions& o) {
 
 }  // namespace
 
-void add_engine_options(CLI::App& command, ModelOptions& o) {
-  add_model_argument(command, o.model);
+void add_step_options(CLI::App& command, ModelOptions& o) {
   command
       .add_option("--threads", o.engine.n_threads,
                   "Threads to compute with (default: all processors)")
       ->type_name("N")
       ->check(CLI::Range(1, 1024));
-  add_streaming_options(command, o);
-  add_lossy_options(command, o);
-  add_choice<residency::LoadMode>(
-      command, "--load", "MODE",
-      {{"map", residency::LoadMode::map}, {"copy", residency::LoadMode::copy}},
-      [&o](auto mode) { o.engine.load.mode = mode; },
-      "Use the files' pages, or read them into memory first (default: map)");
   add_choice<kernels::KvType>(
       command, "--kv-type", "TYPE",
       {{"f32", kernels::KvType::f32},
@@ -177,6 +173,18 @@ void add_engine_options(CLI::App& command, ModelOptions& o) {
       ->check(CLI::PositiveNumber);
   command.add_flag("--exact-activations", o.engine.exact_activations,
                    "Never quantize activations: the reference arithmetic");
+}
+
+void add_engine_options(CLI::App& command, ModelOptions& o) {
+  add_model_argument(command, o.model);
+  add_streaming_options(command, o);
+  add_lossy_options(command, o);
+  add_choice<residency::LoadMode>(
+      command, "--load", "MODE",
+      {{"map", residency::LoadMode::map}, {"copy", residency::LoadMode::copy}},
+      [&o](auto mode) { o.engine.load.mode = mode; },
+      "Use the files' pages, or read them into memory first (default: map)");
+  add_step_options(command, o);
 }
 
 OpenModel::OpenModel(const ModelOptions& options) {

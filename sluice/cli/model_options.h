@@ -20,6 +20,10 @@ struct ModelOptions {
 
 /// The required MODEL.
 void add_model_argument(CLI::App& command, std::string& model);
+/// What decides how much a step takes: threads, --kv-type, --chunk, --exact-activations.
+void add_step_options(CLI::App& command, ModelOptions& options);
+/// --ctx.
+void add_context_option(CLI::App& command, ModelOptions& options);
 /// MODEL and what every command takes that loads one: threads, memory, how weights and activations are held.
 void add_engine_options(CLI::App& command, ModelOptions& options);
 /// These, --ctx and --kv-reserve.

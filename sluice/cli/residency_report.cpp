@@ -29,19 +29,23 @@ nlohmann::json to_json(const residency::StreamStatistics& s, double disk_bandwid
 
 }  // namespace
 
+nlohmann::json residency_json(const residency::ResidencyPlan& plan, int64_t context) {
+  return {{"budget", plan.budget.count},
+          {"total", plan.total.count},
+          {"mapped", plan.mapped},
+          {"expert_slots", plan.expert_slots},
+          {"per_slot", plan.per_slot.count},
+          {"dense_bytes_streamed", plan.dense_bytes_streamed.count},
+          {"context", context}};
+}
+
 nlohmann::json residency_json(const engine::Engine& engine,
                               const std::optional<residency::StreamStatistics>& streaming) {
   const residency::ResidencyPlan* plan = engine.plan();
   if (plan == nullptr) return nullptr;
-  nlohmann::json json{{"budget", plan->budget.count},
-                      {"total", plan->total.count},
-                      {"mapped", plan->mapped},
-                      {"expert_slots", plan->expert_slots},
-                      {"per_slot", plan->per_slot.count},
-                      {"dense_bytes_streamed", plan->dense_bytes_streamed.count},
-                      {"context", engine.context()},
-                      {"streaming", nullptr},
-                      {"governor", nullptr}};
+  nlohmann::json json = residency_json(*plan, engine.context());
+  json["streaming"] = nullptr;
+  json["governor"] = nullptr;
   if (streaming) json["streaming"] = to_json(*streaming, engine.disk_bandwidth());
   if (const auto governor = engine.governor()) {
     json["governor"] = {{"expert_bytes", governor->size.count},

@@ -8,7 +8,10 @@
 
 namespace sluice::cli {
 
-/// How --ram was divided, what `streaming` cost, and what memory pressure changed; null without --ram.
+/// How a budget is divided, in bytes, mapped or not, slots.
+nlohmann::json residency_json(const residency::ResidencyPlan& plan, int64_t context);
+
+/// The same for --ram, what `streaming` cost, and what memory pressure changed; null without --ram.
 nlohmann::json residency_json(const engine::Engine& engine,
                               const std::optional<residency::StreamStatistics>& streaming);
 

@@ -1,5 +1,7 @@
 #include "sluice/engine/probe.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstring>
@@ -8,6 +10,7 @@
 
 #include "sluice/engine/engine_impl.h"
 #include "sluice/io/disk_probe.h"
+#include "sluice/io/disk_profile.h"
 
 namespace sluice::engine {
 namespace {
@@ -16,6 +19,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int64_t kProbeBytes = 1'000'000'000;
 constexpr int kProbes = 5;
+constexpr size_t kSmallProbeBytes = 256 << 20;  // more than caches hold
 
 /// Sums 64-bit words: as fast as memory delivers them.
 uint64_t read_all(const uint64_t* words, int64_t n) {
@@ -66,6 +70,24 @@ Bandwidths probe_bandwidths(Engine& engine) {
   });
   found.disk = io::probe_disk(largest->path);
   return found;
+}
+
+double probe_memory_bandwidth(int n_threads) {
+  ThreadPool pool(n_threads > 0 ? n_threads : available_processors());
+  const std::vector<uint64_t> words(kSmallProbeBytes / 8, 1);
+  return probe_memory(pool, words);
+}
+
+double disk_bandwidth(const std::filesystem::path& file, const std::filesystem::path& cache) {
+  struct stat status {};
+  constexpr uint64_t kBlock =
+      512;  // POSIX: st_blocks are of 512 bytes, whatever the file system's are of
+  if (::stat(file.c_str(), &status) != 0 ||
+      static_cast<uint64_t>(status.st_blocks) * kBlock < static_cast<uint64_t>(status.st_size)) {
+    return 0;
+  }
+  const double kept = io::disk_profile(file, cache).bytes_per_second;
+  return kept > 0 ? kept : io::probe_disk(file);
 }
 
 }  // namespace sluice::engine

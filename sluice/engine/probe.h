@@ -15,4 +15,11 @@ struct Bandwidths {
 
 Bandwidths probe_bandwidths(Engine& engine);
 
+/// Memory's alone, with no engine: 256 MB are read again and again. n_threads of 0: all processors.
+double probe_memory_bandwidth(int n_threads);
+
+/// How fast the file system reads that `file` is on: what was found lately and is kept in `cache` (io/disk_profile.h),
+/// else what is found now. 0 when it cannot be told, as from a file with holes, which take no reading.
+double disk_bandwidth(const std::filesystem::path& file, const std::filesystem::path& cache);
+
 }  // namespace sluice::engine

@@ -99,8 +99,8 @@ void estimate(const Footprint& model, const Needs& needs, Bytes dense_streamed,
   const double missed = (1 - plan.hit_rate) * number(needs.active_experts);
   const Bytes dense_active = needs.dense + needs.kv + row;
   plan.memory_bytes_per_token = dense_active + needs.active_experts;
-  plan.disk_bytes_per_token =
-      dense_streamed + row_read + Bytes{static_cast<uint64_t>(std::ceil(missed))};
+  plan.expert_bytes_missed = Bytes{static_cast<uint64_t>(std::ceil(missed))};
+  plan.disk_bytes_per_token = dense_streamed + row_read + plan.expert_bytes_missed;
   if (machine.memory_bandwidth <= 0) return;
   const auto from_disk = [&](double bytes) {
     return bytes == 0 ? 0 : bytes / std::max(machine.disk_bandwidth, 1.0);

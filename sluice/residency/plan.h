@@ -77,6 +77,7 @@ struct ResidencyPlan {
   Bytes dense_bytes_streamed;    ///< per token
   Bytes memory_bytes_per_token;  ///< that computing reads
   Bytes disk_bytes_per_token;    ///< expected
+  Bytes expert_bytes_missed;     ///< of these, experts'
   double hit_rate = 1;           ///< of experts
   double bound_tps = 0;          ///< memory and disk fully overlapped
   double expected_tps =

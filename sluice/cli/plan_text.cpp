@@ -1,0 +1,171 @@
+#include "sluice/cli/plan_text.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+
+#include "sluice/cli/output.h"
+#include "sluice/cli/residency_report.h"
+
+namespace sluice::cli {
+namespace {
+
+using residency::ResidencyPlan;
+
+constexpr int kBarWidth = 24;
+
+double number(Bytes bytes) { return static_cast<double>(bytes.count); }
+
+/// Whether a plan's tokens per second mean anything.
+bool has_speed(const ResidencyPlan& plan, const residency::Machine& machine) {
+  return plan.disk_bytes_per_token.count == 0 || machine.disk_bandwidth > 0;
+}
+
+nlohmann::json speeds(const ResidencyPlan& plan, const residency::Machine& machine) {
+  const bool known = has_speed(plan, machine);
+  return {{"bytes_read_per_token", plan.disk_bytes_per_token.count},
+          {"memory_bytes_per_token", plan.memory_bytes_per_token.count},
+          {"hit_rate", plan.hit_rate},
+          {"bound_tps", known ? nlohmann::json(plan.bound_tps) : nullptr},
+          {"expected_tps", known ? nlohmann::json(plan.expected_tps) : nullptr}};
+}
+
+std::string per_token(Bytes bytes) { return bytes.count == 0 ? "-" : to_string(bytes); }
+
+std::string speed(double tps) {
+  return fmt::format("{:.{}f}", tps, tps < 10 ? 2 : tps < 100 ? 1 : 0);
+}
+
+std::string bandwidth(double bytes_per_second) {
+  return bytes_per_second > 0 ? to_string(Bytes{static_cast<uint64_t>(bytes_per_second)}) + "/s"
+                              : "unknown";
+}
+
+std::string describe_model(const PlanReport& r) {
+  const nn::Config& c = r.config;
+  std::string text =
+      fmt::format("{}: {}, {} layers", printable(r.model), printable(c.architecture), c.n_layers);
+  if (c.n_experts > 0) {
+    text += fmt::format(", {} experts, {} per token", c.n_experts, c.router.n_experts_per_tok);
+  }
+  return text + fmt::format(", {} in files\n", to_string(r.file_bytes));
+}
+
+std::string describe_parts(const PlanReport& r, BarStyle style) {
+  std::string text = fmt::format("\n{:16} {:14} {:>9} {:>11} {:>12}\n", "part", "where", "size",
+                                 "in memory", "disk/token");
+  for (const residency::PlanPart& part : r.parts) {
+    std::string line =
+        fmt::format("{:16} {:14} {:>9} {:>11} {:>12}  {}", part.name, part.placement,
+                    to_string(part.bytes), per_token(part.memory), per_token(part.disk_per_token),
+                    bar(number(part.memory) / number(r.plan.total), kBarWidth, style));
+    line.erase(line.find_last_not_of(' ') + 1);
+    text += line + "\n";
+  }
+  return text + fmt::format("{:31} {:>9} {:>11} {:>12}\n", "total", "", to_string(r.plan.total),
+                            per_token(r.plan.disk_bytes_per_token));
+}
+
+std::string describe_speed(const PlanReport& r) {
+  const ResidencyPlan& p = r.plan;
+  std::string text = fmt::format(
+      "\nA token takes {} from memory and {} from disk", to_string(p.memory_bytes_per_token),
+      p.disk_bytes_per_token.count == 0 ? "nothing" : to_string(p.disk_bytes_per_token));
+  if (p.expert_slots > 0) {
+    text += fmt::format("; {:.0f} % of its experts are expected in memory", 100 * p.hit_rate);
+  }
+  text += ".\n";
+  if (!has_speed(p, r.machine)) {
+    return text +
+           "How fast the disk is cannot be told from these files: give --sim-disk, as 5GB/s.\n";
+  }
+  return text + fmt::format("Expected {} tok/s; the bound, all overlapped, is {} tok/s.\n",
+                            speed(p.expected_tps), speed(p.bound_tps));
+}
+
+std::string describe_table(const PlanReport& r) {
+  const auto hits = [&](const std::string& text) {
+    return r.config.n_experts > 0 ? fmt::format(" {:>12}", text) : std::string();
+  };
+  std::string text = fmt::format("\n{:>10} {:>12}{} {:>9} {:>9}\n", "budget", "disk/token",
+                                 hits("experts hit"), "tok/s", "bound");
+  for (const ResidencyPlan& p : r.table) {
+    const bool known = has_speed(p, r.machine);
+    text += fmt::format(
+        "{:>10} {:>12}{} {:>9} {:>9}{}\n", to_string(p.budget), per_token(p.disk_bytes_per_token),
+        hits(fmt::format("{:.0f} %", 100 * p.hit_rate)), known ? speed(p.expected_tps) : "?",
+        known ? speed(p.bound_tps) : "?", p.mapped ? "  mapped" : "");
+  }
+  return text;
+}
+
+}  // namespace
+
+nlohmann::json to_json(const PlanReport& r) {
+  nlohmann::json parts = nlohmann::json::array(), table = nlohmann::json::array();
+  for (const residency::PlanPart& part : r.parts) {
+    parts.push_back({{"name", part.name},
+                     {"placement", part.placement},
+                     {"bytes", part.bytes.count},
+                     {"memory_bytes", part.memory.count},
+                     {"bytes_read_per_token", part.disk_per_token.count}});
+  }
+  for (const ResidencyPlan& row : r.table) {
+    nlohmann::json entry = residency_json(row, r.context);
+    entry.update(speeds(row, r.machine));
+    table.push_back(std::move(entry));
+  }
+  const auto known = [](double speed) { return speed > 0 ? nlohmann::json(speed) : nullptr; };
+  nlohmann::json json{{"model", r.model},
+                      {"architecture", r.config.architecture},
+                      {"file_bytes", r.file_bytes.count},
+                      {"bytes_active", r.bytes_active.count},
+                      {"simulated", r.simulated},
+                      {"memory_bandwidth", known(r.machine.memory_bandwidth)},
+                      {"disk_bandwidth", known(r.machine.disk_bandwidth)},
+                      {"smallest_budget", r.smallest.count},
+                      {"mapped_budget", r.mapped.count},
+                      {"residency", residency_json(r.plan, r.context)},
+                      {"parts", std::move(parts)},
+                      {"table", std::move(table)}};
+  json.update(speeds(r.plan, r.machine));
+  return json;
+}
+
+BarStyle bar_style() {
+  for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
+    const char* const value = std::getenv(name);
+    if (value == nullptr || *value == '\0') continue;
+    const std::string_view locale = value;
+    const bool utf8 = locale.find("UTF-8") != locale.npos || locale.find("utf8") != locale.npos;
+    return utf8 ? BarStyle::blocks : BarStyle::ascii;
+  }
+  return BarStyle::ascii;
+}
+
+std::string bar(double share, int width, BarStyle style) {
+  constexpr std::array kEighths = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
+  const auto eighths = static_cast<int>(std::lround(std::clamp(share, 0.0, 1.0) * 8 * width));
+  std::string text;
+  if (style == BarStyle::ascii) return text.append(static_cast<size_t>((eighths + 4) / 8), '#');
+  for (int i = 0; i < eighths / 8; ++i) text += "█";
+  return text + kEighths[static_cast<size_t>(eighths % 8)];
+}
+
+std::string to_text(const PlanReport& r, BarStyle style) {
+  std::string text = describe_model(r);
+  text += fmt::format("Budget {}, context {}, {}memory {}, disk {}\n", to_string(r.plan.budget),
+                      r.context, r.simulated ? "simulated: " : "",
+                      bandwidth(r.machine.memory_bandwidth), bandwidth(r.machine.disk_bandwidth));
+  text += describe_parts(r, style) + describe_speed(r) + describe_table(r);
+  text += fmt::format("\nIt runs from {} on; from {} all is mapped.\n", to_string(r.smallest),
+                      to_string(r.mapped));
+  if (!r.has_tokenizer) text += "There is no tokenizer, whose memory is not counted.\n";
+  return text;
+}
+
+}  // namespace sluice::cli
