@@ -6,6 +6,7 @@
 #include "sluice/kernels/dequantize_body.h"
 #include "sluice/kernels/elementwise_body.h"
 #include "sluice/kernels/int8_body.h"
+#include "sluice/kernels/int8_quantize_body.h"
 #include "sluice/kernels/matmul_body.h"
 #include "sluice/kernels/tables.h"
 

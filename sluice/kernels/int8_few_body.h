@@ -1,0 +1,207 @@
+#pragma once
+
+// The 8-bit product for one or two tokens: a row's codes go through registers, sixteen groups at a time.
+
+#include "sluice/kernels/codes_body.h"
+#include "sluice/kernels/int8_row.h"
+#include "sluice/kernels/matmul_body.h"
+
+namespace sluice::kernels {
+namespace {
+
+template <int group>
+[[gnu::always_inline]] inline i32x16 group_sums(const i32x16* parts) {
+  if constexpr (group == 32) {
+    return sums_of_8(parts);
+  } else {
+    return sums_of_4(parts);
+  }
+}
+
+/// A row's last columns, fewer than 64, zeros after them.
+template <class F>
+inline u8x64 last_codes(const std::byte* p, int64_t n) {
+  std::byte block[F::kBlockBytes] = {};
+  std::memcpy(block, p, static_cast<size_t>(n * F::kBlockBytes / 64));
+  return F::template codes<0>(block);
+}
+
+/// Rows of w times n_tokens tokens. A batch is sixteen groups of a row.
+template <class F, int n_tokens>
+class FewTokens {
+ public:
+  FewTokens(const Matrix& w, const std::byte* const* x)
+      : w_(w),
+        entries_(Int8Row{w.cols}.groups(F::kGroup)),
+        whole_(w.cols / F::kGroup / 16 * 16),
+        left_(w.cols / F::kGroup - whole_),
+        scales_ahead_(w.row_bytes == 0 ? 0
+                                       : (kPrefetchBytes / w.row_bytes + 1) * w.scale_row_bytes) {
+    for (int t = 0; t < n_tokens; ++t) {
+      x_[t] = x[t];
+      groups_[t] = x[t] + Int8Row{w.cols}.group_offset(F::kGroup);
+    }
+  }
+
+  void rows(int64_t begin, int64_t end, float* y, int64_t y_stride) const {
+    int64_t r = begin;
+    for (; left_ > 0 && left_ <= 8 && r + 2 <= end; r += 2) {
+      const Row row = row_of(w_, r), next = row_of(w_, r + 1);
+      Sums sums, next_sums;
+      add_whole_batches(row, sums);
+      add_whole_batches(next, next_sums);
+      add_last_of_two(row, next, sums, next_sums);
+      finish(sums, y + r, y_stride);
+      finish(next_sums, y + r + 1, y_stride);
+    }
+    for (; r < end; ++r) {
+      const Row row = row_of(w_, r);
+      Sums sums;
+      add_whole_batches(row, sums);
+      if (left_ > 0) add_last(row, sums);
+      finish(sums, y + r, y_stride);
+    }
+  }
+
+ private:
+  static constexpr int kVectors = F::kGroup * 16 / 64;  // of codes in a batch
+  using Parts = i32x16[n_tokens][kVectors];
+
+  struct Sums {
+    f32x16 of[n_tokens];
+    Sums() {
+      for (int t = 0; t < n_tokens; ++t) of[t] = splat(0.0F);
+    }
+  };
+
+  static void finish(const Sums& sums, float* y, int64_t y_stride) {
+    for (int t = 0; t < n_tokens; ++t) y[t * y_stride] = tree_sum(sums.of[t]);
+  }
+
+  static const std::byte* batch_data(const Row& row, int64_t first) {
+    return row.data + first / 16 * (kVectors / F::kVectors * F::kBlockBytes);
+  }
+  const std::byte* batch_x(int t, int64_t first) const { return x_[t] + first * F::kGroup; }
+
+  static void prefetch(const std::byte* p, int64_t ahead, int64_t bytes) {
+    const auto at = reinterpret_cast<uintptr_t>(p) + static_cast<uintptr_t>(ahead);
+    for (int64_t line = 0; line < bytes; line += 64) {
+      __builtin_prefetch(reinterpret_cast<const void*>(at + static_cast<uintptr_t>(line)));
+    }
+  }
+
+  /// The lines that begin within a later row's scales, a stream too thin for the processor to follow. Each once:
+  /// asking again for a line on its way costs more than it brings.
+  void prefetch_new_lines(const std::byte* scales) const {
+    const auto begin = reinterpret_cast<uintptr_t>(scales) + static_cast<uintptr_t>(scales_ahead_);
+    const uintptr_t end = begin + static_cast<uintptr_t>(w_.scale_row_bytes);
+    for (uintptr_t line = (begin + 63) & ~uintptr_t{63}; line < end; line += 64) {
+      __builtin_prefetch(reinterpret_cast<const void*>(line));
+    }
+  }
+
+  [[gnu::always_inline]] void add_whole_batches(const Row& row, Sums& sums) const {
+    if (row.scales != nullptr) prefetch_new_lines(row.scales);
+    if (row.biases != nullptr) prefetch_new_lines(row.biases);
+    for (int64_t first = 0; first < whole_; first += 16) {
+      const std::byte* p = batch_data(row, first);
+      prefetch(p, kPrefetchBytes, kVectors / F::kVectors * F::kBlockBytes);
+      Parts parts;
+      unrolled<kVectors>([&](auto v) __attribute__((always_inline)) {
+        const u8x64 codes =
+            F::template codes<v % F::kVectors>(p + v / F::kVectors * F::kBlockBytes);
+        for (int t = 0; t < n_tokens; ++t) {
+          parts[t][v] = dot4<F::kWide>(splat_int(0), codes, batch_x(t, first) + 64 * v);
+        }
+      });
+      f32x16 scale, bias = splat(0.0F);
+      F::template scales<16>(row, first, 16, scale, bias);
+      add(first, parts, scale, bias, sums);
+    }
+  }
+
+  [[gnu::always_inline]] void add(int64_t first, const Parts& parts, f32x16 scale, f32x16 bias,
+                                  Sums& sums) const {
+    for (int t = 0; t < n_tokens; ++t) {
+      i32x16 dots = group_sums<F::kGroup>(parts[t]);
+      const std::byte* at = groups_[t] + 4 * first;
+      if constexpr (F::kZeroShift > 0) {
+        dots = dots - shift_left<F::kZeroShift>(int_lanes(at + 4 * entries_));
+      }
+      sums.of[t] = mul_add(to_float(dots), scale * load(at), sums.of[t]);
+      if constexpr (F::kHasBias) sums.of[t] = mul_add(bias, load(at + 8 * entries_), sums.of[t]);
+    }
+  }
+
+  /// Vector v of a row's last, partial batch.
+  template <int v>
+  [[gnu::always_inline]] u8x64 last_vector(const Row& row) const {
+    const std::byte* p = batch_data(row, whole_) + v / F::kVectors * F::kBlockBytes;
+    const int64_t columns = left_ * F::kGroup - 64 * v;
+    if (columns >= 64 || F::kVectors > 1) return F::template codes<v % F::kVectors>(p);
+    return last_codes<F>(p, columns);
+  }
+
+  void add_last(const Row& row, Sums& sums) const {
+    Parts parts;
+    unrolled<kVectors>([&](auto v) __attribute__((always_inline)) {
+      for (int t = 0; t < n_tokens; ++t) parts[t][v] = splat_int(0);
+      if (left_ * F::kGroup <= 64 * v) return;
+      const u8x64 codes = last_vector<v>(row);
+      for (int t = 0; t < n_tokens; ++t) {
+        parts[t][v] = dot4<F::kWide>(splat_int(0), codes, batch_x(t, whole_) + 64 * v);
+      }
+    });
+    f32x16 scale, bias = splat(0.0F);
+    F::template scales<16>(row, whole_, left_, scale, bias);
+    add(whole_, parts, scale, bias, sums);
+  }
+
+  /// The last 8 or fewer groups of two rows, which share a batch.
+  [[gnu::always_inline]] void add_last_of_two(const Row& row, const Row& next, Sums& sums,
+                                              Sums& next_sums) const {
+    constexpr int kHalf = kVectors / 2;
+    Parts parts;
+    unrolled<kHalf>([&](auto v) __attribute__((always_inline)) {
+      for (int t = 0; t < n_tokens; ++t) parts[t][v] = parts[t][kHalf + v] = splat_int(0);
+      if (left_ * F::kGroup <= 64 * v) return;
+      const u8x64 mine = last_vector<v>(row), others = last_vector<v>(next);
+      for (int t = 0; t < n_tokens; ++t) {
+        const std::byte* at = batch_x(t, whole_) + 64 * v;
+        parts[t][v] = dot4<F::kWide>(splat_int(0), mine, at);
+        parts[t][kHalf + v] = dot4<F::kWide>(splat_int(0), others, at);
+      }
+    });
+    f32x16 scale, bias = splat(0.0F), next_scale, next_bias = splat(0.0F);
+    F::template scales<8>(row, whole_, left_, scale, bias);
+    F::template scales<8>(next, whole_, left_, next_scale, next_bias);
+    scale = join_first(scale, next_scale);
+    if constexpr (F::kHasBias) bias = join_first(bias, next_bias);
+    const auto twice = [](const std::byte* p) __attribute__((always_inline)) {
+      const f32x16 lanes = load(p);
+      return join_first(lanes, lanes);
+    };
+    for (int t = 0; t < n_tokens; ++t) {
+      i32x16 dots = group_sums<F::kGroup>(parts[t]);
+      const std::byte* at = groups_[t] + 4 * whole_;
+      if constexpr (F::kZeroShift > 0) {
+        dots = dots - shift_left<F::kZeroShift>(bits(twice(at + 4 * entries_)));
+      }
+      f32x16 both = join_first(sums.of[t], next_sums.of[t]);
+      both = mul_add(to_float(dots), scale * twice(at), both);
+      if constexpr (F::kHasBias) both = mul_add(bias, twice(at + 8 * entries_), both);
+      sums.of[t] = join_first_last(both, sums.of[t]);
+      next_sums.of[t] = join_last(both, next_sums.of[t]);
+    }
+  }
+
+  const Matrix& w_;
+  const std::byte* x_[n_tokens];
+  const std::byte* groups_[n_tokens];  // scales; sums and scaled sums follow
+  int64_t entries_;                    // of each
+  int64_t whole_, left_;               // groups in whole batches, groups after them
+  int64_t scales_ahead_;  // bytes from a row's scales to those that are asked for meanwhile
+};
+
+}  // namespace
+}  // namespace sluice::kernels

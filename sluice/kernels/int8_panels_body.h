@@ -1,0 +1,173 @@
+#pragma once
+
+// The 8-bit product for many tokens: panels of rows are unpacked once, their codes interleaved by fours, and
+// multiplied with tiles of tokens.
+
+#include "sluice/kernels/codes_body.h"
+#include "sluice/kernels/int8_row.h"
+
+namespace sluice::kernels {
+namespace {
+
+constexpr int kPanelRows = 16 * kPanelVectors;
+constexpr int kRunVectors = 8;  // unpacked from a row at a time: 512 columns
+
+/// kPanelRows rows, unpacked: codes [cols / 4][kPanelRows][4], scales and biases [groups][kPanelRows].
+struct Panel {
+  std::byte* codes;
+  float* scales;
+  float* biases;
+  int64_t n_groups;
+
+  Panel(std::byte* scratch, int64_t cols, int group)
+      : codes(scratch),
+        scales(reinterpret_cast<float*>(scratch + Int8Row{cols}.padded_cols() * kPanelRows)),
+        biases(scales + Int8Row{cols}.groups(group) * kPanelRows),
+        n_groups(cols / group) {}
+};
+
+/// Rows [begin, begin + n) as vector `part` of a panel; rows beyond n are zeros.
+template <class F>
+void unpack_rows(const Matrix& w, int64_t begin, int64_t n, int part, const Panel& panel) {
+  const int64_t n_vectors = (w.cols + 63) / 64;
+  alignas(64) std::byte run[16][kRunVectors * 64];
+  for (int64_t first = 0; first < n_vectors; first += kRunVectors) {
+    const int64_t count = n_vectors - first < kRunVectors ? n_vectors - first : kRunVectors;
+    for (int64_t r = 0; r < 16; ++r) {
+      if (r >= n) {
+        std::memset(run[r], 0, sizeof run[r]);
+        continue;
+      }
+      const std::byte* p = row_of(w, begin + r).data + first / F::kVectors * F::kBlockBytes;
+      for (int64_t v = 0; v < count; v += F::kVectors, p += F::kBlockBytes) {
+        const int64_t left = w.cols - 64 * (first + v);
+        if (left < 64) {
+          store_bytes(run[r] + 64 * v, last_codes<F>(p, left));
+          continue;
+        }
+        unrolled<F::kVectors>([&](auto i) __attribute__((always_inline)) {
+          store_bytes(run[r] + 64 * (v + i), F::template codes<i>(p));
+        });
+      }
+    }
+    for (int64_t v = 0; v < count; ++v) {
+      i32x16 lanes[16];
+      for (int r = 0; r < 16; ++r) lanes[r] = int_lanes(run[r] + 64 * v);
+      transpose(lanes);
+      std::byte* out = panel.codes + ((first + v) * 16 * kPanelVectors + part) * 64;
+      for (int k = 0; k < 16; ++k) std::memcpy(out + k * kPanelVectors * 64, &lanes[k], 64);
+    }
+  }
+  for (int64_t first = 0; first < panel.n_groups; first += 16) {
+    const int64_t count = panel.n_groups - first < 16 ? panel.n_groups - first : 16;
+    i32x16 scale[16], bias[16];
+    for (int r = 0; r < 16; ++r) {
+      f32x16 s = splat(0.0F), b = splat(0.0F);
+      if (r < n) F::template scales<16>(row_of(w, begin + r), first, count, s, b);
+      scale[r] = bits(s);
+      bias[r] = bits(b);
+    }
+    transpose(scale);
+    if constexpr (F::kHasBias) transpose(bias);
+    for (int64_t g = 0; g < count; ++g) {
+      store(panel.scales + (first + g) * kPanelRows + 16 * part, floats(scale[g]));
+      if constexpr (F::kHasBias) {
+        store(panel.biases + (first + g) * kPanelRows + 16 * part, floats(bias[g]));
+      }
+    }
+  }
+}
+
+inline float float_at(const std::byte* p, int64_t i) { return load_as<float>(p + 4 * i); }
+
+/// One panel times n_tokens tokens; only the first n_rows rows are written.
+template <class F, int n_tokens>
+void panel_tile(const Panel& panel, const std::byte* const* x, int64_t cols, int64_t n_rows,
+                float* y, int64_t y_stride) {
+  constexpr int kV = kPanelVectors;
+  alignas(64) float classes[16][n_tokens][kPanelRows];
+  const int64_t n_groups = panel.n_groups;
+  for (int64_t g = n_groups; g < 16; ++g) std::memset(classes[g], 0, sizeof classes[g]);
+  const Int8Row row{cols};
+  const int64_t offset = row.group_offset(F::kGroup), n_entries = row.groups(F::kGroup);
+  const std::byte* codes = panel.codes;
+  for (int64_t g = 0; g < n_groups; ++g) {
+    i32x16 dots[n_tokens][kV];
+    const int64_t k0 = g * F::kGroup;
+    for (int t = 0; t < n_tokens; ++t) {
+      int32_t start = 0;
+      if constexpr (F::kZeroShift > 0) {
+        start = -(load_as<int32_t>(x[t] + offset + 4 * (n_entries + g)) << F::kZeroShift);
+      }
+      for (int v = 0; v < kV; ++v) dots[t][v] = splat_int(start);
+    }
+#pragma GCC unroll 4
+    for (int k = 0; k < F::kGroup; k += 4, codes += 64 * kV) {
+      u8x64 w[kV];
+      for (int v = 0; v < kV; ++v) w[v] = load_bytes64(codes + 64 * v);
+      for (int t = 0; t < n_tokens; ++t) {
+        const auto four = load_as<int32_t>(x[t] + k0 + k);
+        for (int v = 0; v < kV; ++v) dots[t][v] = dot4_each<F::kWide>(dots[t][v], w[v], four);
+      }
+    }
+    f32x16 scale[kV], bias[kV];
+    for (int v = 0; v < kV; ++v) {
+      scale[v] = load(panel.scales + g * kPanelRows + 16 * v);
+      if constexpr (F::kHasBias) bias[v] = load(panel.biases + g * kPanelRows + 16 * v);
+    }
+    auto& sums = classes[g % 16];
+    for (int t = 0; t < n_tokens; ++t) {
+      const std::byte* groups = x[t] + offset;
+      const f32x16 x_scale = splat(float_at(groups, g));
+      for (int v = 0; v < kV; ++v) {
+        float* at = sums[t] + 16 * v;
+        f32x16 sum = g < 16 ? splat(0.0F) : load(at);
+        sum = mul_add(to_float(dots[t][v]), scale[v] * x_scale, sum);
+        if constexpr (F::kHasBias) {
+          sum = mul_add(bias[v], splat(float_at(groups, 2 * n_entries + g)), sum);
+        }
+        store(at, sum);
+      }
+    }
+  }
+  for (int t = 0; t < n_tokens; ++t) {
+    for (int v = 0; v < kV && 16 * v < n_rows; ++v) {
+      f32x16 sum[16];
+      for (int c = 0; c < 16; ++c) sum[c] = load(classes[c][t] + 16 * v);
+      for (int half = 8; half > 0; half /= 2) {
+        for (int c = 0; c < half; ++c) sum[c] = sum[c] + sum[c + half];
+      }
+      store_lanes(y + t * y_stride + 16 * v, sum[0], n_rows - 16 * v < 16 ? n_rows - 16 * v : 16);
+    }
+  }
+}
+
+template <class F>
+void panel_tiles(const Panel& panel, const std::byte* const* x, int64_t cols, int64_t n_tokens,
+                 int64_t n_rows, float* y, int64_t y_stride) {
+  for (int64_t t = 0; t < n_tokens; t += kPanelTokens) {
+    const int64_t left = n_tokens - t < kPanelTokens ? n_tokens - t : kPanelTokens;
+    unrolled<kPanelTokens>([&](auto i) __attribute__((always_inline)) {
+      if (left == i + 1) {
+        panel_tile<F, i + 1>(panel, x + t, cols, n_rows, y + t * y_stride, y_stride);
+      }
+    });
+  }
+}
+
+template <class F>
+void many_int8_rows(const Matrix& w, int64_t begin, int64_t end, const std::byte* const* x,
+                    int64_t n_tokens, float* y, int64_t y_stride, std::byte* scratch) {
+  const Panel panel(scratch, w.cols, F::kGroup);
+  for (int64_t r = begin; r < end; r += kPanelRows) {
+    const int64_t n_rows = end - r < kPanelRows ? end - r : kPanelRows;
+    for (int part = 0; part < kPanelVectors; ++part) {
+      const int64_t left = n_rows - 16 * part;
+      unpack_rows<F>(w, r + 16 * part, left < 0 ? 0 : left < 16 ? left : 16, part, panel);
+    }
+    panel_tiles<F>(panel, x, w.cols, n_tokens, n_rows, y + r, y_stride);
+  }
+}
+
+}  // namespace
+}  // namespace sluice::kernels
