@@ -122,75 +122,61 @@ struct NvFp4Codes : MxFp4Codes {
 
 // ---- GGUF, blocks of 32 columns: two of them make 64
 
+/// A block begins with its scale, and with `has_min` its offset, in float16.
+template <int stride, bool has_min>
+struct F16Blocks : CodesBase {
+  static constexpr bool kHasBias = has_min;
+  static constexpr int kStride = stride;
+  static constexpr int kBlockBytes = 2 * stride;
+  static constexpr int kHeader = has_min ? 4 : 2;
+  template <int most>
+  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale,
+                                            f32x16& bias) {
+    scale = strided_f16<stride, most>(row.data + first * stride, n);
+    if (has_min) bias = strided_f16<stride, most>(row.data + first * stride + 2, n);
+  }
+};
+
 template <bool has_min>
-struct Q4Codes : CodesBase {
+struct Q4Codes : F16Blocks<has_min ? 20 : 18, has_min> {
+  using Blocks = F16Blocks<has_min ? 20 : 18, has_min>;
   static constexpr int kZeroShift = has_min ? 0 : 3;
-  static constexpr bool kHasBias = has_min;
-  static constexpr int kStride = has_min ? 20 : 18;
-  static constexpr int kBlockBytes = 2 * kStride;
   template <int v>
   [[gnu::always_inline]] static u8x64 codes(const std::byte* p) {
-    return nibble_halves<kStride>(p + (has_min ? 4 : 2));
-  }
-  template <int most>
-  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale,
-                                            f32x16& bias) {
-    scale = strided_f16<kStride, most>(row.data + first * kStride, n);
-    if (has_min) bias = strided_f16<kStride, most>(row.data + first * kStride + 2, n);
+    return nibble_halves<Blocks::kStride>(p + Blocks::kHeader);
   }
 };
 
 template <bool has_min>
-struct Q5Codes : CodesBase {
+struct Q5Codes : F16Blocks<has_min ? 24 : 22, has_min> {
+  using Blocks = F16Blocks<has_min ? 24 : 22, has_min>;
   static constexpr int kZeroShift = has_min ? 0 : 4;
-  static constexpr bool kHasBias = has_min;
-  static constexpr int kStride = has_min ? 24 : 22;
-  static constexpr int kBlockBytes = 2 * kStride;
   template <int v>
   [[gnu::always_inline]] static u8x64 codes(const std::byte* p) {
-    p += has_min ? 4 : 2;
-    const uint64_t fifth = load_as<uint32_t>(p) | uint64_t{load_as<uint32_t>(p + kStride)} << 32;
-    return nibble_halves<kStride>(p + 4) | select_bytes(fifth, 16);
-  }
-  template <int most>
-  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale,
-                                            f32x16& bias) {
-    scale = strided_f16<kStride, most>(row.data + first * kStride, n);
-    if (has_min) bias = strided_f16<kStride, most>(row.data + first * kStride + 2, n);
+    p += Blocks::kHeader;
+    const uint64_t fifth = load_as<uint32_t>(p) | uint64_t{load_as<uint32_t>(p + Blocks::kStride)}
+                                                      << 32;
+    return nibble_halves<Blocks::kStride>(p + 4) | select_bytes(fifth, 16);
   }
 };
 
-struct Q8Codes : CodesBase {
+struct Q8Codes : F16Blocks<34, false> {
   static constexpr int kZeroShift = 7;
   static constexpr bool kWide = true;
-  static constexpr int kStride = 34;
-  static constexpr int kBlockBytes = 2 * kStride;
   template <int v>
   [[gnu::always_inline]] static u8x64 codes(const std::byte* p) {
-    return xor_byte(join_bytes32(p + 2, p + kStride + 2), 128);
-  }
-  template <int most>
-  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale,
-                                            f32x16&) {
-    scale = strided_f16<kStride, most>(row.data + first * kStride, n);
+    return xor_byte(join_bytes32(p + kHeader, p + kStride + kHeader), 128);
   }
 };
 
 constexpr u8x16 kIq4Codes = kIq4Levels ^ 128;
 
-struct Iq4NlCodes : CodesBase {
+struct Iq4NlCodes : F16Blocks<18, false> {
   static constexpr int kZeroShift = 7;
   static constexpr bool kWide = true;
-  static constexpr int kStride = 18;
-  static constexpr int kBlockBytes = 2 * kStride;
   template <int v>
   [[gnu::always_inline]] static u8x64 codes(const std::byte* p) {
-    return lookup(kIq4Codes, nibble_halves<kStride>(p + 2));
-  }
-  template <int most>
-  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale,
-                                            f32x16&) {
-    scale = strided_f16<kStride, most>(row.data + first * kStride, n);
+    return lookup(kIq4Codes, nibble_halves<kStride>(p + kHeader));
   }
 };
 

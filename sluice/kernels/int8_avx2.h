@@ -2,6 +2,7 @@
 
 // Bytes and integer dot products in AVX2. The names are int8_generic.h's.
 
+#include "sluice/kernels/bytes_x86.h"
 #include "sluice/kernels/simd_avx2.h"
 
 namespace sluice::kernels {
@@ -243,19 +244,8 @@ inline f32x16 repeat_bf16(const void* p, int64_t n) {
 }
 /// n <= most float16 values, `stride` bytes apart; after them the first one again, or zeros.
 template <int stride, int most>
-[[gnu::always_inline]] inline f32x16 strided_f16(const void* first, int64_t n) {
-  const uint8_t* p = static_cast<const uint8_t*>(first);
-  uint64_t four[4] = {};
-  for (int i = 0; i < most / 4; ++i) {
-    for (int j = 0; j < 4; ++j) {
-      const int at = 4 * i + j;
-      uint16_t half;
-      std::memcpy(&half, p + (at < n ? at * stride : 0), 2);
-      four[i] |= uint64_t{half} << (16 * j);
-    }
-  }
-  return f16_lanes(_mm256_set_epi64x(static_cast<int64_t>(four[3]), static_cast<int64_t>(four[2]),
-                                     static_cast<int64_t>(four[1]), static_cast<int64_t>(four[0])));
+[[gnu::always_inline]] inline f32x16 strided_f16(const void* p, int64_t n) {
+  return f16_lanes(strided_u16<stride, most>(p, n));
 }
 
 /// n <= 16 bytes, zeros after them.
