@@ -14,6 +14,7 @@ struct u8x64 {
 
 constexpr int kPanelVectors = 1;
 constexpr int kPanelTokens = 4;
+constexpr int kPanelSteps = 4;
 
 inline const uint8_t* byte_at(const void* p, int64_t i) {
   return static_cast<const uint8_t*>(p) + i;

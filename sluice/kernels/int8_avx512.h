@@ -13,7 +13,8 @@ struct u8x64 {
 };
 
 constexpr int kPanelVectors = 2;
-constexpr int kPanelTokens = 8;
+constexpr int kPanelTokens = 4;
+constexpr int kPanelSteps = 8;  // all: accumulators that a loop carries are copied in each step
 
 inline u8x64 load_bytes64(const void* p) { return {_mm512_loadu_si512(p)}; }
 inline void store_bytes(void* p, u8x64 a) { _mm512_storeu_si512(p, a.v); }

@@ -10,9 +10,11 @@ struct u8x64 {
   u8x16 v[4];
 };
 
-// A panel is 16 * kPanelVectors rows; kPanelTokens tokens are multiplied with it at a time.
+// A panel is 16 * kPanelVectors rows; kPanelTokens tokens are multiplied with it at a time, kPanelSteps times four
+// columns without a branch.
 constexpr int kPanelVectors = 1;
 constexpr int kPanelTokens = 4;
+constexpr int kPanelSteps = 4;
 
 template <class Each>
 inline u8x64 each_bytes(Each f) {

@@ -80,58 +80,100 @@ void unpack_rows(const Matrix& w, int64_t begin, int64_t n, int part, const Pane
 
 inline float float_at(const std::byte* p, int64_t i) { return load_as<float>(p + 4 * i); }
 
-/// One panel times n_tokens tokens; only the first n_rows rows are written.
-template <class F, int n_tokens>
-void panel_tile(const Panel& panel, const std::byte* const* x, int64_t cols, int64_t n_rows,
-                float* y, int64_t y_stride) {
-  constexpr int kV = kPanelVectors;
-  alignas(64) float classes[16][n_tokens][kPanelRows];
-  const int64_t n_groups = panel.n_groups;
-  for (int64_t g = n_groups; g < 16; ++g) std::memset(classes[g], 0, sizeof classes[g]);
-  const Int8Row row{cols};
-  const int64_t offset = row.group_offset(F::kGroup), n_entries = row.groups(F::kGroup);
-  const std::byte* codes = panel.codes;
-  for (int64_t g = 0; g < n_groups; ++g) {
-    i32x16 dots[n_tokens][kV];
-    const int64_t k0 = g * F::kGroup;
+/// What a tile needs of a format; formats alike in it share the code.
+template <int group, int zero_shift, bool has_bias, bool wide>
+struct PanelForm {
+  static constexpr int kGroup = group;
+  static constexpr int kZeroShift = zero_shift;
+  static constexpr bool kHasBias = has_bias;
+  static constexpr bool kWide = wide;
+};
+template <class F>
+using PanelFormOf = PanelForm<F::kGroup, F::kZeroShift, F::kHasBias, F::kWide>;
+
+template <int n_tokens>
+using Dots = i32x16[n_tokens][kPanelVectors];
+/// The sixteen partial sums.
+template <int n_tokens>
+using Classes = float[16][n_tokens][kPanelRows];
+
+/// Adds group g's products of codes and x.
+template <class Form, int n_tokens>
+[[gnu::always_inline]] inline void add_dots(const std::byte* codes, int64_t g,
+                                            const std::byte* const* x, Dots<n_tokens>& dots) {
+#pragma GCC unroll kPanelSteps
+  for (int k = 0; k < Form::kGroup; k += 4, codes += 64 * kPanelVectors) {
+    u8x64 w[kPanelVectors];
+    for (int v = 0; v < kPanelVectors; ++v) w[v] = load_bytes64(codes + 64 * v);
     for (int t = 0; t < n_tokens; ++t) {
-      int32_t start = 0;
-      if constexpr (F::kZeroShift > 0) {
-        start = -(load_as<int32_t>(x[t] + offset + 4 * (n_entries + g)) << F::kZeroShift);
-      }
-      for (int v = 0; v < kV; ++v) dots[t][v] = splat_int(start);
-    }
-#pragma GCC unroll 4
-    for (int k = 0; k < F::kGroup; k += 4, codes += 64 * kV) {
-      u8x64 w[kV];
-      for (int v = 0; v < kV; ++v) w[v] = load_bytes64(codes + 64 * v);
-      for (int t = 0; t < n_tokens; ++t) {
-        const auto four = load_as<int32_t>(x[t] + k0 + k);
-        for (int v = 0; v < kV; ++v) dots[t][v] = dot4_each<F::kWide>(dots[t][v], w[v], four);
+      const auto four = load_as<int32_t>(x[t] + g * Form::kGroup + k);
+      for (int v = 0; v < kPanelVectors; ++v) {
+        dots[t][v] = dot4_each<Form::kWide>(dots[t][v], w[v], four);
       }
     }
-    f32x16 scale[kV], bias[kV];
-    for (int v = 0; v < kV; ++v) {
+  }
+}
+
+/// Sixteen groups from `first`, or as many as there are, each into its own partial sum.
+template <class Form, bool first_batch, int n_tokens>
+[[gnu::always_inline]] inline void add_batch(const Panel& panel, const Int8Row& row, int64_t first,
+                                             const std::byte* const* x,
+                                             Classes<n_tokens>& classes) {
+  const int64_t offset = row.group_offset(Form::kGroup), n_entries = row.groups(Form::kGroup);
+  const int64_t count = panel.n_groups - first < 16 ? panel.n_groups - first : 16;
+  alignas(64) int32_t start[n_tokens][16];  // what the weights' zero takes away
+  if constexpr (Form::kZeroShift > 0) {
+    for (int t = 0; t < n_tokens; ++t) {
+      const i32x16 sums = int_lanes(x[t] + offset + 4 * (n_entries + first));
+      const i32x16 less = splat_int(0) - shift_left<Form::kZeroShift>(sums);
+      std::memcpy(start[t], &less, sizeof start[t]);
+    }
+  }
+  for (int64_t c = 0; c < count; ++c) {
+    const int64_t g = first + c;
+    Dots<n_tokens> dots;
+    for (int t = 0; t < n_tokens; ++t) {
+      for (int v = 0; v < kPanelVectors; ++v) {
+        dots[t][v] = splat_int(Form::kZeroShift > 0 ? start[t][c] : 0);
+      }
+    }
+    add_dots<Form, n_tokens>(panel.codes + g * (Form::kGroup * kPanelRows), g, x, dots);
+    f32x16 scale[kPanelVectors], bias[kPanelVectors];
+    for (int v = 0; v < kPanelVectors; ++v) {
       scale[v] = load(panel.scales + g * kPanelRows + 16 * v);
-      if constexpr (F::kHasBias) bias[v] = load(panel.biases + g * kPanelRows + 16 * v);
+      if constexpr (Form::kHasBias) bias[v] = load(panel.biases + g * kPanelRows + 16 * v);
     }
-    auto& sums = classes[g % 16];
     for (int t = 0; t < n_tokens; ++t) {
       const std::byte* groups = x[t] + offset;
       const f32x16 x_scale = splat(float_at(groups, g));
-      for (int v = 0; v < kV; ++v) {
-        float* at = sums[t] + 16 * v;
-        f32x16 sum = g < 16 ? splat(0.0F) : load(at);
+      for (int v = 0; v < kPanelVectors; ++v) {
+        float* at = classes[c][t] + 16 * v;
+        f32x16 sum = first_batch ? splat(0.0F) : load(at);
         sum = mul_add(to_float(dots[t][v]), scale[v] * x_scale, sum);
-        if constexpr (F::kHasBias) {
+        if constexpr (Form::kHasBias) {
           sum = mul_add(bias[v], splat(float_at(groups, 2 * n_entries + g)), sum);
         }
         store(at, sum);
       }
     }
   }
+}
+
+/// One panel times n_tokens tokens; only the first n_rows rows are written.
+template <class Form, int n_tokens>
+void panel_tile(const Panel& panel, const std::byte* const* all_x, int64_t cols, int64_t n_rows,
+                float* y, int64_t y_stride) {
+  alignas(64) Classes<n_tokens> classes;
+  for (int64_t c = panel.n_groups; c < 16; ++c) std::memset(classes[c], 0, sizeof classes[c]);
+  const Int8Row row{cols};
+  const std::byte* x[n_tokens];
+  for (int t = 0; t < n_tokens; ++t) x[t] = all_x[t];
+  add_batch<Form, true, n_tokens>(panel, row, 0, x, classes);
+  for (int64_t first = 16; first < panel.n_groups; first += 16) {
+    add_batch<Form, false, n_tokens>(panel, row, first, x, classes);
+  }
   for (int t = 0; t < n_tokens; ++t) {
-    for (int v = 0; v < kV && 16 * v < n_rows; ++v) {
+    for (int v = 0; v < kPanelVectors && 16 * v < n_rows; ++v) {
       f32x16 sum[16];
       for (int c = 0; c < 16; ++c) sum[c] = load(classes[c][t] + 16 * v);
       for (int half = 8; half > 0; half /= 2) {
@@ -142,14 +184,14 @@ void panel_tile(const Panel& panel, const std::byte* const* x, int64_t cols, int
   }
 }
 
-template <class F>
+template <class Form>
 void panel_tiles(const Panel& panel, const std::byte* const* x, int64_t cols, int64_t n_tokens,
                  int64_t n_rows, float* y, int64_t y_stride) {
   for (int64_t t = 0; t < n_tokens; t += kPanelTokens) {
     const int64_t left = n_tokens - t < kPanelTokens ? n_tokens - t : kPanelTokens;
     unrolled<kPanelTokens>([&](auto i) __attribute__((always_inline)) {
       if (left == i + 1) {
-        panel_tile<F, i + 1>(panel, x + t, cols, n_rows, y + t * y_stride, y_stride);
+        panel_tile<Form, i + 1>(panel, x + t, cols, n_rows, y + t * y_stride, y_stride);
       }
     });
   }
@@ -165,7 +207,7 @@ void many_int8_rows(const Matrix& w, int64_t begin, int64_t end, const std::byte
       const int64_t left = n_rows - 16 * part;
       unpack_rows<F>(w, r + 16 * part, left < 0 ? 0 : left < 16 ? left : 16, part, panel);
     }
-    panel_tiles<F>(panel, x, w.cols, n_tokens, n_rows, y + r, y_stride);
+    panel_tiles<PanelFormOf<F>>(panel, x, w.cols, n_tokens, n_rows, y + r, y_stride);
   }
 }
 
