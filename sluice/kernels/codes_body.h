@@ -39,6 +39,22 @@ inline i32x16 int_lanes(const std::byte* p) {
   return load_int(reinterpret_cast<const int32_t*>(p));
 }
 
+/// Asks for the lines of `bytes` bytes, `ahead` bytes on from p; they may lie beyond what exists.
+inline void prefetch(const std::byte* p, int64_t ahead, int64_t bytes) {
+  const auto at = reinterpret_cast<uintptr_t>(p) + static_cast<uintptr_t>(ahead);
+  for (int64_t line = 0; line < bytes; line += 64) {
+    __builtin_prefetch(reinterpret_cast<const void*>(at + static_cast<uintptr_t>(line)));
+  }
+}
+
+/// A row's last columns, fewer than 64, zeros after them.
+template <class F>
+inline u8x64 last_codes(const std::byte* p, int64_t n) {
+  std::byte block[F::kBlockBytes] = {};
+  std::memcpy(block, p, static_cast<size_t>(n * F::kBlockBytes / 64));
+  return F::template codes<0>(block);
+}
+
 /// Eight lanes a, eight lanes b.
 inline f32x16 splat_halves(float a, float b) {
   return if_less(to_float(load_int(kIota.lane)), splat(8.0F), splat(a), splat(b));

@@ -18,14 +18,6 @@ template <int group>
   }
 }
 
-/// A row's last columns, fewer than 64, zeros after them.
-template <class F>
-inline u8x64 last_codes(const std::byte* p, int64_t n) {
-  std::byte block[F::kBlockBytes] = {};
-  std::memcpy(block, p, static_cast<size_t>(n * F::kBlockBytes / 64));
-  return F::template codes<0>(block);
-}
-
 /// Rows of w times n_tokens tokens. A batch is sixteen groups of a row.
 template <class F, int n_tokens>
 class FewTokens {
@@ -82,13 +74,6 @@ class FewTokens {
     return row.data + first / 16 * (kVectors / F::kVectors * F::kBlockBytes);
   }
   const std::byte* batch_x(int t, int64_t first) const { return x_[t] + first * F::kGroup; }
-
-  static void prefetch(const std::byte* p, int64_t ahead, int64_t bytes) {
-    const auto at = reinterpret_cast<uintptr_t>(p) + static_cast<uintptr_t>(ahead);
-    for (int64_t line = 0; line < bytes; line += 64) {
-      __builtin_prefetch(reinterpret_cast<const void*>(at + static_cast<uintptr_t>(line)));
-    }
-  }
 
   /// The lines that begin within a later row's scales, a stream too thin for the processor to follow. Each once:
   /// asking again for a line on its way costs more than it brings.

@@ -26,29 +26,38 @@ struct Panel {
         n_groups(cols / group) {}
 };
 
-/// Rows [begin, begin + n) as vector `part` of a panel; rows beyond n are zeros.
+/// Vectors [first, first + count) of a row's codes, meanwhile asking for those `ahead` bytes on.
 template <class F>
-void unpack_rows(const Matrix& w, int64_t begin, int64_t n, int part, const Panel& panel) {
+[[gnu::always_inline]] inline void load_run(const std::byte* row, int64_t cols, int64_t first,
+                                            int64_t count, int64_t ahead, std::byte* run) {
+  const std::byte* p = row + first / F::kVectors * F::kBlockBytes;
+  prefetch(p, ahead, kRunVectors / F::kVectors * F::kBlockBytes);
+  for (int64_t v = 0; v < count; v += F::kVectors, p += F::kBlockBytes) {
+    const int64_t left = cols - 64 * (first + v);
+    if (left < 64) {
+      store_bytes(run + 64 * v, last_codes<F>(p, left));
+      continue;
+    }
+    unrolled<F::kVectors>([&](auto i) __attribute__((always_inline)) {
+      store_bytes(run + 64 * (v + i), F::template codes<i>(p));
+    });
+  }
+}
+
+/// Codes of rows [begin, begin + n) as vector `part` of a panel; rows beyond n are zeros. Sixteen rows side by side are
+/// too many streams for the processor to follow, so each run asks for the next one, the last for the next sixteen rows'.
+template <class F>
+void unpack_codes(const Matrix& w, int64_t begin, int64_t n, int part, const Panel& panel) {
+  constexpr int64_t kRunBytes = kRunVectors / F::kVectors * F::kBlockBytes;
   const int64_t n_vectors = (w.cols + 63) / 64;
   alignas(64) std::byte run[16][kRunVectors * 64];
+  for (int64_t r = n; r < 16; ++r) std::memset(run[r], 0, sizeof run[r]);
   for (int64_t first = 0; first < n_vectors; first += kRunVectors) {
-    const int64_t count = n_vectors - first < kRunVectors ? n_vectors - first : kRunVectors;
-    for (int64_t r = 0; r < 16; ++r) {
-      if (r >= n) {
-        std::memset(run[r], 0, sizeof run[r]);
-        continue;
-      }
-      const std::byte* p = row_of(w, begin + r).data + first / F::kVectors * F::kBlockBytes;
-      for (int64_t v = 0; v < count; v += F::kVectors, p += F::kBlockBytes) {
-        const int64_t left = w.cols - 64 * (first + v);
-        if (left < 64) {
-          store_bytes(run[r] + 64 * v, last_codes<F>(p, left));
-          continue;
-        }
-        unrolled<F::kVectors>([&](auto i) __attribute__((always_inline)) {
-          store_bytes(run[r] + 64 * (v + i), F::template codes<i>(p));
-        });
-      }
+    const int64_t left = n_vectors - first, count = left < kRunVectors ? left : kRunVectors;
+    const int64_t ahead =
+        left > kRunVectors ? kRunBytes : 16 * w.row_bytes - first / kRunVectors * kRunBytes;
+    for (int64_t r = 0; r < n; ++r) {
+      load_run<F>(row_of(w, begin + r).data, w.cols, first, count, ahead, run[r]);
     }
     for (int64_t v = 0; v < count; ++v) {
       i32x16 lanes[16];
@@ -58,6 +67,11 @@ void unpack_rows(const Matrix& w, int64_t begin, int64_t n, int part, const Pane
       for (int k = 0; k < 16; ++k) std::memcpy(out + k * kPanelVectors * 64, &lanes[k], 64);
     }
   }
+}
+
+/// Their scales and biases.
+template <class F>
+void unpack_scales(const Matrix& w, int64_t begin, int64_t n, int part, const Panel& panel) {
   for (int64_t first = 0; first < panel.n_groups; first += 16) {
     const int64_t count = panel.n_groups - first < 16 ? panel.n_groups - first : 16;
     i32x16 scale[16], bias[16];
@@ -76,6 +90,17 @@ void unpack_rows(const Matrix& w, int64_t begin, int64_t n, int part, const Pane
       }
     }
   }
+}
+
+template <class F>
+void unpack_rows(const Matrix& w, int64_t begin, int64_t n, int part, const Panel& panel) {
+  for (int64_t r = begin; r < begin + n; ++r) {
+    const Row row = row_of(w, r);
+    if (row.scales != nullptr) prefetch(row.scales, 0, w.scale_row_bytes);
+    if (row.biases != nullptr) prefetch(row.biases, 0, w.scale_row_bytes);
+  }
+  unpack_codes<F>(w, begin, n, part, panel);
+  unpack_scales<F>(w, begin, n, part, panel);
 }
 
 inline float float_at(const std::byte* p, int64_t i) { return load_as<float>(p + 4 * i); }
