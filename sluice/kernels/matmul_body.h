@@ -12,7 +12,7 @@ namespace {
 
 constexpr int kFewTokens = 4;
 constexpr int kRunColumns = 512;  // a multiple of every block size
-constexpr int kPrefetchBytes = 4096;
+constexpr int kPrefetchBytes = 8192;
 constexpr int kBlockRows = 16;    // decoded at once: 32 KiB
 constexpr int kBlockTokens = 96;  // share one decoding: 96 KiB of partial sums
 
