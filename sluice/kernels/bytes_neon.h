@@ -70,16 +70,17 @@ inline u8x64 unpack_lsb(const void* p) {
   }
 }
 
+inline void nibble_pairs(const void* p, u8x64& first, u8x64& last) {
+  for (int i = 0; i < 4; ++i) {
+    const u8x16 a = load_bytes16(byte_at(p, 16 * i));
+    first.v[i] = interleave_low(a & 15, a >> 4);
+    last.v[i] = interleave_high(a & 15, a >> 4);
+  }
+}
+
 /// The sums of a's, b's, c's and d's lanes.
 inline int32x4_t sums_of_lanes(int32x4_t a, int32x4_t b, int32x4_t c, int32x4_t d) {
   return vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d));
-}
-inline i32x16 sums_of_8(const i32x16* v) {
-  const auto halves = [=](const i32x16& a, const i32x16& b) {
-    return sums_of_lanes(vaddq_s32(a.v[0], a.v[1]), vaddq_s32(a.v[2], a.v[3]),
-                         vaddq_s32(b.v[0], b.v[1]), vaddq_s32(b.v[2], b.v[3]));
-  };
-  return each<i32x16>([=](int i) { return halves(v[2 * i], v[2 * i + 1]); });
 }
 inline i32x16 sums_of_4(const i32x16* v) {
   return each<i32x16>(

@@ -3,6 +3,7 @@
 // The stored formats as integers: one struct each. A weight is scale * (code - kZero) + bias, with one scale
 // (and bias) per kGroup columns.
 //   codes<v>(p)                 the 64 codes at columns 64 v of the block at p; a block has 64 * kVectors columns
+//   halves(p, first, last)      where it is faster than from codes<v>: of two blocks' four groups the first 16 codes and the last
 //   scales<most>(row, first, n, ...)  scales (biases) of the n <= most groups from `first`; most is 16 or, at a row's end, 8
 // Comes after one int8_*.h.
 
@@ -55,11 +56,6 @@ inline u8x64 last_codes(const std::byte* p, int64_t n) {
   return F::template codes<0>(block);
 }
 
-/// Eight lanes a, eight lanes b.
-inline f32x16 splat_halves(float a, float b) {
-  return if_less(to_float(load_int(kIota.lane)), splat(8.0F), splat(a), splat(b));
-}
-
 // ---- MLX
 
 /// n scales, 16-bit floats, of which each serves `repeat` groups; zeros after them.
@@ -81,6 +77,9 @@ struct AffineCodes : CodesBase {
     } else {
       return unpack_lsb<code_bits>(p);
     }
+  }
+  static void halves(const std::byte* p, u8x64& first, u8x64& last) requires(code_bits == 4) {
+    nibble_pairs(p, first, last);
   }
   /// Groups from `first`, each scale serving 1 << shift of them; at a row's end n groups, then any numbers.
   [[gnu::always_inline]] static f32x16 sixteen(const std::byte* p, int64_t first, int64_t n,
@@ -161,6 +160,9 @@ struct Q4Codes : F16Blocks<has_min ? 20 : 18, has_min> {
   [[gnu::always_inline]] static u8x64 codes(const std::byte* p) {
     return nibble_halves<Blocks::kStride>(p + Blocks::kHeader);
   }
+  static void halves(const std::byte* p, u8x64& first, u8x64& last) {
+    nibble_lanes<Blocks::kStride>(p + Blocks::kHeader, first, last);
+  }
 };
 
 template <bool has_min>
@@ -223,20 +225,8 @@ struct KBase : CodesBase {
 template <int block_bytes, int most>
 [[gnu::always_inline]] inline void k_scales(const std::byte* p, int64_t n, f32x16& scale,
                                             f32x16& bias) {
-  uint32_t s[4] = {}, m[4] = {};
-  float d[2] = {}, min[2] = {};
-  for (int i = 0; i < (most == 16 && n > 8 ? 2 : 1); ++i, p += block_bytes) {
-    d[i] = load_half(p);
-    min[i] = -load_half(p + 2);
-    const uint32_t a = load_as<uint32_t>(p + 4), b = load_as<uint32_t>(p + 8);
-    const uint32_t c = load_as<uint32_t>(p + 12);
-    s[2 * i] = a & 0x3f3f3f3f;
-    s[2 * i + 1] = (c & 0x0f0f0f0f) | (a >> 2 & 0x30303030);
-    m[2 * i] = b & 0x3f3f3f3f;
-    m[2 * i + 1] = (c >> 4 & 0x0f0f0f0f) | (b >> 2 & 0x30303030);
-  }
-  scale = to_float(widen_u8(bytes_of(s[0], s[1], s[2], s[3]))) * splat_halves(d[0], d[1]);
-  bias = to_float(widen_u8(bytes_of(m[0], m[1], m[2], m[3]))) * splat_halves(min[0], min[1]);
+  static constexpr std::byte kNone[16] = {};
+  k_block_scales(p, most == 16 && n > 8 ? p + block_bytes : kNone, scale, bias);
 }
 
 struct Q4KCodes : KBase {

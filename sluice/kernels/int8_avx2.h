@@ -106,6 +106,27 @@ template <int distance>
 inline u8x64 nibble_halves(const void* p) {
   return {halves16(p), halves16(byte_at(p, distance))};
 }
+/// Codes of four groups of 32, of which the first 16 of each go to `first`, the others to `last`.
+template <int distance>
+inline void nibble_lanes(const void* p, u8x64& first, u8x64& last) {
+  const __m256i a = _mm256_set_m128i(load16(byte_at(p, distance)), load16(p));
+  const __m256i b =
+      _mm256_set_m128i(load16(byte_at(p, 3 * distance)), load16(byte_at(p, 2 * distance)));
+  first = {low_nibbles32(a), low_nibbles32(b)};
+  last = {high_nibbles32(a), high_nibbles32(b)};
+}
+inline void nibble_pairs(const void* p, u8x64& first, u8x64& last) {
+  const __m256i a = load32(p), b = load32(byte_at(p, 32));
+  first = {_mm256_unpacklo_epi8(low_nibbles32(a), high_nibbles32(a)),
+           _mm256_unpacklo_epi8(low_nibbles32(b), high_nibbles32(b))};
+  last = {_mm256_unpackhi_epi8(low_nibbles32(a), high_nibbles32(a)),
+          _mm256_unpackhi_epi8(low_nibbles32(b), high_nibbles32(b))};
+}
+inline void split_groups(u8x64 a, u8x64 b, u8x64& first, u8x64& last) {
+  first = {_mm256_permute2x128_si256(a.lo, a.hi, 0x20),
+           _mm256_permute2x128_si256(b.lo, b.hi, 0x20)};
+  last = {_mm256_permute2x128_si256(a.lo, a.hi, 0x31), _mm256_permute2x128_si256(b.lo, b.hi, 0x31)};
+}
 inline u8x64 nibbles_by_half(const void* p) {
   const __m256i packed = load32(p);
   return {low_nibbles32(packed), high_nibbles32(packed)};
@@ -148,17 +169,6 @@ inline i32x16 dot4_each(i32x16 sum, u8x64 w, int32_t x) {
   return {dot4_eight<wide>(sum.lo, w.lo, all), dot4_eight<wide>(sum.hi, w.hi, all)};
 }
 
-/// Sums of the eight lanes of each of a, b, c, d, as two halves to be added: lanes a, b, c, d.
-inline __m128i sums_of_four(__m256i a, __m256i b, __m256i c, __m256i d) {
-  const __m256i halves = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
-  return _mm_add_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1));
-}
-inline i32x16 sums_of_8(const i32x16* v) {
-  return {_mm256_set_m128i(sums_of_four(v[2].lo, v[2].hi, v[3].lo, v[3].hi),
-                           sums_of_four(v[0].lo, v[0].hi, v[1].lo, v[1].hi)),
-          _mm256_set_m128i(sums_of_four(v[6].lo, v[6].hi, v[7].lo, v[7].hi),
-                           sums_of_four(v[4].lo, v[4].hi, v[5].lo, v[5].hi))};
-}
 /// Eight sums of four lanes: a's low and high half, b's, c's, d's.
 inline __m256i sums_of_halves(__m256i a, __m256i b, __m256i c, __m256i d) {
   const __m256i halves = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
@@ -247,6 +257,12 @@ inline f32x16 repeat_bf16(const void* p, int64_t n) {
 template <int stride, int most>
 [[gnu::always_inline]] inline f32x16 strided_f16(const void* p, int64_t n) {
   return f16_lanes(strided_u16<stride, most>(p, n));
+}
+
+inline void k_block_scales(const void* p, const void* q, f32x16& scale, f32x16& bias) {
+  const KScalePair k = unpack_k_scales(p, q);
+  scale = to_float(widen_u8((u8x16)k.codes)) * f16_lanes(k.unit);
+  bias = to_float(widen_u8((u8x16)k.min_codes)) * f16_lanes(k.min_unit);
 }
 
 /// n <= 16 bytes, zeros after them.

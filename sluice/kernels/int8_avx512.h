@@ -71,6 +71,15 @@ constexpr ByteTable halves_bytes(int distance) {
   for (int i = 0; i < 64; ++i) t.byte[i] = static_cast<uint8_t>(i / 32 * distance + i % 16);
   return t;
 }
+/// 16-byte lane i gets bytes from i * distance on; those beyond the first 64 come from a vector at `second`.
+constexpr ByteTable lanes_bytes(int distance, int second) {
+  ByteTable t = {};
+  for (int i = 0; i < 64; ++i) {
+    const int at = i / 16 * distance + i % 16;
+    t.byte[i] = static_cast<uint8_t>(at < 64 ? at : 64 + at - second);
+  }
+  return t;
+}
 /// byte 8 lanes: which bit of its own 8-byte lane each result starts at.
 constexpr ByteTable shift_table(int run, int first, int second) {
   ByteTable t = {};
@@ -84,6 +93,37 @@ inline u8x64 nibble_halves(const void* p) {
   static constexpr ByteTable bytes = halves_bytes(distance), shifts = shift_table(16, 0, 4);
   const __m512i spread = _mm512_permutexvar_epi8(load_table(bytes), load_first<distance + 16>(p));
   return and_byte({_mm512_multishift_epi64_epi8(load_table(shifts), spread)}, 15);
+}
+/// Codes of four groups of 32, of which the first 16 of each go to `first`, the others to `last`. Here: sixteen
+/// bytes a group, `distance` apart, low nibbles first.
+template <int distance>
+inline void nibble_lanes(const void* p, u8x64& first, u8x64& last) {
+  constexpr int kSecond =
+      3 * distance + 16 - 64;  // where a load that ends with the last byte begins
+  static constexpr ByteTable bytes = lanes_bytes(distance, kSecond);
+  const __m512i lanes =
+      _mm512_permutex2var_epi8(_mm512_loadu_si512(p), load_table(bytes),
+                               _mm512_loadu_si512(static_cast<const uint8_t*>(p) + kSecond));
+  first = and_byte({lanes}, 15);
+  last = and_byte({_mm512_srli_epi16(lanes, 4)}, 15);
+}
+constexpr ByteTable nibble_shifts() {
+  ByteTable t = {};
+  for (int i = 0; i < 64; ++i) t.byte[i] = static_cast<uint8_t>(i % 16 * 4);
+  return t;
+}
+/// Two codes a byte, in order.
+inline void nibble_pairs(const void* p, u8x64& first, u8x64& last) {
+  static constexpr ByteTable shifts = nibble_shifts();
+  const __m512i packed = _mm512_loadu_si512(p), table = load_table(shifts);
+  first =
+      and_byte({_mm512_multishift_epi64_epi8(table, _mm512_unpacklo_epi64(packed, packed))}, 15);
+  last = and_byte({_mm512_multishift_epi64_epi8(table, _mm512_unpackhi_epi64(packed, packed))}, 15);
+}
+/// 64 codes in order, then 64 more.
+inline void split_groups(u8x64 a, u8x64 b, u8x64& first, u8x64& last) {
+  first = {_mm512_shuffle_i32x4(a.v, b.v, 0x88)};
+  last = {_mm512_shuffle_i32x4(a.v, b.v, 0xdd)};
 }
 inline u8x64 nibbles_by_half(const void* p) {
   static constexpr ByteTable shifts = shift_table(32, 0, 4);
@@ -118,14 +158,6 @@ inline __m512i add_pairs(__m512i a, __m512i b) {
   return _mm512_add_epi32(even_pairs(a, b), odd_pairs(a, b));
 }
 
-inline i32x16 sums_of_8(const i32x16* v) {
-  const __m512i a = add_pairs(add_pairs(v[0].v, v[1].v), add_pairs(v[2].v, v[3].v));
-  const __m512i b = add_pairs(add_pairs(v[4].v, v[5].v), add_pairs(v[6].v, v[7].v));
-  const __m512i sums =
-      _mm512_add_epi32(_mm512_shuffle_i32x4(a, b, 0x88), _mm512_shuffle_i32x4(a, b, 0xdd));
-  const __m512i order = _mm512_set_epi32(15, 11, 14, 10, 13, 9, 12, 8, 7, 3, 6, 2, 5, 1, 4, 0);
-  return {_mm512_permutexvar_epi32(order, sums)};
-}
 inline i32x16 sums_of_4(const i32x16* v) {
   const __m512i sums = add_pairs(add_pairs(v[0].v, v[1].v), add_pairs(v[2].v, v[3].v));
   const __m512i order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
@@ -187,10 +219,41 @@ inline f32x16 repeat_bf16(const void* p, int64_t n) {
   return {
       _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(repeat_u16<repeat>(p, n)), 16))};
 }
+inline f32x16 f16_lanes(__m256i halves) { return {_mm512_cvtph_ps(halves)}; }
+
+/// 16-bit lane i of four gets the one at byte i * stride, lanes 4 to 7 the same of a second vector.
+constexpr ByteTable strided_words(int stride) {
+  ByteTable t = {};
+  for (int i = 0; i < 8; ++i) {
+    t.byte[2 * i] = static_cast<uint8_t>(i / 4 * 32 + i % 4 * stride / 2);
+  }
+  return t;
+}
+template <int stride>
+inline __m128i eight_strided(const uint8_t* p) {
+  static constexpr ByteTable words = strided_words(stride);
+  return _mm512_castsi512_si128(_mm512_permutex2var_epi16(_mm512_loadu_si512(p), load_table(words),
+                                                          _mm512_loadu_si512(p + 4 * stride)));
+}
 /// n <= most float16 values, `stride` bytes apart; after them the first one again, or zeros.
 template <int stride, int most>
-[[gnu::always_inline]] inline f32x16 strided_f16(const void* p, int64_t n) {
-  return {_mm512_cvtph_ps(strided_u16<stride, most>(p, n))};
+[[gnu::always_inline]] inline f32x16 strided_f16(const void* first, int64_t n) {
+  const uint8_t* p = static_cast<const uint8_t*>(first);
+  if constexpr (stride > 16 &&
+                stride <= 20) {  // a vector has four, and the last ends before the last block
+    if (n == most) {
+      const __m128i lo = eight_strided<stride>(p);
+      if constexpr (most == 8) return f16_lanes(_mm256_zextsi128_si256(lo));
+      return f16_lanes(_mm256_set_m128i(eight_strided<stride>(p + 8 * stride), lo));
+    }
+  }
+  return f16_lanes(strided_u16<stride, most>(p, n));
+}
+
+inline void k_block_scales(const void* p, const void* q, f32x16& scale, f32x16& bias) {
+  const KScalePair k = unpack_k_scales(p, q);
+  scale = to_float(widen_u8((u8x16)k.codes)) * f16_lanes(k.unit);
+  bias = to_float(widen_u8((u8x16)k.min_codes)) * f16_lanes(k.min_unit);
 }
 
 /// n <= 16 bytes, zeros after them.

@@ -18,9 +18,9 @@ void int8_rows(const Matrix& w, int64_t begin, int64_t end, const std::byte* con
   if (n_tokens > kFewInt8Tokens) {
     many_int8_rows<F>(w, begin, end, x, n_tokens, y, y_stride, scratch);
   } else if (n_tokens == 2) {
-    FewTokens<F, 2>(w, x).rows(begin, end, y, y_stride);
+    FewTokens<F, 2>(w, x, scratch).rows(begin, end, y, y_stride);
   } else if (n_tokens == 1) {
-    FewTokens<F, 1>(w, x).rows(begin, end, y, y_stride);
+    FewTokens<F, 1>(w, x, scratch).rows(begin, end, y, y_stride);
   }
 }
 

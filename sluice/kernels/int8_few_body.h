@@ -9,20 +9,12 @@
 namespace sluice::kernels {
 namespace {
 
-template <int group>
-[[gnu::always_inline]] inline i32x16 group_sums(const i32x16* parts) {
-  if constexpr (group == 32) {
-    return sums_of_8(parts);
-  } else {
-    return sums_of_4(parts);
-  }
-}
-
-/// Rows of w times n_tokens tokens. A batch is sixteen groups of a row.
+/// Rows of w times n_tokens tokens. A batch is sixteen groups of a row, in four parts of four groups, each of which fills
+/// a quarter of a vector. A group of 32 does so twice: x is copied in that order, so that no sum crosses quarters.
 template <class F, int n_tokens>
 class FewTokens {
  public:
-  FewTokens(const Matrix& w, const std::byte* const* x)
+  FewTokens(const Matrix& w, const std::byte* const* x, std::byte* scratch)
       : w_(w),
         entries_(Int8Row{w.cols}.groups(F::kGroup)),
         whole_(w.cols / F::kGroup / 16 * 16),
@@ -32,6 +24,10 @@ class FewTokens {
     for (int t = 0; t < n_tokens; ++t) {
       x_[t] = x[t];
       groups_[t] = x[t] + Int8Row{w.cols}.group_offset(F::kGroup);
+      if constexpr (kTwice) {
+        x_[t] = scratch;
+        scratch = split_row(x[t], Int8Row{w.cols}.padded_cols(), scratch);
+      }
     }
   }
 
@@ -56,8 +52,23 @@ class FewTokens {
   }
 
  private:
+  static constexpr bool kTwice = F::kGroup == 32;
   static constexpr int kVectors = F::kGroup * 16 / 64;  // of codes in a batch
-  using Parts = i32x16[n_tokens][kVectors];
+  static constexpr int kParts = 4;
+  static constexpr int kPartColumns = 4 * F::kGroup;
+  using Parts = i32x16[n_tokens][kParts];
+
+  /// Of each 128 columns, the first halves of four groups, then the other halves; zeros at the end. Returns where it ends.
+  static std::byte* split_row(const std::byte* x, int64_t n, std::byte* out) {
+    for (int64_t i = 0; i < n; i += 128, x += 128, out += 128) {
+      const u8x64 more = n - i > 64 ? load_bytes64(x + 64) : and_byte(load_bytes64(x), 0);
+      u8x64 first, last;
+      split_groups(load_bytes64(x), more, first, last);
+      store_bytes(out, first);
+      store_bytes(out + 64, last);
+    }
+    return out;
+  }
 
   struct Sums {
     f32x16 of[n_tokens];
@@ -70,10 +81,37 @@ class FewTokens {
     for (int t = 0; t < n_tokens; ++t) y[t * y_stride] = tree_sum(sums.of[t]);
   }
 
-  static const std::byte* batch_data(const Row& row, int64_t first) {
-    return row.data + first / 16 * (kVectors / F::kVectors * F::kBlockBytes);
+  static const std::byte* vector_data(const std::byte* batch, int v) {
+    return batch + v / F::kVectors * F::kBlockBytes;
   }
-  const std::byte* batch_x(int t, int64_t first) const { return x_[t] + first * F::kGroup; }
+  static const std::byte* batch_data(const Row& row, int64_t first) {
+    return vector_data(row.data, static_cast<int>(first / 16) * kVectors);
+  }
+
+  /// Part i of the batch at p.
+  template <int i>
+  [[gnu::always_inline]] static void load_part(const std::byte* p, u8x64 (&codes)[1 + kTwice]) {
+    if constexpr (!kTwice) {
+      codes[0] = F::template codes<i % F::kVectors>(vector_data(p, i));
+    } else if constexpr (requires { F::halves(p, codes[0], codes[1]); }) {
+      F::halves(vector_data(p, 2 * i), codes[0], codes[1]);
+    } else {
+      split_groups(F::template codes<2 * i % F::kVectors>(vector_data(p, 2 * i)),
+                   F::template codes<(2 * i + 1) % F::kVectors>(vector_data(p, 2 * i + 1)),
+                   codes[0], codes[1]);
+    }
+  }
+  /// Codes from `column` on times x, as part `to` of the sums.
+  [[gnu::always_inline]] void multiply(const u8x64 (&codes)[1 + kTwice], int64_t column, int to,
+                                       Parts& parts) const {
+    for (int t = 0; t < n_tokens; ++t) {
+      i32x16 sum = splat_int(0);
+      for (int half = 0; half <= kTwice; ++half) {
+        sum = dot4<F::kWide>(sum, codes[half], x_[t] + column + 64 * half);
+      }
+      parts[t][to] = sum;
+    }
+  }
 
   /// The lines that begin within a later row's scales, a stream too thin for the processor to follow. Each once:
   /// asking again for a line on its way costs more than it brings.
@@ -92,12 +130,10 @@ class FewTokens {
       const std::byte* p = batch_data(row, first);
       prefetch(p, kPrefetchBytes, kVectors / F::kVectors * F::kBlockBytes);
       Parts parts;
-      unrolled<kVectors>([&](auto v) __attribute__((always_inline)) {
-        const u8x64 codes =
-            F::template codes<v % F::kVectors>(p + v / F::kVectors * F::kBlockBytes);
-        for (int t = 0; t < n_tokens; ++t) {
-          parts[t][v] = dot4<F::kWide>(splat_int(0), codes, batch_x(t, first) + 64 * v);
-        }
+      unrolled<kParts>([&](auto i) __attribute__((always_inline)) {
+        u8x64 codes[1 + kTwice];
+        load_part<i>(p, codes);
+        multiply(codes, first * F::kGroup + i * kPartColumns, i, parts);
       });
       f32x16 scale, bias = splat(0.0F);
       F::template scales<16>(row, first, 16, scale, bias);
@@ -108,7 +144,7 @@ class FewTokens {
   [[gnu::always_inline]] void add(int64_t first, const Parts& parts, f32x16 scale, f32x16 bias,
                                   Sums& sums) const {
     for (int t = 0; t < n_tokens; ++t) {
-      i32x16 dots = group_sums<F::kGroup>(parts[t]);
+      i32x16 dots = sums_of_4(parts[t]);
       const std::byte* at = groups_[t] + 4 * first;
       if constexpr (F::kZeroShift > 0) {
         dots = dots - shift_left<F::kZeroShift>(int_lanes(at + 4 * entries_));
@@ -120,23 +156,36 @@ class FewTokens {
 
   /// Vector v of a row's last, partial batch.
   template <int v>
-  [[gnu::always_inline]] u8x64 last_vector(const Row& row) const {
-    const std::byte* p = batch_data(row, whole_) + v / F::kVectors * F::kBlockBytes;
-    const int64_t columns = left_ * F::kGroup - 64 * v;
-    if (columns >= 64 || F::kVectors > 1) return F::template codes<v % F::kVectors>(p);
-    return last_codes<F>(p, columns);
+  [[gnu::always_inline]] u8x64 last_vector(const std::byte* batch, int64_t columns) const {
+    const std::byte* p = vector_data(batch, v);
+    if (columns >= 64 * (v + 1) || F::kVectors > 1) return F::template codes<v % F::kVectors>(p);
+    return last_codes<F>(p, columns - 64 * v);
+  }
+  /// Part i of it, as part `to` of the sums.
+  template <int i>
+  [[gnu::always_inline]] void last_part(const Row& row, int to, Parts& parts) const {
+    const std::byte* p = batch_data(row, whole_);
+    const int64_t columns = left_ * F::kGroup;
+    u8x64 codes[1 + kTwice];
+    if (columns >= (i + 1) * kPartColumns) {
+      load_part<i>(p, codes);
+    } else if (columns <= i * kPartColumns) {
+      for (int t = 0; t < n_tokens; ++t) parts[t][to] = splat_int(0);
+      return;
+    } else if constexpr (!kTwice) {
+      codes[0] = last_vector<i>(p, columns);
+    } else {
+      const u8x64 a = last_vector<2 * i>(p, columns);
+      const bool more = columns > 64 * (2 * i + 1);
+      split_groups(a, more ? last_vector<2 * i + 1>(p, columns) : and_byte(a, 0), codes[0],
+                   codes[1]);
+    }
+    multiply(codes, whole_ * F::kGroup + i * kPartColumns, to, parts);
   }
 
   void add_last(const Row& row, Sums& sums) const {
     Parts parts;
-    unrolled<kVectors>([&](auto v) __attribute__((always_inline)) {
-      for (int t = 0; t < n_tokens; ++t) parts[t][v] = splat_int(0);
-      if (left_ * F::kGroup <= 64 * v) return;
-      const u8x64 codes = last_vector<v>(row);
-      for (int t = 0; t < n_tokens; ++t) {
-        parts[t][v] = dot4<F::kWide>(splat_int(0), codes, batch_x(t, whole_) + 64 * v);
-      }
-    });
+    unrolled<kParts>([&](auto i) __attribute__((always_inline)) { last_part<i>(row, i, parts); });
     f32x16 scale, bias = splat(0.0F);
     F::template scales<16>(row, whole_, left_, scale, bias);
     add(whole_, parts, scale, bias, sums);
@@ -145,17 +194,10 @@ class FewTokens {
   /// The last 8 or fewer groups of two rows, which share a batch.
   [[gnu::always_inline]] void add_last_of_two(const Row& row, const Row& next, Sums& sums,
                                               Sums& next_sums) const {
-    constexpr int kHalf = kVectors / 2;
     Parts parts;
-    unrolled<kHalf>([&](auto v) __attribute__((always_inline)) {
-      for (int t = 0; t < n_tokens; ++t) parts[t][v] = parts[t][kHalf + v] = splat_int(0);
-      if (left_ * F::kGroup <= 64 * v) return;
-      const u8x64 mine = last_vector<v>(row), others = last_vector<v>(next);
-      for (int t = 0; t < n_tokens; ++t) {
-        const std::byte* at = batch_x(t, whole_) + 64 * v;
-        parts[t][v] = dot4<F::kWide>(splat_int(0), mine, at);
-        parts[t][kHalf + v] = dot4<F::kWide>(splat_int(0), others, at);
-      }
+    unrolled<kParts / 2>([&](auto i) __attribute__((always_inline)) {
+      last_part<i>(row, i, parts);
+      last_part<i>(next, i + kParts / 2, parts);
     });
     f32x16 scale, bias = splat(0.0F), next_scale, next_bias = splat(0.0F);
     F::template scales<8>(row, whole_, left_, scale, bias);
@@ -167,7 +209,7 @@ class FewTokens {
       return join_first(lanes, lanes);
     };
     for (int t = 0; t < n_tokens; ++t) {
-      i32x16 dots = group_sums<F::kGroup>(parts[t]);
+      i32x16 dots = sums_of_4(parts[t]);
       const std::byte* at = groups_[t] + 4 * whole_;
       if constexpr (F::kZeroShift > 0) {
         dots = dots - shift_left<F::kZeroShift>(bits(twice(at + 4 * entries_)));

@@ -3,6 +3,8 @@
 // 64 bytes as four compiler vectors, for the sets without wider ones; what these cannot say is in int8_portable.h
 // and bytes_neon.h. Every integer here is exact, so all sets agree. Comes after one simd_*.h.
 
+#include "sluice/kernels/int8_k_scales.h"
+
 namespace sluice::kernels {
 namespace {
 
@@ -58,6 +60,21 @@ template <int distance>
 inline u8x64 nibble_halves(const void* p) {
   const u8x16 a = load_bytes16(p), b = load_bytes16(byte_at(p, distance));
   return {{a & 15, a >> 4, b & 15, b >> 4}};
+}
+/// Codes of four groups of 32, of which the first 16 of each go to `first`, the others to `last`. Here: sixteen
+/// bytes a group, `distance` apart, low nibbles first.
+template <int distance>
+inline void nibble_lanes(const void* p, u8x64& first, u8x64& last) {
+  for (int i = 0; i < 4; ++i) {
+    const u8x16 a = load_bytes16(byte_at(p, i * distance));
+    first.v[i] = a & 15;
+    last.v[i] = a >> 4;
+  }
+}
+/// 64 codes in order, then 64 more.
+inline void split_groups(u8x64 a, u8x64 b, u8x64& first, u8x64& last) {
+  first = {{a.v[0], a.v[2], b.v[0], b.v[2]}};
+  last = {{a.v[1], a.v[3], b.v[1], b.v[3]}};
 }
 /// The low nibbles of 32 bytes, then their high nibbles.
 inline u8x64 nibbles_by_half(const void* p) {

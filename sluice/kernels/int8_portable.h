@@ -30,6 +30,10 @@ inline u8x64 unpack_lsb(const void* p) {
   }
   return load_bytes64(codes);
 }
+/// The 128 nibbles of 64 bytes in order, split as by split_groups.
+inline void nibble_pairs(const void* p, u8x64& first, u8x64& last) {
+  split_groups(unpack_lsb<4>(p), unpack_lsb<4>(byte_at(p, 32)), first, last);
+}
 /// sum[i] += w[4 i] x[4 i] + ... + w[4 i + 3] x[4 i + 3]; w unsigned, x signed. Codes are below 128 unless `wide`.
 template <bool wide>
 inline i32x16 dot4(i32x16 sum, u8x64 w, const void* x) {
@@ -52,16 +56,6 @@ inline i32x16 dot4_each(i32x16 sum, u8x64 w, int32_t x) {
   return dot4<wide>(sum, w, all);
 }
 
-/// Sixteen sums of eight neighbouring lanes: v[i] has two of them.
-inline i32x16 sums_of_8(const i32x16* v) {
-  int32_t in[8][16], out[16];
-  std::memcpy(in, v, sizeof in);
-  for (int i = 0; i < 16; ++i) {
-    const int32_t* p = in[i / 2] + i % 2 * 8;
-    out[i] = p[0] + p[1] + p[2] + p[3] + p[4] + p[5] + p[6] + p[7];
-  }
-  return load_int(out);
-}
 /// Sixteen sums of four neighbouring lanes: v[i] has four of them.
 inline i32x16 sums_of_4(const i32x16* v) {
   int32_t in[4][16], out[16];
