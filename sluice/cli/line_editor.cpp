@@ -2,6 +2,7 @@
 
 #include <histedit.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <iostream>
@@ -102,8 +103,10 @@ struct LineEditor::Terminal {
     prompt = with_prompt;
     cancelled = false;
     int length = 0;
+    errno = 0;
     const char* text = el_gets(editor, &length);
-    if (cancelled) {
+    // A signal that came from elsewhere, or as the last answer ended, is no end of input.
+    if (cancelled || (text == nullptr && errno == EINTR)) {
       std::fputs("^C\n", stdout);
       std::fflush(stdout);
       return {TypedLine::Kind::cancelled, {}};

@@ -26,7 +26,7 @@ class Terminal:
         self.exit_code: int | None = None
         self.pid, self._terminal = pty.fork()
         if self.pid == 0:
-            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 160, 0, 0))
             os.execve(BINARY, [str(BINARY), *map(str, arguments)], environment | {"TERM": "xterm"})
 
     def __enter__(self) -> "Terminal":

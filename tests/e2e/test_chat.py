@@ -49,6 +49,7 @@ def test_an_interrupt_stops_the_answer_and_not_the_chat(sluice: Sluice) -> None:
         assert "(stopped)" in terminal.wait_for_prompt(start)
         assert time.monotonic() - stopped < 5
         os.kill(terminal.pid, signal.SIGINT)  # a Ctrl-C that comes after the answer's end
+        time.sleep(0.3)  # until the terminal is in its mode again: keys typed meanwhile are lost
         terminal.send("half a line" + CTRL_C)  # at the prompt it drops the line
         terminal.wait_for(r"half a line\^C\n> \Z", start)
         assert "context" in terminal.ask("/stats")
