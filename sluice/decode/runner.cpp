@@ -89,6 +89,10 @@ int64_t Runner::run(nn::KvCache& cache, std::span<const int32_t> tokens, const O
       steps.push_back(make_step({&part, 1}));
       done += count;
     } while (!wanted && done < n && done - begin + options.chunk <= limits_.layer_tokens);
+    if (steps.size() > 1) {
+      // The logits come from the last step alone: nothing else would have the others store their keys and values.
+      for (nn::Step& step : steps) step.evaluate_layers = true;
+    }
     const mx::array logits = evaluate(steps);
     for (int64_t i = first; wanted && i < count; ++i) sink(position + i, row(logits, i - first));
   }

@@ -68,6 +68,15 @@ def test_logits_are_the_same_at_every_budget(sluice: Sluice, model: Path, tmp_pa
             assert result["greedy"] == mapped["greedy"]
 
 
+@pytest.mark.parametrize("chunk", ["1", "5", "16", "17"])
+def test_a_streamed_prompt_in_small_chunks_goes_on_as_it_should(sluice: Sluice, chunk: str) -> None:
+    """With a trained model, since random ones hardly look back, and a process that computes it once."""
+    text = "Once upon a time a small boat sailed across the wide sea and nobody knew where it went, until one day it came home"
+    run = ("run", MODEL, "--raw", "-n", "12", "--ctx", "256", "-p", text)
+    got = sluice.json(*run, "--ram", str(floor_of(sluice, *run) + 2 * MB), "--chunk", chunk)
+    assert got["residency"]["expert_slots"] > 0 and got["tokens"] == sluice.json(*run)["tokens"]
+
+
 @pytest.mark.parametrize("policy", ["lru", "lfu", "lcp", "least-stale", "s3-fifo"])
 def test_logits_do_not_depend_on_the_policy(sluice: Sluice, model: Path, tmp_path: Path, policy: str) -> None:
     smallest = floor(sluice, model, tmp_path / "none.npy")
