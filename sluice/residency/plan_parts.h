@@ -12,8 +12,8 @@ struct PlanPart {
   std::string_view name;  ///< "layers", "head", ...
   std::string_view
       placement;  ///< "mapped", "resident", "streamed", "read ahead", "slots", "read by row"; "" for no weights
-  Bytes bytes;    ///< all of it
-  Bytes memory;   ///< that it takes; the parts' sum is the plan's total
+  Bytes bytes;           ///< all of it
+  Bytes memory;          ///< that it takes; the parts' sum is the plan's total
   Bytes disk_per_token;  ///< expected
 };
 

@@ -97,6 +97,25 @@ def test_bench_counts_what_it_reads(sluice: Sluice, model: Path, tmp_path: Path)
     assert found["peak_rss_bytes"] <= smallest + 2 * MB
 
 
+WORK = [
+    "-p 16 -n 4",
+    "-p 600 -n 2 --chunk 128",
+    "-p 300 -n 2 --exact-activations",
+    "-p 20 -n 4 --batch 8",
+    "-p 20 -n 4 --depth 300",
+    "-p 300 -n 4 --threads 16",
+]
+
+
+@pytest.mark.parametrize("work", WORK)
+def test_the_peak_stays_below_the_smallest_budget(sluice: Sluice, model: Path, work: str) -> None:
+    """Where there is no room that anything could hide in."""
+    bench = ("bench", model, *work.split(), "-r", "1", "--no-probe")
+    found = sluice.json(*bench, "--ram", str(floor_of(sluice, *bench) + MB))
+    assert not found["residency"]["mapped"]
+    assert found["peak_rss_bytes"] <= found["residency"]["total"]
+
+
 def test_the_peak_is_not_that_of_the_program_that_started_it(sluice: Sluice) -> None:
     """getrusage() says otherwise: exec() keeps the old image's peak."""
     command = [str(BINARY), "bench", str(MODEL), "-p", "8", "-n", "2", "-r", "1", "--no-probe", "--json"]
