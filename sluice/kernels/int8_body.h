@@ -10,17 +10,16 @@
 namespace sluice::kernels {
 namespace {
 
-constexpr int kFewInt8Tokens = 2;
+constexpr int kFewInt8Tokens = 4;  // a panel for fewer costs more to unpack than to multiply
 
 template <class F>
 void int8_rows(const Matrix& w, int64_t begin, int64_t end, const std::byte* const* x,
                int64_t n_tokens, float* y, int64_t y_stride, std::byte* scratch) {
+  unrolled<kFewInt8Tokens>([&](auto i) __attribute__((always_inline)) {
+    if (n_tokens == i + 1) FewTokens<F, i + 1>(w, x, scratch).rows(begin, end, y, y_stride);
+  });
   if (n_tokens > kFewInt8Tokens) {
     many_int8_rows<F>(w, begin, end, x, n_tokens, y, y_stride, scratch);
-  } else if (n_tokens == 2) {
-    FewTokens<F, 2>(w, x, scratch).rows(begin, end, y, y_stride);
-  } else if (n_tokens == 1) {
-    FewTokens<F, 1>(w, x, scratch).rows(begin, end, y, y_stride);
   }
 }
 

@@ -1,6 +1,6 @@
 #pragma once
 
-// The 8-bit product for one or two tokens: a row's codes go through registers, sixteen groups at a time.
+// The 8-bit product for up to four tokens: a row's codes go through registers, sixteen groups at a time.
 
 #include "sluice/kernels/codes_body.h"
 #include "sluice/kernels/int8_row.h"
