@@ -46,6 +46,30 @@ std::vector<std::vector<DensePart>> dense_stages(const ModelExtents& model,
   return stages;
 }
 
+/// A row of a table that is not in memory, and where it is wanted.
+struct Missing {
+  io::Extent extent;
+  std::byte* to;
+};
+
+/// Reads whole pages, those that rows share once, and copies the rows out of them.
+void read_small(io::AsyncReader& reader, std::span<const Missing> missing) {
+  std::vector<io::Extent> extents;
+  for (const Missing& row : missing) extents.push_back(row.extent);
+  const PlacedExtents placed(extents);
+  const Arena arena(placed.bytes());
+  std::vector<io::ReadRequest> reads;
+  for (const PlacedExtents::Run& run : placed.runs()) {
+    reads.push_back({run.wanted.file, run.wanted.offset, run.wanted.bytes,
+                     arena.data() + run.at + run.span.skip});
+  }
+  reader.wait(reader.submit(reads));
+  for (const Missing& row : missing) {
+    std::memcpy(row.to, arena.data() + placed.position(row.extent.file, row.extent.offset),
+                row.extent.bytes);
+  }
+}
+
 }  // namespace
 
 WeightStore::Streaming::Streaming(const io::TensorIndex& index, const ModelExtents& model,
@@ -142,28 +166,24 @@ TableRows WeightStore::rows(const Weight& table, std::span<const int32_t> ids) c
     bytes += extent.bytes;
   }
   rows.memory.resize(bytes);
-  for (size_t first = 0; first < ids.size(); first += kRowsAtOnce) {
-    const size_t end = std::min(ids.size(), first + kRowsAtOnce);
-    std::vector<io::Extent> wanted;
-    for (size_t i = first; i < end; ++i) {
-      for (const io::Extent& extent : extents_of(table.select_rows(ids[i], 1))) {
-        wanted.push_back(extent);
+  std::vector<Missing> missing;
+  for (size_t i = 0; i < ids.size(); ++i) {
+    const std::vector<io::Extent> parts = extents_of(table.select_rows(ids[i], 1));
+    for (size_t part = 0; part < parts.size(); ++part) {
+      const io::Extent& extent = parts[part];
+      std::byte* const to = rows.memory.data() + begin[part] + i * extent.bytes;
+      const std::byte* const held = streaming_->dense.resident_address(extent.file, extent.offset);
+      if (held != nullptr) {
+        std::memcpy(to, held, extent.bytes);
+      } else {
+        missing.push_back({extent, to});
       }
     }
-    const PlacedExtents placed(wanted);
-    Arena arena(placed.bytes());
-    std::vector<io::ReadRequest> reads;
-    for (const PlacedExtents::Run& run : placed.runs()) {
-      reads.push_back({run.wanted.file, run.wanted.offset, run.wanted.bytes,
-                       arena.data() + run.at + run.span.skip});
-    }
-    streaming_->reader.wait(streaming_->reader.submit(reads));
-    for (size_t i = 0; i < wanted.size(); ++i) {
-      const size_t row = first + i / begin.size();
-      std::memcpy(rows.memory.data() + begin[i % begin.size()] + row * wanted[i].bytes,
-                  arena.data() + placed.position(wanted[i].file, wanted[i].offset),
-                  wanted[i].bytes);
-    }
+  }
+  const size_t at_once = kRowsAtOnce * begin.size();
+  for (size_t first = 0; first < missing.size(); first += at_once) {
+    read_small(streaming_->reader,
+               std::span(missing).subspan(first, std::min(at_once, missing.size() - first)));
   }
   const std::byte* const start = rows.memory.data();
   rows.matrix.data = start;
