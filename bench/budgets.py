@@ -14,23 +14,20 @@ to make the models (6 GB under build/peers); a busy machine changes no verdict. 
 
 import argparse
 import json
-import re
-import sys
 import time
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from fnmatch import fnmatch
 from pathlib import Path
 
-from measure import ROOT, BenchError, circumstances, forget, limited, report
+from measure import ROOT, BenchError, circumstances, forget, limited, report, run_as_program
 from peer_rows import DENSE, GEMMA, MOE_RANDOM
 from tables import number
-from workplace import SLUICE, built_at, check_not_rebuilt, default_gemma, files_of, tool, write
+from workplace import SLUICE, built_at, check_not_rebuilt, default_gemma, files_of, named_least, tool, write
 
 MODELS = (DENSE, MOE_RANDOM, GEMMA)
 WORKS = {"prefill": ("-p", "512", "-n", "0"), "decode": ("-p", "0", "-n", "64")}
 ROOM = 1.5  # the cgroup's size in budgets
-OVER_BUDGET = 4  # exit status
 TIMEOUT_S = 600
 HEAD = ["model", "--ram MB", "cgroup MB", "work", "peak RSS MB", "peak of the cgroup MB", "of the budget", "tok/s", "read MB", "held"]
 
@@ -76,14 +73,7 @@ def least_budget(model: Path, threads: int) -> int:
 
     1 % more than what is named, which holds the process's size at that moment and is not the same the next time.
     """
-    needed = []
-    for work in WORKS:
-        done = limited.run(command(model, work, 1, threads), cwd=ROOT)
-        named = re.search(r"at least (\d+) bytes are needed", done.stderr)
-        if done.returncode != OVER_BUDGET or not named:
-            raise BenchError(f"{model}: --ram 1: exit status {done.returncode} and no word of what is needed")
-        needed.append(int(named[1]))
-    return max(needed) * 101 // 100
+    return max(named_least(command(model, work, 1, threads)) for work in WORKS) * 101 // 100
 
 
 def budgets_of(least: int, weights: int, n: int) -> list[int]:
@@ -147,13 +137,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.budgets < 1 or options.threads < 1:
         parser.error("--budgets and --threads must be positive")
-    try:
-        held = bench(options)
-    except (BenchError, OSError) as error:
-        sys.exit(f"bench: error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("bench: interrupted")
-    sys.exit(0 if held else 1)
+    run_as_program(lambda: bench(options))
 
 
 if __name__ == "__main__":

@@ -11,34 +11,37 @@ of those without.
 
 import argparse
 import json
-import re
-import sys
 import tempfile
 from collections import Counter, OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from measure import ROOT, BenchError, report, run
+from measure import ROOT, BenchError, report, run, run_as_program
 from tokenizers import Tokenizer
-from workplace import SLUICE
+from workplace import SLUICE, named_least
 
 SHARES = (0.25, 0.5)
 MOST_OFF = 1  # slots
 
 
-def sluice_logits(model: Path, tokens: list[int], *options: str) -> dict:
+@contextmanager
+def logits_command(model: Path, tokens: list[int], *options: str) -> Iterator[list[str]]:
     with tempfile.TemporaryDirectory() as scratch:
-        ids = Path(scratch, "ids.txt")
+        ids, out = Path(scratch, "ids.txt"), Path(scratch, "l.npy")
         ids.write_text(",".join(map(str, tokens)))
-        command = [SLUICE, "logits", model, "--tokens", f"@{ids}", "--chunk", "1", "--out", Path(scratch, "l.npy"), "--json", *options]
-        return json.loads(run([str(part) for part in command]).stdout)
+        yield [str(SLUICE), "logits", str(model), "--tokens", f"@{ids}", "--chunk", "1", "--out", str(out), "--json", *options]
+
+
+def sluice_logits(model: Path, tokens: list[int], *options: str) -> dict:
+    with logits_command(model, tokens, *options) as command:
+        return json.loads(run(command).stdout)
 
 
 def budget_of_slots(model: Path, tokens: list[int], n_slots: int) -> int:
     """A budget that gives about so many slots, found by trying: a process differs a little from run to run."""
-    try:
-        sluice_logits(model, tokens, "--ram", "1MB")
-    except BenchError as refusal:
-        budget = int(re.search(r"at least (\d+) bytes", str(refusal))[1]) + 400_000
+    with logits_command(model, tokens, "--ram", "1") as command:
+        budget = named_least(command) + 400_000
     for _ in range(12):
         plan = sluice_logits(model, tokens[:2], "--ram", str(budget), "--ctx", str(len(tokens)))["residency"]
         if abs(plan["expert_slots"] - n_slots) <= MOST_OFF:
@@ -130,7 +133,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except BenchError as error:
-        sys.exit(f"expert_cache.py: error: {error}")
+    run_as_program(main)

@@ -152,3 +152,14 @@ def circumstances(sluice: Path) -> dict:
             "load_average": os.getloadavg(),
         },
     }
+
+
+def run_as_program(bench: Callable[[], bool | None]) -> None:
+    """Ends the process: with 1 and one line for what went wrong, with 1 when `bench` returns False."""
+    try:
+        done = bench()
+    except (BenchError, OSError) as error:
+        sys.exit(f"bench: error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("bench: interrupted")
+    sys.exit(1 if done is False else 0)

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import llama_cpp
 from llama_cpp import LlamaCpp, Work
-from measure import ROOT, BenchError, Sample, Series, alternate, circumstances, forget, medians, remember, report, run
+from measure import ROOT, BenchError, Sample, Series, alternate, circumstances, forget, medians, remember, report, run, run_as_program
 from peer_rows import GEMMA, QUALITY, UNITS, Check, Row, checks_of, quality_checks, rows
 from tables import number
 from workplace import SLUICE, built_at, check_not_rebuilt, default_gemma, files_of, tool, write
@@ -248,13 +248,7 @@ def main() -> None:
     if options.rounds < 1 or options.threads < 1:
         parser.error("--rounds and --threads must be positive")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the disk's read-ahead is set back
-    try:
-        all_measured = bench(options)
-    except (BenchError, OSError) as error:
-        sys.exit(f"bench: error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("bench: interrupted")
-    sys.exit(0 if all_measured else 1)
+    run_as_program(lambda: bench(options))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Literal
 
 import tables
-from measure import ROOT, BenchError, Sample, alternate, circumstances, medians, run
+from measure import ROOT, Sample, alternate, circumstances, medians, run, run_as_program
 from workplace import SLUICE, built_at, check_not_rebuilt, default_gemma, tool, write
 
 SYNTHETIC = ROOT / "build/bench-models"
@@ -168,12 +168,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.repeats < 1:
         parser.error("--repeats must be positive")
-    try:
-        bench(options)
-    except (BenchError, OSError) as error:
-        sys.exit(f"bench: error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("bench: interrupted")
+    run_as_program(lambda: bench(options))
 
 
 if __name__ == "__main__":

@@ -2,13 +2,15 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
-from measure import ROOT, BenchError
+from measure import ROOT, BenchError, limited
 
 SLUICE = Path(os.environ.get("SLUICE_BIN") or ROOT / "build/release/bin/sluice").absolute()
+OVER_BUDGET = 4  # exit status
 RESULTS = ROOT / "bench/results"
 
 
@@ -30,6 +32,15 @@ def tool(*command: str) -> str:
     if done.returncode != 0:
         raise BenchError(f"{command[0]} failed")
     return done.stdout.splitlines()[-1]
+
+
+def named_least(command: list[str]) -> int:
+    """The budget in bytes that a command names when its --ram is too little. Raises BenchError where it does not."""
+    done = limited.run(command, cwd=ROOT)
+    named = re.search(r"at least (\d+) bytes are needed", done.stderr)
+    if done.returncode != OVER_BUDGET or not named:
+        raise BenchError(f"{' '.join(command)}: exit status {done.returncode} and no word of what is needed")
+    return int(named[1])
 
 
 def default_gemma() -> Path:

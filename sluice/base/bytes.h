@@ -13,6 +13,8 @@ struct Bytes {
 };
 
 constexpr Bytes operator+(Bytes a, Bytes b) { return {a.count + b.count}; }
+/// a - b, and nothing where b is more.
+constexpr Bytes difference(Bytes a, Bytes b) { return {a > b ? a.count - b.count : 0}; }
 
 /// Reads "3GB" (10^9), "2GiB" (2^30), "700MB", "64KB"; a bare number is bytes; a fraction is fine ("1.5GB").
 /// Throws Error(bad_request) on anything else.

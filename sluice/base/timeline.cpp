@@ -47,11 +47,7 @@ int64_t Timeline::now_ns() noexcept {
 
 void Timeline::record(const char* name, int lane, int64_t start_ns, int64_t end_ns,
                       const SpanArgs& args) noexcept {
-  add({name, start_ns, end_ns - start_ns, args.bytes, lane, args.layer, args.file});
-}
-
-void Timeline::count(const char* name, int64_t value) noexcept {
-  add({name, now_ns(), 0, value, kCounter, -1, -1});
+  add({name, start_ns, end_ns - start_ns, args.bytes, lane, args.file});
 }
 
 void Timeline::add(const Event& event) noexcept {
@@ -101,18 +97,11 @@ void Timeline::write_header() {
 void Timeline::write_event(const Event& event) {
   const std::string name = json_string(event.name);
   const double start = microseconds(event.start_ns);
-  if (event.lane == kCounter) {
-    file_.write(fmt::format(
-        ",\n{{\"name\":{},\"ph\":\"C\",\"ts\":{:.3f},\"pid\":1,\"args\":{{\"value\":{}}}}}", name,
-        start, event.value));
-    return;
-  }
   std::string args;
   const auto add_arg = [&](std::string_view key, int64_t value) {
     if (value >= 0) args += fmt::format("{}\"{}\":{}", args.empty() ? "" : ",", key, value);
   };
-  add_arg("bytes", event.value);
-  add_arg("layer", event.layer);
+  add_arg("bytes", event.bytes);
   add_arg("file", event.file);
   file_.write(fmt::format(
       ",\n{{\"name\":{},\"cat\":\"sluice\",\"ph\":\"X\",\"ts\":{:.3f},\"dur\":{:.3f},\"pid\":1,"

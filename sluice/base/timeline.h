@@ -16,7 +16,6 @@ namespace sluice {
 /// What a span may say of itself; what is negative is left out.
 struct SpanArgs {
   int64_t bytes = -1;
-  int32_t layer = -1;
   int32_t file = -1;
 };
 
@@ -26,8 +25,8 @@ struct TimelineReport {
   uint64_t dropped = 0;  ///< beyond the most that are kept; the file says so too
 };
 
-/// Records what ran when, and writes it as trace-event JSON, which ui.perfetto.dev opens: spans in lanes,
-/// and counters. Format: "Trace Event Format" (Chromium), complete, counter and metadata events.
+/// Records what ran when, and writes it as trace-event JSON, which ui.perfetto.dev opens: spans in lanes.
+/// Format: "Trace Event Format" (Chromium), complete and metadata events.
 ///
 /// Whoever records has a pointer to one; null is off. Thread-safe. The spans of a lane must not overlap
 /// but by containing each other, so a lane belongs to one thread or to one thing that is done at a time.
@@ -36,7 +35,7 @@ class Timeline {
  public:
   static constexpr size_t kMostEvents = size_t{1} << 20;
 
-  /// An event takes 48 bytes of memory, allocated as they come; the first `most_events` are kept. Throws
+  /// An event takes 40 bytes of memory, allocated as they come; the first `most_events` are kept. Throws
   /// Error(io) when `path` cannot be written: now, not after the work.
   explicit Timeline(const std::filesystem::path& path, size_t most_events = kMostEvents);
 
@@ -51,8 +50,6 @@ class Timeline {
 
   void record(const char* name, int lane, int64_t start_ns, int64_t end_ns,
               const SpanArgs& args = {}) noexcept;
-  /// The value that a counter has from now on.
-  void count(const char* name, int64_t value) noexcept;
 
   /// Writes the file into its place, once; what is recorded later is ignored. Without it there is no file.
   /// Throws Error(io).
@@ -65,12 +62,10 @@ class Timeline {
     const char* name;
     int64_t start_ns;
     int64_t duration_ns;
-    int64_t value;  // bytes, or a counter's
-    int32_t lane;   // kCounter: not a span
-    int32_t layer;
+    int64_t bytes;
+    int32_t lane;
     int32_t file;
   };
-  static constexpr int32_t kCounter = -1;
   static constexpr size_t kChunk = 4096;
 
   void add(const Event& event) noexcept;

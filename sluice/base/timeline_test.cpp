@@ -39,16 +39,15 @@ class TimelineTest : public ::testing::Test {
   fs::path path_;
 };
 
-TEST_F(TimelineTest, lanes_spans_and_counters_have_the_documented_shape) {
+TEST_F(TimelineTest, lanes_and_spans_have_the_documented_shape) {
   Timeline timeline(path_);
   const int compute = timeline.add_lane("compute");
   const int io = timeline.add_lane("io \"0\"\n");
   const int64_t start = Timeline::now_ns();
-  timeline.record("attention", compute, start, start + 2'500, {.layer = 3});
+  timeline.record("attention", compute, start, start + 2'500);
   timeline.record("demand", io, start + 1, start + 1'000'001, {.bytes = 4096, .file = 0});
-  timeline.count("slots", -7);
   const TimelineReport report = timeline.finish();
-  EXPECT_EQ(report.events, 3u);
+  EXPECT_EQ(report.events, 2u);
   EXPECT_EQ(report.dropped, 0u);
 
   const auto metadata = events("M");
@@ -70,14 +69,8 @@ TEST_F(TimelineTest, lanes_spans_and_counters_have_the_documented_shape) {
   EXPECT_DOUBLE_EQ(spans[1]["dur"], 1000);
   EXPECT_NEAR(spans[1]["ts"].get<double>() - spans[0]["ts"].get<double>(), 0.001, 0.0011);
   EXPECT_GE(spans[0]["ts"], 0);
-  EXPECT_EQ(spans[0]["args"], (json{{"layer", 3}}));
+  EXPECT_EQ(spans[0]["args"], json::object());
   EXPECT_EQ(spans[1]["args"], (json{{"bytes", 4096}, {"file", 0}}));
-
-  const auto counters = events("C");
-  ASSERT_EQ(counters.size(), 1u);
-  EXPECT_EQ(counters[0]["name"], "slots");
-  EXPECT_EQ(counters[0]["args"], (json{{"value", -7}}));
-  EXPECT_TRUE(counters[0]["ts"].is_number());
 }
 
 TEST_F(TimelineTest, a_span_lasts_as_long_as_its_scope) {
@@ -111,14 +104,14 @@ TEST_F(TimelineTest, threads_record_at_once_and_nothing_is_lost) {
     threads.emplace_back([&] {
       const int lane = timeline.add_lane("worker");
       for (int i = 0; i < kEach; ++i) {
-        const Timeline::Span span(&timeline, "work", lane, {.layer = i});
+        const Timeline::Span span(&timeline, "work", lane, {.file = i});
       }
     });
   }
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(timeline.finish().events, uint64_t{kThreads * kEach});
   std::map<int, int> next;  // per lane: the span that is to come
-  for (const json& span : events("X")) EXPECT_EQ(span["args"]["layer"], next[span["tid"]]++);
+  for (const json& span : events("X")) EXPECT_EQ(span["args"]["file"], next[span["tid"]]++);
   EXPECT_EQ(next.size(), size_t{kThreads});
   for (const auto& [lane, n] : next) EXPECT_EQ(n, kEach);
 }
@@ -127,14 +120,14 @@ TEST_F(TimelineTest, beyond_the_most_the_first_are_kept_and_the_file_says_how_ma
   for (const size_t most : {0, 1, 4096, 5000}) {
     Timeline timeline(path_, most);
     const int lane = timeline.add_lane("compute");
-    for (int i = 0; i < 10'000; ++i) timeline.record("work", lane, i, i + 1, {.layer = i});
+    for (int i = 0; i < 10'000; ++i) timeline.record("work", lane, i, i + 1, {.file = i});
     const TimelineReport report = timeline.finish();
     EXPECT_EQ(report.events, most);
     EXPECT_EQ(report.dropped, 10'000 - most);
     const auto spans = events("X");
     ASSERT_EQ(spans.size(), most);
     if (most > 0) {
-      EXPECT_EQ(spans.back()["args"]["layer"], most - 1);
+      EXPECT_EQ(spans.back()["args"]["file"], most - 1);
     }
     EXPECT_EQ(trace()["otherData"]["dropped_events"], std::to_string(10'000 - most));
     ASSERT_EQ(events("i").size(), 1u);
@@ -145,14 +138,14 @@ TEST_F(TimelineTest, beyond_the_most_the_first_are_kept_and_the_file_says_how_ma
 TEST_F(TimelineTest, the_file_appears_when_it_is_finished_and_not_otherwise) {
   {
     Timeline timeline(path_);
-    timeline.count("slots", 1);
+    timeline.record("work", timeline.add_lane("compute"), 0, 1);
     EXPECT_FALSE(fs::exists(path_));
   }
   EXPECT_FALSE(fs::exists(path_));
   Timeline timeline(path_);
   timeline.finish();
   EXPECT_TRUE(events("X").empty());
-  timeline.count("too late", 1);
+  timeline.record("too late", 0, 0, 1);
   EXPECT_EQ(timeline.finish().events, 0u);
 }
 

@@ -67,10 +67,7 @@ void compare_with_bound(Found& found, const engine::Bandwidths& probed, engine::
       const auto slots = static_cast<int>(plan->expert_slots);
       missed = experts * (1 - residency::replay_belady(trace, slots).hit_rate());
     }
-    const io::ReaderStatistics reads = engine.statistics()->reads;
-    if (reads.busy_seconds > 0) {
-      disk = std::max(disk, static_cast<double>(reads.bytes) / reads.busy_seconds);
-    }
+    disk = std::max(disk, engine.statistics()->bytes_per_second());
   }
   const auto read = [disk](double bytes) { return bytes > 0 ? bytes / disk : 0; };
   found.memory_bandwidth = memory;
@@ -93,27 +90,25 @@ Found measure(const Options& o, engine::Engine& engine) {
   engine::Trial trial(engine, w);
   std::vector<double> prefill, decode;
   double prefill_bytes = 0;
-  const bool streams = engine.statistics().has_value();
-  std::optional<residency::StreamStatistics> streaming;
+  Found found;
+  if (engine.statistics()) found.streaming.emplace();
   for (int64_t i = 0; i < o.repeats; ++i) {
     const engine::Timing run = trial.run();
     prefill.push_back(run.prefill_seconds);
     decode.push_back(run.decode_seconds);
     prefill_bytes += static_cast<double>(run.prefill_streaming.reads.bytes);
-    if (streams) streaming = streaming ? *streaming + run.decode_streaming : run.decode_streaming;
+    if (found.streaming) found.streaming = *found.streaming + run.decode_streaming;
     note(fmt::format("run {}: prefill {:.1f} tok/s, decode {:.1f} tok/s", i + 1,
                      tokens_per_second(w.batch * w.prompt, {run.prefill_seconds}).value_or(0),
                      tokens_per_second(w.batch * w.generate, {run.decode_seconds}).value_or(0)));
   }
-  Found found;
   found.prefill_tps = tokens_per_second(w.batch * w.prompt, prefill);
   found.decode_tps = tokens_per_second(w.batch * w.generate, decode);
   if (w.prompt > 0) found.ttft_ms = median(prefill) * 1e3;
   const auto tokens = static_cast<double>(w.batch * w.generate * o.repeats);
-  found.streaming = streaming;
   found.prefill_bytes_read = prefill_bytes / static_cast<double>(o.repeats);
-  if (tokens > 0 && streaming)
-    found.bytes_read_per_token = static_cast<double>(streaming->reads.bytes) / tokens;
+  if (tokens > 0 && found.streaming)
+    found.bytes_read_per_token = static_cast<double>(found.streaming->reads.bytes) / tokens;
   found.peak_rss_bytes = peak_rss_bytes();  // before the probes allocate
   if (!o.no_probe) {
     compare_with_bound(found, engine::probe_bandwidths(engine), engine, trial.trace(), w.batch);

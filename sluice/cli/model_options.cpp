@@ -116,10 +116,6 @@ void add_streaming_options(CLI::App& command, ModelOptions& o) {
       ->group(kStreaming);
 }
 
-}  // namespace
-
-namespace {
-
 void add_lossy_options(CLI::App& command, ModelOptions& o) {
   constexpr const char* kLossy = "Lossy, off by default, told in the result";
   command
@@ -137,16 +133,14 @@ void add_lossy_options(CLI::App& command, ModelOptions& o) {
                   "--top-k-experts", "'" + given + "' is neither a number from 1 on nor adaptive");
           },
           "Experts of a token, fewer than the model was trained with, or adaptive: as many as make "
-          "90 % of "
-          "their weights")
+          "90 % of their weights")
       ->type_name("N|adaptive")
       ->group(kLossy);
   add_choice<bool>(
       command, "--on-miss", "WHAT", {{"wait", false}, {"skip", true}},
       [&o](bool skip) { o.engine.skip_missing_experts = skip; },
       "While decoding, wait only for the better half of a token's experts; do without others that "
-      "are "
-      "not in memory. Results then depend on what was there (default: wait)")
+      "are not in memory. Results then depend on what was there (default: wait)")
       ->needs("--ram")
       ->group(kLossy);
 }

@@ -8,9 +8,6 @@
 namespace sluice::decode {
 namespace {
 
-/// Steps longer than this are evaluated layer by layer, to bound their activations.
-constexpr size_t kWholeGraphTokens = 16;
-
 std::span<const float> row(const mx::array& logits, int64_t i) {
   const auto vocab_size = static_cast<size_t>(logits.shape(1));
   return {logits.data<float>() + static_cast<size_t>(i) * vocab_size, vocab_size};
@@ -45,7 +42,7 @@ nn::Step Runner::make_step(std::span<const Part> parts) const {
       .layout = model_.kv_layout(),
       .logit_rows = std::move(rows),
       .followed = false,
-      .evaluate_layers = tokens.size() > kWholeGraphTokens,
+      .evaluate_layers = static_cast<int64_t>(tokens.size()) > ops::kDecodeTokens,
       .moe_layers = std::make_shared<ops::MoeLayers>(),
       .angles = {},
   };

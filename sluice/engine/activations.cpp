@@ -4,13 +4,12 @@
 
 #include "sluice/kernels/int8_row.h"
 #include "sluice/kernels/kernels.h"
+#include "sluice/ops/context.h"
 
 namespace sluice::engine {
 namespace {
 
 constexpr int64_t kFloat = 4;
-/// Shorter steps are evaluated whole, longer ones layer by layer (decode/runner.cpp).
-constexpr int64_t kWholeGraphTokens = 16;
 /// Of a step that is evaluated whole, the layers whose arrays are allocated before the first is computed: MLX goes
 /// about 50 primitives ahead.
 constexpr int64_t kLayersAhead = 16;
@@ -65,7 +64,7 @@ Bytes array_bytes(const nn::Config& c, const StepSize& step) {
   const int64_t normed = step.norms_whole ? query_floats(c) + key_floats(c) : 0;
   const int64_t row = kFloat * (c.hidden_size + query_floats(c) + 2 * key_floats(c) + normed);
   const int64_t rows_ahead =
-      std::min(step.n_tokens, kWholeGraphTokens) * std::min(c.n_layers, kLayersAhead);
+      std::min(step.n_tokens, ops::kDecodeTokens) * std::min(c.n_layers, kLayersAhead);
   const int64_t angles = kFloat * 2 * c.head_dim * step.n_tokens;
   const int64_t waiting = kFloat * (c.hidden_size + 2 * c.head_dim) * step.n_waiting;
   const Bytes layer{

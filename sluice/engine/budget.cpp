@@ -100,9 +100,8 @@ Bytes mlx_cache(const Engine::Impl& engine) {
 io::ReaderOptions reader_for(Engine::Impl& engine) {
   io::ReaderOptions reader = engine.options.reader;
   if (engine.options.cache.empty()) return reader;
-  const auto& files = engine.loaded.store->index().files;
-  const auto largest = std::ranges::max_element(files, {}, &io::ModelFile::bytes);
-  const io::DiskProfile disk = io::disk_profile(largest->path, engine.options.cache);
+  const io::DiskProfile disk =
+      io::disk_profile(engine.loaded.store->index().largest_file(), engine.options.cache);
   reader.depth = disk.depth;
   reader.piece_bytes = disk.piece_bytes;
   reader.direct = disk.direct;

@@ -72,26 +72,23 @@ void open_text(const std::filesystem::path& path, models::LoadedModel& loaded,
        path.string());
 }
 
-}  // namespace
+void refuse_expert_options(const EngineOptions& o) {
+  const auto refuse = [](bool asked, const char* option) {
+    if (asked)
+      fail(ErrorKind::bad_request, "{}: this model has no experts; leave it out", option);
+  };
+  refuse(!o.expert_trace.empty(), "--record-trace");
+  refuse(!o.expert_profile.empty(), "--profile");
+  refuse(o.policy.has_value(), "--policy");
+  refuse(!o.prefetch_experts, "--no-prefetch");
+  refuse(!o.yield_memory, "--no-governor");
+  refuse(o.skip_missing_experts, "--on-miss");
+}
 
-namespace {
-
-/// Refuses what only a model with experts, or only a budget, can honour; then follows the experts.
-void follow_experts(Engine::Impl& e) {
+/// Has the records told of every expert that is asked for.
+void record_experts(Engine::Impl& e) {
   const EngineOptions& o = e.options;
   const nn::Config& config = e.loaded.model->config();
-  const bool has_experts = config.n_experts > 0;
-  const auto refuse_unless = [&](bool honoured, bool asked, const char* option, const char* why) {
-    if (asked && !honoured) fail(ErrorKind::bad_request, "{}: {}; leave it out", option, why);
-  };
-  const char* const none = "this model has no experts";
-  refuse_unless(has_experts, !o.expert_trace.empty(), "--record-trace", none);
-  refuse_unless(has_experts, !o.expert_profile.empty(), "--profile", none);
-  refuse_unless(has_experts, o.policy.has_value(), "--policy", none);
-  refuse_unless(has_experts, !o.prefetch_experts, "--no-prefetch", none);
-  refuse_unless(has_experts, !o.yield_memory, "--no-governor", none);
-  refuse_unless(has_experts, o.skip_missing_experts, "--on-miss", none);
-  if (!has_experts) return;
   e.records.emplace(o, static_cast<int>(config.n_layers), static_cast<int>(config.n_experts));
   e.loaded.store->set_demand_sink(
       [&e](int layer, std::span<const int> experts, residency::Use use) {
@@ -137,7 +134,11 @@ std::unique_ptr<Engine> Engine::open(const std::filesystem::path& path,
         ops::Context{mx::new_stream(mx::Device::cpu), e.pool, e.kernels, *e.loaded.store, e.errors,
                      e.scratch, options.exact_activations, options.skip_missing_experts, timeline,
                      timeline == nullptr ? -1 : timeline->add_lane("compute")});
-    follow_experts(e);
+    if (e.loaded.model->config().n_experts > 0) {
+      record_experts(e);
+    } else {
+      refuse_expert_options(options);
+    }
     if (options.ram) e.plan = hold_weights_within(*options.ram, e);
     const bool streams = e.loaded.store->statistics().has_value();
     e.runner.emplace(*e.loaded.model, *e.ops_context,
@@ -173,8 +174,7 @@ Bytes Engine::file_bytes() const {
 }
 
 std::filesystem::path Engine::largest_file() const {
-  const auto& files = impl_->loaded.store->index().files;
-  return std::ranges::max_element(files, {}, &io::ModelFile::bytes)->path;
+  return impl_->loaded.store->index().largest_file();
 }
 
 std::vector<TensorSummary> Engine::tensors() const {

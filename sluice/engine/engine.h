@@ -40,7 +40,8 @@ struct EngineOptions {
   /// Lossy: decoding does without a token's lesser experts that are not in memory. Needs `ram` and a model with experts.
   bool skip_missing_experts = false;
 
-  // What follows changes no result. Without experts, or a budget where one is needed, open() refuses it.
+  // What follows changes no result. A model without experts refuses it, and one without a budget has no use for it
+  // but for the trace.
   std::optional<residency::PolicyKind> policy;
   bool prefetch_experts = true;
   bool yield_memory = true;  ///< gives memory of experts back while the system is short of it

@@ -55,9 +55,6 @@ double probe_memory(ThreadPool& pool, std::span<const uint64_t> words) {
 
 Bandwidths probe_bandwidths(Engine& engine) {
   Engine::Impl& impl = engine.impl();
-  const auto& files = impl.loaded.store->index().files;
-  const auto largest = std::max_element(
-      files.begin(), files.end(), [](const auto& a, const auto& b) { return a.bytes < b.bytes; });
   Bandwidths found;
   found.memory = impl.worker.run([&] {
     const std::span<const std::byte> held = impl.loaded.store->held();
@@ -68,7 +65,7 @@ Bandwidths probe_bandwidths(Engine& engine) {
     const std::vector<uint64_t> words(kProbeBytes / 8, 1);
     return probe_memory(impl.pool, words);
   });
-  found.disk = io::probe_disk(largest->path);
+  found.disk = io::probe_disk(engine.largest_file());
   return found;
 }
 

@@ -31,6 +31,17 @@ std::vector<Ticket> AsyncReader::submit(std::span<const ReadRequest> requests) {
 void AsyncReader::promote(const Ticket& ticket) { queue_->promote(ticket); }
 bool AsyncReader::cancel(const Ticket& ticket) { return queue_->cancel(ticket); }
 void AsyncReader::wait(std::span<const Ticket> tickets) { queue_->wait(tickets); }
+
+void AsyncReader::abandon(std::span<const Ticket> tickets) {
+  for (const Ticket& ticket : tickets) {
+    if (ticket->over() || cancel(ticket)) continue;
+    try {
+      wait(ticket);
+    } catch (const Error&) {  // nobody needs it any more
+    }
+  }
+}
+
 ReaderStatistics AsyncReader::statistics() const { return queue_->statistics(); }
 
 }  // namespace sluice::io

@@ -121,6 +121,10 @@ class AsyncReader {
   /// shares it.
   bool cancel(const Ticket& ticket);
 
+  /// Cancels those that have not started and waits for the others, whatever becomes of them. Then nothing
+  /// writes to their destinations any more.
+  void abandon(std::span<const Ticket> tickets);
+
   /// Returns when all are over. Prefetches among them are promoted. Throws Error(io) with the first
   /// failure, Error(internal) for a cancelled read.
   void wait(std::span<const Ticket> tickets);

@@ -48,18 +48,11 @@ std::multiset<std::string> names(const std::vector<nlohmann::json>& spans) {
   return found;
 }
 
-class ReadLanesTest : public ::testing::TestWithParam<ReaderKind> {
+class ReadLanesTest : public ReaderTest {
  protected:
   ReaderOptions options(Drawing& drawing) const {
     return {
         .kind = GetParam(), .depth = 3, .piece_bytes = 64 << 10, .timeline = drawing.timeline()};
-  }
-  void SetUp() override {
-    try {
-      AsyncReader(std::vector<ModelFile>{}, {.kind = GetParam()});
-    } catch (const Error& error) {
-      GTEST_SKIP() << error.what();
-    }
   }
 };
 

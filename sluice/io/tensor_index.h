@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -90,6 +91,11 @@ struct TensorIndex {
   const TensorInfo* find(std::string_view name) const {
     const auto it = tensors.find(name);
     return it == tensors.end() ? nullptr : &it->second;
+  }
+
+  /// The file that most is read from. There is one.
+  const std::filesystem::path& largest_file() const {
+    return std::ranges::max_element(files, {}, &ModelFile::bytes)->path;
   }
 };
 

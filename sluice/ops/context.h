@@ -17,6 +17,10 @@ namespace mx = mlx::core;
 
 namespace sluice::ops {
 
+/// Steps of up to so many tokens are decoding: their graph is evaluated whole, and their experts stay for the tokens
+/// that follow. Longer ones are a prompt's, evaluated layer by layer to bound their activations.
+inline constexpr int64_t kDecodeTokens = 16;
+
 /// Values kept in memory as float32 (norm weights, biases): small, and used by every token.
 using Vector = std::shared_ptr<const std::vector<float>>;
 

@@ -10,9 +10,6 @@
 namespace sluice::ops {
 namespace {
 
-/// Steps up to here decode: their experts are kept for the next tokens, and guessed a layer ahead.
-constexpr int64_t kFewTokens = 16;
-
 void softmax(float* x, int64_t n) {
   const float top = *std::max_element(x, x + n);
   float sum = 0;
@@ -244,7 +241,7 @@ void run_moe(const Context& context, const MoeSpec& spec, const MoeSpec* later, 
   forms.add(context, router);
   const Rows rows = make_rows(context, frame, spec.pre, x, n_tokens, hidden, forms);
   const Choice choice = choose(context, frame, spec, router, rows);
-  if (context.skip_missing_experts && n_tokens <= kFewTokens) {
+  if (context.skip_missing_experts && n_tokens <= kDecodeTokens) {
     skip_missing(context, spec, choice, n_tokens);
   }
   const Assignment a = sort_by_expert(choice.ids, n_tokens * k, static_cast<size_t>(n_experts));
@@ -299,14 +296,14 @@ mx::array moe(const Context& context, const mx::array& x, std::shared_ptr<const 
   const auto n_tokens = static_cast<int64_t>(x.shape(0));
   layers->push_back(spec);
   const residency::Use use = again                    ? residency::Use::pass_again
-                             : n_tokens <= kFewTokens ? residency::Use::keep
+                             : n_tokens <= kDecodeTokens ? residency::Use::keep
                                                       : residency::Use::pass;
   return kernel_op(
       context, "moe", {x}, x.shape(),
       [&context, spec = std::move(spec), residual, n_tokens, layers, use,
        next = layers->size()](const Buffers& b) {
         // A graph that is evaluated layer by layer has no later block yet.
-        const bool guess = n_tokens <= kFewTokens && next < layers->size();
+        const bool guess = n_tokens <= kDecodeTokens && next < layers->size();
         run_moe(context, *spec, guess ? (*layers)[next].get() : nullptr, use, b.input(0), n_tokens,
                 residual ? b.input(0) : nullptr, b.output());
       },

@@ -54,6 +54,6 @@ using MoeLayers = std::vector<std::shared_ptr<const MoeSpec>>;
 /// it there will probably need: that one's router, applied to x.
 /// `again`: more tokens follow in this layer, before the next one runs.
 mx::array moe(const Context& context, const mx::array& x, std::shared_ptr<const MoeSpec> spec,
-              bool residual, const std::shared_ptr<MoeLayers>& layers, bool again = false);
+              bool residual, const std::shared_ptr<MoeLayers>& layers, bool again);
 
 }  // namespace sluice::ops

@@ -111,7 +111,6 @@ const std::byte* DenseStore::address(size_t file, uint64_t offset) {
     reader_.wait(held.parts[range->part].tickets);
   } catch (const Error&) {
     // It may have been in another request's time that the disk failed.
-    drop(turn);
     reload(turn);
   }
   return slabs_.data() + static_cast<uint64_t>(held.slab) * slab_bytes_.count + at;
@@ -119,6 +118,7 @@ const std::byte* DenseStore::address(size_t file, uint64_t offset) {
 
 /// Reads the turn that computes once more, all of it: other parts may be in use.
 void DenseStore::reload(size_t turn) {
+  drop(turn);
   move_to(turn);
   try {
     for (const Turn::Part& part : turns_[turn].parts) reader_.wait(part.tickets);
@@ -165,13 +165,7 @@ void DenseStore::drop(size_t turn) {
   Turn& dropped = turns_[turn];
   if (dropped.slab < 0) return;
   for (Turn::Part& part : dropped.parts) {
-    for (const io::Ticket& ticket : part.tickets) {
-      if (ticket->over() || reader_.cancel(ticket)) continue;
-      try {
-        reader_.wait(ticket);
-      } catch (const Error&) {  // nobody needs it any more
-      }
-    }
+    reader_.abandon(part.tickets);
     part.tickets.clear();
   }
   dropped.slab = -1;

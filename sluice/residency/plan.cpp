@@ -14,7 +14,6 @@ constexpr int64_t kKvBlock =
     256;  // tokens: KV is allocated in whole blocks (docs/decisions/002-kv-blocks.md)
 
 Bytes operator*(Bytes bytes, int64_t n) { return {bytes.count * static_cast<uint64_t>(n)}; }
-Bytes difference(Bytes a, Bytes b) { return {a > b ? a.count - b.count : 0}; }
 double number(Bytes bytes) { return static_cast<double>(bytes.count); }
 
 /// A footprint's sums, and its dense stages: the layers, then the head in row blocks no larger than a layer.

@@ -5,8 +5,6 @@
 namespace sluice::residency {
 namespace {
 
-Bytes difference(Bytes a, Bytes b) { return {a > b ? a.count - b.count : 0}; }
-
 Bytes dense_bytes(const Footprint& model, const ResidencyPlan& plan, Placement wanted) {
   Bytes sum;
   for (size_t layer = 0; layer < model.layers.size(); ++layer) {

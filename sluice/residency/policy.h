@@ -41,6 +41,9 @@ class EvictionPolicy {
 
   /// Gives up a slot whose entry in `pins` is 0 and forgets what was in it; -1 when all are pinned or free.
   virtual int evict(std::span<const int> pins) = 0;
+
+  /// Gives up this slot, which is not free, and forgets what was in it.
+  virtual void remove(int slot) = 0;
 };
 
 enum class PolicyKind { lru, lfu, lcp, least_stale, s3_fifo };

@@ -62,6 +62,10 @@ class S3Fifo : public EvictionPolicy {
     return slot;
   }
 
+  void remove(int slot) override {
+    if (std::erase(small_, slot) == 0) std::erase(main_, slot);
+  }
+
  private:
   struct Entry {
     ExpertKey key;

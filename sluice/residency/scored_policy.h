@@ -125,6 +125,17 @@ class ScoredPolicy : public EvictionPolicy {
     return victim;
   }
 
+  void remove(int slot) override {
+    const Entry& entry = entry_of(slot);
+    Heap& heap = heap_of(entry.key);
+    const size_t hole = entry.position;
+    place(heap, hole, heap.back());
+    heap.pop_back();
+    if (hole == heap.size()) return;
+    sink(heap, hole);
+    rise(heap, hole);
+  }
+
  private:
   struct Entry {
     ExpertKey key;
@@ -171,17 +182,6 @@ class ScoredPolicy : public EvictionPolicy {
       }
     }
     return lowest;
-  }
-
-  void remove(int slot) {
-    const Entry& entry = entry_of(slot);
-    Heap& heap = heap_of(entry.key);
-    const size_t hole = entry.position;
-    place(heap, hole, heap.back());
-    heap.pop_back();
-    if (hole == heap.size()) return;
-    sink(heap, hole);
-    rise(heap, hole);
   }
 
   void place(Heap& heap, size_t at, int slot) {

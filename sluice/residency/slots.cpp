@@ -81,12 +81,11 @@ SlotPool::SlotPool(io::AsyncReader& reader, ExpertFiles files, int n_slots, Poli
 
 SlotPool::~SlotPool() {
   // The reader may still be writing into the arena.
-  for (int slot = 0; slot < static_cast<int>(slots_.size()); ++slot) cancel_reads(slot);
+  for (const Slot& slot : slots_) reader_.abandon(slot.reads);
 }
 
 int& SlotPool::slot_of(int layer, int expert) {
-  return slot_of_[static_cast<size_t>(layer) * static_cast<size_t>(files_.n_experts) +
-                  static_cast<size_t>(expert)];
+  return slot_of_[files_.index({layer, expert})];
 }
 
 std::byte* SlotPool::address_of(int slot) const {
@@ -95,8 +94,7 @@ std::byte* SlotPool::address_of(int slot) const {
 
 bool SlotPool::holds(int layer, int expert) const {
   const std::lock_guard lock(mutex_);
-  const int slot = slot_of_[static_cast<size_t>(layer) * static_cast<size_t>(files_.n_experts) +
-                            static_cast<size_t>(expert)];
+  const int slot = slot_of_[files_.index({layer, expert})];
   return slot >= 0 && !slots_[static_cast<size_t>(slot)].failed();
 }
 
@@ -128,20 +126,15 @@ void SlotPool::forget(int slot) {
   std::erase(passing_, slot);
 }
 
-/// Has the policy give up this slot, which nobody uses; false when it holds nothing.
-bool SlotPool::evict_slot(int slot) {
-  std::vector<int> all_others(pins_.size(), 1);
-  all_others[static_cast<size_t>(slot)] = 0;
-  return policy_->evict(all_others) >= 0;
-}
-
 /// The oldest of the slots that passing reads take turns in, if one is not in use; -1 otherwise.
 int SlotPool::evict_passing() {
   for (auto it = passing_.begin(); it != passing_.end(); ++it) {
     const int slot = *it;
     if (pins_[static_cast<size_t>(slot)] > 0) continue;
     passing_.erase(it);
-    return evict_slot(slot) ? slot : -1;
+    if (!at(slot).holds) return -1;
+    policy_->remove(slot);
+    return slot;
   }
   return -1;
 }
@@ -167,22 +160,11 @@ int SlotPool::take_slot(Use use) {
   return slot;
 }
 
-/// Ends the reads into a slot, those under way by waiting for them.
-void SlotPool::cancel_reads(int slot) {
-  for (const io::Ticket& ticket : at(slot).reads) {
-    if (ticket->over() || reader_.cancel(ticket)) continue;
-    try {
-      reader_.wait(ticket);
-    } catch (const Error&) {  // nobody needs it any more
-    }
-  }
-}
-
 /// Makes a prefetch that nobody asked for give up its slot; false when there is none.
 bool SlotPool::drop_waiting_prefetch() {
   for (const int slot : loading_) {
     if (pins_[static_cast<size_t>(slot)] > 1) continue;  // leased
-    cancel_reads(slot);
+    reader_.abandon(at(slot).reads);
     unpin_read_slots();
     return true;
   }
@@ -333,9 +315,9 @@ void SlotPool::cancel_prefetches(int layer, std::span<const int> needed) {
     if (pins_[static_cast<size_t>(slot)] > 1 ||
         std::ranges::find(needed, held.key.expert) != needed.end())
       continue;
-    cancel_reads(slot);
+    reader_.abandon(held.reads);
     unpin_read_slots();
-    evict_slot(slot);
+    policy_->remove(slot);
     at(slot).prefetched = false;  // it cost nothing
     forget(slot);
     free_.push_back(slot);

@@ -27,10 +27,11 @@ struct ExpertFiles {
   int n_experts = 0;                   ///< of a layer, the most any layer has
   std::vector<ExpertExtents> extents;  ///< [layer * n_experts + expert]; empty: no such expert
 
-  const ExpertExtents& of(ExpertKey key) const {
-    return extents[static_cast<size_t>(key.layer) * static_cast<size_t>(n_experts) +
-                   static_cast<size_t>(key.expert)];
+  size_t index(ExpertKey key) const {
+    return static_cast<size_t>(key.layer) * static_cast<size_t>(n_experts) +
+           static_cast<size_t>(key.expert);
   }
+  const ExpertExtents& of(ExpertKey key) const { return extents[index(key)]; }
 };
 
 /// What a slot must hold for the largest of them: each run of neighbours in whole pages.
@@ -150,9 +151,7 @@ class SlotPool {
   Slot& at(int slot) { return slots_[static_cast<size_t>(slot)]; }
   int& slot_of(int layer, int expert);
   void unpin_read_slots();
-  void cancel_reads(int slot);
   bool drop_waiting_prefetch();
-  bool evict_slot(int slot);
   int evict_passing();
   int take_slot(Use use);
   int take_slot_for_demand(Use use);

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -39,6 +40,14 @@ class Sluice:
         result = self.run(*arguments, "--json", **environment)
         assert result.returncode == 0, result.stderr
         return json.loads(result.stdout)
+
+    def least_budget(self, *arguments) -> int:
+        """The smallest --ram of a command, as the refusal names it; a process differs a little from run to run."""
+        refused = self.run(*arguments, "--ram", "1MB")
+        assert refused.returncode == 4, refused.stderr
+        found = re.search(r"at least (\d+) bytes are needed", refused.stderr)
+        assert found, refused.stderr
+        return int(found[1])
 
     def names(self) -> list[str]:
         """Of the complete models."""

@@ -5,24 +5,12 @@ import re
 import struct
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from program import BINARY, ROOT, Sluice
+from program import BINARY, Sluice
+from small_models import model, small_gguf  # noqa: F401
 
-sys.path.insert(0, str(ROOT / "tools"))
-from synthetic.gguf_file import write_gguf  # noqa: E402
-from synthetic.mlx_checkpoint import write_checkpoint  # noqa: E402
-from synthetic.shapes import Shape  # noqa: E402
-
-SMALL = {"n_heads": 8, "n_kv_heads": 4, "head_dim": 64, "vocab_size": 4096}
-SHAPES = {
-    "dense": Shape(hidden_size=512, intermediate_size=1536, n_layers=12, **SMALL),
-    "moe": Shape(
-        hidden_size=256, intermediate_size=512, n_layers=4, n_experts=32, n_experts_per_tok=4, moe_intermediate_size=512, **SMALL
-    ),
-}
 MB = 1_000_000
 TOKENS = 24  # what bench -p 16 -n 8 keeps
 MACHINE = ("--sim-disk", "2GB/s", "--sim-bandwidth", "30GB/s")
@@ -47,17 +35,6 @@ FIELDS = {
 }
 
 
-@pytest.fixture(scope="module", params=["dense-mlx", "moe-mlx", "dense-gguf", "moe-gguf"])
-def model(request, tmp_path_factory) -> Path:
-    shape, kind = request.param.split("-")
-    directory = tmp_path_factory.mktemp(request.param)
-    if kind == "mlx":
-        write_checkpoint(directory, SHAPES[shape], 1)
-        return directory
-    write_gguf(directory / "model.gguf", "model", SHAPES[shape], "q4_0", 1)
-    return directory / "model.gguf"
-
-
 def plan(sluice: Sluice, model: Path, *options: str, machine=MACHINE) -> dict:
     return sluice.json("plan", model, "--ctx", str(TOKENS), *machine, *options)
 
@@ -70,11 +47,9 @@ def same_model(a: dict, b: dict) -> bool:
 
 
 def test_the_smallest_budget_is_what_a_refusal_names(sluice: Sluice, model: Path) -> None:
-    refused = sluice.run("bench", model, "-p", "16", "-n", "8", "--ram", "1MB")
-    told = re.search(r"at least (\d+) bytes are needed", refused.stderr)
-    assert refused.returncode == 4 and told
+    told = sluice.least_budget("bench", model, "-p", "16", "-n", "8")
     # Both measure their process, and tell it in steps of 1 MiB.
-    assert abs(plan(sluice, model)["smallest_budget"] - int(told[1])) <= 1 << 20
+    assert abs(plan(sluice, model)["smallest_budget"] - told) <= 1 << 20
 
 
 def test_a_plan_is_what_bench_then_does(sluice: Sluice, model: Path) -> None:
@@ -204,9 +179,7 @@ def test_a_plan_needs_the_headers_alone(sluice: Sluice, tmp_path: Path) -> None:
     directory = large_safetensors(tmp_path, 60)
     file = directory / "model.safetensors"
     assert file.stat().st_size > 100e9 and file.stat().st_blocks < 1000
-    start = time.monotonic()
     whole = sluice.json("plan", directory, "--ram", "24GB", *MACHINE)
-    assert time.monotonic() - start < 5  # 0.15 s, on a machine with nothing else to do
     assert file.stat().st_blocks < 1000 and whole["file_bytes"] == file.stat().st_size
     assert whole["bytes_read_per_token"] > 70e9 and not whole["residency"]["mapped"]
 
@@ -241,8 +214,7 @@ def test_a_plan_takes_little_memory(sluice: Sluice, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shape", ["dense", "moe"])
 def test_a_gguf_may_end_behind_its_header(sluice: Sluice, tmp_path: Path, shape: str) -> None:
-    path = tmp_path / "model.gguf"
-    write_gguf(path, "model", SHAPES[shape], "q4_0", 1)
+    path = small_gguf(tmp_path, shape)
     whole = plan(sluice, path)
     with open(path, "r+b") as file:
         file.truncate(200_000)
