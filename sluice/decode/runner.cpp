@@ -15,45 +15,49 @@ std::span<const float> row(const mx::array& logits, int64_t i) {
 
 }  // namespace
 
-nn::Step Runner::make_step(std::span<const Part> parts) const {
-  std::vector<int32_t> tokens;
+nn::Step Runner::make_step(std::span<const Part> parts, mx::array tokens) const {
   std::vector<int64_t> positions;
   std::vector<int> rows;
   std::vector<std::vector<ops::SequenceKv>> groups(model_.kv_layout().groups.size());
   for (const Part& part : parts) {
-    const auto first_row = static_cast<int64_t>(tokens.size());
+    const auto first_row = static_cast<int64_t>(positions.size());
     const int64_t position = part.cache->length();
-    for (size_t i = 0; i < part.tokens.size(); ++i) {
-      if (i >= part.first_logit) rows.push_back(static_cast<int>(tokens.size()));
-      tokens.push_back(part.tokens[i]);
-      positions.push_back(position + static_cast<int64_t>(i));
+    for (int64_t i = 0; i < part.n_tokens; ++i) {
+      if (i >= part.first_logit) rows.push_back(static_cast<int>(positions.size()));
+      positions.push_back(position + i);
     }
-    auto views = part.cache->append(first_row, static_cast<int64_t>(part.tokens.size()));
+    auto views = part.cache->append(first_row, part.n_tokens);
     for (size_t g = 0; g < groups.size(); ++g) groups[g].push_back(std::move(views[g]));
   }
   std::vector<ops::KvView> kv;
   for (auto& group : groups)
     kv.push_back(std::make_shared<const std::vector<ops::SequenceKv>>(std::move(group)));
+  const bool decodes = static_cast<int64_t>(positions.size()) <= ops::kDecodeTokens;
   return nn::Step{
       .context = context_,
-      .tokens = mx::array(tokens.begin(), {static_cast<int>(tokens.size())}, mx::int32),
+      .tokens = std::move(tokens),
       .positions = std::make_shared<const std::vector<int64_t>>(std::move(positions)),
       .kv = std::move(kv),
       .layout = model_.kv_layout(),
       .logit_rows = std::move(rows),
       .followed = false,
-      .evaluate_layers = static_cast<int64_t>(tokens.size()) > ops::kDecodeTokens,
+      .evaluate_layers = !decodes,
       .moe_layers = std::make_shared<ops::MoeLayers>(),
       .angles = {},
+      .first_layers = {},
   };
 }
 
 mx::array Runner::evaluate(std::span<const nn::Step> steps) const {
   mx::array logits = model_.forward(steps);
   mx::eval(logits);
+  check();
+  return logits;
+}
+
+void Runner::check() const {
   context_.errors.rethrow();
   context_.weights.check_intact();
-  return logits;
 }
 
 int64_t Runner::max_logit_rows() const {
@@ -80,10 +84,11 @@ int64_t Runner::run(nn::KvCache& cache, std::span<const int32_t> tokens, const O
                          std::max<int64_t>(1, options.first_wanted - done) + max_logit_rows() - 1);
       first = wanted ? std::max<int64_t>(0, options.first_wanted - done) : count - 1;
       position = cache.length();
-      const Part part{&cache, tokens.subspan(static_cast<size_t>(done), static_cast<size_t>(count)),
-                      static_cast<size_t>(first)};
+      const Part part{&cache, count, first};
       if (!steps.empty()) steps.back().followed = true;
-      steps.push_back(make_step({&part, 1}));
+      steps.push_back(make_step(
+          {&part, 1},
+          mx::array(tokens.data() + done, mx::Shape{static_cast<int>(count)}, mx::int32)));
       done += count;
     } while (!wanted && done < n && done - begin + options.chunk <= limits_.layer_tokens);
     if (steps.size() > 1) {
@@ -96,17 +101,14 @@ int64_t Runner::run(nn::KvCache& cache, std::span<const int32_t> tokens, const O
   return done;
 }
 
-void Runner::run_batch(std::span<nn::KvCache* const> caches, std::span<const int32_t> tokens,
-                       const BatchSink& sink) const {
-  const auto at_once = static_cast<size_t>(max_logit_rows());
-  for (size_t done = 0; done < tokens.size(); done += at_once) {
-    const size_t end = std::min(tokens.size(), done + at_once);
-    std::vector<Part> parts;
-    for (size_t i = done; i < end; ++i) parts.push_back({caches[i], tokens.subspan(i, 1), 0});
-    const nn::Step step = make_step(parts);
-    const mx::array logits = evaluate({&step, 1});
-    for (size_t i = done; i < end; ++i) sink(i, row(logits, static_cast<int64_t>(i - done)));
-  }
+Runner::Begun Runner::begin(std::span<nn::KvCache* const> caches, const mx::array& tokens,
+                            Choose choose) const {
+  std::vector<Part> parts;
+  for (nn::KvCache* cache : caches) parts.push_back({cache, 1, 0});
+  const nn::Step step = make_step(parts, tokens);
+  mx::array chosen = ops::choose(context_, model_.forward({&step, 1}), std::move(choose));
+  if (step.first_layers) mx::async_eval(*step.first_layers);
+  return {step.first_layers, std::move(chosen)};
 }
 
 }  // namespace sluice::decode

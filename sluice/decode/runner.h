@@ -2,17 +2,19 @@
 
 #include <atomic>
 #include <functional>
+#include <optional>
 #include <span>
 
 #include "sluice/nn/kv_cache.h"
 #include "sluice/nn/model.h"
+#include "sluice/ops/elementwise.h"
 
 namespace sluice::decode {
 
 /// Gets the logits that follow one position: float32 [vocab_size], valid during the call.
 using LogitsSink = std::function<void(int64_t position, std::span<const float> logits)>;
-/// Gets the logits that follow one sequence of a batch.
-using BatchSink = std::function<void(size_t sequence, std::span<const float> logits)>;
+/// Chooses the token that follows one sequence of a batch, by its logits, valid during the call.
+using Choose = ops::ChooseRow;
 
 /// Packs tokens into steps and evaluates them. Belongs to the engine's thread.
 class Runner {
@@ -38,25 +40,33 @@ class Runner {
   int64_t run(nn::KvCache& cache, std::span<const int32_t> tokens, const Options& options,
               const LogitsSink& sink) const;
 
-  /// Appends tokens[i] to the sequence of caches[i], all in one step (more where their logits are too many
-  /// to keep), and calls sink in order. Each sequence gets the bits that run() would give it alone. Throws
-  /// as run() does; then all these caches are unusable.
-  void run_batch(std::span<nn::KvCache* const> caches, std::span<const int32_t> tokens,
-                 const BatchSink& sink) const;
+  /// A step whose first layers the stream has got. Evaluate `chosen` to have the rest computed too.
+  struct Begun {
+    std::optional<mx::array> first_layers;  ///< unset: all layers were computed, the step being long
+    mx::array chosen;  ///< int32 [n]: the tokens that follow
+  };
+  /// Begins a step that appends tokens[i] to the sequence of caches[i]: at most max_logit_rows() of them. tokens:
+  /// int32 [n], perhaps not computed yet. Each sequence gets the bits that run() would give it alone.
+  Begun begin(std::span<nn::KvCache* const> caches, const mx::array& tokens, Choose choose) const;
+
+  /// Throws what a kernel of a step that was waited for met, and Error(io) when a model file changed.
+  void check() const;
+  ops::ErrorSlot& errors() const { return context_.errors; }
+
+  /// Logits that one step may keep.
+  int64_t max_logit_rows() const;
 
  private:
   /// What a step computes of one sequence: tokens, of which those from first_logit on want logits.
   struct Part {
     nn::KvCache* cache;
-    std::span<const int32_t> tokens;
-    size_t first_logit;
+    int64_t n_tokens;
+    int64_t first_logit;
   };
-  /// Room in the caches is made now.
-  nn::Step make_step(std::span<const Part> parts) const;
+  /// tokens: int32, of all parts. Room in the caches is made now.
+  nn::Step make_step(std::span<const Part> parts, mx::array tokens) const;
   /// Returns the logits that the last step wants, float32 [wanted tokens, vocab_size].
   mx::array evaluate(std::span<const nn::Step> steps) const;
-  /// Logits that one step may keep.
-  int64_t max_logit_rows() const;
 
   const nn::Model& model_;
   const ops::Context& context_;

@@ -1,4 +1,4 @@
-#include "sluice/decode/runner.h"
+#include "sluice/decode/decoding.h"
 
 #include <gtest/gtest.h>
 #include <mlx/device.h>
@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "sluice/base/error.h"
 #include "sluice/models/load.h"
 
 namespace sluice::decode {
@@ -54,7 +55,7 @@ class TinyMoe : public ::testing::Test {
 };
 
 TEST_F(TinyMoe, a_batch_gives_each_sequence_the_bits_it_has_alone) {
-  constexpr int kSteps = 3;
+  constexpr size_t kSteps = 3;
   // Before, at and across the border between two KV blocks; twenty of them, so that layers are evaluated one by one.
   std::vector<int64_t> lengths{0, 1, 254, 255, 256, 300};
   while (lengths.size() < 20) lengths.push_back(static_cast<int64_t>(lengths.size()));
@@ -70,19 +71,76 @@ TEST_F(TinyMoe, a_batch_gives_each_sequence_the_bits_it_has_alone) {
     }
     std::vector<nn::KvCache*> pointers;
     for (nn::KvCache& cache : caches) pointers.push_back(&cache);
-    for (int step = 0; step < kSteps; ++step) {
-      std::vector<int32_t> next;
-      for (const auto& of : tokens) next.push_back(of[static_cast<size_t>(step)]);
-      size_t calls = 0;
-      runner.run_batch(pointers, next, [&](size_t i, std::span<const float> logits) {
-        EXPECT_EQ(i, calls++);
-        EXPECT_EQ(Logits(logits.begin(), logits.end()), expected[i][static_cast<size_t>(step)])
-            << "sequence " << i << " of " << batch << ", step " << step;
-      });
-      EXPECT_EQ(calls, batch);
-    }
-    for (size_t i = 0; i < batch; ++i) EXPECT_EQ(caches[i].length(), lengths[i] + kSteps);
+    std::vector<int32_t> first;
+    for (const auto& of : tokens) first.push_back(of[0]);
+    size_t calls = 0;
+    Decoding decoding(
+        runner, pointers, first,
+        [&](size_t i, std::span<const float> logits) {
+          EXPECT_EQ(i, calls % batch);
+          const size_t step = calls++ / batch;
+          EXPECT_EQ(Logits(logits.begin(), logits.end()), expected[i][step])
+              << "sequence " << i << " of " << batch << ", step " << step;
+          return step + 1 < kSteps ? tokens[i][step + 1] : -1;
+        },
+        true);
+    for (size_t step = 0; step < kSteps; ++step) decoding.next(step + 1 < kSteps);
+    EXPECT_EQ(calls, kSteps * batch);
+    for (size_t i = 0; i < batch; ++i) EXPECT_EQ(caches[i].length(), lengths[i] + int64_t{kSteps});
   }
+}
+
+TEST_F(TinyMoe, a_step_that_was_begun_and_not_wanted_leaves_no_trace) {
+  // Around the border between two KV blocks, and with a block that a snapshot shares.
+  for (const int64_t length : {1, 254, 255, 256, 511}) {
+    nn::KvCache cache = sequence(length, 1);
+    const nn::KvCache before = cache.snapshot();
+    const std::vector<Logits> expected = alone(cache.snapshot(), {7, 8, 9, 10});
+    for (const bool ahead : {false, true}) {
+      nn::KvCache used = cache.snapshot();
+      std::vector<Logits> got;
+      const auto choose = [&](size_t, std::span<const float> logits) {
+        got.emplace_back(logits.begin(), logits.end());
+        return static_cast<int32_t>(7 + got.size());
+      };
+      const int32_t first = 7;
+      {
+        Decoding decoding(runner, {&used}, {first}, choose, ahead);
+        EXPECT_EQ(decoding.next(true), std::vector<int32_t>{8});
+        EXPECT_EQ(decoding.next(true), std::vector<int32_t>{9});
+      }
+      EXPECT_EQ(used.length(), length + 2);
+      got.resize(2);  // a third may have been computed
+      const int32_t third = 9;
+      {
+        Decoding decoding(runner, {&used}, {third}, choose, ahead);
+        decoding.next(true);
+        decoding.next(false);
+      }
+      EXPECT_EQ(got, expected) << length << (ahead ? ", ahead" : "");
+    }
+    EXPECT_EQ(alone(before, {7, 8, 9, 10}), expected);
+  }
+}
+
+TEST_F(TinyMoe, a_failure_ends_the_step_and_the_one_that_was_begun_after_it) {
+  nn::KvCache cache = sequence(3, 1);
+  const nn::KvCache before = cache.snapshot();
+  const int32_t first = 7;
+  int calls = 0;
+  {
+    Decoding decoding(
+        runner, {&cache}, {first},
+        [&](size_t, auto) -> int32_t {
+          if (++calls == 2) fail(ErrorKind::internal, "no logit is a number");
+          return 8;
+        },
+        true);
+    decoding.next(true);
+    EXPECT_THROW(decoding.next(true), Error);
+  }
+  EXPECT_EQ(calls, 2);
+  EXPECT_EQ(alone(before, {7}).size(), 1u);  // and the next one runs
 }
 
 }  // namespace

@@ -30,7 +30,7 @@ struct SamplerConfig {
   double presence_penalty = 0.0;
   double frequency_penalty = 0.0;
   int64_t penalty_window = 64;  ///< how many of the last tokens the penalties see; 0: all
-  std::map<int32_t, double> logit_bias;
+  std::map<int32_t, double> logit_bias = {};
   uint64_t seed = 0;
 
   /// Throws Error(bad_request) naming the first option that is out of range.

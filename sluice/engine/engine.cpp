@@ -144,6 +144,7 @@ std::unique_ptr<Engine> Engine::open(const std::filesystem::path& path,
     e.runner.emplace(*e.loaded.model, *e.ops_context,
                      decode::Runner::Limits{.logits = options.ram ? kMaxLogitsInBudget : kMaxLogits,
                                             .layer_tokens = streams ? layer_tokens(e) : 0});
+    e.runs_ahead = !streams && options.expert_trace.empty() && options.expert_profile.empty();
     if (options.kv_reserve < 0 || options.kv_reserve > e.context) {
       fail(ErrorKind::bad_request, "--kv-reserve is {}, it must be from 0 to the context, {}",
            options.kv_reserve, e.context);

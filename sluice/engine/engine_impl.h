@@ -32,6 +32,9 @@ struct Engine::Impl {
   std::optional<residency::ResidencyPlan> plan;
   std::optional<residency::Governor> governor;
   std::optional<ExpertRecords> records;  ///< where there are experts
+  /// Whether a token's first layers are computed while the one before is looked at, sometimes for nothing: not where
+  /// weights would be read from disk for it, or experts recorded.
+  bool runs_ahead = false;
   double disk_bandwidth = 0;
   int64_t context = 0;
   double load_seconds = 0;

@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "sluice/base/error.h"
+#include "sluice/decode/decoding.h"
 #include "sluice/decode/stop.h"
 #include "sluice/engine/engine_impl.h"
 
@@ -113,34 +114,32 @@ Result Session::generate(const Request& request,
       decode::StopMatcher stops(request.stop);
       result.prompt_tokens = static_cast<int64_t>(request.tokens.size());
       result.reused_tokens = reuse(request.tokens);
+      std::vector<text::Token> sampled = request.tokens;  // the sampler's, which may be a token ahead
+      const auto choose = [&](size_t, std::span<const float> logits) {
+        sampled.push_back(sampler.sample(logits, sampled));
+        return sampled.back();
+      };
       std::vector<text::Token> timeline = request.tokens;
       text::Token next = -1;
-      /// Computes timeline[held..] and chooses the token that follows; false when cancelled on the way.
-      const auto step = [&] {
-        const auto held = static_cast<size_t>(s.cache.length());
-        const std::span<const text::Token> fresh = std::span(timeline).subspan(held);
-        const auto last = static_cast<int64_t>(fresh.size()) - 1;
-        const int64_t done = engine.runner->run(
-            s.cache, fresh,
-            {.chunk = engine.options.chunk, .first_wanted = last, .cancel = request.cancel},
-            [&](int64_t, std::span<const float> logits) {
-              next = sampler.sample(logits, timeline);
-            });
-        s.tokens.assign(timeline.begin(),
-                        timeline.begin() + static_cast<std::ptrdiff_t>(held) + done);
-        return done > last;
-      };
+      const auto fresh = std::span(timeline).subspan(static_cast<size_t>(result.reused_tokens));
+      const auto last = static_cast<int64_t>(fresh.size()) - 1;
+      const int64_t done = engine.runner->run(
+          s.cache, fresh,
+          {.chunk = engine.options.chunk, .first_wanted = last, .cancel = request.cancel},
+          [&](int64_t, std::span<const float> logits) { next = choose(0, logits); });
       const auto emit = [&](text::Token token, std::string text) {
         result.text += text;
         on_event({token, std::move(text)});
       };
       result.finish_reason = FinishReason::max_tokens;
-      bool running = step();
       result.prefill_seconds = seconds_since(start);
       if (engine.options.checkpoints) s.checkpoint = s.cache.snapshot();
       const auto decode_start = Clock::now();
+      std::optional<decode::Decoding> decoding(
+          std::in_place, *engine.runner, std::vector{&s.cache}, std::vector{next}, choose,
+          engine.runs_ahead);
       while (true) {
-        if (!running || (request.cancel != nullptr && request.cancel->load())) {
+        if (done <= last || (request.cancel != nullptr && request.cancel->load())) {
           result.finish_reason = FinishReason::cancelled;
           break;
         }
@@ -162,9 +161,13 @@ Result Session::generate(const Request& request,
           result.finish_reason = FinishReason::context_full;
           break;
         }
-        running = step();
+        next = decoding->next(static_cast<int64_t>(result.tokens.size()) + 1 < request.max_tokens &&
+                              static_cast<int64_t>(timeline.size()) < engine.context)[0];
       }
       result.decode_seconds = seconds_since(decode_start);
+      decoding.reset();
+      s.tokens.assign(timeline.begin(),
+                      timeline.begin() + static_cast<std::ptrdiff_t>(s.cache.length()));
       if (streamed_before) result.streaming = *engine_.statistics() - *streamed_before;
       if (!result.tokens.empty() && !stops.found()) {
         std::string rest = stops.push(detokenizer.finish());

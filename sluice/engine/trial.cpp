@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "sluice/base/error.h"
+#include "sluice/decode/decoding.h"
 #include "sluice/decode/sampler.h"
 #include "sluice/engine/engine_impl.h"
 
@@ -106,11 +107,9 @@ Timing Trial::run() {
     const auto prefilled = Clock::now();
     const auto before = engine_.statistics();
     if (e.records) e.records->copy_to(&state_->trace);
-    for (int64_t i = 0; i < workload_.generate; ++i) {
-      e.runner->run_batch(batch, next, [&](size_t sequence, std::span<const float> logits) {
-        next[sequence] = best(logits);
-      });
-    }
+    decode::Decoding decoding(
+        *e.runner, batch, next, [](size_t, auto logits) { return best(logits); }, e.runs_ahead);
+    for (int64_t left = workload_.generate; left > 0; --left) decoding.next(left > 1);
     Timing timing{
         seconds_between(start, prefilled), seconds_between(prefilled, Clock::now()), {}, {}};
     if (e.records) e.records->copy_to(nullptr);

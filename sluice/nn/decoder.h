@@ -35,10 +35,14 @@ class Decoder : public Model {
   mx::array forward(std::span<const Step> steps) const override {
     std::vector<mx::array> rows;
     for (const Step& step : steps) rows.push_back(embedding_(step.tokens, step));
-    for (const Layer& layer : layers_) {
+    for (size_t layer = 0; layer < layers_.size(); ++layer) {
       for (size_t i = 0; i < steps.size(); ++i) {
-        rows[i] = layer(rows[i], steps[i]);
-        if (steps[i].evaluate_layers) mx::eval(rows[i]);
+        rows[i] = layers_[layer](rows[i], steps[i]);
+        if (steps[i].evaluate_layers) {
+          mx::eval(rows[i]);
+        } else if (layer < kFirstLayers) {
+          steps[i].first_layers = rows[i];
+        }
       }
     }
     const Step& step = steps.back();
@@ -56,6 +60,9 @@ class Decoder : public Model {
   const Config& config() const override { return config_; }
 
  private:
+  /// A step that is begun: MLX lets the host go about 50 primitives ahead of the stream, a layer has four.
+  static constexpr size_t kFirstLayers = 8;
+
   static KvLayout make_layout(const Config& c) {
     std::vector<KvLayout::Layer> layers;
     for (const LayerConfig& layer : c.layers)

@@ -3,6 +3,7 @@
 #include <mlx/array.h>
 
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -31,6 +32,9 @@ struct Step {
 
   /// Angles already computed in this step, one entry per kind of RoPE.
   mutable std::vector<std::pair<RopeConfig, mx::array>> angles;
+
+  /// What the first layers give, set as a whole graph is built: a step can be begun with them.
+  mutable std::optional<mx::array> first_layers;
 };
 
 }  // namespace sluice::nn

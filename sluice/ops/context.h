@@ -26,6 +26,7 @@ using Vector = std::shared_ptr<const std::vector<float>>;
 
 /// Where a step's failure goes: a task on a stream must not throw (MLX would lose the type and run later
 /// tasks on unwritten buffers). The first failure stays; later tasks of the step see it and do nothing.
+/// So do they when the step was ended because nobody wants it any more.
 class ErrorSlot {
  public:
   void set(std::exception_ptr error) noexcept {
@@ -34,21 +35,27 @@ class ErrorSlot {
   }
   bool is_set() const noexcept {
     const std::lock_guard lock(mutex_);
-    return error_ != nullptr;
+    return ended_ || error_ != nullptr;
   }
-  /// Throws what was set, and forgets it.
+  void end() noexcept {
+    const std::lock_guard lock(mutex_);
+    ended_ = true;
+  }
+  /// From here on tasks run again. Returns what was set.
+  std::exception_ptr clear() noexcept {
+    const std::lock_guard lock(mutex_);
+    ended_ = false;
+    return std::exchange(error_, nullptr);
+  }
+  /// The same, but throws what was set.
   void rethrow() {
-    std::exception_ptr error;
-    {
-      const std::lock_guard lock(mutex_);
-      error = std::exchange(error_, nullptr);
-    }
-    if (error) std::rethrow_exception(error);
+    if (const std::exception_ptr error = clear()) std::rethrow_exception(error);
   }
 
  private:
   mutable std::mutex mutex_;
   std::exception_ptr error_;
+  bool ended_ = false;
 };
 
 /// What every primitive needs. One per engine; outlives the arrays made with it.

@@ -2,6 +2,9 @@
 
 #include <mlx/array.h>
 
+#include <functional>
+#include <span>
+
 #include "sluice/ops/context.h"
 
 namespace sluice::ops {
@@ -18,5 +21,11 @@ mx::array soft_cap(const Context& context, const mx::array& x, float cap);
 
 /// Row `rows[i]` of x for each i. x: [T, N]; returns [rows.size(), N].
 mx::array take_rows(const Context& context, const mx::array& x, std::vector<int> rows);
+
+/// Chooses the token that follows, by one row of logits: float32 [vocab_size].
+using ChooseRow = std::function<int32_t(size_t row, std::span<const float> logits)>;
+
+/// What `choose` says of each row, in order, on the stream's thread. logits: [T, vocab_size]; returns int32 [T].
+mx::array choose(const Context& context, const mx::array& logits, ChooseRow choose);
 
 }  // namespace sluice::ops

@@ -58,6 +58,7 @@ StreamStatistics operator+(const StreamStatistics& a, const StreamStatistics& b)
   StreamStatistics sum = a;
   for_each_count(sum, b, [](auto& x, auto y) { x += y; });
   sum.reads.mean_depth = share(depth_seconds(a) + depth_seconds(b), sum.reads.busy_seconds, 0);
+  sum.per_expert = std::max(a.per_expert, b.per_expert);  // nothing was counted yet in an empty one
   return sum;
 }
 

@@ -27,6 +27,14 @@ def test_a_run_tells_what_its_streaming_cost(sluice: Sluice, budget: str) -> Non
     assert found["residency"]["governor"]["expert_bytes"] > 0
 
 
+@pytest.mark.parametrize("command", [RUN, ("bench", MODEL, "-p", "8", "-n", "16", "-r", "2", "--no-probe", "--ctx", "256")])
+def test_what_layers_waited_for_is_told_in_bytes(sluice: Sluice, budget: str, command: tuple) -> None:
+    residency = sluice.json(*command, "--ram", budget)["residency"]
+    told = residency["streaming"]
+    waited = told["misses"] - told["skipped_experts"] + told["late_prefetches"]
+    assert told["bytes_awaited"] == waited * residency["per_slot"] > 0
+
+
 def test_prefetching_and_the_governor_can_be_turned_off_and_change_no_token(sluice: Sluice, budget: str) -> None:
     with_both = sluice.json(*RUN, "--ram", budget)
     without = sluice.json(*RUN, "--ram", budget, "--no-prefetch", "--no-governor")
