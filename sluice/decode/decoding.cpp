@@ -18,6 +18,7 @@ Decoding::Decoding(const Runner& runner, std::vector<nn::KvCache*> caches,
 }
 
 Decoding::~Decoding() {
+  if (computing_) computing_->wait();  // there was no memory to begin the next one
   abandon();
   runner_.errors().clear();  // what went wrong in a step that nobody wanted
 }
@@ -36,8 +37,10 @@ const std::vector<int32_t>& Decoding::next(bool more) {
                : runner_.begin(caches, mx::array(tokens, {static_cast<int>(n)}, mx::int32), choose)
                      .chosen;
     mx::async_eval(chosen);
+    computing_ = chosen;
     if (ahead_ && more) begun_ = runner_.begin(caches, chosen, choose);
     chosen.wait();
+    computing_.reset();
     if (runner_.errors().is_set()) abandon();  // before others can compute again
     runner_.check();
     std::copy_n(chosen.data<int32_t>(), n, tokens);

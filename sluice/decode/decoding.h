@@ -36,6 +36,7 @@ class Decoding {
   std::vector<int32_t> tokens_;  // chosen last
   Choose choose_;
   bool ahead_;
+  std::optional<mx::array> computing_;  // what is chosen next, until it was waited for
   std::optional<Runner::Begun> begun_;  // of all sequences; appends what is in tokens_
 };
 

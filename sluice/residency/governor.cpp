@@ -89,7 +89,7 @@ void shrink(const GovernorLimits& limits, GovernorState& state, const Pressure& 
 }  // namespace
 
 Bytes default_headroom(const MemoryState& state) {
-  return {std::min<uint64_t>((state.available.count + state.resident.count) / 32, 256'000'000)};
+  return {std::min<uint64_t>((state.available.count + state.resident.count) / 64, 256'000'000)};
 }
 
 GovernorState decide(const GovernorLimits& limits, GovernorState state,

@@ -21,8 +21,8 @@ struct GovernorLimits {
   Bytes unit{1};   ///< sizes differ by multiples of it: a slot
 };
 
-/// A 32nd of what this process has and could get, 256 MB at most: little enough for a memory cgroup that is
-/// hardly larger than the budget.
+/// A 64th of what this process has and could get, 256 MB at most: little enough for a memory cgroup that is
+/// no larger than the budget.
 Bytes default_headroom(const MemoryState& state);
 
 /// What decide() remembers from poll to poll. Times are seconds since the governor began.

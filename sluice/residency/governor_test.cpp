@@ -204,7 +204,7 @@ TEST(Governor, it_forgets_what_did_not_last_once_it_has_been_calm_for_long) {
 }
 
 TEST(Governor, the_headroom_suits_a_small_cgroup) {
-  EXPECT_EQ(default_headroom({{}, {1000 * kMB}, {2200 * kMB}}).count, 100 * kMB);
+  EXPECT_EQ(default_headroom({{}, {1000 * kMB}, {2200 * kMB}}).count, 50 * kMB);
   EXPECT_EQ(default_headroom({{}, {64'000 * kMB}, {}}).count, 256 * kMB);
 }
 
