@@ -145,6 +145,7 @@ int SlotPool::take_slot(Use use) {
   if (!free_.empty()) {
     slot = free_.back();
     free_.pop_back();
+    arena_.take_ahead(static_cast<size_t>(slot + 1) * bytes_per_slot_.count);
   } else {
     const bool grows = use == Use::pass_again && passing_.size() < slots_.size() / 2;
     if (use != Use::keep && !grows) slot = evict_passing();

@@ -203,5 +203,20 @@ TEST(SlotPool, may_be_destroyed_while_reads_are_under_way) {
   }
 }
 
+TEST(Arena, what_is_taken_ahead_of_writing_changes_nothing_that_was_written) {
+  constexpr size_t kSize = 64 << 20, kStep = 1 << 20;
+  Arena arena({kSize});
+  for (size_t at = 0; at < kSize; at += kStep) {
+    arena.take_ahead(at + kStep);
+    std::memset(arena.data() + at, static_cast<int>(at / kStep), kStep);
+  }
+  for (size_t at = 0; at < kSize; at += kStep) {
+    ASSERT_EQ(arena.data()[at], static_cast<std::byte>(at / kStep));
+    ASSERT_EQ(arena.data()[at + kStep - 1], static_cast<std::byte>(at / kStep));
+  }
+  arena.release(0, kSize);
+  arena.take_ahead(kSize);  // no more
+}
+
 }  // namespace
 }  // namespace sluice::residency
