@@ -14,8 +14,8 @@ Decoding::Decoding(const Runner& runner, std::vector<nn::KvCache*> caches,
       tokens_(std::move(tokens)),
       choose_(std::move(choose)),
       // Longer steps are computed as their graph is built.
-      ahead_(ahead && std::ssize(caches_) <= std::min(ops::kDecodeTokens, runner.max_logit_rows())) {
-}
+      ahead_(ahead &&
+             std::ssize(caches_) <= std::min(ops::kDecodeTokens, runner.max_logit_rows())) {}
 
 Decoding::~Decoding() {
   if (computing_) computing_->wait();  // there was no memory to begin the next one

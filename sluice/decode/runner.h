@@ -42,7 +42,8 @@ class Runner {
 
   /// A step whose first layers the stream has got. Evaluate `chosen` to have the rest computed too.
   struct Begun {
-    std::optional<mx::array> first_layers;  ///< unset: all layers were computed, the step being long
+    std::optional<mx::array>
+        first_layers;  ///< unset: all layers were computed, the step being long
     mx::array chosen;  ///< int32 [n]: the tokens that follow
   };
   /// Begins a step that appends tokens[i] to the sequence of caches[i]: at most max_logit_rows() of them. tokens:

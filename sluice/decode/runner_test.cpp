@@ -1,5 +1,3 @@
-#include "sluice/decode/decoding.h"
-
 #include <gtest/gtest.h>
 #include <mlx/device.h>
 
@@ -8,6 +6,7 @@
 #include <vector>
 
 #include "sluice/base/error.h"
+#include "sluice/decode/decoding.h"
 #include "sluice/models/load.h"
 
 namespace sluice::decode {

@@ -74,8 +74,7 @@ void open_text(const std::filesystem::path& path, models::LoadedModel& loaded,
 
 void refuse_expert_options(const EngineOptions& o) {
   const auto refuse = [](bool asked, const char* option) {
-    if (asked)
-      fail(ErrorKind::bad_request, "{}: this model has no experts; leave it out", option);
+    if (asked) fail(ErrorKind::bad_request, "{}: this model has no experts; leave it out", option);
   };
   refuse(!o.expert_trace.empty(), "--record-trace");
   refuse(!o.expert_profile.empty(), "--profile");

@@ -114,7 +114,8 @@ Result Session::generate(const Request& request,
       decode::StopMatcher stops(request.stop);
       result.prompt_tokens = static_cast<int64_t>(request.tokens.size());
       result.reused_tokens = reuse(request.tokens);
-      std::vector<text::Token> sampled = request.tokens;  // the sampler's, which may be a token ahead
+      std::vector<text::Token> sampled =
+          request.tokens;  // the sampler's, which may be a token ahead
       const auto choose = [&](size_t, std::span<const float> logits) {
         sampled.push_back(sampler.sample(logits, sampled));
         return sampled.back();
@@ -135,9 +136,8 @@ Result Session::generate(const Request& request,
       result.prefill_seconds = seconds_since(start);
       if (engine.options.checkpoints) s.checkpoint = s.cache.snapshot();
       const auto decode_start = Clock::now();
-      std::optional<decode::Decoding> decoding(
-          std::in_place, *engine.runner, std::vector{&s.cache}, std::vector{next}, choose,
-          engine.runs_ahead);
+      std::optional<decode::Decoding> decoding(std::in_place, *engine.runner, std::vector{&s.cache},
+                                               std::vector{next}, choose, engine.runs_ahead);
       while (true) {
         if (done <= last || (request.cancel != nullptr && request.cancel->load())) {
           result.finish_reason = FinishReason::cancelled;

@@ -79,14 +79,13 @@ mx::array choose(const Context& context, const mx::array& logits, ChooseRow choo
   const auto n_rows = static_cast<size_t>(logits.shape(0));
   const auto vocab_size = static_cast<size_t>(logits.shape(1));
   const OutputSpec tokens{{logits.shape(0)}, mx::int32};
-  return kernel_op(
-      context, "choose", {logits}, std::vector{tokens},
-      [choose = std::move(choose), n_rows, vocab_size](const Buffers& b) {
-        auto* const chosen = static_cast<int32_t*>(b.outputs[0]);
-        for (size_t row = 0; row < n_rows; ++row) {
-          chosen[row] = choose(row, {b.input(0) + row * vocab_size, vocab_size});
-        }
-      })[0];
+  return kernel_op(context, "choose", {logits}, std::vector{tokens},
+                   [choose = std::move(choose), n_rows, vocab_size](const Buffers& b) {
+                     auto* const chosen = static_cast<int32_t*>(b.outputs[0]);
+                     for (size_t row = 0; row < n_rows; ++row) {
+                       chosen[row] = choose(row, {b.input(0) + row * vocab_size, vocab_size});
+                     }
+                   })[0];
 }
 
 }  // namespace sluice::ops

@@ -295,9 +295,9 @@ mx::array moe(const Context& context, const mx::array& x, std::shared_ptr<const 
               bool residual, const std::shared_ptr<MoeLayers>& layers, bool again) {
   const auto n_tokens = static_cast<int64_t>(x.shape(0));
   layers->push_back(spec);
-  const residency::Use use = again                    ? residency::Use::pass_again
+  const residency::Use use = again                       ? residency::Use::pass_again
                              : n_tokens <= kDecodeTokens ? residency::Use::keep
-                                                      : residency::Use::pass;
+                                                         : residency::Use::pass;
   return kernel_op(
       context, "moe", {x}, x.shape(),
       [&context, spec = std::move(spec), residual, n_tokens, layers, use,

@@ -84,9 +84,7 @@ SlotPool::~SlotPool() {
   for (const Slot& slot : slots_) reader_.abandon(slot.reads);
 }
 
-int& SlotPool::slot_of(int layer, int expert) {
-  return slot_of_[files_.index({layer, expert})];
-}
+int& SlotPool::slot_of(int layer, int expert) { return slot_of_[files_.index({layer, expert})]; }
 
 std::byte* SlotPool::address_of(int slot) const {
   return arena_.data() + static_cast<uint64_t>(slot) * bytes_per_slot_.count;
