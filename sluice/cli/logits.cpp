@@ -21,8 +21,8 @@ struct Options {
 };
 
 /// The n tokens that follow, each the best one. Needs no tokenizer.
-std::vector<text::Token> continue_greedily(engine::Engine& engine, std::vector<text::Token> tokens,
-                                           int64_t n) {
+std::vector<text::Token> continue_greedily(engine::Engine& engine,
+                                           const std::vector<text::Token>& tokens, int64_t n) {
   std::vector<text::Token> chosen;
   engine.greedy(tokens, n, [&](text::Token token) { chosen.push_back(token); });
   return chosen;

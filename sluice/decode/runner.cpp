@@ -32,7 +32,7 @@ nn::Step Runner::make_step(std::span<const Part> parts, mx::array tokens) const 
   std::vector<ops::KvView> kv;
   for (auto& group : groups)
     kv.push_back(std::make_shared<const std::vector<ops::SequenceKv>>(std::move(group)));
-  const bool decodes = static_cast<int64_t>(positions.size()) <= ops::kDecodeTokens;
+  const bool is_long = std::ssize(positions) > ops::kDecodeTokens;
   return nn::Step{
       .context = context_,
       .tokens = std::move(tokens),
@@ -41,7 +41,7 @@ nn::Step Runner::make_step(std::span<const Part> parts, mx::array tokens) const 
       .layout = model_.kv_layout(),
       .logit_rows = std::move(rows),
       .followed = false,
-      .evaluate_layers = !decodes,
+      .evaluate_layers = is_long,
       .moe_layers = std::make_shared<ops::MoeLayers>(),
       .angles = {},
       .first_layers = {},

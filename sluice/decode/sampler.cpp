@@ -59,6 +59,12 @@ int32_t argmax(std::span<const float> logits) {
   return -1;
 }
 
+int32_t best_token(std::span<const float> logits) {
+  const int32_t best = argmax(logits);
+  if (best < 0) fail(ErrorKind::internal, "no logit is a number");
+  return best;
+}
+
 std::vector<float> Sampler::adjusted(std::span<const float> logits,
                                      std::span<const int32_t> history) const {
   std::vector<float> x(logits.begin(), logits.end());
@@ -84,8 +90,7 @@ std::vector<float> Sampler::adjusted(std::span<const float> logits,
 /// The candidates after top_k and top_p, best first, with probabilities at the temperature. Only as much of
 /// the vocabulary is sorted as the two need.
 std::vector<Sampler::Candidate> Sampler::shortlist(const std::vector<float>& logits) const {
-  const int32_t best = argmax(logits);
-  if (best < 0) fail(ErrorKind::internal, "no logit is a number");
+  const int32_t best = best_token(logits);
   const double top = logits[static_cast<size_t>(best)];
   std::vector<Candidate> all;
   all.reserve(logits.size());
@@ -137,13 +142,9 @@ int32_t Sampler::draw(const std::vector<Candidate>& candidates) {
 int32_t Sampler::sample(std::span<const float> logits, std::span<const int32_t> history) {
   const bool plain = config_.logit_bias.empty() && config_.repetition_penalty == 1 &&
                      config_.presence_penalty == 0 && config_.frequency_penalty == 0;
-  if (plain && config_.temperature == 0) {
-    const int32_t best = argmax(logits);
-    if (best < 0) fail(ErrorKind::internal, "no logit is a number");
-    return best;
-  }
+  if (plain && config_.temperature == 0) return best_token(logits);
   const std::vector<float> x = adjusted(logits, history);
-  if (config_.temperature == 0) return argmax(x);
+  if (config_.temperature == 0) return best_token(x);
   std::vector<Candidate> candidates = shortlist(x);
   if (config_.min_p > 0) {
     const double least = config_.min_p * candidates.front().probability;

@@ -66,4 +66,7 @@ class Sampler {
 /// The id of the largest logit, the lowest among equals; NaNs are passed over. -1 when all are NaN.
 int32_t argmax(std::span<const float> logits);
 
+/// The same; throws Error(internal) when no logit is a number.
+int32_t best_token(std::span<const float> logits);
+
 }  // namespace sluice::decode

@@ -7,6 +7,7 @@
 #include <chrono>
 
 #include "sluice/base/error.h"
+#include "sluice/decode/decoding.h"
 #include "sluice/decode/sampler.h"
 #include "sluice/engine/budget.h"
 #include "sluice/engine/engine_impl.h"
@@ -243,7 +244,7 @@ void Engine::logits(std::span<const text::Token> tokens, int64_t first_wanted,
   });
 }
 
-void Engine::greedy(std::vector<text::Token> tokens, int64_t n,
+void Engine::greedy(std::span<const text::Token> tokens, int64_t n,
                     const std::function<void(text::Token)>& on_token) {
   impl_->check_tokens(tokens);
   if (static_cast<int64_t>(tokens.size()) + n - 1 > impl_->context) {
@@ -252,19 +253,18 @@ void Engine::greedy(std::vector<text::Token> tokens, int64_t n,
   }
   impl_->worker.run([&] {
     nn::KvCache cache = impl_->new_cache();
-    for (int64_t i = 0; i < n; ++i) {
-      const auto fresh = std::span(tokens).subspan(static_cast<size_t>(cache.length()));
-      text::Token next = -1;
-      impl_->runner->run(
-          cache, fresh,
-          {.chunk = impl_->options.chunk,
-           .first_wanted = static_cast<int64_t>(fresh.size()) - 1,
-           .cancel = nullptr},
-          [&](int64_t, std::span<const float> logits) { next = decode::argmax(logits); });
-      if (next < 0) fail(ErrorKind::internal, "no logit is a number");
-      on_token(next);
-      tokens.push_back(next);
-    }
+    text::Token next = -1;
+    impl_->runner->run(
+        cache, tokens,
+        {.chunk = impl_->options.chunk,
+         .first_wanted = static_cast<int64_t>(tokens.size()) - 1,
+         .cancel = nullptr},
+        [&](int64_t, std::span<const float> logits) { next = decode::best_token(logits); });
+    decode::Decoding decoding(
+        *impl_->runner, {&cache}, {next},
+        [](size_t, auto logits) { return decode::best_token(logits); }, impl_->runs_ahead);
+    on_token(next);
+    for (int64_t left = n - 1; left > 0; --left) on_token(decoding.next(left > 1)[0]);
   });
 }
 

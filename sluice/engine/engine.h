@@ -106,8 +106,8 @@ class Engine {
   void logits(std::span<const text::Token> tokens, int64_t first_wanted,
               const decode::LogitsSink& sink);
 
-  /// The n tokens that follow a fresh sequence, each the best one, as they come. Needs no tokenizer.
-  void greedy(std::vector<text::Token> tokens, int64_t n,
+  /// The n (at least 1) tokens that follow a fresh sequence, each the best one, as they come. Needs no tokenizer.
+  void greedy(std::span<const text::Token> tokens, int64_t n,
               const std::function<void(text::Token)>& on_token);
 
   /// What it needs of memory to run. To be asked before anything is computed, of an engine opened with `ram` or

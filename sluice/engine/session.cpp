@@ -120,9 +120,9 @@ Result Session::generate(const Request& request,
         sampled.push_back(sampler.sample(logits, sampled));
         return sampled.back();
       };
-      std::vector<text::Token> timeline = request.tokens;
       text::Token next = -1;
-      const auto fresh = std::span(timeline).subspan(static_cast<size_t>(result.reused_tokens));
+      const auto fresh =
+          std::span(request.tokens).subspan(static_cast<size_t>(result.reused_tokens));
       const auto last = static_cast<int64_t>(fresh.size()) - 1;
       const int64_t done = engine.runner->run(
           s.cache, fresh,
@@ -150,24 +150,25 @@ Result Session::generate(const Request& request,
           break;
         }
         result.tokens.push_back(next);
-        timeline.push_back(next);
         emit(next, stops.push(detokenizer.push(next)));
         if (stops.found()) {
           result.finish_reason = FinishReason::stop_string;
           break;
         }
         if (static_cast<int64_t>(result.tokens.size()) >= request.max_tokens) break;
-        if (static_cast<int64_t>(timeline.size()) > engine.context) {
+        const auto n_tokens = static_cast<int64_t>(request.tokens.size() + result.tokens.size());
+        if (n_tokens > engine.context) {
           result.finish_reason = FinishReason::context_full;
           break;
         }
         next = decoding->next(static_cast<int64_t>(result.tokens.size()) + 1 < request.max_tokens &&
-                              static_cast<int64_t>(timeline.size()) < engine.context)[0];
+                              n_tokens < engine.context)[0];
       }
       result.decode_seconds = seconds_since(decode_start);
       decoding.reset();
-      s.tokens.assign(timeline.begin(),
-                      timeline.begin() + static_cast<std::ptrdiff_t>(s.cache.length()));
+      s.tokens = request.tokens;
+      s.tokens.insert(s.tokens.end(), result.tokens.begin(), result.tokens.end());
+      s.tokens.resize(static_cast<size_t>(s.cache.length()));
       if (streamed_before) result.streaming = *engine_.statistics() - *streamed_before;
       if (!result.tokens.empty() && !stops.found()) {
         std::string rest = stops.push(detokenizer.finish());

@@ -37,12 +37,6 @@ class RandomTokens {
   uint64_t state_ = 1;
 };
 
-text::Token best(std::span<const float> logits) {
-  const text::Token token = decode::argmax(logits);
-  if (token < 0) fail(ErrorKind::internal, "no logit is a number");
-  return token;
-}
-
 }  // namespace
 
 struct Trial::State {
@@ -102,13 +96,16 @@ Timing Trial::run() {
                     {.chunk = e.options.chunk,
                      .first_wanted = static_cast<int64_t>(prompt.size()) - 1,
                      .cancel = nullptr},
-                    [&](int64_t, std::span<const float> logits) { next.back() = best(logits); });
+                    [&](int64_t, std::span<const float> logits) {
+                      next.back() = decode::best_token(logits);
+                    });
     }
     const auto prefilled = Clock::now();
     const auto before = engine_.statistics();
     if (e.records) e.records->copy_to(&state_->trace);
     decode::Decoding decoding(
-        *e.runner, batch, next, [](size_t, auto logits) { return best(logits); }, e.runs_ahead);
+        *e.runner, batch, next, [](size_t, auto logits) { return decode::best_token(logits); },
+        e.runs_ahead);
     for (int64_t left = workload_.generate; left > 0; --left) decoding.next(left > 1);
     Timing timing{
         seconds_between(start, prefilled), seconds_between(prefilled, Clock::now()), {}, {}};

@@ -33,8 +33,9 @@ bool AsyncReader::cancel(const Ticket& ticket) { return queue_->cancel(ticket); 
 void AsyncReader::wait(std::span<const Ticket> tickets) { queue_->wait(tickets); }
 
 void AsyncReader::abandon(std::span<const Ticket> tickets) {
+  for (const Ticket& ticket : tickets) cancel(ticket);  // all, before one that waited can start
   for (const Ticket& ticket : tickets) {
-    if (ticket->over() || cancel(ticket)) continue;
+    if (ticket->over()) continue;
     try {
       wait(ticket);
     } catch (const Error&) {  // nobody needs it any more

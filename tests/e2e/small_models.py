@@ -3,7 +3,6 @@
 import sys
 from pathlib import Path
 
-import pytest
 from program import ROOT
 
 sys.path.insert(0, str(ROOT / "tools"))
@@ -25,10 +24,9 @@ def small_gguf(directory: Path, shape: str) -> Path:
     return directory / "model.gguf"
 
 
-@pytest.fixture(scope="module", params=["dense-mlx", "moe-mlx", "dense-gguf", "moe-gguf"])
-def model(request, tmp_path_factory) -> Path:
-    shape, kind = request.param.split("-")
-    directory = tmp_path_factory.mktemp(request.param)
+def small_model(directory: Path, name: str) -> Path:
+    """name: a shape and a kind of file, as in moe-gguf. Returns what a command takes as MODEL."""
+    shape, kind = name.split("-")
     if kind == "gguf":
         return small_gguf(directory, shape)
     write_checkpoint(directory, SHAPES[shape], 1)

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from program import BINARY, MODEL, Sluice
-from small_models import model  # noqa: F401
 
 TOKENS = ",".join(str(i * 37 % 4096) for i in range(24))
 MB = 1_000_000

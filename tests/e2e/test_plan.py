@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from program import BINARY, Sluice
-from small_models import model, small_gguf  # noqa: F401
+from small_models import small_gguf
 
 MB = 1_000_000
 TOKENS = 24  # what bench -p 16 -n 8 keeps
