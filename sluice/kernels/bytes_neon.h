@@ -78,6 +78,16 @@ inline void nibble_pairs(const void* p, u8x64& first, u8x64& last) {
   }
 }
 
+inline void split_fours(u8x64 a, u8x64& first, u8x64& last) {
+  for (int i = 0; i < 4; ++i) {
+    const u8x16 low = a.v[i] & 15, high = a.v[i] >> 4;
+    const auto two = (uint32x4_t)interleave_low(low, high);
+    const auto more = (uint32x4_t)interleave_high(low, high);
+    first.v[i] = (u8x16)vuzp1q_u32(two, more);
+    last.v[i] = (u8x16)vuzp2q_u32(two, more);
+  }
+}
+
 /// The sums of a's, b's, c's and d's lanes.
 inline int32x4_t sums_of_lanes(int32x4_t a, int32x4_t b, int32x4_t c, int32x4_t d) {
   return vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d));

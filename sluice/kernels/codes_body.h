@@ -4,6 +4,10 @@
 // (and bias) per kGroup columns.
 //   codes<v>(p)                 the 64 codes at columns 64 v of the block at p; a block has 64 * kVectors columns
 //   halves(p, first, last)      where it is faster than from codes<v>: of two blocks' four groups the first 16 codes and the last
+//   nibbles(row, column)        where codes have 4 bits: the 64 bytes of the 128 from `column`, a multiple of 128. A word of four bytes
+//                               holds four codes in a row and the four that are kApart columns later (kApart 4: eight in order)
+//   code(nibbles)               where a nibble is not the code itself
+//   groups_per_scale(w)         where scales and biases are rows of their own, 16-bit floats or float32
 //   scales<most>(row, first, n, ...)  scales (biases) of the n <= most groups from `first`; most is 16 or, at a row's end, 8
 // Comes after one int8_*.h.
 
@@ -40,12 +44,29 @@ inline i32x16 int_lanes(const std::byte* p) {
   return load_int(reinterpret_cast<const int32_t*>(p));
 }
 
+/// The same 64 bytes.
+inline u8x64 bytes_of(i32x16 lanes) {
+  u8x64 bytes;
+  std::memcpy(&bytes, &lanes, sizeof bytes);
+  return bytes;
+}
+inline i32x16 lanes_of(u8x64 bytes) {
+  i32x16 lanes;
+  std::memcpy(&lanes, &bytes, sizeof lanes);
+  return lanes;
+}
+
 /// Asks for the lines of `bytes` bytes, `ahead` bytes on from p; they may lie beyond what exists.
 inline void prefetch(const std::byte* p, int64_t ahead, int64_t bytes) {
   const auto at = reinterpret_cast<uintptr_t>(p) + static_cast<uintptr_t>(ahead);
   for (int64_t line = 0; line < bytes; line += 64) {
     __builtin_prefetch(reinterpret_cast<const void*>(at + static_cast<uintptr_t>(line)));
   }
+}
+
+/// Asks for lines into the second cache.
+inline void prefetch_far(const std::byte* p, int64_t lines) {
+  for (int64_t i = 0; i < lines; ++i) __builtin_prefetch(p + 64 * i, 0, 2);
 }
 
 /// A row's last columns, fewer than 64, zeros after them.
@@ -81,6 +102,10 @@ struct AffineCodes : CodesBase {
   static void halves(const std::byte* p, u8x64& first, u8x64& last) requires(code_bits == 4) {
     nibble_pairs(p, first, last);
   }
+  static constexpr int kApart = 4;
+  static u8x64 nibbles(const std::byte* row, int64_t column) requires(code_bits == 4) {
+    return load_bytes64(row + column / 2);
+  }
   /// Groups from `first`, each scale serving 1 << shift of them; at a row's end n groups, then any numbers.
   [[gnu::always_inline]] static f32x16 sixteen(const std::byte* p, int64_t first, int64_t n,
                                                int shift, Format type) {
@@ -93,6 +118,7 @@ struct AffineCodes : CodesBase {
     if (shift == 1) return load_repeated<2>(p, n, type);
     return shift == 0 ? load_repeated<1>(p, n, type) : load_repeated<4>(p, n, type);
   }
+  static int64_t groups_per_scale(const Matrix& w) { return w.group_size / kGroup; }
   template <int most>
   [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale,
                                             f32x16& bias) {
@@ -116,8 +142,13 @@ struct MxFp4Codes : CodesBase {
   static constexpr int kBlockBytes = 32;
   template <int v>
   [[gnu::always_inline]] static u8x64 codes(const std::byte* p) {
-    return lookup(kE2m1Codes, unpack_lsb<4>(p));
+    return code(unpack_lsb<4>(p));
   }
+  static constexpr int kApart = 4;
+  static u8x64 nibbles(const std::byte* row, int64_t column) {
+    return load_bytes64(row + column / 2);
+  }
+  static u8x64 code(u8x64 nibbles) { return lookup(kE2m1Codes, nibbles); }
   template <int most>
   [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale,
                                             f32x16&) {
@@ -161,7 +192,11 @@ struct Q4Codes : F16Blocks<has_min ? 20 : 18, has_min> {
     return nibble_halves<Blocks::kStride>(p + Blocks::kHeader);
   }
   static void halves(const std::byte* p, u8x64& first, u8x64& last) {
-    nibble_lanes<Blocks::kStride>(p + Blocks::kHeader, first, last);
+    split_nibbles(nibbles(p, 0), first, last);
+  }
+  static constexpr int kApart = 16;
+  static u8x64 nibbles(const std::byte* row, int64_t column) {
+    return four_sixteens<Blocks::kStride>(row + column / 32 * Blocks::kStride + Blocks::kHeader);
   }
 };
 
@@ -194,8 +229,13 @@ struct Iq4NlCodes : F16Blocks<18, false> {
   static constexpr bool kWide = true;
   template <int v>
   [[gnu::always_inline]] static u8x64 codes(const std::byte* p) {
-    return lookup(kIq4Codes, nibble_halves<kStride>(p + kHeader));
+    return code(nibble_halves<kStride>(p + kHeader));
   }
+  static constexpr int kApart = 16;
+  static u8x64 nibbles(const std::byte* row, int64_t column) {
+    return four_sixteens<kStride>(row + column / 32 * kStride + kHeader);
+  }
+  static u8x64 code(u8x64 nibbles) { return lookup(kIq4Codes, nibbles); }
 };
 
 struct GgufMxFp4Codes : CodesBase {
@@ -204,8 +244,13 @@ struct GgufMxFp4Codes : CodesBase {
   static constexpr int kBlockBytes = 2 * kStride;
   template <int v>
   [[gnu::always_inline]] static u8x64 codes(const std::byte* p) {
-    return lookup(kE2m1Codes, nibble_halves<kStride>(p + 1));
+    return code(nibble_halves<kStride>(p + 1));
   }
+  static constexpr int kApart = 16;
+  static u8x64 nibbles(const std::byte* row, int64_t column) {
+    return four_sixteens<kStride>(row + column / 32 * kStride + 1);
+  }
+  static u8x64 code(u8x64 nibbles) { return lookup(kE2m1Codes, nibbles); }
   template <int most>
   [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale,
                                             f32x16&) {
@@ -235,6 +280,10 @@ struct Q4KCodes : KBase {
   template <int v>
   [[gnu::always_inline]] static u8x64 codes(const std::byte* p) {
     return nibbles_by_half(p + 16 + 32 * v);
+  }
+  static constexpr int kApart = 32;
+  static u8x64 nibbles(const std::byte* row, int64_t column) {
+    return load_bytes64(row + column / 256 * kBlockBytes + 16 + column % 256 / 2);
   }
   template <int most>
   [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale,
@@ -323,8 +372,13 @@ struct Iq4XsCodes : KBase {
   static constexpr int kBlockBytes = 136;
   template <int v>
   [[gnu::always_inline]] static u8x64 codes(const std::byte* p) {
-    return lookup(kIq4Codes, nibble_halves<16>(p + 8 + 32 * v));
+    return Iq4NlCodes::code(nibble_halves<16>(p + 8 + 32 * v));
   }
+  static constexpr int kApart = 16;
+  static u8x64 nibbles(const std::byte* row, int64_t column) {
+    return load_bytes64(row + column / 256 * kBlockBytes + 8 + column % 256 / 2);
+  }
+  static u8x64 code(u8x64 nibbles) { return Iq4NlCodes::code(nibbles); }
   template <int most>
   [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale,
                                             f32x16&) {

@@ -14,6 +14,7 @@ struct u8x64 {
 
 constexpr int kPanelVectors = 1;
 constexpr int kPanelTokens = 4;
+constexpr bool kPanelInRegisters = false;
 constexpr int kPanelSteps = 4;
 
 inline const uint8_t* byte_at(const void* p, int64_t i) {
@@ -106,14 +107,25 @@ template <int distance>
 inline u8x64 nibble_halves(const void* p) {
   return {halves16(p), halves16(byte_at(p, distance))};
 }
-/// Codes of four groups of 32, of which the first 16 of each go to `first`, the others to `last`.
 template <int distance>
-inline void nibble_lanes(const void* p, u8x64& first, u8x64& last) {
-  const __m256i a = _mm256_set_m128i(load16(byte_at(p, distance)), load16(p));
-  const __m256i b =
-      _mm256_set_m128i(load16(byte_at(p, 3 * distance)), load16(byte_at(p, 2 * distance)));
-  first = {low_nibbles32(a), low_nibbles32(b)};
-  last = {high_nibbles32(a), high_nibbles32(b)};
+inline u8x64 four_sixteens(const void* p) {
+  return {_mm256_set_m128i(load16(byte_at(p, distance)), load16(p)),
+          _mm256_set_m128i(load16(byte_at(p, 3 * distance)), load16(byte_at(p, 2 * distance)))};
+}
+inline void split_nibbles(u8x64 a, u8x64& low, u8x64& high) {
+  low = {low_nibbles32(a.lo), low_nibbles32(a.hi)};
+  high = {high_nibbles32(a.lo), high_nibbles32(a.hi)};
+}
+inline void split_fours32(__m256i a, __m256i& first, __m256i& last) {
+  const __m256i low = low_nibbles32(a), high = high_nibbles32(a);
+  const __m256 two = _mm256_castsi256_ps(_mm256_unpacklo_epi8(low, high));
+  const __m256 more = _mm256_castsi256_ps(_mm256_unpackhi_epi8(low, high));
+  first = _mm256_castps_si256(_mm256_shuffle_ps(two, more, 0x88));
+  last = _mm256_castps_si256(_mm256_shuffle_ps(two, more, 0xdd));
+}
+inline void split_fours(u8x64 a, u8x64& first, u8x64& last) {
+  split_fours32(a.lo, first.lo, last.lo);
+  split_fours32(a.hi, first.hi, last.hi);
 }
 inline void nibble_pairs(const void* p, u8x64& first, u8x64& last) {
   const __m256i a = load32(p), b = load32(byte_at(p, 32));

@@ -14,6 +14,7 @@ struct u8x64 {
 
 constexpr int kPanelVectors = 2;
 constexpr int kPanelTokens = 4;
+constexpr bool kPanelInRegisters = true;
 constexpr int kPanelSteps = 8;  // all: accumulators that a loop carries are copied in each step
 
 inline u8x64 load_bytes64(const void* p) { return {_mm512_loadu_si512(p)}; }
@@ -94,18 +95,28 @@ inline u8x64 nibble_halves(const void* p) {
   const __m512i spread = _mm512_permutexvar_epi8(load_table(bytes), load_first<distance + 16>(p));
   return and_byte({_mm512_multishift_epi64_epi8(load_table(shifts), spread)}, 15);
 }
-/// Codes of four groups of 32, of which the first 16 of each go to `first`, the others to `last`. Here: sixteen
-/// bytes a group, `distance` apart, low nibbles first.
 template <int distance>
-inline void nibble_lanes(const void* p, u8x64& first, u8x64& last) {
+inline u8x64 four_sixteens(const void* p) {
   constexpr int kSecond =
       3 * distance + 16 - 64;  // where a load that ends with the last byte begins
   static constexpr ByteTable bytes = lanes_bytes(distance, kSecond);
-  const __m512i lanes =
-      _mm512_permutex2var_epi8(_mm512_loadu_si512(p), load_table(bytes),
-                               _mm512_loadu_si512(static_cast<const uint8_t*>(p) + kSecond));
-  first = and_byte({lanes}, 15);
-  last = and_byte({_mm512_srli_epi16(lanes, 4)}, 15);
+  return {_mm512_permutex2var_epi8(_mm512_loadu_si512(p), load_table(bytes),
+                                   _mm512_loadu_si512(static_cast<const uint8_t*>(p) + kSecond))};
+}
+inline void split_nibbles(u8x64 a, u8x64& low, u8x64& high) {
+  low = and_byte(a, 15);
+  high = and_byte({_mm512_srli_epi16(a.v, 4)}, 15);
+}
+/// Of each 8 bytes two words of eight nibbles: where four of each begin.
+constexpr ByteTable four_shifts(int first) {
+  ByteTable t = {};
+  for (int i = 0; i < 64; ++i) t.byte[i] = static_cast<uint8_t>(i % 8 / 4 * 32 + i % 4 * 4 + first);
+  return t;
+}
+inline void split_fours(u8x64 a, u8x64& first, u8x64& last) {
+  static constexpr ByteTable shifts = four_shifts(0), more = four_shifts(16);
+  first = and_byte({_mm512_multishift_epi64_epi8(load_table(shifts), a.v)}, 15);
+  last = and_byte({_mm512_multishift_epi64_epi8(load_table(more), a.v)}, 15);
 }
 constexpr ByteTable nibble_shifts() {
   ByteTable t = {};

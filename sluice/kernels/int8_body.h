@@ -18,8 +18,10 @@ void int8_rows(const Matrix& w, int64_t begin, int64_t end, const std::byte* con
   unrolled<kFewInt8Tokens>([&](auto i) __attribute__((always_inline)) {
     if (n_tokens == i + 1) FewTokens<F, i + 1>(w, x, scratch).rows(begin, end, y, y_stride);
   });
-  if (n_tokens > kFewInt8Tokens) {
+  if (n_tokens > kTokensOfRuns) {
     many_int8_rows<F>(w, begin, end, x, n_tokens, y, y_stride, scratch);
+  } else if (n_tokens > kFewInt8Tokens) {
+    some_int8_rows<F>(w, begin, end, x, n_tokens, y, y_stride, scratch);
   }
 }
 

@@ -13,9 +13,10 @@ struct u8x64 {
 };
 
 // A panel is 16 * kPanelVectors rows; kPanelTokens tokens are multiplied with it at a time, kPanelSteps times four
-// columns without a branch.
+// columns without a branch. kPanelInRegisters: sixteen vectors and their transposition fit there.
 constexpr int kPanelVectors = 1;
 constexpr int kPanelTokens = 4;
+constexpr bool kPanelInRegisters = false;
 constexpr int kPanelSteps = 4;
 
 template <class Each>
@@ -61,15 +62,14 @@ inline u8x64 nibble_halves(const void* p) {
   const u8x16 a = load_bytes16(p), b = load_bytes16(byte_at(p, distance));
   return {{a & 15, a >> 4, b & 15, b >> 4}};
 }
-/// Codes of four groups of 32, of which the first 16 of each go to `first`, the others to `last`. Here: sixteen
-/// bytes a group, `distance` apart, low nibbles first.
+/// Sixteen bytes from each of four places, `distance` apart.
 template <int distance>
-inline void nibble_lanes(const void* p, u8x64& first, u8x64& last) {
-  for (int i = 0; i < 4; ++i) {
-    const u8x16 a = load_bytes16(byte_at(p, i * distance));
-    first.v[i] = a & 15;
-    last.v[i] = a >> 4;
-  }
+inline u8x64 four_sixteens(const void* p) {
+  return each_bytes([=](int i) { return load_bytes16(byte_at(p, i * distance)); });
+}
+inline void split_nibbles(u8x64 a, u8x64& low, u8x64& high) {
+  low = and_byte(a, 15);
+  high = each_bytes([&](int i) { return a.v[i] >> 4; });
 }
 /// 64 codes in order, then 64 more.
 inline void split_groups(u8x64 a, u8x64 b, u8x64& first, u8x64& last) {

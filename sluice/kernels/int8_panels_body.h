@@ -1,107 +1,15 @@
 #pragma once
 
-// The 8-bit product for many tokens: panels of rows are unpacked once, their codes interleaved by fours, and
-// multiplied with tiles of tokens.
+// The 8-bit product for many tokens: panels of rows are unpacked once and multiplied with tiles of tokens.
 
-#include "sluice/kernels/codes_body.h"
-#include "sluice/kernels/int8_row.h"
+#include "sluice/kernels/elementwise_body.h"
+#include "sluice/kernels/int8_unpack_body.h"
 
 namespace sluice::kernels {
 namespace {
 
-constexpr int kPanelRows = 16 * kPanelVectors;
-constexpr int kRunVectors = 8;  // unpacked from a row at a time: 512 columns
-
-/// kPanelRows rows, unpacked: codes [cols / 4][kPanelRows][4], scales and biases [groups][kPanelRows].
-struct Panel {
-  std::byte* codes;
-  float* scales;
-  float* biases;
-  int64_t n_groups;
-
-  Panel(std::byte* scratch, int64_t cols, int group)
-      : codes(scratch),
-        scales(reinterpret_cast<float*>(scratch + Int8Row{cols}.padded_cols() * kPanelRows)),
-        biases(scales + Int8Row{cols}.groups(group) * kPanelRows),
-        n_groups(cols / group) {}
-};
-
-/// Vectors [first, first + count) of a row's codes, meanwhile asking for those `ahead` bytes on.
-template <class F>
-[[gnu::always_inline]] inline void load_run(const std::byte* row, int64_t cols, int64_t first,
-                                            int64_t count, int64_t ahead, std::byte* run) {
-  const std::byte* p = row + first / F::kVectors * F::kBlockBytes;
-  prefetch(p, ahead, kRunVectors / F::kVectors * F::kBlockBytes);
-  for (int64_t v = 0; v < count; v += F::kVectors, p += F::kBlockBytes) {
-    const int64_t left = cols - 64 * (first + v);
-    if (left < 64) {
-      store_bytes(run + 64 * v, last_codes<F>(p, left));
-      continue;
-    }
-    unrolled<F::kVectors>([&](auto i) __attribute__((always_inline)) {
-      store_bytes(run + 64 * (v + i), F::template codes<i>(p));
-    });
-  }
-}
-
-/// Codes of rows [begin, begin + n) as vector `part` of a panel; rows beyond n are zeros. Sixteen rows side by side are
-/// too many streams for the processor to follow, so each run asks for the next one, the last for the next sixteen rows'.
-template <class F>
-void unpack_codes(const Matrix& w, int64_t begin, int64_t n, int part, const Panel& panel) {
-  constexpr int64_t kRunBytes = kRunVectors / F::kVectors * F::kBlockBytes;
-  const int64_t n_vectors = (w.cols + 63) / 64;
-  alignas(64) std::byte run[16][kRunVectors * 64];
-  for (int64_t r = n; r < 16; ++r) std::memset(run[r], 0, sizeof run[r]);
-  for (int64_t first = 0; first < n_vectors; first += kRunVectors) {
-    const int64_t left = n_vectors - first, count = left < kRunVectors ? left : kRunVectors;
-    const int64_t ahead =
-        left > kRunVectors ? kRunBytes : 16 * w.row_bytes - first / kRunVectors * kRunBytes;
-    for (int64_t r = 0; r < n; ++r) {
-      load_run<F>(row_of(w, begin + r).data, w.cols, first, count, ahead, run[r]);
-    }
-    for (int64_t v = 0; v < count; ++v) {
-      i32x16 lanes[16];
-      for (int r = 0; r < 16; ++r) lanes[r] = int_lanes(run[r] + 64 * v);
-      transpose(lanes);
-      std::byte* out = panel.codes + ((first + v) * 16 * kPanelVectors + part) * 64;
-      for (int k = 0; k < 16; ++k) std::memcpy(out + k * kPanelVectors * 64, &lanes[k], 64);
-    }
-  }
-}
-
-/// Their scales and biases.
-template <class F>
-void unpack_scales(const Matrix& w, int64_t begin, int64_t n, int part, const Panel& panel) {
-  for (int64_t first = 0; first < panel.n_groups; first += 16) {
-    const int64_t count = panel.n_groups - first < 16 ? panel.n_groups - first : 16;
-    i32x16 scale[16], bias[16];
-    for (int r = 0; r < 16; ++r) {
-      f32x16 s = splat(0.0F), b = splat(0.0F);
-      if (r < n) F::template scales<16>(row_of(w, begin + r), first, count, s, b);
-      scale[r] = bits(s);
-      bias[r] = bits(b);
-    }
-    transpose(scale);
-    if constexpr (F::kHasBias) transpose(bias);
-    for (int64_t g = 0; g < count; ++g) {
-      store(panel.scales + (first + g) * kPanelRows + 16 * part, floats(scale[g]));
-      if constexpr (F::kHasBias) {
-        store(panel.biases + (first + g) * kPanelRows + 16 * part, floats(bias[g]));
-      }
-    }
-  }
-}
-
-template <class F>
-void unpack_rows(const Matrix& w, int64_t begin, int64_t n, int part, const Panel& panel) {
-  for (int64_t r = begin; r < begin + n; ++r) {
-    const Row row = row_of(w, r);
-    if (row.scales != nullptr) prefetch(row.scales, 0, w.scale_row_bytes);
-    if (row.biases != nullptr) prefetch(row.biases, 0, w.scale_row_bytes);
-  }
-  unpack_codes<F>(w, begin, n, part, panel);
-  unpack_scales<F>(w, begin, n, part, panel);
-}
+constexpr int64_t kTokensOfRuns = 16;  // so many are multiplied run by run
+constexpr int64_t kTileSums = 16 * kPanelTokens * kPanelRows;
 
 inline float float_at(const std::byte* p, int64_t i) { return load_as<float>(p + 4 * i); }
 
@@ -122,6 +30,15 @@ using Dots = i32x16[n_tokens][kPanelVectors];
 template <int n_tokens>
 using Classes = float[16][n_tokens][kPanelRows];
 
+/// Some of a panel's columns: groups [begin, end), whose codes it holds now; begin is a multiple of 16. Meanwhile the lines
+/// from `next` on are asked for, so many per group of each tile.
+struct Part {
+  const Panel& panel;
+  int64_t begin, end;
+  const std::byte* next;
+  int64_t lines;
+};
+
 /// Adds group g's products of codes and x.
 template <class Form, int n_tokens>
 [[gnu::always_inline]] inline void add_dots(const std::byte* codes, int64_t g,
@@ -141,9 +58,13 @@ template <class Form, int n_tokens>
 
 /// Sixteen groups from `first`, or as many as there are, each into its own partial sum.
 template <class Form, bool first_batch, int n_tokens>
-[[gnu::always_inline]] inline void add_batch(const Panel& panel, const Int8Row& row, int64_t first,
+[[gnu::always_inline]] inline void add_batch(const Part& part, const Int8Row& row, int64_t first,
                                              const std::byte* const* x,
                                              Classes<n_tokens>& classes) {
+  const Panel panel = part.panel;  // a copy: what is stored might be it
+  const std::byte* next = part.next + (first - part.begin) * part.lines * 64;
+  const int64_t lines = part.lines;
+  const std::byte* codes = panel.codes + (first - part.begin) * (Form::kGroup * kPanelRows);
   const int64_t offset = row.group_offset(Form::kGroup), n_entries = row.groups(Form::kGroup);
   const int64_t count = panel.n_groups - first < 16 ? panel.n_groups - first : 16;
   alignas(64) int32_t start[n_tokens][16];  // what the weights' zero takes away
@@ -156,13 +77,14 @@ template <class Form, bool first_batch, int n_tokens>
   }
   for (int64_t c = 0; c < count; ++c) {
     const int64_t g = first + c;
+    prefetch_far(next + c * lines * 64, lines);
     Dots<n_tokens> dots;
     for (int t = 0; t < n_tokens; ++t) {
       for (int v = 0; v < kPanelVectors; ++v) {
         dots[t][v] = splat_int(Form::kZeroShift > 0 ? start[t][c] : 0);
       }
     }
-    add_dots<Form, n_tokens>(panel.codes + g * (Form::kGroup * kPanelRows), g, x, dots);
+    add_dots<Form, n_tokens>(codes + c * (Form::kGroup * kPanelRows), g, x, dots);
     f32x16 scale[kPanelVectors], bias[kPanelVectors];
     for (int v = 0; v < kPanelVectors; ++v) {
       scale[v] = load(panel.scales + g * kPanelRows + 16 * v);
@@ -184,19 +106,9 @@ template <class Form, bool first_batch, int n_tokens>
   }
 }
 
-/// One panel times n_tokens tokens; only the first n_rows rows are written.
-template <class Form, int n_tokens>
-void panel_tile(const Panel& panel, const std::byte* const* all_x, int64_t cols, int64_t n_rows,
-                float* y, int64_t y_stride) {
-  alignas(64) Classes<n_tokens> classes;
-  for (int64_t c = panel.n_groups; c < 16; ++c) std::memset(classes[c], 0, sizeof classes[c]);
-  const Int8Row row{cols};
-  const std::byte* x[n_tokens];
-  for (int t = 0; t < n_tokens; ++t) x[t] = all_x[t];
-  add_batch<Form, true, n_tokens>(panel, row, 0, x, classes);
-  for (int64_t first = 16; first < panel.n_groups; first += 16) {
-    add_batch<Form, false, n_tokens>(panel, row, first, x, classes);
-  }
+/// The tree over the partial sums; only the first n_rows rows are written.
+template <int n_tokens>
+void finish_tile(const Classes<n_tokens>& classes, int64_t n_rows, float* y, int64_t y_stride) {
   for (int t = 0; t < n_tokens; ++t) {
     for (int v = 0; v < kPanelVectors && 16 * v < n_rows; ++v) {
       f32x16 sum[16];
@@ -209,30 +121,101 @@ void panel_tile(const Panel& panel, const std::byte* const* all_x, int64_t cols,
   }
 }
 
+/// A part of a panel times n_tokens tokens, added to their partial sums; the last part gives the results.
+template <class Form, int n_tokens>
+void multiply_tile(const Part& part, const std::byte* const* all_x, int64_t cols, int64_t n_rows,
+                   Classes<n_tokens>& classes, float* y, int64_t y_stride) {
+  const Int8Row row{cols};
+  const std::byte* x[n_tokens];
+  for (int t = 0; t < n_tokens; ++t) x[t] = all_x[t];
+  int64_t first = part.begin;
+  if (first == 0) {
+    for (int64_t c = part.panel.n_groups; c < 16; ++c)
+      std::memset(classes[c], 0, sizeof classes[c]);
+    add_batch<Form, true, n_tokens>(part, row, 0, x, classes);
+    first = 16;
+  }
+  for (; first < part.end; first += 16) {
+    add_batch<Form, false, n_tokens>(part, row, first, x, classes);
+  }
+  if (part.end == part.panel.n_groups) finish_tile<n_tokens>(classes, n_rows, y, y_stride);
+}
+
+/// The same for any number of tokens; each tile's partial sums are sums_apart floats after those of the one before.
 template <class Form>
-void panel_tiles(const Panel& panel, const std::byte* const* x, int64_t cols, int64_t n_tokens,
-                 int64_t n_rows, float* y, int64_t y_stride) {
-  for (int64_t t = 0; t < n_tokens; t += kPanelTokens) {
+void multiply(Part part, const std::byte* const* x, int64_t cols, int64_t n_tokens, int64_t n_rows,
+              float* sums, int64_t sums_apart, float* y, int64_t y_stride) {
+  for (int64_t t = 0; t < n_tokens; t += kPanelTokens, sums += sums_apart) {
     const int64_t left = n_tokens - t < kPanelTokens ? n_tokens - t : kPanelTokens;
     unrolled<kPanelTokens>([&](auto i) __attribute__((always_inline)) {
       if (left == i + 1) {
-        panel_tile<Form, i + 1>(panel, x + t, cols, n_rows, y + t * y_stride, y_stride);
+        multiply_tile<Form, i + 1>(part, x + t, cols, n_rows,
+                                   *reinterpret_cast<Classes<i + 1>*>(sums), y + t * y_stride,
+                                   y_stride);
       }
     });
+    part.next += (part.end - part.begin) * part.lines * 64;
   }
 }
 
+/// Unpacks columns from `first` on of sixteen of the rows [r, r + n_rows), to column `to` of vector v. After a row's end the rows
+/// that are `rows_on` rows later are asked for.
+template <class F>
+void unpack_run(const Matrix& w, int64_t r, int64_t n_rows, int v, int64_t first, int64_t to,
+                int64_t rows_on, const Panel& panel) {
+  const int64_t left = n_rows - 16 * v, n = left < 0 ? 0 : left < 16 ? left : 16;
+  const int64_t ahead = first + kRunColumns < w.cols
+                            ? kRunBytes<F>
+                            : rows_on * w.row_bytes - first / kRunColumns * kRunBytes<F>;
+  unpack_codes<F>({w, r + 16 * v, n, first, to, v, ahead}, panel);
+}
+
+/// For so many tokens that unpacking costs little: a whole panel is unpacked, then multiplied.
 template <class F>
 void many_int8_rows(const Matrix& w, int64_t begin, int64_t end, const std::byte* const* x,
                     int64_t n_tokens, float* y, int64_t y_stride, std::byte* scratch) {
+  alignas(64) float sums[kTileSums];
   const Panel panel(scratch, w.cols, F::kGroup);
   for (int64_t r = begin; r < end; r += kPanelRows) {
     const int64_t n_rows = end - r < kPanelRows ? end - r : kPanelRows;
-    for (int part = 0; part < kPanelVectors; ++part) {
-      const int64_t left = n_rows - 16 * part;
-      unpack_rows<F>(w, r + 16 * part, left < 0 ? 0 : left < 16 ? left : 16, part, panel);
+    prefetch_scales(w, r, n_rows);
+    for (int v = 0; v < kPanelVectors; ++v) {
+      for (int64_t first = 0; first < w.cols; first += kRunColumns) {
+        unpack_run<F>(w, r, n_rows, v, first, first, 16, panel);
+      }
     }
-    panel_tiles<PanelFormOf<F>>(panel, x, w.cols, n_tokens, n_rows, y + r, y_stride);
+    unpack_all_scales<F>(w, r, n_rows, panel);
+    multiply<PanelFormOf<F>>({panel, 0, panel.n_groups, nullptr, 0}, x, w.cols, n_tokens, n_rows,
+                             sums, 0, y + r, y_stride);
+  }
+}
+
+/// For up to kTokensOfRuns, where memory is waited for: each run is multiplied while its codes are in the first cache, and
+/// meanwhile the next panel is asked for, evenly.
+template <class F>
+void some_int8_rows(const Matrix& w, int64_t begin, int64_t end, const std::byte* const* x,
+                    int64_t n_tokens, float* y, int64_t y_stride, std::byte* scratch) {
+  alignas(64) float sums[kTokensOfRuns / kPanelTokens * kTileSums];
+  const Panel panel(scratch, w.cols, F::kGroup);
+  const int64_t n_tiles = (n_tokens + kPanelTokens - 1) / kPanelTokens;
+  const int64_t places = panel.n_groups * n_tiles;  // where something is asked for
+  for (int64_t r = begin; r < end; r += kPanelRows) {
+    const int64_t n_rows = end - r < kPanelRows ? end - r : kPanelRows;
+    const int64_t n_next = end - r - n_rows < kPanelRows ? end - r - n_rows : kPanelRows;
+    const int64_t lines = (n_next * w.row_bytes / 64 + places - 1) / places;
+    const std::byte* next = row_of(w, r + n_rows).data;
+    if (n_next > 0) prefetch_scales(w, r + n_rows, n_next);
+    for (int64_t first = 0; first < w.cols; first += kRunColumns) {
+      for (int v = 0; v < kPanelVectors; ++v) {
+        unpack_run<F>(w, r, n_rows, v, first, 0, kPanelRows, panel);
+      }
+      if (first == 0) unpack_all_scales<F>(w, r, n_rows, panel);
+      const int64_t group = first / F::kGroup, left = panel.n_groups - group;
+      const int64_t n = left < kRunColumns / F::kGroup ? left : kRunColumns / F::kGroup;
+      multiply<PanelFormOf<F>>(
+          {panel, group, group + n, next + group * n_tiles * lines * 64, lines}, x, w.cols,
+          n_tokens, n_rows, sums, kTileSums, y + r, y_stride);
+    }
   }
 }
 

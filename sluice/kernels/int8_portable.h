@@ -30,6 +30,18 @@ inline u8x64 unpack_lsb(const void* p) {
   }
   return load_bytes64(codes);
 }
+/// Each lane of a holds eight nibbles in order: the first four as bytes, and the last four.
+inline void split_fours(u8x64 a, u8x64& first, u8x64& last) {
+  uint8_t in[64], out[2][64];
+  std::memcpy(in, &a, sizeof in);
+  for (int i = 0; i < 64; i += 4) {
+    for (int j = 0; j < 8; ++j) {
+      out[j / 4][i + j % 4] = static_cast<uint8_t>(in[i + j / 2] >> (j % 2 * 4) & 15);
+    }
+  }
+  first = load_bytes64(out[0]);
+  last = load_bytes64(out[1]);
+}
 /// The 128 nibbles of 64 bytes in order, split as by split_groups.
 inline void nibble_pairs(const void* p, u8x64& first, u8x64& last) {
   split_groups(unpack_lsb<4>(p), unpack_lsb<4>(byte_at(p, 32)), first, last);

@@ -6,7 +6,7 @@ namespace sluice::ops {
 namespace {
 
 constexpr int64_t kPanelRows = 32;      // what the many-token product unpacks at a time
-constexpr int64_t kFewTokens = 4;       // up to here a row is streamed
+constexpr int64_t kFewTokens = 16;      // up to here a product asks for its next rows meanwhile
 constexpr int64_t kPartsPerThread = 8;  // for balance
 constexpr int64_t kMostRows = 512;
 
