@@ -18,11 +18,13 @@ void int8_rows(const Matrix& w, int64_t begin, int64_t end, const std::byte* con
   unrolled<kFewInt8Tokens>([&](auto i) __attribute__((always_inline)) {
     if (n_tokens == i + 1) FewTokens<F, i + 1>(w, x, scratch).rows(begin, end, y, y_stride);
   });
-  if (n_tokens > kTokensOfRuns) {
-    many_int8_rows<F>(w, begin, end, x, n_tokens, y, y_stride, scratch);
-  } else if (n_tokens > kFewInt8Tokens) {
-    some_int8_rows<F>(w, begin, end, x, n_tokens, y, y_stride, scratch);
+  if (n_tokens <= kFewInt8Tokens) return;
+  if constexpr (kPanelInRegisters) {
+    if (n_tokens <= kTokensOfRuns) {
+      return some_int8_rows<F>(w, begin, end, x, n_tokens, y, y_stride, scratch);
+    }
   }
+  many_int8_rows<F>(w, begin, end, x, n_tokens, y, y_stride, scratch);
 }
 
 using Int8Rows = void (*)(const Matrix&, int64_t, int64_t, const std::byte* const*, int64_t, float*,

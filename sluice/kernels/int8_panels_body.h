@@ -8,7 +8,7 @@
 namespace sluice::kernels {
 namespace {
 
-constexpr int64_t kTokensOfRuns = 16;  // so many are multiplied run by run
+constexpr int64_t kTokensOfRuns = 16;  // so many are multiplied run by run where kPanelInRegisters
 constexpr int64_t kTileSums = 16 * kPanelTokens * kPanelRows;
 
 inline float float_at(const std::byte* p, int64_t i) { return load_as<float>(p + 4 * i); }
@@ -30,8 +30,8 @@ using Dots = i32x16[n_tokens][kPanelVectors];
 template <int n_tokens>
 using Classes = float[16][n_tokens][kPanelRows];
 
-/// Some of a panel's columns: groups [begin, end), whose codes it holds now; begin is a multiple of 16. Meanwhile the lines
-/// from `next` on are asked for, so many per group of each tile.
+/// Some of a panel's columns: groups [begin, end), whose codes it holds now; begin is a multiple of 16. Meanwhile,
+/// if it `asks`, the lines from `next` on are asked for, so many per group of each tile.
 struct Part {
   const Panel& panel;
   int64_t begin, end;
@@ -57,7 +57,7 @@ template <class Form, int n_tokens>
 }
 
 /// Sixteen groups from `first`, or as many as there are, each into its own partial sum.
-template <class Form, bool first_batch, int n_tokens>
+template <class Form, bool asks, bool first_batch, int n_tokens>
 [[gnu::always_inline]] inline void add_batch(const Part& part, const Int8Row& row, int64_t first,
                                              const std::byte* const* x,
                                              Classes<n_tokens>& classes) {
@@ -77,7 +77,7 @@ template <class Form, bool first_batch, int n_tokens>
   }
   for (int64_t c = 0; c < count; ++c) {
     const int64_t g = first + c;
-    prefetch_far(next + c * lines * 64, lines);
+    if constexpr (asks) prefetch_far(next + c * lines * 64, lines);
     Dots<n_tokens> dots;
     for (int t = 0; t < n_tokens; ++t) {
       for (int v = 0; v < kPanelVectors; ++v) {
@@ -122,7 +122,7 @@ void finish_tile(const Classes<n_tokens>& classes, int64_t n_rows, float* y, int
 }
 
 /// A part of a panel times n_tokens tokens, added to their partial sums; the last part gives the results.
-template <class Form, int n_tokens>
+template <class Form, bool asks, int n_tokens>
 void multiply_tile(const Part& part, const std::byte* const* all_x, int64_t cols, int64_t n_rows,
                    Classes<n_tokens>& classes, float* y, int64_t y_stride) {
   const Int8Row row{cols};
@@ -132,26 +132,26 @@ void multiply_tile(const Part& part, const std::byte* const* all_x, int64_t cols
   if (first == 0) {
     for (int64_t c = part.panel.n_groups; c < 16; ++c)
       std::memset(classes[c], 0, sizeof classes[c]);
-    add_batch<Form, true, n_tokens>(part, row, 0, x, classes);
+    add_batch<Form, asks, true, n_tokens>(part, row, 0, x, classes);
     first = 16;
   }
   for (; first < part.end; first += 16) {
-    add_batch<Form, false, n_tokens>(part, row, first, x, classes);
+    add_batch<Form, asks, false, n_tokens>(part, row, first, x, classes);
   }
   if (part.end == part.panel.n_groups) finish_tile<n_tokens>(classes, n_rows, y, y_stride);
 }
 
 /// The same for any number of tokens; each tile's partial sums are sums_apart floats after those of the one before.
-template <class Form>
+template <class Form, bool asks>
 void multiply(Part part, const std::byte* const* x, int64_t cols, int64_t n_tokens, int64_t n_rows,
               float* sums, int64_t sums_apart, float* y, int64_t y_stride) {
   for (int64_t t = 0; t < n_tokens; t += kPanelTokens, sums += sums_apart) {
     const int64_t left = n_tokens - t < kPanelTokens ? n_tokens - t : kPanelTokens;
     unrolled<kPanelTokens>([&](auto i) __attribute__((always_inline)) {
       if (left == i + 1) {
-        multiply_tile<Form, i + 1>(part, x + t, cols, n_rows,
-                                   *reinterpret_cast<Classes<i + 1>*>(sums), y + t * y_stride,
-                                   y_stride);
+        multiply_tile<Form, asks, i + 1>(part, x + t, cols, n_rows,
+                                         *reinterpret_cast<Classes<i + 1>*>(sums), y + t * y_stride,
+                                         y_stride);
       }
     });
     part.next += (part.end - part.begin) * part.lines * 64;
@@ -185,8 +185,8 @@ void many_int8_rows(const Matrix& w, int64_t begin, int64_t end, const std::byte
       }
     }
     unpack_all_scales<F>(w, r, n_rows, panel);
-    multiply<PanelFormOf<F>>({panel, 0, panel.n_groups, nullptr, 0}, x, w.cols, n_tokens, n_rows,
-                             sums, 0, y + r, y_stride);
+    multiply<PanelFormOf<F>, false>({panel, 0, panel.n_groups, nullptr, 0}, x, w.cols, n_tokens,
+                                    n_rows, sums, 0, y + r, y_stride);
   }
 }
 
@@ -212,7 +212,7 @@ void some_int8_rows(const Matrix& w, int64_t begin, int64_t end, const std::byte
       if (first == 0) unpack_all_scales<F>(w, r, n_rows, panel);
       const int64_t group = first / F::kGroup, left = panel.n_groups - group;
       const int64_t n = left < kRunColumns / F::kGroup ? left : kRunColumns / F::kGroup;
-      multiply<PanelFormOf<F>>(
+      multiply<PanelFormOf<F>, true>(
           {panel, group, group + n, next + group * n_tiles * lines * 64, lines}, x, w.cols,
           n_tokens, n_rows, sums, kTileSums, y + r, y_stride);
     }
