@@ -45,7 +45,7 @@ struct Run {
   int64_t columns() const { return w.cols - first < kRunColumns ? w.cols - first : kRunColumns; }
 };
 template <class F>
-constexpr int64_t kRunBytes = kRunVectors / F::kVectors* F::kBlockBytes;
+constexpr int64_t kRunBytes = int64_t{F::kBlockBytes} * (kRunVectors / F::kVectors);
 
 /// body(0) to body(n - 1), each in code of its own where that keeps a panel's vectors in registers.
 template <int n, class Body>
