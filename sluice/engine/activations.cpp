@@ -5,6 +5,7 @@
 #include "sluice/kernels/int8_row.h"
 #include "sluice/kernels/kernels.h"
 #include "sluice/ops/context.h"
+#include "sluice/ops/matmul.h"
 
 namespace sluice::engine {
 namespace {
@@ -13,8 +14,6 @@ constexpr int64_t kFloat = 4;
 /// Of a step that is evaluated whole, the layers whose arrays are allocated before the first is computed: MLX goes
 /// about 50 primitives ahead.
 constexpr int64_t kLayersAhead = 16;
-/// Rows of a weight matrix that a thread multiplies with at once (ops/matmul.cpp).
-constexpr int64_t kPanelRows = 32;
 /// Queries that a thread of attention takes together (ops/attention_plan.cpp).
 constexpr int64_t kTileQueries = 32;
 /// Of a thread: what kernels and calls put on it.
@@ -52,7 +51,7 @@ int64_t thread_bytes(const nn::Config& c, const StepSize& step) {
   const int64_t widest = std::max({c.hidden_size, query_floats(c), c.intermediate_size,
                                    c.shared_expert_intermediate_size, c.moe_intermediate_size});
   const int64_t blocks = step.context / kernels::kKvBlockTokens + 1;
-  return kStack + 2 * kFloat * kPanelRows * step.n_tokens +
+  return kStack + 2 * kFloat * ops::most_results_at_a_time(step.n_tokens) +
          kernels::Int8Row{widest}.scratch_bytes() +
          3 * std::max(kTileQueries, heads_per_kv) * part + 2 * blocks * heads_per_kv * part;
 }

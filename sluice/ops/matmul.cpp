@@ -88,6 +88,10 @@ int64_t rows_at_a_time(const Context& context, int64_t rows, int64_t n_tokens) {
   return std::clamp(round_up(share, kPanelRows), kPanelRows, kMostRows);
 }
 
+int64_t most_results_at_a_time(int64_t n_tokens) {
+  return std::max(kPanelRows * n_tokens, kMostRows * std::min(kFewTokens, n_tokens));
+}
+
 void multiply_all(const Context& context, std::span<const Product> products, const Rows& x) {
   int64_t all_rows = 0;
   for (const Product& p : products) all_rows += p.w.rows;

@@ -56,6 +56,8 @@ void multiply(const Context& context, const kernels::Matrix& w, const float* bia
 /// How many of `rows` rows a thread takes at a time: whole panels for many tokens, and for few enough work to
 /// outweigh the hand-over.
 int64_t rows_at_a_time(const Context& context, int64_t rows, int64_t n_tokens);
+/// The most rows times tokens that this makes of any number of tokens up to n_tokens.
+int64_t most_results_at_a_time(int64_t n_tokens);
 
 /// One of several products with the same activations.
 struct Product {
