@@ -52,11 +52,19 @@ void SamplerConfig::check() const {
 
 int32_t argmax(std::span<const float> logits) {
   // A vocabulary of 262,144 is read at memory's speed only if most of it is compared without asking where it is.
-  const float most = largest(logits);
-  for (size_t i = 0; i < logits.size(); ++i) {
-    if (logits[i] == most) return static_cast<int32_t>(i);
+  constexpr size_t kBlock = 4096;
+  float most = -std::numeric_limits<float>::infinity();
+  std::span<const float> best = logits;
+  for (size_t begin = 0; begin < logits.size(); begin += kBlock) {
+    const auto block = logits.subspan(begin, std::min(kBlock, logits.size() - begin));
+    const float top = largest(block);
+    if (top > most) {
+      most = top;
+      best = block;
+    }
   }
-  return -1;
+  const auto at = std::ranges::find(best, most);
+  return at == best.end() ? -1 : static_cast<int32_t>(std::to_address(at) - logits.data());
 }
 
 int32_t best_token(std::span<const float> logits) {
