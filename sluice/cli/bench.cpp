@@ -46,6 +46,7 @@ struct Found {
   std::optional<double> memory_bandwidth, disk_bandwidth, bound_tps, fraction_of_bound;
   std::optional<double> bound_no_prediction_tps;
   std::optional<residency::StreamStatistics> streaming;  ///< of decoding, all runs
+  double disk_reached = 0;                               ///< in the best run's decoding
   double bytes_read_per_token = 0, prefill_bytes_read = 0;
   uint64_t peak_rss_bytes = 0;
 };
@@ -67,7 +68,7 @@ void compare_with_bound(Found& found, const engine::Bandwidths& probed, engine::
       const auto slots = static_cast<int>(plan->expert_slots);
       missed = experts * (1 - residency::replay_belady(trace, slots).hit_rate());
     }
-    disk = std::max(disk, engine.statistics()->bytes_per_second());
+    disk = std::max(disk, found.disk_reached);
   }
   const auto read = [disk](double bytes) { return bytes > 0 ? bytes / disk : 0; };
   found.memory_bandwidth = memory;
@@ -98,6 +99,7 @@ Found measure(const Options& o, engine::Engine& engine) {
     decode.push_back(run.decode_seconds);
     prefill_bytes += static_cast<double>(run.prefill_streaming.reads.bytes);
     if (found.streaming) found.streaming = *found.streaming + run.decode_streaming;
+    found.disk_reached = std::max(found.disk_reached, run.decode_streaming.bytes_per_second());
     note(fmt::format("run {}: prefill {:.1f} tok/s, decode {:.1f} tok/s", i + 1,
                      tokens_per_second(w.batch * w.prompt, {run.prefill_seconds}).value_or(0),
                      tokens_per_second(w.batch * w.generate, {run.decode_seconds}).value_or(0)));
