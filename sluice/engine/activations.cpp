@@ -6,6 +6,7 @@
 #include "sluice/kernels/kernels.h"
 #include "sluice/ops/context.h"
 #include "sluice/ops/matmul.h"
+#include "sluice/ops/moe.h"
 
 namespace sluice::engine {
 namespace {
@@ -36,13 +37,15 @@ int64_t primitive_bytes(const nn::Config& c, const StepSize& step) {
   const int64_t dense =
       activated_row(std::max(c.intermediate_size, c.shared_expert_intermediate_size), step) +
       hidden;
-  int64_t sparse = 0;
+  int64_t sparse = 0, guesses = 0;
   if (c.n_experts > 0) {
     const int64_t pair =
         64 + hidden + (step.all_int8 ? 0 : hidden) + activated_row(c.moe_intermediate_size, step);
     sparse = kFloat * c.n_experts + k * pair + hidden;
+    guesses = ops::kGuesses * std::min(step.n_tokens, ops::kDecodeTokens) *
+              (normed + kFloat * c.n_experts);
   }
-  return step.n_tokens * (normed + std::max({attention, dense, sparse}));
+  return guesses + step.n_tokens * (normed + std::max({attention, dense, sparse}));
 }
 
 int64_t thread_bytes(const nn::Config& c, const StepSize& step) {

@@ -207,7 +207,7 @@ void skip_missing(const Context& context, const MoeSpec& spec, const Choice& cho
 
 /// Says which experts a later block will probably need, the likeliest first: what its router chooses now.
 void guess_experts(const Context& context, Scratch::Frame& frame, const MoeSpec& later,
-                   const float* x, int64_t n_tokens) {
+                   residency::GuessFrom from, const float* x, int64_t n_tokens) {
   if (!context.weights.wants_guesses(later.router.weight)) return;
   const kernels::Matrix router = context.weights.acquire(later.router.weight);
   Forms forms;
@@ -222,11 +222,12 @@ void guess_experts(const Context& context, Scratch::Frame& frame, const MoeSpec&
       if (id != kNoExpert && std::ranges::find(guesses, id) == guesses.end()) guesses.push_back(id);
     }
   }
-  context.weights.guess_experts(later.layer, guesses);
+  context.weights.guess_experts(later.layer, from, guesses);
 }
 
-/// `later`: the sparse block that runs next, if its experts should be guessed.
-void run_moe(const Context& context, const MoeSpec& spec, const MoeSpec* later, residency::Use use,
+/// `later`: the sparse blocks that run next, two at most, if their experts should be guessed.
+void run_moe(const Context& context, const MoeSpec& spec,
+             std::span<const std::shared_ptr<const MoeSpec>> later, residency::Use use,
              const float* x, int64_t n_tokens, const float* residual, float* out) {
   Scratch::Frame frame(context.scratch);
   const kernels::Matrix router = context.weights.acquire(spec.router.weight);
@@ -246,13 +247,19 @@ void run_moe(const Context& context, const MoeSpec& spec, const MoeSpec* later, 
   }
   const Assignment a = sort_by_expert(choice.ids, n_tokens * k, static_cast<size_t>(n_experts));
   residency::ExpertStream stream = context.weights.experts(spec.layer, active_experts(a), use);
-  if (later != nullptr) guess_experts(context, frame, *later, x, n_tokens);
+  for (size_t i = 0; i < later.size(); ++i) {
+    const auto from = i == 0 ? residency::GuessFrom::input : residency::GuessFrom::earlier_input;
+    guess_experts(context, frame, *later[i], from, x, n_tokens);
+  }
   const Rows inputs = gather(frame, rows, of_experts, a, k);
   auto* y = frame.take<float>(n_tokens * k * hidden);
   run_experts(context, frame, spec.experts, a, stream, inputs, y);
   auto* sums = frame.take<float>(n_tokens * hidden);
   sum_by_rank(context, a, y, choice.weights, n_tokens, k, hidden, sums);
   finish_rows(context, spec.post, sums, residual, n_tokens, hidden, out);
+  if (!later.empty()) {
+    guess_experts(context, frame, *later[0], residency::GuessFrom::output, out, n_tokens);
+  }
 }
 
 }  // namespace
@@ -303,8 +310,10 @@ mx::array moe(const Context& context, const mx::array& x, std::shared_ptr<const 
       [&context, spec = std::move(spec), residual, n_tokens, layers, use,
        next = layers->size()](const Buffers& b) {
         // A graph that is evaluated layer by layer has no later block yet.
-        const bool guess = n_tokens <= kDecodeTokens && next < layers->size();
-        run_moe(context, *spec, guess ? (*layers)[next].get() : nullptr, use, b.input(0), n_tokens,
+        const std::span<const std::shared_ptr<const MoeSpec>> all = *layers;
+        const size_t n_later =
+            n_tokens <= kDecodeTokens ? std::min<size_t>(all.size() - next, 2) : 0;
+        run_moe(context, *spec, all.subspan(next, n_later), use, b.input(0), n_tokens,
                 residual ? b.input(0) : nullptr, b.output());
       },
       0);

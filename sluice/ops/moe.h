@@ -49,9 +49,12 @@ struct MoeSpec {
 /// The sparse blocks of one step in the order in which they run, as its graph is built.
 using MoeLayers = std::vector<std::shared_ptr<const MoeSpec>>;
 
+/// A block of a step of few tokens says so often what the two after it will probably need: their routers applied to
+/// its input, and the next one's to its output.
+inline constexpr int64_t kGuesses = 3;
+
 /// The block's output, plus x when `residual`. x: float32 [T, hidden_size]. Tokens are sorted by expert, so that
-/// each expert's weights are read once. Is appended to `layers`; when a few tokens are computed it says what the one after
-/// it there will probably need: that one's router, applied to x.
+/// each expert's weights are read once. Is appended to `layers`, where it finds the blocks after it.
 /// `again`: more tokens follow in this layer, before the next one runs.
 mx::array moe(const Context& context, const mx::array& x, std::shared_ptr<const MoeSpec> spec,
               bool residual, const std::shared_ptr<MoeLayers>& layers, bool again);

@@ -13,11 +13,12 @@ constexpr int kExperts = 16, kSlots = 8;
 class Rounds {
  public:
   /// How many experts were begun to be read ahead.
-  int64_t run(const std::vector<int>& guesses, const std::vector<int>& needed) {
+  int64_t run(const std::vector<int>& guesses, const std::vector<int>& needed,
+              GuessFrom from = GuessFrom::output) {
     pool_.resize(0);
     pool_.resize(kSlots);
     const int64_t before = pool_.statistics().prefetched;
-    prefetcher_.guess(0, guesses);
+    prefetcher_.guess(0, from, guesses);
     for (const ExpertLease& lease : pool_.lease(0, needed)) lease.wait();
     prefetcher_.judge(0, needed);
     return pool_.statistics().prefetched - before;
@@ -43,6 +44,16 @@ TEST(Prefetcher, StopsToReadWhatDoesNotComeTrueAndGoesOnWhenItDoes) {
   EXPECT_EQ(rounds.run({1, 2}, {1, 2}), 1);
   for (int i = 0; i < 200; ++i) rounds.run({1, 2}, {1, 2});
   EXPECT_EQ(rounds.run({1, 2}, {1, 2}), 2) << "it was watched although it was not read";
+}
+
+TEST(Prefetcher, AnEarlierGuessMustBeSurerAndIsJudgedByItself) {
+  Rounds rounds;
+  EXPECT_EQ(rounds.run({1}, {1}, GuessFrom::earlier_input), 0) << "nothing is known of it yet";
+  for (int i = 0; i < 200; ++i) rounds.run({1}, {1}, GuessFrom::earlier_input);
+  EXPECT_EQ(rounds.run({1}, {1}, GuessFrom::earlier_input), 1);
+  for (int i = 0; i < 200; ++i) rounds.run({1}, {2}, GuessFrom::input);
+  EXPECT_EQ(rounds.run({1}, {1}, GuessFrom::input), 0);
+  EXPECT_EQ(rounds.run({1}, {1}, GuessFrom::earlier_input), 1);
 }
 
 }  // namespace

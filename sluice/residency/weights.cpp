@@ -206,8 +206,8 @@ void WeightStore::warm(std::span<const ExpertKey> experts) const {
   if (streaming_ && streaming_->experts) streaming_->experts->prefetch(experts);
 }
 
-void WeightStore::guess_experts(int layer, std::span<const int> experts) const {
-  if (streaming_ && streaming_->prefetcher) streaming_->prefetcher->guess(layer, experts);
+void WeightStore::guess_experts(int layer, GuessFrom from, std::span<const int> experts) const {
+  if (streaming_ && streaming_->prefetcher) streaming_->prefetcher->guess(layer, from, experts);
 }
 
 bool WeightStore::wants_guesses(const Weight& router) const {

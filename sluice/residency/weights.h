@@ -80,7 +80,7 @@ class WeightStore {
   void warm(std::span<const ExpertKey> experts) const;
 
   /// A layer will probably ask for these experts, the likeliest first: they may be read ahead.
-  void guess_experts(int layer, std::span<const int> experts) const;
+  void guess_experts(int layer, GuessFrom from, std::span<const int> experts) const;
   /// Whether guesses are of use: experts are streamed, and asking for this matrix makes nothing move.
   bool wants_guesses(const Weight& router) const;
 
