@@ -312,7 +312,7 @@ mx::array moe(const Context& context, const mx::array& x, std::shared_ptr<const 
         // A graph that is evaluated layer by layer has no later block yet.
         const std::span<const std::shared_ptr<const MoeSpec>> all = *layers;
         const size_t n_later =
-            n_tokens <= kDecodeTokens ? std::min<size_t>(all.size() - next, 2) : 0;
+            n_tokens <= kDecodeTokens ? std::min<size_t>(all.size() - next, kGuesses - 1) : 0;
         run_moe(context, *spec, all.subspan(next, n_later), use, b.input(0), n_tokens,
                 residual ? b.input(0) : nullptr, b.output());
       },
