@@ -257,7 +257,7 @@ void run_moe(const Context& context, const MoeSpec& spec,
   auto* sums = frame.take<float>(n_tokens * hidden);
   sum_by_rank(context, a, y, choice.weights, n_tokens, k, hidden, sums);
   finish_rows(context, spec.post, sums, residual, n_tokens, hidden, out);
-  if (!later.empty()) {
+  if (!later.empty() && residual != nullptr) {  // else it is not yet what the next block gets
     guess_experts(context, frame, *later[0], residency::GuessFrom::output, out, n_tokens);
   }
 }
