@@ -43,7 +43,8 @@ APT_PACKAGES=(
 )
 
 apt_installed() { [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
-apt_has() { apt-cache policy "$1" 2>/dev/null | grep -q 'Candidate: [^(]'; }
+# Not `| grep -q`, which ends at the first hit: apt-cache may then fail to write the rest, and so the pipe.
+apt_has() { [[ $(apt-cache policy "$1" 2>/dev/null) =~ Candidate:\ [^\(] ]]; }
 
 apt_update_once() {
   [ -z "${apt_updated:-}" ] || return 0
