@@ -42,8 +42,8 @@ int64_t primitive_bytes(const nn::Config& c, const StepSize& step) {
     const int64_t pair =
         64 + hidden + (step.all_int8 ? 0 : hidden) + activated_row(c.moe_intermediate_size, step);
     sparse = kFloat * c.n_experts + k * pair + hidden;
-    guesses = ops::kGuesses * std::min(step.n_tokens, ops::kDecodeTokens) *
-              (normed + kFloat * c.n_experts);
+    guesses = std::min(step.n_tokens, ops::kDecodeTokens) *
+              (ops::kGuesses * (normed + kFloat * c.n_experts) + hidden);
   }
   return guesses + step.n_tokens * (normed + std::max({attention, dense, sparse}));
 }

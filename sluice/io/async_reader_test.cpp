@@ -2,46 +2,13 @@
 
 #include <gtest/gtest.h>
 
-#include <condition_variable>
 #include <deque>
-#include <mutex>
 #include <thread>
 
 #include "sluice/io/reader_test_files.h"
 
 namespace sluice::io {
 namespace {
-
-/// Holds lanes back until it is opened: then tests know what has started.
-class Gate {
- public:
-  void open() {
-    const std::lock_guard lock(mutex_);
-    open_ = true;
-    changed_.notify_all();
-  }
-  int64_t pass(uint64_t offset, int64_t answer) {
-    std::unique_lock lock(mutex_);
-    offsets_.push_back(offset);
-    changed_.notify_all();
-    changed_.wait(lock, [&] { return open_; });
-    return answer;
-  }
-  void wait_for_arrivals(size_t n) {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return offsets_.size() >= n; });
-  }
-  std::vector<uint64_t> offsets() {
-    const std::lock_guard lock(mutex_);
-    return offsets_;
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool open_ = false;
-  std::vector<uint64_t> offsets_;
-};
 
 class AsyncReaderTest : public ReaderTest {
  protected:

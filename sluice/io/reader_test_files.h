@@ -1,13 +1,16 @@
 #pragma once
-// For tests of asynchronous reads: a file of random bytes, page-aligned buffers, a fixture for every kind of
-// reader.
+// For tests of asynchronous reads: a file of random bytes, page-aligned buffers, a gate that holds reads back, a fixture
+// for every kind of reader.
 
 #include <gtest/gtest.h>
 
+#include <condition_variable>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <mutex>
 #include <random>
+#include <vector>
 
 #include "sluice/io/aligned_span.h"
 #include "sluice/io/async_reader.h"
@@ -62,6 +65,37 @@ class Landing {
   uint64_t bytes_;
   AlignedSpan span_;
   std::unique_ptr<std::byte, Free> buffer_;
+};
+
+/// Holds lanes back until it is opened: then tests know what has started.
+class Gate {
+ public:
+  void open() {
+    const std::lock_guard lock(mutex_);
+    open_ = true;
+    changed_.notify_all();
+  }
+  int64_t pass(uint64_t offset, int64_t answer) {
+    std::unique_lock lock(mutex_);
+    offsets_.push_back(offset);
+    changed_.notify_all();
+    changed_.wait(lock, [&] { return open_; });
+    return answer;
+  }
+  void wait_for_arrivals(size_t n) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return offsets_.size() >= n; });
+  }
+  std::vector<uint64_t> offsets() {
+    const std::lock_guard lock(mutex_);
+    return offsets_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool open_ = false;
+  std::vector<uint64_t> offsets_;
 };
 
 inline Ticket submit(AsyncReader& reader, const Landing& landing,

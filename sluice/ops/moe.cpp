@@ -4,6 +4,7 @@
 #include <cmath>
 #include <functional>
 #include <numeric>
+#include <utility>
 
 #include "sluice/ops/kernel_op.h"
 
@@ -131,22 +132,32 @@ void run_some_experts(const Context& context, const Experts& experts, const Assi
   });
 }
 
+/// What can be done with the first experts' results before the others are there.
+using BeforeWaiting = std::function<void(std::span<const int> experts)>;
+
 /// y[i] = the expert's output for pair i of the assignment. Which experts are in memory first does not matter:
 /// each writes rows of its own.
 void run_experts(const Context& context, Scratch::Frame& frame, const Experts& experts,
-                 const Assignment& a, residency::ExpertStream& stream, const Rows& x, float* y) {
+                 const Assignment& a, residency::ExpertStream& stream, const Rows& x, float* y,
+                 const BeforeWaiting& before_waiting) {
   const NewRows activated(frame, x.n, experts.gate[0].rows(), forms_for(context, experts.down));
+  bool first = true;
   for (std::span<const int> some = stream.next(); !some.empty(); some = stream.next()) {
     run_some_experts(context, experts, a, stream, some, x, activated, y);
+    if (std::exchange(first, false) && before_waiting && stream.would_wait()) before_waiting(some);
   }
 }
 
-/// out[t] = sum of its experts' outputs in router rank, so that the experts' order in memory does not matter.
-void sum_by_rank(const Context& context, const Assignment& a, const float* y, const float* weights,
-                 int64_t n_tokens, int64_t k, int64_t hidden, float* out) {
+/// out[t] = sum of these experts' outputs in router rank, so that the experts' order in memory does not matter.
+void sum_by_rank(const Context& context, const Assignment& a, std::span<const int> experts,
+                 const float* y, const float* weights, int64_t n_tokens, int64_t k, int64_t hidden,
+                 float* out) {
   std::vector<int64_t> row_of_pair(static_cast<size_t>(n_tokens * k), -1);
-  for (size_t i = 0; i < a.order.size(); ++i) {
-    row_of_pair[static_cast<size_t>(a.order[i])] = static_cast<int64_t>(i);
+  for (const int expert : experts) {
+    const auto e = static_cast<size_t>(expert);
+    for (int64_t i = a.begin[e]; i < a.begin[e + 1]; ++i) {
+      row_of_pair[static_cast<size_t>(a.order[static_cast<size_t>(i)])] = i;
+    }
   }
   context.pool.parallel_for(n_tokens, 4, [&](int64_t begin, int64_t end) {
     std::fill(out + begin * hidden, out + end * hidden, 0.0F);
@@ -246,18 +257,32 @@ void run_moe(const Context& context, const MoeSpec& spec,
     skip_missing(context, spec, choice, n_tokens);
   }
   const Assignment a = sort_by_expert(choice.ids, n_tokens * k, static_cast<size_t>(n_experts));
-  residency::ExpertStream stream = context.weights.experts(spec.layer, active_experts(a), use);
+  const std::vector<int> active = active_experts(a);
+  residency::ExpertStream stream = context.weights.experts(spec.layer, active, use);
   for (size_t i = 0; i < later.size(); ++i) {
     const auto from = i == 0 ? residency::GuessFrom::input : residency::GuessFrom::earlier_input;
     guess_experts(context, frame, *later[i], from, x, n_tokens);
   }
   const Rows inputs = gather(frame, rows, of_experts, a, k);
   auto* y = frame.take<float>(n_tokens * k * hidden);
-  run_experts(context, frame, spec.experts, a, stream, inputs, y);
   auto* sums = frame.take<float>(n_tokens * hidden);
-  sum_by_rank(context, a, y, choice.weights, n_tokens, k, hidden, sums);
-  finish_rows(context, spec.post, sums, residual, n_tokens, hidden, out);
-  if (!later.empty() && residual != nullptr) {  // else it is not yet what the next block gets
+  const auto sum = [&](std::span<const int> of, float* to) {
+    sum_by_rank(context, a, of, y, choice.weights, n_tokens, k, hidden, sums);
+    finish_rows(context, spec.post, sums, residual, n_tokens, hidden, to);
+  };
+  BeforeWaiting before_waiting;
+  // Without the residual it is not yet what the next block gets.
+  if (!later.empty() && residual != nullptr &&
+      context.weights.wants_guesses(later[0]->router.weight)) {
+    before_waiting = [&](std::span<const int> some) {
+      auto* part = frame.take<float>(n_tokens * hidden);
+      sum(some, part);
+      guess_experts(context, frame, *later[0], residency::GuessFrom::part, part, n_tokens);
+    };
+  }
+  run_experts(context, frame, spec.experts, a, stream, inputs, y, before_waiting);
+  sum(active, out);
+  if (before_waiting) {
     guess_experts(context, frame, *later[0], residency::GuessFrom::output, out, n_tokens);
   }
 }

@@ -50,8 +50,8 @@ struct MoeSpec {
 using MoeLayers = std::vector<std::shared_ptr<const MoeSpec>>;
 
 /// A block of a step of few tokens says so often what the two after it will probably need: their routers applied to
-/// its input, and the next one's to its output.
-inline constexpr int64_t kGuesses = 3;
+/// its input, and the next one's to a part of its output and to all of it.
+inline constexpr int64_t kGuesses = 4;
 
 /// The block's output, plus x when `residual`. x: float32 [T, hidden_size]. Tokens are sorted by expert, so that
 /// each expert's weights are read once. Is appended to `layers`, where it finds the blocks after it.

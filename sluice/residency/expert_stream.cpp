@@ -75,6 +75,11 @@ std::span<const int> ExpertStream::next() {
   return given_;
 }
 
+bool ExpertStream::would_wait() const {
+  return !waiting_.empty() &&
+         std::ranges::none_of(waiting_, [](const Waiting& w) { return w.lease.ready(); });
+}
+
 kernels::Matrix ExpertStream::acquire(int expert, const Weight& weight) const {
   if (pool_ == nullptr) return acquire_(weight);
   const auto held = std::find_if(ready_.begin(), ready_.end(),

@@ -24,6 +24,9 @@ class ExpertStream {
   /// acquire() gave before. Throws Error(io) when one could not be read.
   std::span<const int> next();
 
+  /// Whether next() would wait for the disk.
+  bool would_wait() const;
+
   /// A matrix of `expert`, one of those that next() gave last. Any thread may ask.
   kernels::Matrix acquire(int expert, const Weight& weight) const;
 

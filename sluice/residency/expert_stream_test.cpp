@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <numeric>
+#include <utility>
 
 #include "sluice/base/error.h"
 #include "sluice/io/reader_test_files.h"
@@ -17,7 +18,8 @@ constexpr int64_t kRows = 24, kRowBytes = 512;
 
 /// Two layers of experts, one matrix of bytes each.
 struct Model {
-  Model() {
+  explicit Model(decltype(io::ReaderOptions::tamper) tamper = {})
+      : reader(file.files(), {.tamper = std::move(tamper)}) {
     files.n_layers = 2;
     files.n_experts = kExperts;
     for (int i = 0; i < 2 * kExperts; ++i) {
@@ -47,7 +49,7 @@ struct Model {
   }
 
   io::RandomFile file{1'000'000};
-  io::AsyncReader reader{file.files()};
+  io::AsyncReader reader;
   ExpertFiles files;
   std::vector<Weight> weights;
 };
@@ -86,6 +88,17 @@ TEST(ExpertStream, a_prompt_reads_each_expert_once) {
   SlotPool pool(model.reader, model.files, 40, PolicyKind::lfu);
   for (const int layer : {0, 1}) model.drain({pool, layer, up_to(kExperts), Use::pass}, layer);
   EXPECT_EQ(model.reader.statistics().requests, 2 * kExperts);
+}
+
+TEST(ExpertStream, says_whether_the_next_experts_are_still_read) {
+  io::Gate gate;
+  Model model([&](size_t, uint64_t offset, int64_t answer) { return gate.pass(offset, answer); });
+  SlotPool pool(model.reader, model.files, 8, PolicyKind::lru);
+  ExpertStream stream(pool, 0, std::vector{1, 2}, Use::keep);
+  EXPECT_TRUE(stream.would_wait());
+  gate.open();
+  for (auto some = stream.next(); !some.empty(); some = stream.next()) continue;
+  EXPECT_FALSE(stream.would_wait()) << "nothing is left";
 }
 
 TEST(ExpertStream, what_is_not_in_memory_is_not_given) {
