@@ -1,5 +1,6 @@
 """Fresh processes, measured in turns."""
 
+import mmap
 import os
 import platform
 import statistics
@@ -58,6 +59,18 @@ def forget(files: list[Path]) -> None:
             os.fsync(file.fileno())
             if hasattr(os, "posix_fadvise"):
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def take_memory(n_bytes: int) -> None:
+    """Takes memory, where it is free, and gives it back: what a virtual machine had free its host may have taken, and gives again slower than
+    a disk reads.
+    """
+    n_bytes = min(n_bytes, os.sysconf("SC_AVPHYS_PAGES") * mmap.PAGESIZE // 4 * 3)
+    with mmap.mmap(-1, n_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+        if hasattr(mmap, "MADV_HUGEPAGE"):  # else it would be found again in small pages only
+            memory.madvise(mmap.MADV_HUGEPAGE)
+        for at in range(0, n_bytes, mmap.PAGESIZE):
+            memory[at] = 1
 
 
 def remember(files: list[Path]) -> None:

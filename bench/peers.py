@@ -25,7 +25,21 @@ from pathlib import Path
 
 import llama_cpp
 from llama_cpp import LlamaCpp, Work
-from measure import ROOT, BenchError, Sample, Series, alternate, circumstances, forget, medians, remember, report, run, run_as_program
+from measure import (
+    ROOT,
+    BenchError,
+    Sample,
+    Series,
+    alternate,
+    circumstances,
+    forget,
+    medians,
+    remember,
+    report,
+    run,
+    run_as_program,
+    take_memory,
+)
 from peer_rows import GEMMA, QUALITY, UNITS, Check, Row, checks_of, quality_checks, rows
 from tables import number
 from workplace import SLUICE, built_at, check_not_rebuilt, default_gemma, files_of, tool, write
@@ -67,6 +81,11 @@ def sluice_sample(model: Path, work: Work, threads: int, probe: bool, limit: int
 def after(prepare: Callable[[list[Path]], None], model: Path, measure: Callable[[], Sample]) -> Sample:
     prepare(files_of(model))
     return measure()
+
+
+def start_cold(limit: int, files: list[Path]) -> None:
+    forget(files)
+    take_memory(2 * limit)  # which of it the process gets nobody can say
 
 
 def disk_sample(model: Path, threads: int) -> Sample:
@@ -151,7 +170,8 @@ class Comparison:
         }
         if row.limit:
             models = {"llama.cpp": theirs, "sluice": ours}
-            measures = {peer: partial(after, forget, models[peer], measure) for peer, measure in measures.items()}
+            cold = partial(start_cold, row.limit.bytes)
+            measures = {peer: partial(after, cold, models[peer], measure) for peer, measure in measures.items()}
         if row.limit and row.metric == "prefill_tps":
             in_memory = partial(sluice_sample, ours, replace(work, warm_up=True), threads, probe)
             measures |= {"sluice in memory": partial(after, remember, ours, in_memory), "disk": partial(disk_sample, ours, threads)}
