@@ -5,6 +5,8 @@
 #include <chrono>
 #include <deque>
 #include <fstream>
+#include <map>
+#include <mutex>
 #include <thread>
 
 #include "sluice/io/async_reader.h"
@@ -24,12 +26,20 @@ class ReaderFaultTest : public ReaderTest {
 
 TEST_P(ReaderFaultTest, short_answers_are_continued) {
   const RandomFile file(500'000);
-  std::atomic<unsigned> calls{0};
-  AsyncReader reader(file.files(), options([&](size_t, uint64_t, int64_t answer) -> int64_t {
-                       const unsigned call = calls++;
-                       if (call % 5 == 1) return -EINTR;
-                       if (call % 5 == 3) return -EAGAIN;
-                       return call % 2 == 0 && answer > 1 ? answer / 2 : answer;
+  std::mutex mutex;
+  std::map<uint64_t, int> answers;  // by place, so that no piece meets another one's
+  AsyncReader reader(file.files(), options([&](size_t, uint64_t offset, int64_t answer) -> int64_t {
+                       const std::lock_guard lock(mutex);
+                       switch (answers[offset]++) {
+                         case 0:
+                           return -EINTR;
+                         case 1:
+                           return -EAGAIN;
+                         case 2:
+                           return answer / 2;
+                         default:
+                           return answer;
+                       }
                      }));
   const Landing landing(1'234, 300'000);
   reader.wait(submit(reader, landing));
