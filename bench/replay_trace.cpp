@@ -6,7 +6,7 @@
 #include <set>
 
 #include "sluice/base/error.h"
-#include "sluice/residency/replay.h"
+#include "sluice/residency/experts/replay.h"
 
 namespace {
 

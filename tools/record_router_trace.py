@@ -4,7 +4,7 @@
     tools/record_router_trace.py MODEL OUT [--tokens 400] [--texts 3]
 
 MODEL is a checkpoint with heldout.json (tests/models/tiny-moe has one); OUT gets one trace a domain, as `sluice run --record-trace`
-writes them (sluice/residency/trace.h), and `all.jsonl` with the domains in turns. A text starts with an empty context.
+writes them (sluice/residency/experts/trace.h), and `all.jsonl` with the domains in turns. A text starts with an empty context.
 """
 
 import argparse

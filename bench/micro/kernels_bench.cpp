@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "sluice/kernels/kernels.h"
-#include "sluice/kernels/stored_matrix.h"
+#include "sluice/kernels/testing/stored_matrix.h"
 
 namespace sluice::kernels {
 namespace {

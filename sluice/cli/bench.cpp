@@ -10,7 +10,7 @@
 #include "sluice/cli/residency_report.h"
 #include "sluice/engine/probe.h"
 #include "sluice/engine/trial.h"
-#include "sluice/residency/replay.h"
+#include "sluice/residency/experts/replay.h"
 
 namespace sluice::cli {
 namespace {

@@ -13,7 +13,7 @@
 #include "sluice/cli/residency_report.h"
 #include "sluice/cli/status_line.h"
 #include "sluice/cli/terminal.h"
-#include "sluice/engine/model_store.h"
+#include "sluice/engine/hub/model_store.h"
 
 namespace sluice::cli {
 namespace {

@@ -7,8 +7,8 @@
 
 #include "sluice/base/error.h"
 #include "sluice/cli/output.h"
-#include "sluice/engine/model_store.h"
-#include "sluice/residency/memory.h"
+#include "sluice/engine/hub/model_store.h"
+#include "sluice/residency/machine/memory.h"
 
 namespace sluice::cli {
 namespace {

@@ -9,9 +9,9 @@
 #include "sluice/cli/model_options.h"
 #include "sluice/cli/output.h"
 #include "sluice/cli/plan_text.h"
-#include "sluice/engine/model_store.h"
+#include "sluice/engine/hub/model_store.h"
 #include "sluice/engine/probe.h"
-#include "sluice/residency/memory.h"
+#include "sluice/residency/machine/memory.h"
 
 namespace sluice::cli {
 namespace {

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "sluice/nn/config.h"
-#include "sluice/residency/plan_parts.h"
+#include "sluice/residency/plan/plan_parts.h"
 
 namespace sluice::cli {
 

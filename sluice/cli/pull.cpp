@@ -6,7 +6,7 @@
 #include "sluice/cli/commands.h"
 #include "sluice/cli/output.h"
 #include "sluice/cli/terminal.h"
-#include "sluice/engine/hub.h"
+#include "sluice/engine/hub/hub.h"
 
 namespace sluice::cli {
 namespace {

@@ -3,7 +3,7 @@
 #include "sluice/cli/commands.h"
 #include "sluice/cli/model_options.h"
 #include "sluice/cli/output.h"
-#include "sluice/engine/model_store.h"
+#include "sluice/engine/hub/model_store.h"
 
 namespace sluice::cli {
 namespace {

@@ -7,8 +7,8 @@
 #include "sluice/base/error.h"
 #include "sluice/engine/activations.h"
 #include "sluice/engine/engine_impl.h"
-#include "sluice/io/disk_profile.h"
-#include "sluice/residency/memory.h"
+#include "sluice/io/reads/disk_profile.h"
+#include "sluice/residency/machine/memory.h"
 
 namespace sluice::engine {
 

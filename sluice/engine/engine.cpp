@@ -11,7 +11,7 @@
 #include "sluice/decode/sampler.h"
 #include "sluice/engine/budget.h"
 #include "sluice/engine/engine_impl.h"
-#include "sluice/residency/memory.h"
+#include "sluice/residency/machine/memory.h"
 
 namespace sluice::engine {
 namespace {

@@ -13,7 +13,7 @@
 #include "sluice/decode/runner.h"
 #include "sluice/models/load.h"
 #include "sluice/nn/config.h"
-#include "sluice/residency/governor.h"
+#include "sluice/residency/machine/governor.h"
 #include "sluice/text/chat_template.h"
 #include "sluice/text/tokenizer.h"
 

@@ -3,8 +3,8 @@
 #include <optional>
 
 #include "sluice/engine/engine.h"
-#include "sluice/residency/expert_profile.h"
-#include "sluice/residency/trace.h"
+#include "sluice/residency/experts/expert_profile.h"
+#include "sluice/residency/experts/trace.h"
 
 namespace sluice::engine {
 

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "sluice/engine/engine_impl.h"
-#include "sluice/io/disk_probe.h"
-#include "sluice/io/disk_profile.h"
+#include "sluice/io/reads/disk_probe.h"
+#include "sluice/io/reads/disk_profile.h"
 
 namespace sluice::engine {
 namespace {

@@ -3,7 +3,7 @@
 #include <memory>
 
 #include "sluice/engine/engine.h"
-#include "sluice/residency/trace.h"
+#include "sluice/residency/experts/trace.h"
 
 namespace sluice::engine {
 

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "sluice/base/error.h"
-#include "sluice/io/test_files.h"
+#include "sluice/io/formats/test_files.h"
 
 namespace sluice::io {
 namespace {

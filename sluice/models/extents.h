@@ -2,7 +2,7 @@
 
 #include "sluice/nn/config.h"
 #include "sluice/nn/weights.h"
-#include "sluice/residency/model_extents.h"
+#include "sluice/residency/store/model_extents.h"
 
 namespace sluice::models {
 

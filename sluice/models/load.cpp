@@ -4,8 +4,8 @@
 #include <charconv>
 
 #include "sluice/base/error.h"
-#include "sluice/io/json_file.h"
-#include "sluice/io/safetensors.h"
+#include "sluice/io/formats/json_file.h"
+#include "sluice/io/formats/safetensors.h"
 #include "sluice/models/config.h"
 #include "sluice/models/extents.h"
 #include "sluice/models/registry.h"

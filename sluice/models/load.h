@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "sluice/io/gguf.h"
+#include "sluice/io/formats/gguf.h"
 #include "sluice/nn/model.h"
-#include "sluice/residency/weights.h"
+#include "sluice/residency/store/weights.h"
 
 namespace sluice::models {
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "sluice/io/gguf.h"
+#include "sluice/io/formats/gguf.h"
 
 namespace sluice::models {
 

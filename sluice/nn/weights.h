@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "sluice/ops/linear.h"
-#include "sluice/residency/weights.h"
+#include "sluice/residency/store/weights.h"
 
 namespace sluice::nn {
 

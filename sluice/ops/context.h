@@ -11,7 +11,7 @@
 #include "sluice/base/timeline.h"
 #include "sluice/kernels/kernels.h"
 #include "sluice/ops/scratch.h"
-#include "sluice/residency/weights.h"
+#include "sluice/residency/store/weights.h"
 
 namespace mx = mlx::core;
 

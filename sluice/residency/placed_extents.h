@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "sluice/base/bytes.h"
-#include "sluice/io/aligned_span.h"
+#include "sluice/io/reads/aligned_span.h"
 
 namespace sluice::residency {
 

@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-#include "sluice/io/gguf.h"
+#include "sluice/io/formats/gguf.h"
 
 namespace sluice::text {
 

@@ -1,6 +1,6 @@
 #include "sluice/text/model_json.h"
 
-#include "sluice/io/json_file.h"
+#include "sluice/io/formats/json_file.h"
 
 namespace sluice::text {
 

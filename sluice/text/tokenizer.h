@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "sluice/io/gguf.h"
+#include "sluice/io/formats/gguf.h"
 #include "sluice/text/utf8.h"
 
 namespace sluice::text {

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "sluice/io/json_file.h"
+#include "sluice/io/formats/json_file.h"
 #include "sluice/io/mapped_file.h"
 #include "sluice/text/model_json.h"
 #include "sluice/text/rust_tokenizer.h"

@@ -4,7 +4,7 @@
 #include "index_promises.h"
 #include "require.h"
 #include "sluice/base/error.h"
-#include "sluice/io/gguf.h"
+#include "sluice/io/formats/gguf.h"
 
 namespace {
 

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "require.h"
-#include "sluice/io/tensor_index.h"
+#include "sluice/io/formats/tensor_index.h"
 
 /// What every reader of tensors guarantees of an index over one file.
 inline void require_sound(const sluice::io::TensorIndex& index, uint64_t file_bytes) {

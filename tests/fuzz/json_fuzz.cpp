@@ -5,7 +5,7 @@
 
 #include "require.h"
 #include "sluice/base/error.h"
-#include "sluice/io/json_file.h"
+#include "sluice/io/formats/json_file.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);

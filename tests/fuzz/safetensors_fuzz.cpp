@@ -4,7 +4,7 @@
 #include "index_promises.h"
 #include "require.h"
 #include "sluice/base/error.h"
-#include "sluice/io/safetensors.h"
+#include "sluice/io/formats/safetensors.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   sluice::io::TensorIndex index;

@@ -2,7 +2,7 @@
 #include <cstdint>
 #include <span>
 
-#include "sluice/io/gguf.h"
+#include "sluice/io/formats/gguf.h"
 #include "tokenizing.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

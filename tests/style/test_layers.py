@@ -8,6 +8,14 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LAYERS = ["base", "io", "kernels", "residency", "ops", "nn", "models", "text", "decode", "engine", "server", "cli"]
+# The rooms of the large layers, in the order in which they may include each other; "." is the layer's own folder.
+ROOMS = {
+    "io": [".", "formats", "reads"],
+    "kernels": [".", "simd", "float", "int8", "attention", "isa", "testing"],
+    "residency": [".", "machine", "plan", "experts", "dense", "store"],
+    "models": [".", "families"],
+    "engine": ["hub", "."],
+}
 WITHOUT_MLX = {"base", "io", "kernels", "residency"}
 # Headers that cxx generates from rust/text: only sluice/text may see them.
 RUST_HEADERS = re.compile(r"^(sluice_text|rust/cxx)\.h$")
@@ -43,6 +51,30 @@ def test_a_folder_includes_only_folders_before_it():
                 other = name.split("/")[1]
                 if other not in LAYERS or LAYERS.index(other) > LAYERS.index(layer):
                     wrong.append(f"{path.relative_to(ROOT)} includes {name}")
+    assert not wrong, "\n".join(wrong)
+
+
+def room_of(name: str) -> str:
+    """"formats" for sluice/io/formats/gguf.h, "." for sluice/io/printable.h."""
+    parts = name.split("/")
+    return parts[2] if len(parts) == 4 else "."
+
+
+def test_every_room_is_known():
+    found = {(layer_of(path), room_of(str(path.relative_to(ROOT)))) for path in SOURCES}
+    assert found <= {(layer, room) for layer in LAYERS for room in ROOMS.get(layer, ["."])}
+
+
+def test_a_room_includes_only_rooms_before_it():
+    wrong = []
+    for path in SOURCES:
+        layer, source = layer_of(path), str(path.relative_to(ROOT))
+        order = ROOMS.get(layer, ["."])
+        if source.endswith("_test.cpp"):
+            continue  # a test may build what it needs from any room of its layer
+        for name in includes(path):
+            if name.startswith(f"sluice/{layer}/") and order.index(room_of(name)) > order.index(room_of(source)):
+                wrong.append(f"{source} includes {name}")
     assert not wrong, "\n".join(wrong)
 
 

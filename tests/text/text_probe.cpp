@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "sluice/base/error.h"
-#include "sluice/io/gguf.h"
+#include "sluice/io/formats/gguf.h"
 #include "sluice/text/chat_template.h"
 #include "sluice/text/tokenizer.h"
 

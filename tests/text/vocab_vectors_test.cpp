@@ -12,7 +12,7 @@
 #include <sstream>
 
 #include "sluice/base/error.h"
-#include "sluice/io/gguf.h"
+#include "sluice/io/formats/gguf.h"
 #include "sluice/text/tokenizer.h"
 
 namespace sluice::text {

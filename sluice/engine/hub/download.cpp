@@ -1,0 +1,364 @@
+#include "sluice/engine/hub/download.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <memory>
+#include <optional>
+#include <thread>
+
+#include "sluice/base/error.h"
+#include "sluice/engine/hub/digest.h"
+
+namespace sluice::engine {
+namespace fs = std::filesystem;
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/// So much more than ever before is progress. Less does not reset the count of tries, or a server that
+/// sends a little, or the same again and again, could hold us forever.
+constexpr uint64_t kProgressBytes = 64 << 10;
+constexpr std::chrono::milliseconds kLongestWait{8000};
+
+bool may_pass(const HttpResponse& response) {
+  if (response.hopeless) return false;
+  const int status = response.status;
+  return status / 100 == 2 || status == 0 || status == 408 || status == 416 || status == 429 ||
+         status >= 500;
+}
+
+/// What an answer that was not the wanted one means for the user.
+[[noreturn]] void fail_http(const std::string& what, const HttpResponse& response) {
+  switch (response.status) {
+    case 401:
+    case 403:
+      fail(ErrorKind::bad_request,
+           "{}: the hub answers {}: it is private, gated or not there; set HF_TOKEN to a token "
+           "that may read it",
+           what, response.status);
+    case 404:
+      fail(ErrorKind::bad_request, "{}: not found (the hub answers 404)", what);
+    default:
+      if (!response.failure.empty()) fail(ErrorKind::io, "{}: {}", what, response.failure);
+      fail(ErrorKind::io, "{}: the hub answers {}", what, response.status);
+  }
+}
+
+/// Counts failures in a row and says when to try again.
+class Backoff {
+ public:
+  explicit Backoff(const RetryOptions& options) : options_(options), wait_(options.first_wait) {}
+
+  bool due() const { return Clock::now() >= not_before_; }
+  void reset() {
+    failed_ = 0;
+    wait_ = options_.first_wait;
+  }
+  /// Throws the failure when it cannot pass or came too often.
+  void after_failure(const std::string& what, const HttpResponse& response) {
+    if (!may_pass(response) || ++failed_ >= options_.tries) fail_http(what, response);
+    const auto asked = std::chrono::duration_cast<std::chrono::milliseconds>(response.retry_after);
+    not_before_ = Clock::now() + std::max(wait_, asked);
+    wait_ = std::min(wait_ * 2, kLongestWait);
+  }
+
+ private:
+  RetryOptions options_;
+  std::chrono::milliseconds wait_;
+  int failed_ = 0;
+  Clock::time_point not_before_{};
+};
+
+fs::path with_suffix(const fs::path& path, const char* suffix) { return fs::path(path) += suffix; }
+fs::path partial_path(const Download& d) { return with_suffix(d.path, ".partial"); }
+/// Beside a partial file: a line that says of which content it is a part, a line with its ETag.
+fs::path note_path(const Download& d) { return with_suffix(d.path, ".partial.note"); }
+
+std::string content_id(const Download& d) {
+  return fmt::format("{} {}", d.bytes, d.sha256.empty() ? d.git_sha1 : d.sha256);
+}
+
+Digest digest_of(const Download& d) {
+  return d.sha256.empty() ? Digest::git_blob(d.bytes) : Digest::sha256();
+}
+
+/// The only form of ETag that If-Range takes, on one line.
+bool is_strong(const std::string& etag) {
+  return etag.size() >= 2 && etag.front() == '"' && etag.back() == '"' &&
+         std::all_of(etag.begin(), etag.end(), [](char c) { return c >= 0x20 && c < 0x7f; });
+}
+
+void write_all(int fd, std::string_view data, const fs::path& path) {
+  while (!data.empty()) {
+    const ssize_t count = ::write(fd, data.data(), data.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) fail(ErrorKind::io, "{}: cannot write: {}", path.string(), std::strerror(errno));
+    data.remove_prefix(static_cast<size_t>(count));
+  }
+}
+
+void sync_file(int fd, const fs::path& path) {
+  if (::fsync(fd) != 0)
+    fail(ErrorKind::io, "{}: cannot write: {}", path.string(), std::strerror(errno));
+}
+
+/// Transfers whose callbacks point into a frame that an exception leaves are dropped.
+struct CancelAtExit {
+  HttpClient& client;
+  ~CancelAtExit() { client.cancel(); }
+};
+
+class File {
+ public:
+  File(const fs::path& path, int flags)
+      : fd_(::open(path.c_str(), flags | O_CLOEXEC | O_NOFOLLOW, 0644)) {
+    if (fd_ < 0) fail(ErrorKind::io, "{}: cannot open: {}", path.string(), std::strerror(errno));
+  }
+  ~File() { ::close(fd_); }
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+  int fd() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+/// One download through all its tries: waiting -> requested -> (waiting ->)* finished.
+class FileDownload {
+ public:
+  FileDownload(const Download& download, const RetryOptions& retry)
+      : download_(download),
+        name_(download.path.filename().string()),
+        backoff_(retry),
+        digest_(digest_of(download)) {
+    continue_partial();
+  }
+
+  bool finished() const { return finished_; }
+  bool can_start() const { return !finished_ && !requested_ && backoff_.due(); }
+  uint64_t received() const { return received_; }
+
+  void start(HttpClient& client) {
+    requested_ = true;
+    first_piece_ = true;
+    HttpRequest request;
+    request.url = download_.url;
+    request.range_start = received_;
+    request.if_range = is_strong(etag_) ? etag_ : "";
+    request.on_body = [this](const HttpResponse& r, std::string_view data) {
+      return take(r, data);
+    };
+    request.on_done = [this](const HttpResponse& r) { end(r); };
+    client.start(std::move(request));
+  }
+
+ private:
+  void continue_partial() {
+    const uint64_t kept = resumable_bytes(download_);
+    file_.emplace(partial_path(download_), O_RDWR | O_CREAT);
+    if (kept == 0) {
+      restart();
+      return;
+    }
+    received_ = update_from_file(digest_, partial_path(download_));
+    most_received_ = received_;
+    ::lseek(file_->fd(), 0, SEEK_END);
+    resumed_ = true;
+    std::ifstream note(note_path(download_));
+    std::getline(note, etag_);
+    std::getline(note, etag_);
+    const bool hash_known = !download_.sha256.empty() || !download_.git_sha1.empty();
+    if (!hash_known && !is_strong(etag_)) restart();  // nothing would tell that the content changed
+  }
+
+  void restart() {
+    if (::ftruncate(file_->fd(), 0) != 0 || ::lseek(file_->fd(), 0, SEEK_SET) != 0) {
+      fail(ErrorKind::io, "{}: cannot truncate: {}", partial_path(download_).string(),
+           std::strerror(errno));
+    }
+    digest_ = digest_of(download_);
+    received_ = 0;
+    resumed_ = false;
+    etag_.clear();
+  }
+
+  /// Whether a 206 answer continues where the partial file ends.
+  bool continues(const HttpResponse& response) const {
+    return response.content_range.starts_with(fmt::format("bytes {}-", received_));
+  }
+
+  bool take(const HttpResponse& response, std::string_view data) {
+    if (std::exchange(first_piece_, false)) {
+      if (response.status == 206 ? !continues(response) : received_ > 0) {
+        restart();
+        if (response.status == 206) return false;  // another part than the one asked for
+      }
+      etag_ = response.etag;
+      std::ofstream(note_path(download_)) << content_id(download_) << '\n' << etag_ << '\n';
+    }
+    if (data.size() > download_.bytes - received_) {
+      discard();
+      fail(ErrorKind::io,
+           "{}: the server sends more than the {} bytes that the hub announced; the file was "
+           "discarded",
+           name_, download_.bytes);
+    }
+    write_all(file_->fd(), data, partial_path(download_));
+    digest_.update(data);
+    received_ += data.size();
+    return true;
+  }
+
+  void end(const HttpResponse& response) {
+    requested_ = false;
+    if (response.status / 100 == 2 && received_ == download_.bytes) {
+      verify();
+      return;
+    }
+    HttpResponse failed = response;
+    if (response.status / 100 == 2 && response.failure.empty()) {
+      failed.failure = fmt::format("the server sends {} of {} bytes", received_, download_.bytes);
+    }
+    if (response.status == 416) restart();  // nothing is left at that place: start over
+    if (received_ >= most_received_ + kProgressBytes) backoff_.reset();
+    most_received_ = std::max(most_received_, received_);
+    backoff_.after_failure(name_, failed);
+  }
+
+  void verify() {
+    const std::string& wanted = download_.sha256.empty() ? download_.git_sha1 : download_.sha256;
+    const std::string got = digest_.hex();
+    if (!wanted.empty() && got != wanted) {
+      if (resumed_) {  // the part from the earlier call may be what is wrong
+        restart();
+        return;
+      }
+      discard();
+      fail(ErrorKind::io,
+           "{}: corrupted download: its {} is {}, the hub says {}; the file was discarded", name_,
+           download_.sha256.empty() ? "git blob id" : "sha256", got, wanted);
+    }
+    sync_file(file_->fd(), partial_path(download_));
+    fs::rename(partial_path(download_), download_.path);
+    fs::remove(note_path(download_));
+    file_.reset();
+    finished_ = true;
+  }
+
+  void discard() {
+    fs::remove(partial_path(download_));
+    fs::remove(note_path(download_));
+  }
+
+  const Download& download_;
+  std::string name_;
+  Backoff backoff_;
+  Digest digest_;
+  std::optional<File> file_;
+  std::string etag_;
+  uint64_t received_ = 0;       // bytes in the partial file
+  uint64_t most_received_ = 0;  // at the end of any try
+  bool resumed_ = false;        // some of them are from an earlier call
+  bool requested_ = false;
+  bool first_piece_ = false;
+  bool finished_ = false;
+};
+
+}  // namespace
+
+uint64_t resumable_bytes(const Download& download) {
+  std::ifstream note(note_path(download));
+  std::string id;
+  if (!std::getline(note, id) || id != content_id(download)) return 0;
+  struct stat partial {};
+  if (::lstat(partial_path(download).c_str(), &partial) != 0 || !S_ISREG(partial.st_mode)) return 0;
+  const auto bytes = static_cast<uint64_t>(partial.st_size);
+  return bytes < download.bytes ? bytes : 0;
+}
+
+void download_files(HttpClient& client, const std::vector<Download>& downloads, int parallel,
+                    const RetryOptions& retry, const DownloadProgress& progress) {
+  struct Running {
+    size_t index;
+    std::unique_ptr<FileDownload> file;
+  };
+  std::vector<Running> running;
+  const CancelAtExit cancel{client};
+  size_t next = 0;
+  while (next < downloads.size() || !running.empty()) {
+    while (next < downloads.size() && running.size() < static_cast<size_t>(parallel)) {
+      running.push_back({next, std::make_unique<FileDownload>(downloads[next], retry)});
+      ++next;
+    }
+    for (const Running& r : running) {
+      if (r.file->can_start()) r.file->start(client);
+    }
+    constexpr std::chrono::milliseconds kTick{50};
+    if (client.active() > 0) {
+      client.poll(kTick);
+    } else {
+      std::this_thread::sleep_for(kTick);  // all are waiting for their next try
+    }
+    for (const Running& r : running) progress(r.index, r.file->received());
+    std::erase_if(running, [](const Running& r) { return r.file->finished(); });
+  }
+}
+
+std::string download_text(HttpClient& client, const std::string& url, size_t max_bytes,
+                          const std::string& what, const RetryOptions& retry) {
+  std::string text;
+  bool complete = false, requested = false;
+  Backoff backoff(retry);
+  const CancelAtExit cancel{client};
+  while (!complete) {
+    if (!requested && backoff.due()) {
+      text.clear();
+      requested = true;
+      HttpRequest request;
+      request.url = url;
+      request.on_body = [&](const HttpResponse&, std::string_view data) {
+        if (data.size() > max_bytes - text.size()) {
+          fail(ErrorKind::io, "{}: the hub's answer is longer than {} bytes", what, max_bytes);
+        }
+        text += data;
+        return true;
+      };
+      request.on_done = [&](const HttpResponse& response) {
+        requested = false;
+        complete = response.status == 200 && response.failure.empty();
+        if (!complete) backoff.after_failure(what, response);
+      };
+      client.start(std::move(request));
+    }
+    constexpr std::chrono::milliseconds kTick{50};
+    if (client.active() > 0) {
+      client.poll(kTick);
+    } else if (!complete) {
+      std::this_thread::sleep_for(kTick);
+    }
+  }
+  return text;
+}
+
+void write_file_atomically(const fs::path& path, std::string_view text) {
+  const fs::path temporary = with_suffix(path, ".new");
+  {
+    const File file(temporary, O_WRONLY | O_CREAT | O_TRUNC);
+    write_all(file.fd(), text, temporary);
+    sync_file(file.fd(), temporary);
+  }
+  fs::rename(temporary, path);
+}
+
+void sync_directory(const fs::path& directory) {
+  const File file(directory, O_RDONLY | O_DIRECTORY);
+  ::fsync(file.fd());  // some file systems cannot: then there is nothing more to do
+}
+
+}  // namespace sluice::engine

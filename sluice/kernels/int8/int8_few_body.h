@@ -1,0 +1,234 @@
+#pragma once
+
+// The 8-bit product for up to four tokens: a row's codes go through registers, sixteen groups at a time.
+
+#include "sluice/kernels/float/matmul_body.h"
+#include "sluice/kernels/int8/codes_body.h"
+#include "sluice/kernels/int8_row.h"
+
+namespace sluice::kernels {
+namespace {
+
+/// Rows of w times n_tokens tokens. A batch is sixteen groups of a row, in four parts of four groups, each of which fills
+/// a quarter of a vector. A group of 32 does so twice: x is copied in that order, so that no sum crosses quarters.
+template <class F, int n_tokens>
+class FewTokens {
+ public:
+  FewTokens(const Matrix& w, const std::byte* const* x, std::byte* scratch)
+      : w_(w),
+        entries_(Int8Row{w.cols}.groups(F::kGroup)),
+        whole_(w.cols / F::kGroup / 16 * 16),
+        left_(w.cols / F::kGroup - whole_),
+        scales_ahead_(w.row_bytes == 0 ? 0
+                                       : (kPrefetchBytes / w.row_bytes + 1) * w.scale_row_bytes) {
+    for (int t = 0; t < n_tokens; ++t) {
+      x_[t] = x[t];
+      groups_[t] = x[t] + Int8Row{w.cols}.group_offset(F::kGroup);
+      if constexpr (kTwice) {
+        x_[t] = scratch;
+        scratch = split_row(x[t], Int8Row{w.cols}.padded_cols(), scratch);
+      }
+    }
+  }
+
+  void rows(int64_t begin, int64_t end, float* y, int64_t y_stride) const {
+    int64_t r = begin;
+    for (; left_ > 0 && left_ <= 8 && r + 2 <= end; r += 2) {
+      const Row row = row_of(w_, r), next = row_of(w_, r + 1);
+      Sums sums, next_sums;
+      add_whole_batches(row, sums);
+      add_whole_batches(next, next_sums);
+      add_last_of_two(row, next, sums, next_sums);
+      finish(sums, y + r, y_stride);
+      finish(next_sums, y + r + 1, y_stride);
+    }
+    for (; r < end; ++r) {
+      const Row row = row_of(w_, r);
+      Sums sums;
+      add_whole_batches(row, sums);
+      if (left_ > 0) add_last(row, sums);
+      finish(sums, y + r, y_stride);
+    }
+  }
+
+ private:
+  static constexpr bool kTwice = F::kGroup == 32;
+  static constexpr int kVectors = F::kGroup * 16 / 64;  // of codes in a batch
+  static constexpr int kParts = 4;
+  static constexpr int kPartColumns = 4 * F::kGroup;
+  using Parts = i32x16[n_tokens][kParts];
+
+  /// Of each 128 columns, the first halves of four groups, then the other halves; zeros at the end. Returns where it ends.
+  static std::byte* split_row(const std::byte* x, int64_t n, std::byte* out) {
+    for (int64_t i = 0; i < n; i += 128, x += 128, out += 128) {
+      const u8x64 more = n - i > 64 ? load_bytes64(x + 64) : and_byte(load_bytes64(x), 0);
+      u8x64 first, last;
+      split_groups(load_bytes64(x), more, first, last);
+      store_bytes(out, first);
+      store_bytes(out + 64, last);
+    }
+    return out;
+  }
+
+  struct Sums {
+    f32x16 of[n_tokens];
+    Sums() {
+      for (int t = 0; t < n_tokens; ++t) of[t] = splat(0.0F);
+    }
+  };
+
+  static void finish(const Sums& sums, float* y, int64_t y_stride) {
+    for (int t = 0; t < n_tokens; ++t) y[t * y_stride] = tree_sum(sums.of[t]);
+  }
+
+  static const std::byte* vector_data(const std::byte* batch, int v) {
+    return batch + v / F::kVectors * F::kBlockBytes;
+  }
+  static const std::byte* batch_data(const Row& row, int64_t first) {
+    return vector_data(row.data, static_cast<int>(first / 16) * kVectors);
+  }
+
+  /// Part i of the batch at p.
+  template <int i>
+  [[gnu::always_inline]] static void load_part(const std::byte* p, u8x64 (&codes)[1 + kTwice]) {
+    if constexpr (!kTwice) {
+      codes[0] = F::template codes<i % F::kVectors>(vector_data(p, i));
+    } else if constexpr (requires { F::halves(p, codes[0], codes[1]); }) {
+      F::halves(vector_data(p, 2 * i), codes[0], codes[1]);
+    } else {
+      split_groups(F::template codes<2 * i % F::kVectors>(vector_data(p, 2 * i)),
+                   F::template codes<(2 * i + 1) % F::kVectors>(vector_data(p, 2 * i + 1)),
+                   codes[0], codes[1]);
+    }
+  }
+  /// Codes from `column` on times x, as part `to` of the sums.
+  [[gnu::always_inline]] void multiply(const u8x64 (&codes)[1 + kTwice], int64_t column, int to,
+                                       Parts& parts) const {
+    for (int t = 0; t < n_tokens; ++t) {
+      i32x16 sum = splat_int(0);
+      for (int half = 0; half <= kTwice; ++half) {
+        sum = dot4<F::kWide>(sum, codes[half], x_[t] + column + 64 * half);
+      }
+      parts[t][to] = sum;
+    }
+  }
+
+  /// The lines that begin within a later row's scales, a stream too thin for the processor to follow. Each once:
+  /// asking again for a line on its way costs more than it brings.
+  void prefetch_new_lines(const std::byte* scales) const {
+    const auto begin = reinterpret_cast<uintptr_t>(scales) + static_cast<uintptr_t>(scales_ahead_);
+    const uintptr_t end = begin + static_cast<uintptr_t>(w_.scale_row_bytes);
+    for (uintptr_t line = (begin + 63) & ~uintptr_t{63}; line < end; line += 64) {
+      __builtin_prefetch(reinterpret_cast<const void*>(line));
+    }
+  }
+
+  [[gnu::always_inline]] void add_whole_batches(const Row& row, Sums& sums) const {
+    if (row.scales != nullptr) prefetch_new_lines(row.scales);
+    if (row.biases != nullptr) prefetch_new_lines(row.biases);
+    for (int64_t first = 0; first < whole_; first += 16) {
+      const std::byte* p = batch_data(row, first);
+      prefetch(p, kPrefetchBytes, kVectors / F::kVectors * F::kBlockBytes);
+      Parts parts;
+      unrolled<kParts>([&](auto i) __attribute__((always_inline)) {
+        u8x64 codes[1 + kTwice];
+        load_part<i>(p, codes);
+        multiply(codes, first * F::kGroup + i * kPartColumns, i, parts);
+      });
+      f32x16 scale, bias = splat(0.0F);
+      F::template scales<16>(row, first, 16, scale, bias);
+      add(first, parts, scale, bias, sums);
+    }
+  }
+
+  [[gnu::always_inline]] void add(int64_t first, const Parts& parts, f32x16 scale, f32x16 bias,
+                                  Sums& sums) const {
+    for (int t = 0; t < n_tokens; ++t) {
+      i32x16 dots = sums_of_4(parts[t]);
+      const std::byte* at = groups_[t] + 4 * first;
+      if constexpr (F::kZeroShift > 0) {
+        dots = dots - shift_left<F::kZeroShift>(int_lanes(at + 4 * entries_));
+      }
+      sums.of[t] = mul_add(to_float(dots), scale * load(at), sums.of[t]);
+      if constexpr (F::kHasBias) sums.of[t] = mul_add(bias, load(at + 8 * entries_), sums.of[t]);
+    }
+  }
+
+  /// Vector v of a row's last, partial batch.
+  template <int v>
+  [[gnu::always_inline]] u8x64 last_vector(const std::byte* batch, int64_t columns) const {
+    const std::byte* p = vector_data(batch, v);
+    if (columns >= 64 * (v + 1) || F::kVectors > 1) return F::template codes<v % F::kVectors>(p);
+    return last_codes<F>(p, columns - 64 * v);
+  }
+  /// Part i of it, as part `to` of the sums.
+  template <int i>
+  [[gnu::always_inline]] void last_part(const Row& row, int to, Parts& parts) const {
+    const std::byte* p = batch_data(row, whole_);
+    const int64_t columns = left_ * F::kGroup;
+    u8x64 codes[1 + kTwice];
+    if (columns >= (i + 1) * kPartColumns) {
+      load_part<i>(p, codes);
+    } else if (columns <= i * kPartColumns) {
+      for (int t = 0; t < n_tokens; ++t) parts[t][to] = splat_int(0);
+      return;
+    } else if constexpr (!kTwice) {
+      codes[0] = last_vector<i>(p, columns);
+    } else {
+      const u8x64 a = last_vector<2 * i>(p, columns);
+      const bool more = columns > 64 * (2 * i + 1);
+      split_groups(a, more ? last_vector<2 * i + 1>(p, columns) : and_byte(a, 0), codes[0],
+                   codes[1]);
+    }
+    multiply(codes, whole_ * F::kGroup + i * kPartColumns, to, parts);
+  }
+
+  void add_last(const Row& row, Sums& sums) const {
+    Parts parts;
+    unrolled<kParts>([&](auto i) __attribute__((always_inline)) { last_part<i>(row, i, parts); });
+    f32x16 scale, bias = splat(0.0F);
+    F::template scales<16>(row, whole_, left_, scale, bias);
+    add(whole_, parts, scale, bias, sums);
+  }
+
+  /// The last 8 or fewer groups of two rows, which share a batch.
+  [[gnu::always_inline]] void add_last_of_two(const Row& row, const Row& next, Sums& sums,
+                                              Sums& next_sums) const {
+    Parts parts;
+    unrolled<kParts / 2>([&](auto i) __attribute__((always_inline)) {
+      last_part<i>(row, i, parts);
+      last_part<i>(next, i + kParts / 2, parts);
+    });
+    f32x16 scale, bias = splat(0.0F), next_scale, next_bias = splat(0.0F);
+    F::template scales<8>(row, whole_, left_, scale, bias);
+    F::template scales<8>(next, whole_, left_, next_scale, next_bias);
+    scale = join_first(scale, next_scale);
+    if constexpr (F::kHasBias) bias = join_first(bias, next_bias);
+    const auto twice = [](const std::byte* p) __attribute__((always_inline)) {
+      const f32x16 lanes = load(p);
+      return join_first(lanes, lanes);
+    };
+    for (int t = 0; t < n_tokens; ++t) {
+      i32x16 dots = sums_of_4(parts[t]);
+      const std::byte* at = groups_[t] + 4 * whole_;
+      if constexpr (F::kZeroShift > 0) {
+        dots = dots - shift_left<F::kZeroShift>(bits(twice(at + 4 * entries_)));
+      }
+      f32x16 both = join_first(sums.of[t], next_sums.of[t]);
+      both = mul_add(to_float(dots), scale * twice(at), both);
+      if constexpr (F::kHasBias) both = mul_add(bias, twice(at + 8 * entries_), both);
+      sums.of[t] = join_first_last(both, sums.of[t]);
+      next_sums.of[t] = join_last(both, next_sums.of[t]);
+    }
+  }
+
+  const Matrix& w_;
+  const std::byte* x_[n_tokens];
+  const std::byte* groups_[n_tokens];  // scales; sums and scaled sums follow
+  int64_t entries_;                    // of each
+  int64_t whole_, left_;               // groups in whole batches, groups after them
+  int64_t scales_ahead_;  // bytes from a row's scales to those that are asked for meanwhile
+};
+
+}  // namespace
+}  // namespace sluice::kernels

@@ -1,0 +1,25 @@
+#pragma once
+
+// Integer dot products with NEON's i8mm extension, which multiplies unsigned bytes by signed ones.
+
+#include "sluice/kernels/int8/bytes_neon.h"
+
+namespace sluice::kernels {
+namespace {
+
+inline int32x4_t dot4_lane(int32x4_t sum, u8x16 w, int8x16_t x) {
+  return vusdotq_s32(sum, (uint8x16_t)w, x);
+}
+template <bool wide>
+inline i32x16 dot4(i32x16 sum, u8x64 w, const void* x) {
+  const int8_t* p = static_cast<const int8_t*>(x);
+  return each<i32x16>([&](int i) { return dot4_lane(sum.v[i], w.v[i], vld1q_s8(p + 16 * i)); });
+}
+template <bool wide>
+inline i32x16 dot4_each(i32x16 sum, u8x64 w, int32_t x) {
+  const int8x16_t four = vreinterpretq_s8_s32(vdupq_n_s32(x));
+  return each<i32x16>([&](int i) { return dot4_lane(sum.v[i], w.v[i], four); });
+}
+
+}  // namespace
+}  // namespace sluice::kernels

@@ -1,0 +1,12 @@
+#include <iterator>
+
+#include "sluice/kernels/isa/tables.h"
+
+namespace sluice::kernels {
+
+KernelTables all_kernels() {
+  static constexpr const KernelTable* tables[] = {&neon_i8mm_table, &neon_table, &portable_table};
+  return {std::begin(tables), std::end(tables)};
+}
+
+}  // namespace sluice::kernels

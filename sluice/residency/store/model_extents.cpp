@@ -1,0 +1,63 @@
+#include "sluice/residency/store/model_extents.h"
+
+#include <algorithm>
+
+#include "sluice/residency/placed_extents.h"
+
+namespace sluice::residency {
+
+std::vector<io::Extent> extents_of(const Weight& weight) {
+  const kernels::Matrix& m = weight.matrix;
+  const auto bytes = [&](int64_t row_bytes) { return static_cast<uint64_t>(m.rows * row_bytes); };
+  std::vector<io::Extent> extents{{weight.data.file, weight.data.offset, bytes(m.row_bytes)}};
+  if (m.scale_row_bytes != 0) {
+    extents.push_back({weight.scales.file, weight.scales.offset, bytes(m.scale_row_bytes)});
+  }
+  if (m.format == kernels::Format::affine) {
+    extents.push_back({weight.biases.file, weight.biases.offset, bytes(m.scale_row_bytes)});
+  }
+  return extents;
+}
+
+std::vector<Weight> row_blocks(const Weight& weight, int n_blocks) {
+  std::vector<Weight> blocks;
+  const int64_t step = (weight.rows() + n_blocks - 1) / n_blocks;
+  for (int64_t row = 0; row < weight.rows(); row += step) {
+    blocks.push_back(weight.select_rows(row, std::min(step, weight.rows() - row)));
+  }
+  return blocks;
+}
+
+Footprint footprint_of(const ModelExtents& model) {
+  const auto memory = [](const std::vector<io::Extent>& extents) {
+    return PlacedExtents(extents).bytes();
+  };
+  Footprint footprint;
+  for (const ModelExtents::Layer& layer : model.layers) {
+    LayerFootprint& f = footprint.layers.emplace_back();
+    for (const auto& part : layer.dense) f.dense.push_back(memory(part));
+    f.n_experts = static_cast<int>(layer.experts.size());
+    f.n_experts_per_tok = layer.n_experts_per_tok;
+    for (const auto& expert : layer.experts) f.per_expert = std::max(f.per_expert, memory(expert));
+  }
+  footprint.head = memory(extents_of(model.head));
+  footprint.embedding = memory(model.embedding);
+  footprint.vocab_size = model.head.rows();
+  return footprint;
+}
+
+ExpertFiles expert_files(const ModelExtents& model) {
+  ExpertFiles files;
+  files.n_layers = static_cast<int>(model.layers.size());
+  for (const auto& layer : model.layers) {
+    files.n_experts = std::max(files.n_experts, static_cast<int>(layer.experts.size()));
+  }
+  for (const auto& layer : model.layers) {
+    for (const ExpertExtents& expert : layer.experts) files.extents.push_back(expert);
+    files.extents.resize(files.extents.size() + static_cast<size_t>(files.n_experts) -
+                         layer.experts.size());
+  }
+  return files;
+}
+
+}  // namespace sluice::residency
