@@ -9,6 +9,8 @@
 namespace sluice::kernels {
 namespace {
 
+constexpr int kFewInt8Tokens = 4;  // a panel for fewer costs more to unpack than to multiply
+
 inline u8x64 select_bytes(uint64_t where, uint8_t value) {
   const uint8x16_t source = vreinterpretq_u8_u64(vdupq_n_u64(where));
   const uint8x16_t byte = vcombine_u8(vdup_n_u8(0), vdup_n_u8(1));

@@ -77,6 +77,13 @@ inline u8x64 last_codes(const std::byte* p, int64_t n) {
   return F::template codes<0>(block);
 }
 
+/// F::scales in code of its own: inlined, it is most of a function.
+template <class F, int most>
+[[gnu::noinline]] void load_scales(const Row& row, int64_t first, int64_t n, f32x16& scale,
+                                   f32x16& bias) {
+  F::template scales<most>(row, first, n, scale, bias);
+}
+
 // ---- MLX
 
 /// n scales, 16-bit floats, of which each serves `repeat` groups; zeros after them.

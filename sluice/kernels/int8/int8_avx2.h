@@ -12,6 +12,7 @@ struct u8x64 {
   __m256i lo, hi;
 };
 
+constexpr int kFewInt8Tokens = 4;  // a panel for fewer costs more to unpack than to multiply
 constexpr int kPanelVectors = 1;
 constexpr int kPanelTokens = 4;
 constexpr bool kPanelInRegisters = false;

@@ -9,6 +9,18 @@
 namespace sluice::kernels {
 namespace {
 
+/// Of each 128 columns, the first halves of four groups, then the other halves; zeros at the end. Returns where it ends.
+[[gnu::noinline]] inline std::byte* split_row(const std::byte* x, int64_t n, std::byte* out) {
+  for (int64_t i = 0; i < n; i += 128, x += 128, out += 128) {
+    const u8x64 more = n - i > 64 ? load_bytes64(x + 64) : and_byte(load_bytes64(x), 0);
+    u8x64 first, last;
+    split_groups(load_bytes64(x), more, first, last);
+    store_bytes(out, first);
+    store_bytes(out + 64, last);
+  }
+  return out;
+}
+
 /// Rows of w times n_tokens tokens. A batch is sixteen groups of a row, in four parts of four groups, each of which fills
 /// a quarter of a vector. A group of 32 does so twice: x is copied in that order, so that no sum crosses quarters.
 template <class F, int n_tokens>
@@ -57,18 +69,6 @@ class FewTokens {
   static constexpr int kParts = 4;
   static constexpr int kPartColumns = 4 * F::kGroup;
   using Parts = i32x16[n_tokens][kParts];
-
-  /// Of each 128 columns, the first halves of four groups, then the other halves; zeros at the end. Returns where it ends.
-  static std::byte* split_row(const std::byte* x, int64_t n, std::byte* out) {
-    for (int64_t i = 0; i < n; i += 128, x += 128, out += 128) {
-      const u8x64 more = n - i > 64 ? load_bytes64(x + 64) : and_byte(load_bytes64(x), 0);
-      u8x64 first, last;
-      split_groups(load_bytes64(x), more, first, last);
-      store_bytes(out, first);
-      store_bytes(out + 64, last);
-    }
-    return out;
-  }
 
   struct Sums {
     f32x16 of[n_tokens];
@@ -123,7 +123,7 @@ class FewTokens {
     }
   }
 
-  [[gnu::always_inline]] void add_whole_batches(const Row& row, Sums& sums) const {
+  [[gnu::noinline]] void add_whole_batches(const Row& row, Sums& sums) const {
     if (row.scales != nullptr) prefetch_new_lines(row.scales);
     if (row.biases != nullptr) prefetch_new_lines(row.biases);
     for (int64_t first = 0; first < whole_; first += 16) {
@@ -154,54 +154,60 @@ class FewTokens {
     }
   }
 
-  /// Vector v of a row's last, partial batch.
-  template <int v>
-  [[gnu::always_inline]] u8x64 last_vector(const std::byte* batch, int64_t columns) const {
-    const std::byte* p = vector_data(batch, v);
-    if (columns >= 64 * (v + 1) || F::kVectors > 1) return F::template codes<v % F::kVectors>(p);
-    return last_codes<F>(p, columns - 64 * v);
-  }
-  /// Part i of it, as part `to` of the sums.
+  /// Part i of the row's last batch at p, as part `to` of the sums; `columns` of it and of what follows it exist.
   template <int i>
-  [[gnu::always_inline]] void last_part(const Row& row, int to, Parts& parts) const {
-    const std::byte* p = batch_data(row, whole_);
-    const int64_t columns = left_ * F::kGroup;
+  [[gnu::always_inline]] void last_part(const std::byte* p, int64_t columns, int64_t x_column,
+                                        int to, Parts& parts) const {
     u8x64 codes[1 + kTwice];
-    if (columns >= (i + 1) * kPartColumns) {
+    if (columns >= kPartColumns) {
       load_part<i>(p, codes);
-    } else if (columns <= i * kPartColumns) {
+    } else if (columns <= 0) {
       for (int t = 0; t < n_tokens; ++t) parts[t][to] = splat_int(0);
       return;
     } else if constexpr (!kTwice) {
-      codes[0] = last_vector<i>(p, columns);
+      codes[0] = last_codes<F>(p, columns);
+    } else if (columns > 64) {
+      split_groups(F::template codes<0>(p), last_codes<F>(p + F::kBlockBytes, columns - 64),
+                   codes[0], codes[1]);
     } else {
-      const u8x64 a = last_vector<2 * i>(p, columns);
-      const bool more = columns > 64 * (2 * i + 1);
-      split_groups(a, more ? last_vector<2 * i + 1>(p, columns) : and_byte(a, 0), codes[0],
-                   codes[1]);
+      const u8x64 a = columns == 64 ? F::template codes<0>(p) : last_codes<F>(p, columns);
+      split_groups(a, and_byte(a, 0), codes[0], codes[1]);
     }
-    multiply(codes, whole_ * F::kGroup + i * kPartColumns, to, parts);
+    multiply(codes, x_column, to, parts);
+  }
+  /// The first n parts of a row's last, partial batch, as parts from `to` on. Not inlined, as the compiler would do many times.
+  [[gnu::noinline]] void last_parts(const Row& row, int n, int to, Parts& parts) const {
+    const std::byte* p = batch_data(row, whole_);
+    int64_t columns = left_ * F::kGroup, x_column = whole_ * F::kGroup;
+    const auto next = [&] { columns -= kPartColumns, x_column += kPartColumns; };
+    if constexpr (F::kVectors == 1) {
+      for (int i = 0; i < n; ++i, next(), p += (1 + kTwice) * F::kBlockBytes) {
+        last_part<0>(p, columns, x_column, to + i, parts);
+      }
+    } else {  // of whole blocks
+      unrolled<kParts>([&](auto i) __attribute__((always_inline)) {
+        if (i < n) last_part<i>(p, columns, x_column, to + i, parts), next();
+      });
+    }
   }
 
-  void add_last(const Row& row, Sums& sums) const {
+  [[gnu::noinline]] void add_last(const Row& row, Sums& sums) const {
     Parts parts;
-    unrolled<kParts>([&](auto i) __attribute__((always_inline)) { last_part<i>(row, i, parts); });
+    last_parts(row, kParts, 0, parts);
     f32x16 scale, bias = splat(0.0F);
-    F::template scales<16>(row, whole_, left_, scale, bias);
+    load_scales<F, 16>(row, whole_, left_, scale, bias);
     add(whole_, parts, scale, bias, sums);
   }
 
   /// The last 8 or fewer groups of two rows, which share a batch.
-  [[gnu::always_inline]] void add_last_of_two(const Row& row, const Row& next, Sums& sums,
-                                              Sums& next_sums) const {
+  [[gnu::noinline]] void add_last_of_two(const Row& row, const Row& next, Sums& sums,
+                                         Sums& next_sums) const {
     Parts parts;
-    unrolled<kParts / 2>([&](auto i) __attribute__((always_inline)) {
-      last_part<i>(row, i, parts);
-      last_part<i>(next, i + kParts / 2, parts);
-    });
+    last_parts(row, kParts / 2, 0, parts);
+    last_parts(next, kParts / 2, kParts / 2, parts);
     f32x16 scale, bias = splat(0.0F), next_scale, next_bias = splat(0.0F);
-    F::template scales<8>(row, whole_, left_, scale, bias);
-    F::template scales<8>(next, whole_, left_, next_scale, next_bias);
+    load_scales<F, 8>(row, whole_, left_, scale, bias);
+    load_scales<F, 8>(next, whole_, left_, next_scale, next_bias);
     scale = join_first(scale, next_scale);
     if constexpr (F::kHasBias) bias = join_first(bias, next_bias);
     const auto twice = [](const std::byte* p) __attribute__((always_inline)) {

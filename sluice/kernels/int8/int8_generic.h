@@ -12,6 +12,7 @@ struct u8x64 {
   u8x16 v[4];
 };
 
+// Up to kFewInt8Tokens tokens have a loop each (in int8_portable.h and bytes_neon.h), more are multiplied with panels.
 // A panel is 16 * kPanelVectors rows; kPanelTokens tokens are multiplied with it at a time, kPanelSteps times four
 // columns without a branch. kPanelInRegisters: sixteen vectors and their transposition fit there.
 constexpr int kPanelVectors = 1;

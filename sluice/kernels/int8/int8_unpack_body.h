@@ -146,7 +146,7 @@ void unpack_scales(const Matrix& w, int64_t begin, int64_t n, int part, const Pa
     i32x16 scale[16], bias[16];
     for_vectors<16>([&](int r) __attribute__((always_inline)) {
       f32x16 s = splat(0.0F), b = splat(0.0F);
-      if (r < n) F::template scales<16>(row_of(w, begin + r), first, count, s, b);
+      if (r < n) load_scales<F, 16>(row_of(w, begin + r), first, count, s, b);
       scale[r] = bits(s);
       bias[r] = bits(b);
     });

@@ -1,6 +1,7 @@
 #include <cpuid.h>
 
-#include "sluice/kernels/int8/int8_avx2.h"
+#include SLUICE_ISA_HEADER
+//
 #include "sluice/kernels/isa/table_body.h"
 
 namespace sluice::kernels {

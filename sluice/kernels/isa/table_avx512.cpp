@@ -1,4 +1,5 @@
-#include "sluice/kernels/int8/int8_avx512.h"
+#include SLUICE_ISA_HEADER
+//
 #include "sluice/kernels/isa/table_body.h"
 
 namespace sluice::kernels {

@@ -1,4 +1,5 @@
-#include "sluice/kernels/int8/int8_neon.h"
+#include SLUICE_ISA_HEADER
+//
 #include "sluice/kernels/isa/arm_features.h"
 #include "sluice/kernels/isa/table_body.h"
 
