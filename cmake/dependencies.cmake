@@ -18,10 +18,9 @@ if(SLUICE_KERNELS_ONLY)
 endif()
 
 find_package(fmt REQUIRED)
-find_package(spdlog REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(CLI11 REQUIRED)
-find_package(GTest REQUIRED)
+find_package(GTest) # without it, no tests: `make test` installs it
 find_package(CURL REQUIRED)
 find_package(OpenSSL REQUIRED)
 # Linux only; a build without it reads with threads, and says so.

@@ -1,16 +1,20 @@
-# sluice_library(NAME SOURCES a.cpp ... [HEADERS a.h ...] [TESTS a_test.cpp ...] [LINKS target ...])
+# sluice_library(NAME [COLD] SOURCES a.cpp ... [HEADERS a.h ...] [TESTS a_test.cpp ...] [LINKS target ...])
 # One folder of sluice/: the library sluice::NAME and its GoogleTest executable NAME_tests. LINKS are
-# the folders and libraries it may include; tests/style/test_layers.py checks the includes themselves.
+# the folders and libraries it may include; tests/style/test_layers.py checks the includes themselves. COLD: no
+# loop in it is waited for, so it is compiled with -O1, in two thirds of the time.
 include(GoogleTest)
 add_custom_target(unit_tests) # every folder's tests: what the sanitizer builds build
 
 function(sluice_library name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;HEADERS;TESTS;LINKS" ${ARGN})
+  cmake_parse_arguments(ARG "COLD" "" "SOURCES;HEADERS;TESTS;LINKS" ${ARGN})
   set(target sluice_${name})
   if(ARG_SOURCES)
     add_library(${target} STATIC ${ARG_SOURCES})
     target_link_libraries(${target} PUBLIC ${ARG_LINKS} PRIVATE sluice_flags)
     target_include_directories(${target} PUBLIC ${CMAKE_SOURCE_DIR})
+    if(ARG_COLD)
+      target_compile_options(${target} PRIVATE -O1)
+    endif()
     if(ARG_HEADERS)
       target_sources(${target} PUBLIC FILE_SET HEADERS BASE_DIRS ${CMAKE_SOURCE_DIR} FILES ${ARG_HEADERS})
       set_target_properties(${target} PROPERTIES VERIFY_INTERFACE_HEADER_SETS ON)
@@ -21,9 +25,10 @@ function(sluice_library name)
     target_include_directories(${target} INTERFACE ${CMAKE_SOURCE_DIR})
   endif()
   add_library(sluice::${name} ALIAS ${target})
-  if(ARG_TESTS)
+  if(ARG_TESTS AND TARGET GTest::gtest_main)
     add_executable(${name}_tests ${ARG_TESTS})
     target_link_libraries(${name}_tests PRIVATE sluice::${name} GTest::gtest_main sluice_flags)
+    target_compile_options(${name}_tests PRIVATE -O1) # half of -O3's time to compile
     add_dependencies(unit_tests ${name}_tests)
     gtest_discover_tests(${name}_tests DISCOVERY_TIMEOUT 60 PROPERTIES LABELS "unit;${name}" TIMEOUT 120)
   endif()

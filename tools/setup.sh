@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what building Sluice needs from the system's packages: Debian 12, Ubuntu 24.04 (apt) or macOS
 # (brew). Safe to call again: it looks first and touches nothing when nothing is missing.
-#   tools/setup.sh           what `make build`, `make test` and `make lint` need
+#   tools/setup.sh           what `make run` and `make build` need
+#   tools/setup.sh --test    and what `make test`, `make lint` and `make bench` need
 #   tools/setup.sh --fuzz    and clang, for `make fuzz`
 #   tools/setup.sh --arm     and what `make test-arm` needs (apt only)
 set -euo pipefail
@@ -37,10 +38,9 @@ rust_is_there() {
 
 APT_PACKAGES=(
   g++ cmake ninja-build ccache pkg-config git python3 python3-venv python3-dev ca-certificates
-  libcurl4-openssl-dev libssl-dev nlohmann-json3-dev libcli11-dev libfmt-dev libspdlog-dev
-  libgtest-dev libbenchmark-dev libedit-dev libsqlite3-dev liburing-dev
-  clang-format clang-tidy
+  libcurl4-openssl-dev libssl-dev nlohmann-json3-dev libcli11-dev libfmt-dev libedit-dev liburing-dev
 )
+APT_TEST_PACKAGES=(libgtest-dev libbenchmark-dev clang-format clang-tidy)
 
 apt_installed() { [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
 # Not `| grep -q`, which ends at the first hit: apt-cache may then fail to write the rest, and so the pipe.
@@ -80,7 +80,7 @@ link_versioned_rust() {
 
 apt_setup() {
   local package missing=() rust=()
-  [ "$ID:$VERSION_ID" != debian:12 ] && APT_PACKAGES+=(libboost-dev) || APT_PACKAGES+=(libboost1.81-dev)
+  [ $test = no ] || APT_PACKAGES+=("${APT_TEST_PACKAGES[@]}")
   for package in "${APT_PACKAGES[@]}"; do
     apt_installed "$package" || missing+=("$package")
   done
@@ -128,13 +128,14 @@ apt_setup_arm() {
 
 # --- macOS
 
-BREW_PACKAGES=(cmake ninja ccache pkg-config python@3.12 curl openssl@3 nlohmann-json cli11 fmt spdlog googletest
-  google-benchmark sqlite boost clang-format)
+BREW_PACKAGES=(cmake ninja ccache pkg-config python@3.12 curl openssl@3 nlohmann-json cli11 fmt)
+BREW_TEST_PACKAGES=(googletest google-benchmark clang-format)
 
 brew_setup() {
   local package missing=()
   xcode-select -p >/dev/null 2>&1 || die "no compiler: run 'xcode-select --install' first"
   command -v brew >/dev/null || die "Homebrew is not installed"
+  [ $test = no ] || BREW_PACKAGES+=("${BREW_TEST_PACKAGES[@]}")
   for package in "${BREW_PACKAGES[@]}"; do
     brew list --versions "$package" >/dev/null 2>&1 || missing+=("$package")
   done
@@ -149,12 +150,13 @@ brew_setup() {
 
 # ---
 
-fuzz=no arm=no
+test=no fuzz=no arm=no
 case "${1:-}" in
   "") ;;
+  --test) test=yes ;;
   --fuzz) fuzz=yes ;;
   --arm) arm=yes ;;
-  *) die "unknown option $1 (only --fuzz and --arm are known)" ;;
+  *) die "unknown option $1 (only --test, --fuzz and --arm are known)" ;;
 esac
 
 if [ "$(uname)" = Darwin ]; then

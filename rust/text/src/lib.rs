@@ -91,7 +91,6 @@ mod ffi {
         ) -> Result<Rendering>;
 
         /// The versions of the crates that matter for reproducing a result, one "name version" a line.
-        fn crate_versions() -> String;
     }
 }
 
@@ -234,14 +233,4 @@ fn render_template(
         };
         Ok(ffi::Rendering { text, overrun })
     })
-}
-
-fn crate_versions() -> String {
-    // llguidance has no users yet; naming one of its types keeps it in the build.
-    let guidance = std::any::type_name::<llguidance::ParserFactory>();
-    format!(
-        "sluice-text {}\n{}",
-        env!("CARGO_PKG_VERSION"),
-        guidance.split("::").next().unwrap_or_default()
-    )
 }
