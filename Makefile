@@ -1,14 +1,14 @@
 # Sluice's commands. `make run` and `make test` do all it takes on a fresh machine; what is done already is
 # not done again (a stamp's name holds a hash of what it stands for).
-#   make run [PROMPT="..."] [MODEL=...] [ARGS="--temp 0.8 ..."]
+#   make run [PROMPT="..."] [MODEL=...] [ARGS="--temp 0.8 ..."], make chat [MODEL=...] [ARGS="..."]
 #   make setup | build | test | bench | bench-peers | bench-budgets | format | lint | fuzz | clean
 #   make test-arm     the kernels for 64-bit Arm, cross-compiled and run under qemu (Debian and Ubuntu)
 SHELL := bash
 .DEFAULT_GOAL := build
-.PHONY: setup build run test test-arm bench bench-peers bench-budgets format lint fuzz clean
+.PHONY: setup build run chat test test-arm bench bench-peers bench-budgets format lint fuzz clean
 
 PYTHON ?= python3
-PROMPT ?= The three states of matter are
+PROMPT ?= Why is the sky blue?
 MODEL ?=
 ARGS ?=
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
@@ -47,18 +47,22 @@ build: setup
 	@test -e build/release/build.ninja || cmake --preset release
 	@cmake --build --preset release
 
-# Gemma 3 270M into the model store; does nothing when it is there.
-fetch_default_model = home=$${SLUICE_HOME:-$${XDG_CACHE_HOME:-$$HOME/.cache}/sluice}; \
-	.venv/bin/python tools/fetch_gemma.py "$$home/models" >/dev/null
+# A model of the table in tools/fetch_model.py into the model store; does nothing when it is there.
+fetch_model = .venv/bin/python tools/fetch_model.py $(1) >/dev/null
+# The shell variable `model`: $MODEL, or the default, fetched.
+choose_model = if [ -n "$$MODEL" ]; then model=$$MODEL; else \
+	  model=smollm2-135m-instruct; $(call fetch_model,smollm2-135m-instruct); fi
 
 run: build
-	@if [ -n "$$MODEL" ]; then model=$$MODEL; else \
-	  model=gemma-3-270m-q4_k_m; $(fetch_default_model); \
-	fi && build/release/bin/sluice run "$$model" -p "$$PROMPT" $(ARGS)
+	@$(choose_model) && build/release/bin/sluice run "$$model" -p "$$PROMPT" $(ARGS)
+
+chat: build
+	@$(choose_model) && build/release/bin/sluice chat "$$model" $(ARGS)
 
 test: build $(TEST_VENV)
 	@.venv/bin/python tools/fetch_vocab_vectors.py >/dev/null
-	@$(fetch_default_model)
+	@$(call fetch_model,smollm2-135m-instruct)
+	@$(call fetch_model,gemma-3-270m-q4_k_m)
 	@ctest --preset release -j $(JOBS)
 
 test-arm: setup $(TEST_VENV)

@@ -23,7 +23,7 @@ from pathlib import Path
 from measure import ROOT, BenchError, circumstances, forget, limited, report, run_as_program
 from peer_rows import DENSE, GEMMA, MOE_RANDOM
 from tables import number
-from workplace import SLUICE, built_at, check_not_rebuilt, default_gemma, files_of, named_least, tool, write
+from workplace import SLUICE, built_at, check_not_rebuilt, fetched, files_of, named_least, tool, write
 
 MODELS = (DENSE, MOE_RANDOM, GEMMA)
 WORKS = {"prefill": ("-p", "512", "-n", "0"), "decode": ("-p", "0", "-n", "64")}
@@ -114,7 +114,7 @@ def bench(options: argparse.Namespace) -> bool:
     result = {"started": started, **circumstances(SLUICE), "threads": options.threads}
     for name in names:
         if name == GEMMA:
-            model = options.gemma.resolve() if options.gemma else default_gemma()
+            model = options.gemma.resolve() if options.gemma else fetched(GEMMA)
         else:
             model = Path(tool("tools/make_synthetic.py", str(ROOT / "build/peers/models"), "--only", name))
         runs += runs_of(name, model, options.budgets, options.threads)

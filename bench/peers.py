@@ -42,7 +42,7 @@ from measure import (
 )
 from peer_rows import GEMMA, QUALITY, UNITS, Check, Row, checks_of, quality_checks, rows
 from tables import number
-from workplace import SLUICE, built_at, check_not_rebuilt, default_gemma, files_of, tool, write
+from workplace import SLUICE, built_at, check_not_rebuilt, fetched, files_of, tool, write
 
 PEERS = ROOT / "build/peers"
 HELD_OUT_TEXT = ROOT / "tests/golden/perplexity.txt"
@@ -156,7 +156,7 @@ class Comparison:
         """Makes or fetches it when it is first asked for."""
         if name not in self.paths:
             if name == GEMMA:
-                self.paths[name] = self.options.gemma.resolve() if self.options.gemma else default_gemma()
+                self.paths[name] = self.options.gemma.resolve() if self.options.gemma else fetched(GEMMA)
             else:
                 self.paths[name] = Path(tool("tools/make_synthetic.py", str(PEERS / "models"), "--only", name))
         return self.paths[name]

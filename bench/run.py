@@ -24,7 +24,7 @@ from typing import Literal
 
 import tables
 from measure import ROOT, Sample, alternate, circumstances, medians, run, run_as_program
-from workplace import SLUICE, built_at, check_not_rebuilt, default_gemma, tool, write
+from workplace import SLUICE, built_at, check_not_rebuilt, fetched, tool, write
 
 SYNTHETIC = ROOT / "build/bench-models"
 LOAD_MODES = {"mapped": "map", "copied": "copy"}
@@ -138,7 +138,7 @@ def bench(options: argparse.Namespace) -> None:
     started, clock = datetime.now(timezone.utc).isoformat(timespec="seconds"), time.monotonic()
     built = built_at()
     tool("tools/make_synthetic.py", str(SYNTHETIC))
-    gemma = options.gemma.resolve() if options.gemma else default_gemma()
+    gemma = options.gemma.resolve() if options.gemma else fetched("gemma-3-270m-q4_k_m")
     around = circumstances(SLUICE)
     with tempfile.TemporaryDirectory() as scratch:
         benchmarks = Benchmarks(options.repeats, Path(scratch))

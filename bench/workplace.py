@@ -43,11 +43,9 @@ def named_least(command: list[str]) -> int:
     return int(named[1])
 
 
-def default_gemma() -> Path:
-    """The default model in the model store, downloaded when it is not there."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    home = Path(os.environ.get("SLUICE_HOME") or cache / "sluice")
-    return Path(tool("tools/fetch_gemma.py", str(home / "models")))
+def fetched(name: str) -> Path:
+    """A model of tools/fetch_model.py in the model store, downloaded when it is not there."""
+    return Path(tool("tools/fetch_model.py", name))
 
 
 def files_of(model: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Gemma 3 270M, Q4_K_M GGUF, against llama.cpp (tools/llama_cpp_reference.py). Needs the model that `make run` fetches."""
+"""Gemma 3 270M, Q4_K_M GGUF, against llama.cpp (tools/llama_cpp_reference.py). Needs the model that `make test` fetches."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def sluice_home() -> Path:
 def gemma() -> Path:
     path = sluice_home() / "models" / NAME / f"{NAME}.gguf"
     if not path.exists():
-        pytest.fail(f"{path} is not there; `make test` and `make run` fetch it")
+        pytest.fail(f"{path} is not there; `make test` fetches it")
     return path
 
 

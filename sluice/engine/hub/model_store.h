@@ -14,7 +14,7 @@
 namespace sluice::engine {
 
 /// The model that `make run` fetches and that commands use when none is named.
-inline constexpr std::string_view kDefaultModel = "gemma-3-270m-q4_k_m";
+inline constexpr std::string_view kDefaultModel = "smollm2-135m-instruct";
 
 /// A model's directory holds this file while its download is not finished.
 inline constexpr std::string_view kIncompleteMarker = ".incomplete";
