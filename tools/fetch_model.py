@@ -96,9 +96,11 @@ def wheel_path(directory: Path, package: str, version: str) -> Path:
 
 
 def download(package: str, version: str, directory: Path) -> None:
-    """Puts the package's wheel into the directory; pip takes one that is there already."""
+    """Puts the package's wheel into the directory, unless it is there."""
     wheel = wheel_path(directory, package, version)
-    if wheel.exists() and not zipfile.is_zipfile(wheel):
+    if wheel.exists():
+        if zipfile.is_zipfile(wheel):
+            return
         wheel.unlink()  # cut off while it was copied; pip would stop at it
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
     command += ["--only-binary", ":all:", "--dest", str(directory), f"{package}=={version}"]
