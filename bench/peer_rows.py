@@ -9,7 +9,9 @@ from typing import Literal
 from llama_cpp import Limit, Work
 from measure import Sample
 
-GEMMA = "gemma-3-270m-q4_k_m"
+# Fetched by tools/fetch_model.py; all others are made by tools/make_synthetic.py.
+GEMMA, CODER = "gemma-3-270m-q4_k_m", "qwen2.5-coder-1.5b-instruct"
+FETCHED = (GEMMA, CODER)
 DENSE, DENSE_Q4_0 = "qwen3-synthetic-1.7b", "qwen3-synthetic-1.7b-q4_0"
 DENSE_Q4_K, DENSE_Q6_K = "qwen3-synthetic-1.7b-q4_k", "qwen3-synthetic-1.7b-q6_k"
 MOE, MOE_Q4_0 = "qwen3-synthetic-moe", "qwen3-synthetic-moe-q4_0"
@@ -22,6 +24,7 @@ PAIRS: dict[str, Pair] = {
     "1.7b": (DENSE, DENSE_Q4_0),
     "moe": (MOE, MOE_Q4_0),
     "gemma": (GEMMA, GEMMA),
+    "coder-1.5b": (CODER, CODER),
     "1.7b-q4_0": (DENSE_Q4_0, DENSE_Q4_0),
     "1.7b-q4_k": (DENSE_Q4_K, DENSE_Q4_K),
     "1.7b-q6_k": (DENSE_Q6_K, DENSE_Q6_K),
@@ -82,7 +85,7 @@ def limited(name: str, pair: str, work: Work, limit: int, bar: float, bound: flo
 
 def rows() -> list[Row]:
     """The rows that compare programs; QUALITY, which compares Sluice with itself, comes after them."""
-    same_file = ("1.7b-q4_0", "1.7b-q4_k", "1.7b-q6_k")
+    same_file = ("1.7b-q4_0", "1.7b-q4_k", "1.7b-q6_k", "coder-1.5b")
     return [
         Row("decode-1.7b", "1.7b", DECODE, "decode_tps", 1.0, memory_share=0.90),
         Row("decode-moe", "moe", DECODE, "decode_tps", 1.05),

@@ -40,7 +40,7 @@ from measure import (
     run_as_program,
     take_memory,
 )
-from peer_rows import GEMMA, QUALITY, UNITS, Check, Row, checks_of, quality_checks, rows
+from peer_rows import FETCHED, GEMMA, QUALITY, UNITS, Check, Row, checks_of, quality_checks, rows
 from tables import number
 from workplace import SLUICE, built_at, check_not_rebuilt, fetched, files_of, tool, write
 
@@ -155,8 +155,10 @@ class Comparison:
     def model(self, name: str) -> Path:
         """Makes or fetches it when it is first asked for."""
         if name not in self.paths:
-            if name == GEMMA:
-                self.paths[name] = self.options.gemma.resolve() if self.options.gemma else fetched(GEMMA)
+            if name == GEMMA and self.options.gemma:
+                self.paths[name] = self.options.gemma.resolve()
+            elif name in FETCHED:
+                self.paths[name] = fetched(name)
             else:
                 self.paths[name] = Path(tool("tools/make_synthetic.py", str(PEERS / "models"), "--only", name))
         return self.paths[name]
