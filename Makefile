@@ -5,7 +5,7 @@
 #   make test-arm     the kernels for 64-bit Arm, cross-compiled and run under qemu (Debian and Ubuntu)
 SHELL := bash
 .DEFAULT_GOAL := build
-.PHONY: setup build run chat test test-arm bench bench-peers bench-budgets format lint fuzz clean
+.PHONY: setup build build-all run chat test test-arm bench bench-peers bench-budgets format lint fuzz clean
 
 PYTHON ?= python3
 PROMPT ?= Why is the sky blue?
@@ -19,6 +19,7 @@ export PROMPT MODEL
 
 hash = $(firstword $(shell cat $(1) | cksum))
 SYSTEM := .cache/setup-$(call hash,tools/setup.sh requirements.txt)
+TEST_SYSTEM := .cache/test-setup-$(call hash,tools/setup.sh)
 VENV := .venv/.build-$(call hash,requirements.txt)
 TEST_VENV := .venv/.test-$(call hash,requirements.txt requirements-test.txt)
 
@@ -27,6 +28,11 @@ setup: $(SYSTEM) $(VENV)
 $(SYSTEM):
 	@tools/setup.sh
 	@mkdir -p .cache && rm -f .cache/setup-* && touch $@
+
+# What tests need beside it; CMake then finds GoogleTest.
+$(TEST_SYSTEM): | $(SYSTEM)
+	@tools/setup.sh --test
+	@rm -f .cache/test-setup-* build/release/build.ninja && touch $@
 
 # pip's own messages go above the one line that says what failed.
 install = .venv/bin/pip install --quiet --disable-pip-version-check -r $(1) \
@@ -43,8 +49,15 @@ $(TEST_VENV): | $(VENV)
 	@$(call install,requirements-test.txt)
 	@rm -f .venv/.test-* && touch $@
 
+configure = test -e build/release/build.ninja || cmake --preset release
+
+# The program alone; `make test` builds the rest.
 build: setup
-	@test -e build/release/build.ninja || cmake --preset release
+	@$(configure)
+	@cmake --build --preset release --target sluice
+
+build-all: setup $(TEST_SYSTEM) $(TEST_VENV)
+	@$(configure)
 	@cmake --build --preset release
 
 # A model of the table in tools/fetch_model.py into the model store; does nothing when it is there.
@@ -59,37 +72,37 @@ run: build
 chat: build
 	@$(choose_model) && build/release/bin/sluice chat "$$model" $(ARGS)
 
-test: build $(TEST_VENV)
+test: build-all
 	@.venv/bin/python tools/fetch_vocab_vectors.py >/dev/null
 	@$(call fetch_model,smollm2-135m-instruct)
 	@$(call fetch_model,gemma-3-270m-q4_k_m)
 	@ctest --preset release -j $(JOBS)
 
-test-arm: setup $(TEST_VENV)
+test-arm: setup $(TEST_SYSTEM) $(TEST_VENV)
 	@tools/setup.sh --arm
 	@test -e build/arm/build.ninja || cmake --preset arm
 	@cmake --build --preset arm
 	@ctest --preset arm -j $(JOBS)
 
-bench: build $(TEST_VENV)
+bench: build-all
 	@.venv/bin/python bench/run.py
 
 # llama.cpp from PyPI, built here, and Sluice in turns; ARGS="--only 'decode-*'" picks rows.
-bench-peers: build $(TEST_VENV)
+bench-peers: build-all
 	@.venv/bin/python bench/peers.py $(ARGS)
 
 # Peak memory at budgets from the least up, in memory cgroups.
-bench-budgets: build $(TEST_VENV)
+bench-budgets: build-all
 	@.venv/bin/python bench/budgets.py $(ARGS)
 
-format: setup
+format: setup $(TEST_SYSTEM)
 	@git ls-files '*.cpp' '*.h' | xargs clang-format -i
 	@cd rust/text && cargo fmt
 
-lint: build $(TEST_VENV)
+lint: build-all
 	@tools/lint.sh
 
-fuzz: setup
+fuzz: setup $(TEST_SYSTEM)
 	@tools/setup.sh --fuzz
 	@cmake --preset fuzz && cmake --build --preset fuzz
 
