@@ -89,8 +89,6 @@ mod ffi {
             context: &[u8],
             limits: &TemplateLimits,
         ) -> Result<Rendering>;
-
-        /// The versions of the crates that matter for reproducing a result, one "name version" a line.
     }
 }
 
