@@ -54,8 +54,7 @@ uint64_t alignment_of(const GgufMetadata& metadata) {
   return static_cast<uint64_t>(*given);
 }
 
-Header parse(std::span<const std::byte> bytes, const std::string& where, size_t file,
-             Data data = Data::required) {
+Header parse(std::span<const std::byte> bytes, const std::string& where, size_t file, Data data) {
   GgufReader reader(bytes, where);
   Header header;
   header.version = read_version(reader);
@@ -151,8 +150,13 @@ void add_other_parts(const fs::path& first, const Split& split, Data data, Gguf&
 }  // namespace
 
 void read_gguf_header(std::span<const std::byte> bytes, const std::string& where, size_t file,
+                      Gguf& gguf, Data data) {
+  add(parse(bytes, where, file, data), where, file, gguf);
+}
+
+void read_gguf_header(std::span<const std::byte> bytes, const std::string& where, size_t file,
                       Gguf& gguf) {
-  add(parse(bytes, where, file), where, file, gguf);
+  read_gguf_header(bytes, where, file, gguf, Data::required);
 }
 
 Gguf open_gguf(const fs::path& path, Data data) {

@@ -62,6 +62,10 @@ class GgufReader {
 std::optional<size_t> gguf_type_bytes(GgufType type);
 std::string_view gguf_type_name(GgufType type);
 
+/// The same as read_gguf_header of a file that may end behind its header.
+void read_gguf_header(std::span<const std::byte> bytes, const std::string& where, size_t file,
+                      Gguf& gguf, Data data);
+
 /// The two parts of a header, in their order in the file. Both throw as read_gguf_header.
 GgufMetadata read_gguf_metadata(GgufReader& reader, uint64_t n_pairs, const std::string& where);
 /// The tensors' offsets are from the start of the file; their `file` is left 0.

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "sluice/base/error.h"
+#include "sluice/io/formats/header_extent.h"
 #include "sluice/io/formats/json_file.h"
 #include "sluice/io/formats/safetensors.h"
 #include "sluice/io/printable.h"
@@ -15,7 +16,6 @@
 namespace sluice::io {
 namespace {
 
-constexpr uint64_t kLongestHeader = 100'000'000;
 constexpr uint64_t kLargestFile = uint64_t{1} << 62;
 constexpr uint64_t kPrefix = 8;  // the header's length
 constexpr size_t kMostDimensions = 16;
@@ -213,9 +213,9 @@ std::string_view header_text(std::span<const std::byte> header, uint64_t file_by
   }
   uint64_t length = 0;
   std::memcpy(&length, header.data(), kPrefix);
-  if (length > kLongestHeader) {
+  if (length > kLongestSafetensorsHeader) {
     fail(ErrorKind::bad_model, "{}: the header claims {} bytes, at most {} are allowed", where,
-         length, kLongestHeader);
+         length, kLongestSafetensorsHeader);
   }
   if (length > file_bytes - kPrefix || length > header.size() - kPrefix) {
     fail(ErrorKind::bad_model, "{}: the header claims {} bytes, the file has {} after its length",
