@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <memory>
 #include <optional>
 
@@ -8,73 +7,36 @@
 #include "sluice/cli/commands.h"
 #include "sluice/cli/model_options.h"
 #include "sluice/cli/output.h"
+#include "sluice/cli/plan_report.h"
 #include "sluice/cli/plan_text.h"
+#include "sluice/engine/hub/hub_headers.h"
 #include "sluice/engine/hub/model_store.h"
-#include "sluice/engine/probe.h"
-#include "sluice/residency/machine/memory.h"
 
 namespace sluice::cli {
 namespace {
 
-constexpr int kRows = 7;  // of the table over budgets
-
 struct Options {
   ModelOptions model;
-  std::string ram = "auto";
-  std::optional<Bytes> sim_ram;
-  std::optional<double> sim_disk, sim_bandwidth;
+  PlannedMachine machine;
 };
 
-Bytes choose_budget(const Options& o) {
-  if (o.ram != "auto") {
-    const Bytes budget = parse_bytes(o.ram);
-    if (o.sim_ram && budget > *o.sim_ram) {
-      fail(ErrorKind::bad_request, "--ram {} is more than --sim-ram {}", to_string(budget),
-           to_string(*o.sim_ram));
-    }
-    return budget;
+/// From the model's files, or from what they begin with on the hub.
+PlanReport plan_of(const Options& o) {
+  const engine::ModelStore store;
+  const std::string& model = o.model.model;
+  if (!store.lacks(model)) return make_plan(model, store.resolve(model), o.model.engine, o.machine);
+  const auto options = engine::PullOptions::from_environment();
+  std::optional<engine::HubRepository> hub;
+  try {
+    hub.emplace(model, options);
+  } catch (const Error& error) {
+    fail(error.kind(), "no model '{}' is here, and of the hub: {}", model, error.what());
   }
-  const residency::MemoryState here = o.sim_ram
-                                          ? residency::MemoryState{*o.sim_ram, *o.sim_ram, {}, {}}
-                                          : residency::memory_state();
-  return residency::automatic_budget(here);
-}
-
-/// The machine as it is simulated or as it is. A disk speed of 0: it cannot be told.
-residency::Machine choose_machine(const Options& o, const std::filesystem::path& largest_file) {
-  residency::Machine machine;
-  machine.memory_bandwidth =
-      o.sim_bandwidth ? *o.sim_bandwidth : engine::probe_memory_bandwidth(o.model.engine.n_threads);
-  machine.disk_bandwidth =
-      o.sim_disk ? *o.sim_disk
-                 : engine::disk_bandwidth(largest_file, engine::ModelStore::default_root());
-  return machine;
+  return make_plan(model, fetch_headers(*hub, options), hub->bytes(), o.model.engine, o.machine);
 }
 
 void plan(const Options& o, const Globals& globals) {
-  ModelOptions model = o.model;
-  model.engine.load.mode = residency::LoadMode::headers;
-  model.engine.checkpoints = false;  // as run and bench
-  const Bytes budget = choose_budget(o);
-  const OpenModel engine(model);
-  const residency::Footprint footprint = engine->footprint();
-
-  PlanReport report{.model = o.model.model,
-                    .config = engine->config(),
-                    .file_bytes = engine->file_bytes(),
-                    .bytes_active = engine->bytes_active(),
-                    .context = engine->context(),
-                    .simulated = o.sim_ram || o.sim_disk || o.sim_bandwidth};
-  report.smallest = residency::smallest_budget(footprint, report.context);
-  report.mapped = residency::mapped_budget(footprint, report.context);
-  report.has_tokenizer = engine->has_tokenizer();
-  const auto reuse = residency::trained_reuse();
-  // Refused before anything is measured.
-  (void)residency::plan_residency(footprint, budget, report.context, {}, reuse);
-  report.machine = choose_machine(o, engine->largest_file());
-  report.plan = residency::plan_residency(footprint, budget, report.context, report.machine, reuse);
-  report.parts = residency::parts_of(footprint, report.plan);
-  report.table = residency::plan_table(footprint, report.context, kRows, report.machine, reuse);
+  const PlanReport report = plan_of(o);
   if (globals.json) {
     print_json(to_json(report));
   } else {
@@ -108,8 +70,11 @@ void add_speed(CLI::App& command, const std::string& name, std::optional<double>
 
 void add_plan(CLI::App& app, Globals& globals) {
   CLI::App& command =
-      add_command(app, "plan", "Show how a model would run within a memory budget",
+      add_command(app, "plan",
+                  "Show how a model would run within a memory budget, also before it is downloaded",
                   "sluice plan my-model\n"
+                  "# of a model on the hub its files' headers are read, not its weights\n"
+                  "sluice plan org/name\n"
                   "sluice plan model.gguf --ram 8GB --ctx 16384\n"
                   "# on a machine that is not here:\n"
                   "sluice plan my-model --sim-ram 48GB --sim-disk 5GB/s --sim-bandwidth 400GB/s\n"
@@ -117,7 +82,7 @@ void add_plan(CLI::App& app, Globals& globals) {
   const auto o = std::make_shared<Options>();
   add_model_argument(command, o->model.model);
   command
-      .add_option("--ram", o->ram,
+      .add_option("--ram", o->machine.ram,
                   "Memory for the whole process, as 3GB or 700MB, or auto: what the system can "
                   "spare (default: auto)")
       ->type_name("SIZE");
@@ -125,12 +90,14 @@ void add_plan(CLI::App& app, Globals& globals) {
   add_step_options(command, o->model);
   command
       .add_option_function<std::string>(
-          "--sim-ram", [o = o.get()](const std::string& size) { o->sim_ram = parse_bytes(size); },
+          "--sim-ram",
+          [o = o.get()](const std::string& size) { o->machine.sim_ram = parse_bytes(size); },
           "Memory that is installed and free, for --ram auto")
       ->type_name("SIZE")
       ->group("Another machine than this one");
-  add_speed(command, "--sim-disk", o->sim_disk, "How fast the disk is read, as 5GB/s");
-  add_speed(command, "--sim-bandwidth", o->sim_bandwidth, "How fast memory is read, as 400GB/s");
+  add_speed(command, "--sim-disk", o->machine.sim_disk, "How fast the disk is read, as 5GB/s");
+  add_speed(command, "--sim-bandwidth", o->machine.sim_bandwidth,
+            "How fast memory is read, as 400GB/s");
   add_json_flag(command, globals);
   command.callback([o, &globals] { plan(*o, globals); });
 }

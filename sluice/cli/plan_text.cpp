@@ -52,7 +52,13 @@ std::string describe_model(const PlanReport& r) {
   if (c.n_experts > 0) {
     text += fmt::format(", {} experts, {} per token", c.n_experts, c.router.n_experts_per_tok);
   }
-  return text + fmt::format(", {} in files\n", to_string(r.file_bytes));
+  return text + fmt::format(", {} in files", to_string(r.file_bytes));
+}
+
+std::string describe_download(const Download& d) {
+  std::string text = fmt::format("It is on the hub: a download of {}", to_string(d.bytes));
+  if (d.room) text += fmt::format(", and the disk has room for {}", to_string(*d.room));
+  return text + (d.fits() ? ".\n" : ": it does not fit.\n");
 }
 
 std::string describe_parts(const PlanReport& r, BarStyle style) {
@@ -133,6 +139,11 @@ nlohmann::json to_json(const PlanReport& r) {
                       {"parts", std::move(parts)},
                       {"table", std::move(table)}};
   json.update(speeds(r.plan, r.machine));
+  if (r.download) {
+    json["download_bytes"] = r.download->bytes.count;
+    json["download_room"] =
+        r.download->room ? nlohmann::json(r.download->room->count) : nlohmann::json(nullptr);
+  }
   return json;
 }
 
@@ -157,14 +168,26 @@ std::string bar(double share, int width, BarStyle style) {
 }
 
 std::string to_text(const PlanReport& r, BarStyle style) {
-  std::string text = describe_model(r);
+  std::string text = describe_model(r) + "\n";
   text += fmt::format("Budget {}, context {}, {}memory {}, disk {}\n", to_string(r.plan.budget),
                       r.context, r.simulated ? "simulated: " : "",
                       bandwidth(r.machine.memory_bandwidth), bandwidth(r.machine.disk_bandwidth));
   text += describe_parts(r, style) + describe_speed(r) + describe_table(r);
   text += fmt::format("\nIt runs from {} on; from {} all is mapped.\n", to_string(r.smallest),
                       to_string(r.mapped));
+  if (r.download) text += describe_download(*r.download);
   if (!r.has_tokenizer) text += "There is no tokenizer, whose memory is not counted.\n";
+  return text;
+}
+
+std::string to_line(const PlanReport& r) {
+  std::string text = describe_model(r) + ": runs here, ";
+  text += r.plan.disk_bytes_per_token.count == 0
+              ? fmt::format("all in {} of memory", to_string(r.plan.total))
+              : fmt::format("within {} of memory, with {} from disk for each token",
+                            to_string(r.plan.budget), to_string(r.plan.disk_bytes_per_token));
+  if (has_speed(r.plan, r.machine))
+    text += fmt::format(", at about {} tok/s", speed(r.plan.expected_tps));
   return text;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -8,6 +9,14 @@
 #include "sluice/residency/plan/plan_parts.h"
 
 namespace sluice::cli {
+
+/// What a pull of the model would take.
+struct Download {
+  Bytes bytes;
+  std::optional<Bytes> room;  ///< what it may fill of the disk; nullopt when that cannot be told
+
+  bool fits() const { return !room || bytes <= *room; }
+};
 
 /// What `sluice plan` found.
 struct PlanReport {
@@ -22,6 +31,7 @@ struct PlanReport {
   residency::ResidencyPlan plan = {};
   std::vector<residency::PlanPart> parts = {};
   std::vector<residency::ResidencyPlan> table = {};
+  std::optional<Download> download = {};  ///< of a model that is on the hub
 };
 
 /// Tokens per second; null where the disk counts and its speed is not known.
@@ -37,5 +47,8 @@ std::string bar(double share, int width, BarStyle style);
 
 /// For people, without colour, at most 96 columns.
 std::string to_text(const PlanReport& report, BarStyle style);
+
+/// "org/name: qwen3, 28 layers, 1.12 GB in files: runs here, all in memory, at about 35 tok/s".
+std::string to_line(const PlanReport& report);
 
 }  // namespace sluice::cli

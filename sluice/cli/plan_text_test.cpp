@@ -53,5 +53,27 @@ TEST(PlanText, without_a_disk_speed_there_is_no_speed_but_where_all_is_mapped) {
   EXPECT_GT(to_json(report(200, {30e9, 0}))["expected_tps"], 0);
 }
 
+TEST(PlanText, a_line_says_how_it_runs) {
+  EXPECT_NE(to_line(report(200, {30e9, 2e9})).find(": runs here, all in "), std::string::npos);
+  const std::string streamed = to_line(report(60, {30e9, 2e9}));
+  EXPECT_NE(streamed.find("within 60 MB of memory, with "), std::string::npos) << streamed;
+  EXPECT_NE(streamed.find(" tok/s"), std::string::npos);
+  EXPECT_EQ(to_line(report(60, {30e9, 0})).find("tok/s"), std::string::npos);
+  EXPECT_EQ(streamed.find_first_of("\x1b\n"), std::string::npos);
+}
+
+TEST(PlanText, what_a_download_takes_is_told_beside_the_room_for_it) {
+  PlanReport r = report(200, {30e9, 2e9});
+  EXPECT_FALSE(to_json(r).contains("download_bytes"));
+  r.download = {.bytes = {80 * kMB}, .room = Bytes{90 * kMB}};
+  EXPECT_NE(to_text(r, BarStyle::ascii).find("a download of 80.0 MB, and the disk has room for 90"),
+            std::string::npos);
+  EXPECT_EQ(to_json(r)["download_room"], 90 * kMB);
+  r.download->room = Bytes{70 * kMB};
+  EXPECT_NE(to_text(r, BarStyle::ascii).find("does not fit"), std::string::npos);
+  r.download->room = std::nullopt;
+  EXPECT_TRUE(to_json(r)["download_room"].is_null());
+}
+
 }  // namespace
 }  // namespace sluice::cli

@@ -3,8 +3,10 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "sluice/base/error.h"
 #include "sluice/cli/commands.h"
 #include "sluice/cli/output.h"
+#include "sluice/cli/plan_report.h"
 #include "sluice/cli/terminal.h"
 #include "sluice/engine/hub/hub.h"
 
@@ -27,11 +29,27 @@ engine::PullResult pull_shown(const engine::ModelStore& store, const Options& op
   pull_options.tries = options.tries;
   pull_options.stall = std::chrono::seconds(options.stall);
   ProgressDisplay display(globals.quiet);  // gone from the screen when this returns
-  return engine::pull(store, options.name, pull_options, [&](const engine::PullProgress& progress) {
+  engine::PullCallbacks callbacks;
+  callbacks.progress = [&](const engine::PullProgress& progress) {
     std::vector<TransferFile> files;
     for (const auto& file : progress.files) files.push_back({file.name, file.bytes, file.done});
     display.update(files);
-  });
+  };
+  callbacks.preview = [&](engine::HubHeaders headers, Bytes bytes) {
+    const PlanReport report = make_plan(options.name, std::move(headers), bytes, {}, {});
+    if (!globals.quiet) display.above(to_line(report));
+    if (!report.has_tokenizer)
+      display.above(
+          "sluice: warning: it comes without a tokenizer.json: it will take token ids only");
+  };
+  callbacks.no_preview = [&](const Error& error) {
+    const bool known = error.kind() != ErrorKind::io && error.kind() != ErrorKind::internal;
+    display.above(
+        fmt::format("sluice: warning: {}: {}",
+                    known ? "it will not run here" : "whether it runs here cannot be told",
+                    printable(error.what())));
+  };
+  return engine::pull(store, options.name, pull_options, callbacks);
 }
 
 void pull(const Options& options, const Globals& globals) {

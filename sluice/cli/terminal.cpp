@@ -150,6 +150,11 @@ void ProgressDisplay::erase() {
   lines_drawn_ = 0;
 }
 
+void ProgressDisplay::above(std::string_view text) {
+  erase();
+  note(text);
+}
+
 void ProgressDisplay::update(const std::vector<TransferFile>& files) {
   const auto now = Clock::now();
   if (quiet_ || now < next_) return;

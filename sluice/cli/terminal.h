@@ -66,6 +66,8 @@ class ProgressDisplay {
 
   /// Redraws when enough time has gone by; cheap otherwise.
   void update(const std::vector<TransferFile>& files);
+  /// Writes a line that stays, also when quiet; what is drawn goes on below it.
+  void above(std::string_view text);
 
  private:
   void erase();

@@ -6,6 +6,7 @@ port, so that tests see which headers reach which origin.
 
 import hashlib
 import json
+import re
 import threading
 import urllib.parse
 from dataclasses import dataclass, field
@@ -23,7 +24,8 @@ class Faults:
     """What goes wrong. Names are file names of the repository."""
 
     drop_after: int | None = None  # close the connection after so many bytes of a body ...
-    drop_times: int = 0  # ... so many times
+    drop_times: int = 0  # ... so many times ...
+    drop_name: str | None = None  # ... of this file, or of every one
     corrupt: set = field(default_factory=set)  # one byte of these is wrong
     shorten: set = field(default_factory=set)  # these lack their last byte
     lengthen: set = field(default_factory=set)  # these have a byte too many
@@ -35,6 +37,14 @@ class Faults:
     listing: object = None  # send this as the listing
     token: str | None = None  # ask for this bearer token
     redirect_to: str | None = None  # redirect large files to here instead
+    gated: set = field(default_factory=set)  # repositories whose files no token may read
+    store_statuses: list = field(default_factory=list)  # answers that the store gives first
+    instead: dict = field(default_factory=dict)  # what is sent with 200 in a file's place
+    # Of requests for a part that has an end, as for headers; the faults above are of whole files.
+    part_statuses: list = field(default_factory=list)
+    wrong_part: bool = False  # answer with another part
+    drop_parts: int = 0  # close the connection half-way, so many times
+    stall_parts: bool = False  # answer none
 
 
 @dataclass
@@ -43,12 +53,19 @@ class Request:
     path: str
     headers: dict
 
+    @property
+    def part(self) -> tuple[int, int] | None:
+        """First byte and end of a range that has an end."""
+        found = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+        return (int(found[1]), int(found[2]) + 1) if found else None
+
 
 class Hub:
     """with Hub({"org/name": {"config.json": b"{}", ...}}) as hub: ... hub.url"""
 
     def __init__(self, repositories: dict[str, dict[str, bytes]]):
         self.repositories = repositories
+        self.renamed: dict[str, str] = {}  # old name to new
         self.faults = Faults()
         self.requests: list[Request] = []
         self.lock = threading.Lock()
@@ -79,8 +96,12 @@ class Hub:
         return f"http://127.0.0.1:{self.servers[name].server_address[1]}"
 
     def content_requests(self, name: str) -> list[Request]:
-        """Requests that got bytes of this file, not a redirect."""
-        return [r for r in self.requests if r.path.endswith("/" + name) and not self.redirects(r)]
+        """Requests that got all bytes of this file from some place on, not a redirect."""
+        return [r for r in self.requests if r.path.endswith("/" + name) and not self.redirects(r) and not r.part]
+
+    def part_requests(self, name: str) -> list[tuple[int, int]]:
+        """First byte and end of the parts that were asked for."""
+        return [r.part for r in self.requests if r.path.endswith("/" + name) and not self.redirects(r) and r.part]
 
     @staticmethod
     def is_large(name: str) -> bool:
@@ -108,14 +129,21 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         hub, faults = self.server.hub, self.server.hub.faults
         path = urllib.parse.unquote(self.path.partition("?")[0])
+        self.request_read = Request(self.server.name, path, dict(self.headers))
         with hub.lock:
-            hub.requests.append(Request(self.server.name, path, dict(self.headers)))
+            hub.requests.append(self.request_read)
         if self.server.name == "hub" and faults.token and self.headers["Authorization"] != f"Bearer {faults.token}":
             return self.answer(401, b"no")
         parts = path.strip("/").split("/")
         if parts[:2] == ["api", "models"]:
             return self.send_listing("/".join(parts[2:-2]))
         repository, name = "/".join(parts[:2]), "/".join(parts[4:])
+        if repository in hub.renamed:
+            return self.answer(307, Location=self.path.replace(repository, hub.renamed[repository]))
+        if self.server.name == "hub" and repository in faults.gated:
+            return self.answer(403 if self.headers["Authorization"] else 401, b"Access is restricted")
+        if self.server.name == "store" and (status := self.next_status(faults.store_statuses)):
+            return self.answer(status, b"this address has expired")
         content = hub.repositories.get(repository, {}).get(name)
         if content is None or parts[2] != "resolve":
             return self.answer(404, b"not here")
@@ -138,6 +166,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def send_listing(self, repository: str):
         hub = self.server.hub
+        if repository in hub.renamed:
+            return self.answer(307, Location=self.path.replace(repository, hub.renamed[repository]))
         if status := self.next_status(hub.faults.listing_statuses):
             return self.answer(status, b"listing fault", Retry_After="0")
         if repository not in hub.repositories:
@@ -147,6 +177,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def send_content(self, name: str, content: bytes):
         faults = self.server.hub.faults
+        if name in faults.instead:
+            return self.answer(200, faults.instead[name])
+        if self.request_read.part and not faults.no_range:
+            return self.send_part(*self.request_read.part, content)
         if status := self.next_status(faults.statuses):
             return self.answer(status, b"content fault", Retry_After="0")
         etag = f'"{hashlib.md5(content).hexdigest()}"'
@@ -167,19 +201,39 @@ class Handler(BaseHTTPRequestHandler):
             shown = start - 1 if faults.wrong_range else start
             self.send_header("Content-Range", f"bytes {shown}-{len(content) - 1}/{len(content)}")
         self.end_headers()
-        self.send_body(content[start:])
+        self.send_body(name, content[start:])
+
+    def send_part(self, start: int, end: int, content: bytes):
+        faults = self.server.hub.faults
+        if status := self.next_status(faults.part_statuses):
+            return self.answer(status, b"part fault", Retry_After="0")
+        if faults.stall_parts:
+            self.server.hub.stopping.wait(60)
+        if start >= len(content):
+            return self.answer(416)
+        with self.server.hub.lock:
+            drop, faults.drop_parts = faults.drop_parts > 0, max(0, faults.drop_parts - 1)
+        start += faults.wrong_part
+        part = content[start:end]
+        self.send_response(206)
+        self.send_header("Content-Length", str(len(part)))
+        self.send_header("Content-Range", f"bytes {start}-{start + len(part) - 1}/{len(content)}")
+        self.end_headers()
+        self.wfile.write(part[: len(part) // 2] if drop else part)
+        self.close_connection = drop
 
     def wanted_start(self, etag: str, size: int) -> int | None:
         wanted = self.headers["Range"]
-        if not wanted or self.server.hub.faults.no_range or self.headers.get("If-Range", etag) != etag:
+        if not wanted or self.request_read.part or self.server.hub.faults.no_range or self.headers.get("If-Range", etag) != etag:
             return 0
         start = int(wanted.removeprefix("bytes=").removesuffix("-"))
         return start if start < size else None
 
-    def send_body(self, body: bytes):
+    def send_body(self, name: str, body: bytes):
         faults = self.server.hub.faults
         with self.server.hub.lock:
-            drop = faults.drop_after is not None and faults.drop_times > 0 and len(body) > faults.drop_after
+            named = faults.drop_name in (None, name)
+            drop = named and faults.drop_after is not None and faults.drop_times > 0 and len(body) > faults.drop_after
             faults.drop_times -= drop
             stall, faults.stall_after = faults.stall_after, None
         if drop:

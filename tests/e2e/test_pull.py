@@ -128,7 +128,7 @@ def test_a_range_from_elsewhere_is_not_appended(sluice, pull, hub):
 
 
 def test_a_broken_off_pull_is_incomplete_and_goes_on_later(sluice, pull, hub):
-    hub.faults.drop_after, hub.faults.drop_times = 1000, 1000
+    hub.faults.drop_after, hub.faults.drop_times, hub.faults.drop_name = 1000, 1000, BIG
     assert_failed(sluice, pull("org/name", "--tries", "2"))
     assert sluice.json("list")["models"][0]["complete"] is False
     assert "sluice pull org/name" in sluice.run("list").stdout or "incomplete" in sluice.run("list").stdout
@@ -139,7 +139,8 @@ def test_a_broken_off_pull_is_incomplete_and_goes_on_later(sluice, pull, hub):
     assert hub.content_requests(BIG)[0].headers["Range"].startswith("bytes=")
 
 
-def test_a_killed_pull_goes_on_where_it_was(sluice, pull, hub):
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_pull_that_was_ended_goes_on_where_it_was(sluice, pull, hub, how):
     hub.faults.stall_after = 700_000
     hub.repositories["org/name"] = {BIG: WEIGHTS}
     environment = sluice.environment | {"HF_ENDPOINT": hub.url}
@@ -148,16 +149,16 @@ def test_a_killed_pull_goes_on_where_it_was(sluice, pull, hub):
     deadline = time.monotonic() + 20
     while not (partial.exists() and partial.stat().st_size > 0) and time.monotonic() < deadline:
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
+    process.send_signal(how)
     process.communicate()
-    assert sluice.names() == []
+    assert process.returncode != 0 and sluice.names() == []
     assert pull().returncode == 0
     assert_complete(sluice, REPOSITORY, [BIG])
     assert "Range" in hub.content_requests(BIG)[-1].headers
 
 
 def test_a_part_of_an_older_revision_is_not_continued(sluice, pull, hub):
-    hub.faults.drop_after, hub.faults.drop_times = 1000, 1000
+    hub.faults.drop_after, hub.faults.drop_times, hub.faults.drop_name = 1000, 1000, BIG
     assert pull("org/name", "--tries", "2").returncode == 1
     hub.faults.drop_times = 0
     updated = dict(REPOSITORY, **{BIG: WEIGHTS[::-1]})
@@ -169,7 +170,7 @@ def test_a_part_of_an_older_revision_is_not_continued(sluice, pull, hub):
 
 
 def test_a_damaged_part_is_fetched_anew(sluice, pull, hub):
-    hub.faults.drop_after, hub.faults.drop_times = 1000, 1000
+    hub.faults.drop_after, hub.faults.drop_times, hub.faults.drop_name = 1000, 1000, BIG
     pull("org/name", "--tries", "2")
     hub.faults.drop_times = 0
     partial = directory(sluice) / f"{BIG}.partial"
@@ -235,8 +236,75 @@ def test_the_token_goes_to_the_hub_only(sluice, pull, hub):
 
 def test_without_a_token_the_user_is_told_of_it(sluice, pull, hub):
     hub.faults.token = "hf_secret"
-    assert_failed(sluice, pull(), "401", "HF_TOKEN", code=2)
-    assert_failed(sluice, pull(HF_TOKEN="wrong"), "401", "HF_TOKEN", code=2)
+    assert_failed(sluice, pull(), "401", "set HF_TOKEN", f"{hub.url}/org/name", code=2)
+    refused = pull(HF_TOKEN="wrong")
+    assert_failed(sluice, refused, "401", "does not take the token in HF_TOKEN", code=2)
+    assert "set HF_TOKEN" not in refused.stderr
+
+
+def test_a_gated_model_says_where_its_licence_is(sluice, pull, hub):
+    hub.faults.gated = {"org/name"}
+    assert_failed(sluice, pull(), "401", "licence", f"{hub.url}/org/name", "set HF_TOKEN", code=2)
+    refused = pull(HF_TOKEN="hf_x")
+    assert_failed(sluice, refused, "403", "accept the licence", f"{hub.url}/org/name", "token", code=2)
+    assert "set HF_TOKEN" not in refused.stderr
+
+
+def test_an_address_that_has_expired_is_asked_for_again(sluice, pull, hub):
+    hub.faults.store_statuses = [403]
+    assert pull().returncode == 0
+    assert_complete(sluice)
+    hub.repositories["org/name"] = dict(REPOSITORY, **{BIG: WEIGHTS[::-1]})
+    hub.faults.store_statuses = [403] * 100
+    failed = pull("org/name", "--tries", "2", HF_TOKEN="hf_x")
+    assert failed.returncode == 1 and "store that the hub leads to answers 403" in failed.stderr
+    assert "HF_TOKEN" not in failed.stderr
+
+
+@pytest.mark.parametrize("switch", ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"])
+@pytest.mark.parametrize("command", ["pull", "plan"])
+def test_offline_nobody_is_asked(sluice, pull, hub, switch, command):
+    result = sluice.run(command, "org/name", HF_ENDPOINT=hub.url, **{switch: "1"})
+    assert_failed(sluice, result, f"{switch} is set", code=2)
+    assert not hub.requests and not (sluice.home / "models").exists()
+    assert pull(**{switch: "0"}).returncode == 0
+    assert sluice.run("list", "--names", **{switch: "1"}).stdout == "org/name\n"
+    assert switch not in sluice.run("plan", "org/name", **{switch: "1"}).stderr  # a model that is here is looked at
+
+
+def test_a_renamed_model_is_found_under_its_old_name(sluice, pull, hub):
+    hub.renamed["org/old"] = "org/name"
+    assert pull("org/old").returncode == 0
+    assert_complete(sluice, name="org/old")
+
+
+@pytest.mark.parametrize("name", [BIG, "config.json"])
+@pytest.mark.parametrize(
+    "sent, told",
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 1500000\n", "Git LFS pointer"),
+        (b"<!DOCTYPE html>\n<html>please log in to the hotel's network</html>", "web page"),
+    ],
+)
+def test_what_comes_in_a_files_place_is_named(sluice, pull, hub, name, sent, told):
+    hub.faults.instead = {name: sent}
+    assert_failed(sluice, pull("org/name", "--tries", "2"), name, told)
+    assert not (directory(sluice) / name).exists() and not (directory(sluice) / f"{name}.partial").exists()
+    hub.faults.instead = {}
+    assert pull().returncode == 0
+    assert_complete(sluice)
+
+
+def test_a_pointer_that_the_hub_lists_as_the_file_is_no_model(sluice, pull, hub):
+    """A plain git server lists what it has: the hash is right."""
+    listing = hub.listing("org/name")
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"
+    hub.repositories["org/name"] = dict(REPOSITORY, **{BIG: pointer})
+    entry = next(e for e in listing["siblings"] if e["rfilename"] == BIG)
+    entry.update(size=len(pointer), blobId=hashlib.sha1(b"blob %d\0" % len(pointer) + pointer).hexdigest())
+    del entry["lfs"]
+    hub.faults.listing = listing
+    assert_failed(sluice, pull(), BIG, "Git LFS pointer")
 
 
 def test_a_token_cannot_add_headers(sluice, pull):
@@ -277,7 +345,7 @@ def test_more_than_the_disk_holds_is_refused_before_it_starts(sluice, pull, hub)
     for sibling in listing["siblings"]:
         sibling["size"] = 2**49
     hub.faults.listing = listing
-    assert_failed(sluice, pull(), "free")
+    assert_failed(sluice, pull(), "free", "67.1 MB spare")
     assert not directory(sluice).exists()
 
 
@@ -356,7 +424,8 @@ def test_rm_deletes_a_model_and_only_that(sluice, pull):
 def test_progress_off_a_terminal_is_plain_lines(sluice, pull, hub):
     result = pull()
     assert "\x1b" not in result.stderr and "\r" not in result.stderr
-    assert pull("org/quants:Q8_0", "--quiet").stderr == ""
+    quiet = pull("org/quants:Q8_0", "--quiet").stderr
+    assert quiet.count("\n") == 1 and "it will not run here" in quiet  # a warning is no progress
 
 
 def test_the_manifest_names_the_revision(sluice, pull):

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -19,61 +20,11 @@ namespace sluice::engine {
 namespace fs = std::filesystem;
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 /// So much more than ever before is progress. Less does not reset the count of tries, or a server that
 /// sends a little, or the same again and again, could hold us forever.
 constexpr uint64_t kProgressBytes = 64 << 10;
-constexpr std::chrono::milliseconds kLongestWait{8000};
-
-bool may_pass(const HttpResponse& response) {
-  if (response.hopeless) return false;
-  const int status = response.status;
-  return status / 100 == 2 || status == 0 || status == 408 || status == 416 || status == 429 ||
-         status >= 500;
-}
-
-/// What an answer that was not the wanted one means for the user.
-[[noreturn]] void fail_http(const std::string& what, const HttpResponse& response) {
-  switch (response.status) {
-    case 401:
-    case 403:
-      fail(ErrorKind::bad_request,
-           "{}: the hub answers {}: it is private, gated or not there; set HF_TOKEN to a token "
-           "that may read it",
-           what, response.status);
-    case 404:
-      fail(ErrorKind::bad_request, "{}: not found (the hub answers 404)", what);
-    default:
-      if (!response.failure.empty()) fail(ErrorKind::io, "{}: {}", what, response.failure);
-      fail(ErrorKind::io, "{}: the hub answers {}", what, response.status);
-  }
-}
-
-/// Counts failures in a row and says when to try again.
-class Backoff {
- public:
-  explicit Backoff(const RetryOptions& options) : options_(options), wait_(options.first_wait) {}
-
-  bool due() const { return Clock::now() >= not_before_; }
-  void reset() {
-    failed_ = 0;
-    wait_ = options_.first_wait;
-  }
-  /// Throws the failure when it cannot pass or came too often.
-  void after_failure(const std::string& what, const HttpResponse& response) {
-    if (!may_pass(response) || ++failed_ >= options_.tries) fail_http(what, response);
-    const auto asked = std::chrono::duration_cast<std::chrono::milliseconds>(response.retry_after);
-    not_before_ = Clock::now() + std::max(wait_, asked);
-    wait_ = std::min(wait_ * 2, kLongestWait);
-  }
-
- private:
-  RetryOptions options_;
-  std::chrono::milliseconds wait_;
-  int failed_ = 0;
-  Clock::time_point not_before_{};
-};
+/// Of a file's beginning, as many as tell what was sent in its place.
+constexpr size_t kTellingBytes = 64;
 
 fs::path with_suffix(const fs::path& path, const char* suffix) { return fs::path(path) += suffix; }
 fs::path partial_path(const Download& d) { return with_suffix(d.path, ".partial"); }
@@ -86,6 +37,20 @@ std::string content_id(const Download& d) {
 
 Digest digest_of(const Download& d) {
   return d.sha256.empty() ? Digest::git_blob(d.bytes) : Digest::sha256();
+}
+
+/// What came in a file's place, by its first bytes: a store without large files, or a network that wants a login
+/// first, answers 200 all the same. "" when it may be the file.
+std::string_view impostor(std::string_view beginning, const std::string& name) {
+  if (beginning.starts_with("version https://git-lfs.github.com/spec/"))
+    return "a Git LFS pointer: the hub has no more than a note of where the file is kept";
+  std::string start(beginning.substr(0, beginning.find('>')));
+  for (char& c : start) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  const size_t text = start.find_first_not_of(" \t\r\n");
+  const std::string_view tag = std::string_view(start).substr(std::min(text, start.size()));
+  if ((tag.starts_with("<!doctype html") || tag.starts_with("<html")) && !name.ends_with(".html"))
+    return "a web page: a network may ask for a login first";
+  return "";
 }
 
 /// The only form of ETag that If-Range takes, on one line.
@@ -145,6 +110,7 @@ class FileDownload {
   uint64_t received() const { return received_; }
 
   void start(HttpClient& client) {
+    client_ = &client;
     requested_ = true;
     first_piece_ = true;
     HttpRequest request;
@@ -185,6 +151,7 @@ class FileDownload {
     digest_ = digest_of(download_);
     received_ = 0;
     resumed_ = false;
+    beginning_.clear();
     etag_.clear();
   }
 
@@ -202,7 +169,9 @@ class FileDownload {
       etag_ = response.etag;
       std::ofstream(note_path(download_)) << content_id(download_) << '\n' << etag_ << '\n';
     }
+    if (received_ < kTellingBytes) beginning_ += data.substr(0, kTellingBytes - received_);
     if (data.size() > download_.bytes - received_) {
+      refuse_impostor();
       discard();
       fail(ErrorKind::io,
            "{}: the server sends more than the {} bytes that the hub announced; the file was "
@@ -215,8 +184,17 @@ class FileDownload {
     return true;
   }
 
+  /// Throws Error(io) when another thing than the file was sent.
+  void refuse_impostor() {
+    const std::string_view what = impostor(beginning_, name_);
+    if (what.empty()) return;
+    discard();
+    fail(ErrorKind::io, "{}: the server sends {}", name_, what);
+  }
+
   void end(const HttpResponse& response) {
     requested_ = false;
+    if (response.status / 100 == 2 && response.failure.empty()) refuse_impostor();
     if (response.status / 100 == 2 && received_ == download_.bytes) {
       verify();
       return;
@@ -228,7 +206,7 @@ class FileDownload {
     if (response.status == 416) restart();  // nothing is left at that place: start over
     if (received_ >= most_received_ + kProgressBytes) backoff_.reset();
     most_received_ = std::max(most_received_, received_);
-    backoff_.after_failure(name_, failed);
+    backoff_.after_failure(name_, *client_, failed);
   }
 
   void verify() {
@@ -262,6 +240,8 @@ class FileDownload {
   Digest digest_;
   std::optional<File> file_;
   std::string etag_;
+  std::string beginning_;  // the first kTellingBytes, unless they are from an earlier call
+  HttpClient* client_ = nullptr;
   uint64_t received_ = 0;       // bytes in the partial file
   uint64_t most_received_ = 0;  // at the end of any try
   bool resumed_ = false;        // some of them are from an earlier call
@@ -299,11 +279,10 @@ void download_files(HttpClient& client, const std::vector<Download>& downloads, 
     for (const Running& r : running) {
       if (r.file->can_start()) r.file->start(client);
     }
-    constexpr std::chrono::milliseconds kTick{50};
     if (client.active() > 0) {
-      client.poll(kTick);
+      client.poll(kTransferTick);
     } else {
-      std::this_thread::sleep_for(kTick);  // all are waiting for their next try
+      std::this_thread::sleep_for(kTransferTick);  // all are waiting for their next try
     }
     for (const Running& r : running) progress(r.index, r.file->received());
     std::erase_if(running, [](const Running& r) { return r.file->finished(); });
@@ -332,15 +311,14 @@ std::string download_text(HttpClient& client, const std::string& url, size_t max
       request.on_done = [&](const HttpResponse& response) {
         requested = false;
         complete = response.status == 200 && response.failure.empty();
-        if (!complete) backoff.after_failure(what, response);
+        if (!complete) backoff.after_failure(what, client, response);
       };
       client.start(std::move(request));
     }
-    constexpr std::chrono::milliseconds kTick{50};
     if (client.active() > 0) {
-      client.poll(kTick);
+      client.poll(kTransferTick);
     } else if (!complete) {
-      std::this_thread::sleep_for(kTick);
+      std::this_thread::sleep_for(kTransferTick);
     }
   }
   return text;

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -8,6 +7,7 @@
 #include <vector>
 
 #include "sluice/engine/hub/http_client.h"
+#include "sluice/engine/hub/retry.h"
 
 namespace sluice::engine {
 
@@ -21,18 +21,13 @@ struct Download {
       git_sha1;  ///< hex of the git blob, looked at when there is no sha256; "" when unknown
 };
 
-struct RetryOptions {
-  int tries = 5;                              ///< in a row without progress
-  std::chrono::milliseconds first_wait{500};  ///< doubles from try to try, up to 8 s
-};
-
 /// Called with the number of a download and the bytes of it that are here.
 using DownloadProgress = std::function<void(size_t download, uint64_t bytes)>;
 
 /// Gets all files, `parallel` at a time. A partial file of an earlier call is continued where it
 /// ended, if it is of the same content. Lost connections and 5xx answers are tried again.
-/// Throws Error(io), or Error(bad_request) for 401 and 403; partial files then stay, but one whose hash
-/// is wrong is discarded.
+/// Throws Error(io), or Error(bad_request) for 401, 403 and 404; partial files then stay, but one whose hash
+/// is wrong, or that is a Git LFS pointer or a web page in the file's place, is discarded.
 void download_files(HttpClient& client, const std::vector<Download>& downloads, int parallel,
                     const RetryOptions& retry, const DownloadProgress& progress);
 

@@ -190,8 +190,11 @@ void HttpClient::begin(Transfer& transfer) {
   if (!token_origin_.empty() && url_origin(transfer.url) == token_origin_) {
     transfer.add_header("Authorization: Bearer " + options_.token);
   }
-  if (request.range_start > 0) {
-    transfer.add_header(fmt::format("Range: bytes={}-", request.range_start));
+  if (request.range_start > 0 || request.range_end > 0) {
+    transfer.add_header(
+        request.range_end > 0
+            ? fmt::format("Range: bytes={}-{}", request.range_start, request.range_end - 1)
+            : fmt::format("Range: bytes={}-", request.range_start));
     if (!request.if_range.empty()) transfer.add_header("If-Range: " + request.if_range);
   }
   curl_easy_setopt(easy, CURLOPT_URL, transfer.url.c_str());
@@ -240,6 +243,8 @@ void HttpClient::finish(std::list<std::unique_ptr<Transfer>>::iterator at, int c
   curl_easy_getinfo(transfer.easy, CURLINFO_RESPONSE_CODE, &status);
   HttpResponse& response = transfer.response;
   response.status = static_cast<int>(status);
+  response.elsewhere =
+      transfer.redirects > 0 && url_origin(transfer.url) != url_origin(transfer.request.url);
   if (result != CURLE_OK) {
     response.failure = transfer.refused              ? "the answer was refused"
                        : transfer.error_text[0] != 0 ? transfer.error_text.data()

@@ -16,13 +16,15 @@ struct HttpResponse {
   std::string etag;           ///< "" when none was sent
   std::string content_range;  ///< "bytes 100-199/200"
   std::chrono::seconds retry_after{0};
-  std::string failure;    ///< what broke the transfer, "" when it ended well
-  bool hopeless = false;  ///< trying again cannot help: bad URL, untrusted certificate
+  std::string failure;     ///< what broke the transfer, "" when it ended well
+  bool hopeless = false;   ///< trying again cannot help: bad URL, untrusted certificate
+  bool elsewhere = false;  ///< a redirect led to another origin, which answered
 };
 
 struct HttpRequest {
   std::string url;
-  uint64_t range_start = 0;  ///< asks for the bytes from here on
+  uint64_t range_start = 0;  ///< asks for the bytes from here on ...
+  uint64_t range_end = 0;    ///< ... and before here; 0: to the end
   std::string if_range;      ///< an ETag: the whole file is sent when it no longer holds
   /// Gets the body of a 2xx answer piece by piece; false ends the transfer (failure is set).
   std::function<bool(const HttpResponse&, std::string_view)> on_body;
@@ -37,6 +39,7 @@ class HttpClient {
   struct Options {
     std::string token;               ///< sent as a bearer token to token_url's origin; "" for none
     std::string token_url;           ///< any URL of that origin
+    std::string page;                ///< where a user asks for access, for messages
     std::chrono::seconds stall{30};  ///< a transfer slower than 1000 B/s for so long fails
   };
 
@@ -56,6 +59,7 @@ class HttpClient {
   void cancel() noexcept;
 
   size_t active() const { return transfers_.size(); }
+  const Options& options() const { return options_; }
 
  private:
   struct Transfer;

@@ -1,8 +1,6 @@
 #include "sluice/engine/hub/hub.h"
 
 #include <algorithm>
-#include <cctype>
-#include <cstdlib>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -11,7 +9,9 @@
 #include "sluice/base/error.h"
 #include "sluice/engine/hub/digest.h"
 #include "sluice/engine/hub/download.h"
+#include "sluice/engine/hub/hub_headers.h"
 #include "sluice/engine/hub/hub_listing.h"
+#include "sluice/engine/hub/hub_repository.h"
 
 namespace sluice::engine {
 namespace fs = std::filesystem;
@@ -21,35 +21,8 @@ using nlohmann::json;
 
 /// In a complete model's directory: what was pulled, so that the next pull need not hash it again.
 constexpr std::string_view kManifest = ".sluice.json";
-constexpr size_t kMaxListingBytes = 32 << 20;
 /// Left free on the disk, for whoever else writes to it meanwhile.
-constexpr uint64_t kSpareBytes = 64 << 20;
-
-struct HubId {
-  std::string id;        // "org/name"
-  std::string selector;  // "Q4_K_M" or ""
-};
-
-HubId split_name(std::string_view name) {
-  const size_t colon = name.find(':');
-  if (colon == name.npos) return {std::string(name), ""};
-  return {std::string(name.substr(0, colon)), std::string(name.substr(colon + 1))};
-}
-
-std::string escape_path(std::string_view path) {
-  std::string escaped;
-  for (size_t slash; (slash = path.find('/')) != path.npos; path.remove_prefix(slash + 1)) {
-    escaped += url_escape(path.substr(0, slash)) + "/";
-  }
-  return escaped + url_escape(path);
-}
-
-std::string trimmed(const char* text) {
-  std::string result(text == nullptr ? "" : text);
-  while (!result.empty() && std::isspace(static_cast<unsigned char>(result.back())))
-    result.pop_back();
-  return result;
-}
+constexpr Bytes kSpare{64 << 20};
 
 std::string content_hash(const HubFile& file) {
   return file.sha256.empty() ? file.git_sha1 : file.sha256;
@@ -70,12 +43,13 @@ Manifest read_manifest(const fs::path& directory) {
   return hashes;
 }
 
-void write_manifest(const fs::path& directory, const HubId& id, const HubListing& listing,
-                    const std::vector<HubFile>& files) {
+void write_manifest(const fs::path& directory, const HubRepository& repository) {
   json hashes = json::object();
-  for (const HubFile& file : files) hashes[file.local_name()] = content_hash(file);
-  const json manifest{
-      {"id", id.id}, {"selector", id.selector}, {"commit", listing.commit}, {"files", hashes}};
+  for (const HubFile& file : repository.files()) hashes[file.local_name()] = content_hash(file);
+  const json manifest{{"id", repository.id()},
+                      {"selector", repository.selector()},
+                      {"commit", repository.commit()},
+                      {"files", hashes}};
   write_file_atomically(directory / kManifest, manifest.dump(1) + "\n");
 }
 
@@ -97,14 +71,21 @@ bool is_here(const fs::path& directory, const HubFile& file, const Manifest& man
   return digest.hex() == wanted;
 }
 
-void check_disk_space(const fs::path& directory, Bytes wanted) {
-  fs::path existing = directory;
-  while (!fs::exists(existing) && existing.has_relative_path()) existing = existing.parent_path();
+/// Free on the disk that holds a directory, or will.
+std::optional<Bytes> free_space(const fs::path& directory) {
   std::error_code error;
+  fs::path existing = fs::absolute(directory, error);
+  while (!fs::exists(existing, error) && existing.has_relative_path())
+    existing = existing.parent_path();
   const fs::space_info space = fs::space(existing, error);
-  if (error || space.available >= wanted.count + kSpareBytes) return;
-  fail(ErrorKind::io, "{}: the download needs {}, but only {} is free", directory.string(),
-       to_string(wanted), to_string(Bytes{space.available}));
+  return error ? std::nullopt : std::optional(Bytes{space.available});
+}
+
+void check_disk_space(const fs::path& directory, Bytes wanted) {
+  const auto free = free_space(directory);
+  if (!free || free->count >= wanted.count + kSpare.count) return;
+  fail(ErrorKind::io, "{}: the download needs {} and keeps {} spare, but only {} is free",
+       directory.string(), to_string(wanted), to_string(kSpare), to_string(*free));
 }
 
 /// Deletes files of the revision before that this one does not have, and parts that nobody will continue.
@@ -126,112 +107,120 @@ void remove_outdated(const fs::path& directory, const Manifest& manifest,
 
 class Pull {
  public:
-  Pull(const ModelStore& store, std::string_view name, const PullOptions& options)
+  Pull(const ModelStore& store, std::string_view name, const PullOptions& options,
+       const PullCallbacks& callbacks)
       : options_(options),
+        callbacks_(callbacks),
         name_(name),
-        id_(split_name(name)),
         directory_(store.directory(name)),
-        retry_{.tries = options.tries},
-        client_({options.token, options.endpoint, options.stall}) {
-    while (options_.endpoint.ends_with('/')) options_.endpoint.pop_back();
-  }
+        repository_(name, options) {}
 
-  PullResult run(const std::function<void(const PullProgress&)>& progress) {
-    const HubListing listing = fetch_listing();
-    const std::vector<HubFile> files = choose_hub_files(listing, id_.id, id_.selector);
-    PullResult result{name_, directory_, listing.commit, {}, {}, static_cast<int>(files.size())};
-    for (const HubFile& file : files) result.bytes = result.bytes + Bytes{file.bytes};
+  PullResult run() {
+    PullResult result{name_,
+                      directory_,
+                      repository_.commit(),
+                      repository_.bytes(),
+                      {},
+                      static_cast<int>(repository_.files().size())};
     if (!fs::exists(directory_))
       check_disk_space(directory_, result.bytes);  // before anything is made
     fs::create_directories(directory_);
     const DirectoryLock lock(directory_);
 
-    const Work work = find_work(listing, files);
-    if (work.downloads.empty() && !is_incomplete()) return result;
+    Work work = find_work();
+    if (work.small.files.empty() && work.weights.files.empty() && !is_incomplete()) return result;
     check_disk_space(directory_, work.missing);
     write_file_atomically(directory_ / kIncompleteMarker, "");
     sync_directory(directory_);
-    PullProgress state = work.state;
-    progress(state);
-    download_files(client_, work.downloads, options_.parallel, retry_,
-                   [&](size_t download, uint64_t bytes) {
-                     state.files[work.places[download]].done = {bytes};
-                     progress(state);
-                   });
-    finish(listing, files);
     result.downloaded = work.missing;
+    // Small files first: they are a part of what the preview shows.
+    download(work.small, work.state);
+    if (!work.weights.files.empty()) preview();
+    download(work.weights, work.state);
+    finish();
     return result;
   }
 
  private:
+  struct Downloads {
+    std::vector<Download> files;
+    std::vector<size_t> places;  // of each in the progress
+  };
   struct Work {
     PullProgress state;
-    std::vector<Download> downloads;
-    std::vector<size_t> places;  // of each download in state.files
+    Downloads small, weights;
     Bytes missing;
   };
 
   bool is_incomplete() const { return fs::exists(directory_ / kIncompleteMarker); }
 
-  HubListing fetch_listing() {
-    const std::string url =
-        fmt::format("{}/api/models/{}/revision/{}?blobs=true", options_.endpoint,
-                    escape_path(id_.id), url_escape(options_.revision));
-    return parse_hub_listing(download_text(client_, url, kMaxListingBytes, id_.id, retry_), id_.id);
-  }
-
-  Work find_work(const HubListing& listing, const std::vector<HubFile>& files) const {
+  Work find_work() const {
     // An interrupted pull may have replaced files since the manifest was written.
     const Manifest manifest = is_incomplete() ? Manifest{} : read_manifest(directory_);
-    const std::string revision = listing.commit.empty() ? options_.revision : listing.commit;
     Work work;
-    for (const HubFile& file : files) {
+    for (const HubFile& file : repository_.files()) {
       PullProgress::File shown{file.local_name(), {file.bytes}, {file.bytes}};
       if (!is_here(directory_, file, manifest)) {
-        const std::string url =
-            fmt::format("{}/{}/resolve/{}/{}", options_.endpoint, escape_path(id_.id),
-                        url_escape(revision), escape_path(file.name));
-        const Download download{url, directory_ / file.local_name(), file.bytes, file.sha256,
-                                file.git_sha1};
+        const Download download{repository_.url(file), directory_ / file.local_name(), file.bytes,
+                                file.sha256, file.git_sha1};
         shown.done = {resumable_bytes(download)};
         work.missing.count += file.bytes - shown.done.count;
-        work.places.push_back(work.state.files.size());
-        work.downloads.push_back(download);
+        Downloads& kind = holds_weights(file) ? work.weights : work.small;
+        kind.places.push_back(work.state.files.size());
+        kind.files.push_back(download);
       }
       work.state.files.push_back(std::move(shown));
     }
     return work;
   }
 
-  void finish(const HubListing& listing, const std::vector<HubFile>& files) const {
-    remove_outdated(directory_, read_manifest(directory_), files);
-    write_manifest(directory_, id_, listing, files);
+  void download(const Downloads& downloads, PullProgress& state) {
+    const auto show = [&] {
+      if (callbacks_.progress) callbacks_.progress(state);
+    };
+    show();
+    download_files(repository_.client(), downloads.files, options_.parallel, repository_.retry(),
+                   [&](size_t download, uint64_t bytes) {
+                     state.files[downloads.places[download]].done = {bytes};
+                     show();
+                   });
+  }
+
+  void preview() {
+    if (!callbacks_.preview) return;
+    try {
+      callbacks_.preview(fetch_headers(repository_, options_, directory_), repository_.bytes());
+    } catch (const Error& error) {
+      if (callbacks_.no_preview) callbacks_.no_preview(error);
+    }
+  }
+
+  void finish() const {
+    remove_outdated(directory_, read_manifest(directory_), repository_.files());
+    write_manifest(directory_, repository_);
     sync_directory(directory_);
     fs::remove(directory_ / kIncompleteMarker);
     sync_directory(directory_);
   }
 
   PullOptions options_;
+  const PullCallbacks& callbacks_;
   std::string name_;
-  HubId id_;
   fs::path directory_;
-  RetryOptions retry_;
-  HttpClient client_;
+  HubRepository repository_;
 };
 
 }  // namespace
 
-PullOptions PullOptions::from_environment() {
-  PullOptions options;
-  if (const std::string endpoint = trimmed(std::getenv("HF_ENDPOINT")); !endpoint.empty())
-    options.endpoint = endpoint;
-  options.token = trimmed(std::getenv("HF_TOKEN"));
-  return options;
+PullResult pull(const ModelStore& store, std::string_view name, const PullOptions& options,
+                const PullCallbacks& callbacks) {
+  return Pull(store, name, options, callbacks).run();
 }
 
-PullResult pull(const ModelStore& store, std::string_view name, const PullOptions& options,
-                const std::function<void(const PullProgress&)>& progress) {
-  return Pull(store, name, options).run(progress);
+std::optional<Bytes> room_for_models(const ModelStore& store) {
+  const auto free = free_space(store.models());
+  return free ? std::optional(Bytes{free->count - std::min(free->count, kSpare.count)})
+              : std::nullopt;
 }
 
 }  // namespace sluice::engine

@@ -1,29 +1,19 @@
 #pragma once
 
-#include <chrono>
-#include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "sluice/base/bytes.h"
+#include "sluice/base/error.h"
+#include "sluice/engine/hub/hub_headers.h"
+#include "sluice/engine/hub/hub_repository.h"
 #include "sluice/engine/hub/model_store.h"
 
 namespace sluice::engine {
-
-struct PullOptions {
-  std::string endpoint = "https://huggingface.co";
-  std::string token;               ///< sent to the endpoint's own host only; "" for none
-  std::string revision = "main";   ///< branch, tag or commit
-  int parallel = 4;                ///< files at a time
-  int tries = 5;                   ///< in a row without progress
-  std::chrono::seconds stall{30};  ///< a transfer slower than 1000 B/s for so long is tried again
-
-  /// With HF_ENDPOINT and HF_TOKEN where they are set.
-  static PullOptions from_environment();
-};
 
 /// How far a pull is. A file that was already there counts as done.
 struct PullProgress {
@@ -43,6 +33,15 @@ struct PullResult {
   int n_files = 0;
 };
 
+/// What a pull tells while it runs; each may be empty.
+struct PullCallbacks {
+  std::function<void(const PullProgress&)> progress;
+  /// Before any weights are fetched: what the model's files begin with, and what all of them take.
+  std::function<void(HubHeaders, Bytes)> preview;
+  /// Why there is no preview; the pull goes on.
+  std::function<void(const Error&)> no_preview;
+};
+
 /// Downloads a model from a hub that speaks Hugging Face's protocol into the store. `name` is "org/name", or
 /// "org/name:Q4_K_M" (a quantization tag or file name) where a repository has several GGUFs; it becomes
 /// the model's name. Call it again to go on after an interruption, or to update.
@@ -51,6 +50,10 @@ struct PullResult {
 /// may be missing or partial); complete (every file was hashed, and .sluice.json says which they are).
 /// Throws Error(bad_request) for a wrong name, a missing model or a missing login, Error(io) otherwise.
 PullResult pull(const ModelStore& store, std::string_view name, const PullOptions& options,
-                const std::function<void(const PullProgress&)>& progress);
+                const PullCallbacks& callbacks);
+
+/// Bytes that a pull could fill on the store's disk: what is free, less a little for whoever else writes to it.
+/// nullopt when the system does not say.
+std::optional<Bytes> room_for_models(const ModelStore& store);
 
 }  // namespace sluice::engine

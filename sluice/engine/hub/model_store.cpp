@@ -247,6 +247,15 @@ fs::path ModelStore::resolve(std::string_view model) const {
   return model_in(stored);
 }
 
+bool ModelStore::lacks(std::string_view model) const {
+  std::error_code error;
+  if (!is_model_name(model) || model.find('/') == model.npos || fs::exists(model, error))
+    return false;
+  if (root_.empty()) return true;
+  const fs::path stored = directory(model);
+  return !fs::exists(stored, error) || fs::exists(stored / kIncompleteMarker, error);
+}
+
 std::vector<StoredModel> ModelStore::list() const {
   std::vector<StoredModel> found;
   list_into(found, models(), "");

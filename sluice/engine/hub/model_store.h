@@ -55,6 +55,9 @@ class ModelStore {
   /// for and which command would get it.
   std::filesystem::path resolve(std::string_view model) const;
 
+  /// Whether MODEL can only be on a hub: "org/name", which is no path, and which the store has not or not wholly.
+  bool lacks(std::string_view model) const;
+
   /// Every model, by name. Never throws for an unreadable or odd entry: it is left out.
   std::vector<StoredModel> list() const;
 

@@ -99,6 +99,19 @@ TEST_F(ModelStoreTest, a_directory_of_one_gguf_resolves_to_its_first_part) {
   EXPECT_NE(message_of("org/g").find("2 GGUF models"), std::string::npos);
 }
 
+TEST_F(ModelStoreTest, a_hub_is_asked_for_what_is_not_here_and_may_be_there) {
+  write("root/models/org/here/model.safetensors");
+  write("root/models/org/partly/.incomplete");
+  EXPECT_TRUE(store().lacks("org/absent"));
+  EXPECT_TRUE(store().lacks("org/absent:Q4_K_M"));
+  EXPECT_TRUE(store().lacks("org/partly"));
+  for (const std::string& model :
+       {std::string("org/here"), std::string("name"), std::string("a/b/c"), std::string("../x"),
+        (scratch_ / "root").string()}) {
+    EXPECT_FALSE(store().lacks(model)) << model;
+  }
+}
+
 TEST_F(ModelStoreTest, a_missing_model_is_answered_with_the_command_that_gets_it) {
   EXPECT_NE(message_of("org/name").find("`sluice pull org/name`"), std::string::npos);
   EXPECT_NE(message_of("name").find("`sluice list`"), std::string::npos);

@@ -1,0 +1,119 @@
+#include "sluice/cli/plan_report.h"
+
+#include <memory>
+
+#include "sluice/base/error.h"
+#include "sluice/engine/hub/hub.h"
+#include "sluice/engine/hub/model_store.h"
+#include "sluice/engine/probe.h"
+#include "sluice/residency/machine/memory.h"
+
+namespace sluice::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kRows = 7;  // of the table over budgets
+
+Bytes choose_budget(const PlannedMachine& m) {
+  if (m.ram != "auto") {
+    const Bytes budget = parse_bytes(m.ram);
+    if (m.sim_ram && budget > *m.sim_ram) {
+      fail(ErrorKind::bad_request, "--ram {} is more than --sim-ram {}", to_string(budget),
+           to_string(*m.sim_ram));
+    }
+    return budget;
+  }
+  const residency::MemoryState here = m.sim_ram
+                                          ? residency::MemoryState{*m.sim_ram, *m.sim_ram, {}, {}}
+                                          : residency::memory_state();
+  return residency::automatic_budget(here);
+}
+
+/// The machine as it is simulated or as it is. A disk speed of 0: it cannot be told.
+residency::Machine choose_machine(const PlannedMachine& m, int n_threads,
+                                  const fs::path& disk_file) {
+  residency::Machine machine;
+  machine.memory_bandwidth =
+      m.sim_bandwidth ? *m.sim_bandwidth : engine::probe_memory_bandwidth(n_threads);
+  machine.disk_bandwidth =
+      m.sim_disk ? *m.sim_disk
+                 : engine::disk_bandwidth(disk_file, engine::ModelStore::default_root());
+  return machine;
+}
+
+/// The largest file that is in the store, whose disk is the one a pull would write to. Empty where nothing is.
+fs::path largest_stored_file(const engine::ModelStore& store) {
+  fs::path largest;
+  if (store.root().empty()) return largest;
+  std::uintmax_t most = 0;
+  std::error_code error;
+  for (fs::recursive_directory_iterator at(store.models(), error), end; !error && at != end;
+       at.increment(error)) {
+    std::error_code unreadable;
+    if (!at->is_regular_file(unreadable)) continue;
+    const std::uintmax_t bytes = at->file_size(unreadable);
+    if (unreadable || bytes <= most) continue;
+    most = bytes;
+    largest = at->path();
+  }
+  return largest;
+}
+
+std::unique_ptr<engine::Engine> open_headers(const fs::path& path, engine::EngineOptions options) {
+  options.load.mode = residency::LoadMode::headers;
+  options.checkpoints = false;  // as run and bench
+  return engine::Engine::open(path, options);
+}
+
+/// `disk_file` lies on the disk whose speed counts; "": there is none.
+PlanReport report_of(const std::string& model, const engine::Engine& engine, Bytes budget,
+                     const PlannedMachine& machine, const fs::path& disk_file) {
+  const residency::Footprint footprint = engine.footprint();
+  PlanReport report{.model = model,
+                    .config = engine.config(),
+                    .file_bytes = engine.file_bytes(),
+                    .bytes_active = engine.bytes_active(),
+                    .context = engine.context(),
+                    .simulated = machine.sim_ram || machine.sim_disk || machine.sim_bandwidth};
+  report.smallest = residency::smallest_budget(footprint, report.context);
+  report.mapped = residency::mapped_budget(footprint, report.context);
+  report.has_tokenizer = engine.has_tokenizer();
+  const auto reuse = residency::trained_reuse();
+  // Refused before anything is measured.
+  (void)residency::plan_residency(footprint, budget, report.context, {}, reuse);
+  report.machine = choose_machine(machine, engine.options().n_threads, disk_file);
+  report.plan = residency::plan_residency(footprint, budget, report.context, report.machine, reuse);
+  report.parts = residency::parts_of(footprint, report.plan);
+  report.table = residency::plan_table(footprint, report.context, kRows, report.machine, reuse);
+  return report;
+}
+
+}  // namespace
+
+PlanReport make_plan(const std::string& model, const fs::path& path,
+                     const engine::EngineOptions& options, const PlannedMachine& machine) {
+  const Bytes budget = choose_budget(machine);
+  const auto engine = open_headers(path, options);
+  return report_of(model, *engine, budget, machine, engine->largest_file());
+}
+
+PlanReport make_plan(const std::string& model, engine::HubHeaders headers, Bytes bytes,
+                     const engine::EngineOptions& options, const PlannedMachine& machine) {
+  const Bytes budget = choose_budget(machine);
+  const engine::ModelStore store;
+  const fs::path directory = headers.directory.path();
+  try {
+    const auto engine = open_headers(headers.model, options);
+    headers.directory.remove();
+    PlanReport report = report_of(model, *engine, budget, machine, largest_stored_file(store));
+    report.download =
+        Download{.bytes = bytes,
+                 .room = store.root().empty() ? std::nullopt : engine::room_for_models(store)};
+    return report;
+  } catch (const Error& error) {
+    throw Error(error.kind(), engine::without_path(error.what(), model, directory));
+  }
+}
+
+}  // namespace sluice::cli
