@@ -198,9 +198,10 @@ void add_chat(CLI::App& app, Globals&) {
   CLI::App& command =
       add_command(app, "chat", "Talk with a model",
                   "sluice chat org/chat-model --system \"Answer in one sentence.\"\n"
-                  "sluice chat gemma-3-270m-q4_k_m --temp 0.8 --top-p 0.95");
+                  "sluice chat smollm2-135m-instruct --temp 0.8 --top-p 0.95");
   const auto o = std::make_shared<Options>();
   add_model_options(command, o->model);
+  command.get_option("MODEL")->required(false);  // then it is the default model
   add_prompt_options(command, o->prompt);
   command.add_option("-n,--max-tokens", o->max_tokens, "Most tokens of an answer (default: 1024)")
       ->type_name("N")

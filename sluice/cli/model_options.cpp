@@ -181,6 +181,23 @@ void add_engine_options(CLI::App& command, ModelOptions& o) {
   add_step_options(command, o);
 }
 
+namespace {
+
+std::filesystem::path resolve_model(const std::string& model) {
+  const engine::ModelStore store;
+  if (!model.empty()) return store.resolve(model);
+  try {
+    return store.resolve(engine::kDefaultModel);
+  } catch (const Error&) {
+    fail(ErrorKind::bad_request,
+         "no MODEL is named, and the default, {}, is not here: `make run` or tools/fetch_model.py "
+         "gets it, or name one, as `sluice pull org/name` gets it",
+         engine::kDefaultModel);
+  }
+}
+
+}  // namespace
+
 OpenModel::OpenModel(const ModelOptions& options) {
   engine::EngineOptions engine_options = options.engine;
   // Within a budget its events count too.
@@ -191,7 +208,7 @@ OpenModel::OpenModel(const ModelOptions& options) {
     engine_options.reader.timeline = timeline_.get();
   }
   engine_options.cache = engine::ModelStore::default_root();
-  engine_ = engine::Engine::open(engine::ModelStore().resolve(options.model), engine_options);
+  engine_ = engine::Engine::open(resolve_model(options.model), engine_options);
 }
 
 void OpenModel::finish() {

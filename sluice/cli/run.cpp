@@ -103,12 +103,14 @@ void run(const Options& o, const Globals& globals) {
 void add_run(CLI::App& app, Globals& globals) {
   CLI::App& command = add_command(
       app, "run", "Answer a prompt, or complete a text",
-      "sluice run gemma-3-270m-q4_k_m -p \"The three laws of thermodynamics are\"\n"
+      "sluice run -p \"What is the capital of France?\"\n"
+      "sluice run org/base-model -p \"The three laws of thermodynamics are\"\n"
       "sluice run org/chat-model -p \"Why is the sky blue?\" --system \"Be brief.\" --temp 0.7\n"
       "git diff | sluice run org/chat-model --file - -n 100 --json | jq -r .text");
   const auto o = std::make_shared<Options>();
   add_text_options(command, o->text, o->file);
   add_model_options(command, o->model);
+  command.get_option("MODEL")->required(false);  // then it is the default model
   add_prompt_options(command, o->prompt);
   command.add_flag("--raw", o->prompt.raw, "Complete the text as it is, without the chat template");
   command.add_option("-n,--max-tokens", o->max_tokens, "Most tokens to generate (default: 256)")

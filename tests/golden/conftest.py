@@ -47,6 +47,13 @@ class Sluice:
         )["greedy"]
 
 
+def sluice_home() -> Path:
+    """As sluice::engine::ModelStore::default_root()."""
+    if home := os.environ.get("SLUICE_HOME"):
+        return Path(home)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sluice"
+
+
 def reference_options(model: Path) -> list[str]:
     """What makes Sluice compute as the references do: float32 activations, and for a GGUF (whose references are
     made from its dequantized weights) float32 keys and values. Tiny models claim contexts shorter than the tests."""

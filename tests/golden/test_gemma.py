@@ -1,12 +1,11 @@
 """Gemma 3 270M, Q4_K_M GGUF, against llama.cpp (tools/llama_cpp_reference.py). Needs the model that `make test` fetches."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, Sluice, assert_same_choices
+from conftest import ROOT, Sluice, assert_same_choices, sluice_home
 
 NAME = "gemma-3-270m-q4_k_m"
 REFERENCE = json.loads((ROOT / "tests/golden/gemma270m.json").read_text())
@@ -15,13 +14,6 @@ PERPLEXITY_TOLERANCE = 5e-3
 FLOAT32_PERPLEXITY_TOLERANCE = 1e-3
 INT8_PERPLEXITY_TOLERANCE = 2e-3  # between 8-bit and float32 activations
 INT8_DIVERGENCE = 2e-3  # mean Kullback-Leibler divergence of the two, in nats
-
-
-def sluice_home() -> Path:
-    """As sluice::engine::ModelStore::default_root()."""
-    if home := os.environ.get("SLUICE_HOME"):
-        return Path(home)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sluice"
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,63 @@
+"""SmolLM2-135M-Instruct, the default model, against mlx-lm and transformers (tools/make_smollm2_reference.py).
+
+Needs the model that `make test` fetches.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT, Sluice, assert_same_choices, sluice_home
+
+NAME = "smollm2-135m-instruct"
+CHATS = json.loads((ROOT / "tests/golden/smollm2.json").read_text())
+UNCLEAR_BELOW = 0.02  # of the two best logits
+END = 2
+# As a command line has them: the last turn, and a system prompt before it.
+ONE_TURN = {name: chat for name, chat in CHATS.items() if [m["role"] for m in chat["messages"]] in (["user"], ["system", "user"])}
+
+
+@pytest.fixture(scope="module")
+def smollm2() -> Path:
+    path = sluice_home() / "models" / NAME
+    if not list(path.glob("*.gguf")):
+        pytest.fail(f"{path} is not there; `make test` and `make run` fetch it")
+    return path
+
+
+def options_of(chat: dict) -> list[str]:
+    system = [m["content"] for m in chat["messages"] if m["role"] == "system"]
+    return ["-p", chat["messages"][-1]["content"], *(["--system", system[0]] if system else [])]
+
+
+def assert_answers(chat: dict, tokens: list[int]) -> None:
+    steps = np.array(chat["steps"])  # [n, 4]: best token, its logit, second, its logit
+    wanted = [step for step in steps if step[0] != END]
+    assert_same_choices(tokens, np.array([step[0] for step in wanted]).astype(int), steps[:, 1] - steps[:, 3], UNCLEAR_BELOW)
+
+
+@pytest.mark.parametrize("name", CHATS)
+def test_a_rendered_chat_has_the_tokens_of_the_reference(sluice: Sluice, smollm2: Path, name: str) -> None:
+    assert sluice.json("tokenize", smollm2, "-p", CHATS[name]["prompt"], "--no-bos")["tokens"] == CHATS[name]["tokens"]
+
+
+@pytest.mark.parametrize("name", CHATS)
+def test_the_answer_to_a_rendered_chat_is_that_of_the_reference(sluice: Sluice, smollm2: Path, name: str) -> None:
+    chat = CHATS[name]
+    got = sluice.json("run", smollm2, "--raw", "-p", chat["prompt"], "--exact-activations", "-n", len(chat["steps"]))
+    assert_answers(chat, got["tokens"])
+
+
+@pytest.mark.parametrize("name", ONE_TURN)
+def test_run_renders_the_chat_itself(sluice: Sluice, smollm2: Path, name: str) -> None:
+    chat = ONE_TURN[name]
+    got = sluice.json("run", smollm2, *options_of(chat), "--exact-activations", "-n", len(chat["steps"]))
+    assert got["prompt_tokens"] == len(chat["tokens"])
+    assert_answers(chat, got["tokens"])
+
+
+def test_the_default_model_knows_the_capital_of_france(sluice: Sluice, smollm2: Path) -> None:
+    """With no MODEL named."""
+    got = sluice.json("run", "-p", "What is the capital of France?", "--exact-activations")
+    assert got["text"] == "The capital of France is Paris." and got["finish_reason"] == "stop"
