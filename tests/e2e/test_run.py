@@ -68,6 +68,14 @@ def test_the_prompt_may_come_from_a_file_or_stdin(sluice: Sluice, tmp_path: Path
     assert_bad_usage(sluice.run("run", MODEL, "-p", "x", "--file", "y"), "--file")
 
 
+@pytest.mark.parametrize("command", [("run", "-p", PROMPT, "-n", "4"), ("chat",)])
+def test_without_a_model_it_is_the_default_one(sluice: Sluice, command: tuple[str, ...]) -> None:
+    assert_bad_usage(sluice.run(*command), "smollm2-135m-instruct", "make run", "sluice pull org/name")
+    (sluice.home / "models").mkdir(parents=True)
+    (sluice.home / "models/smollm2-135m-instruct").symlink_to(MODEL)
+    assert sluice.run(*command).returncode == 0
+
+
 def test_a_seed_decides_the_text(sluice: Sluice) -> None:
     def sampled(seed: int) -> str:
         return answer(sluice, "-n", 30, "--temp", 1, "--seed", seed)["text"]
