@@ -99,7 +99,7 @@ void record_experts(Engine::Impl& e) {
 }  // namespace
 
 std::unique_ptr<text::Tokenizer> open_tokenizer(const std::filesystem::path& path) {
-  if (models::is_gguf(path)) return text::Tokenizer::from_gguf(io::open_gguf(path));
+  if (io::is_gguf(path)) return text::Tokenizer::from_gguf(io::open_gguf(path));
   if (!std::filesystem::exists(path / "tokenizer.json")) no_tokenizer(path);
   return text::Tokenizer::from_directory(path);
 }

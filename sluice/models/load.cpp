@@ -122,13 +122,11 @@ void build(LoadedModel& loaded, const Family& family, const Source& source, nn::
 
 }  // namespace
 
-bool is_gguf(const std::filesystem::path& path) { return path.extension() == ".gguf"; }
-
 LoadedModel load_model(const std::filesystem::path& path, const LoadOptions& options) {
   LoadedModel loaded;
   const io::Data data =
       options.mode == residency::LoadMode::headers ? io::Data::not_needed : io::Data::required;
-  if (is_gguf(path)) {
+  if (io::is_gguf(path)) {
     loaded.gguf = io::open_gguf(path, data);
     const Source source = Source::from_gguf(*loaded.gguf, path.string());
     const Family& family = find_family(source.architecture());

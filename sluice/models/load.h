@@ -43,7 +43,4 @@ struct LoadOptions {
 /// Throws Error(bad_model), Error(unsupported) or Error(io).
 LoadedModel load_model(const std::filesystem::path& path, const LoadOptions& options);
 
-/// Whether `path` names a GGUF file rather than a directory of safetensors.
-bool is_gguf(const std::filesystem::path& path);
-
 }  // namespace sluice::models
