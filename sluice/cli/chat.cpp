@@ -85,7 +85,7 @@ class Chat {
       print(kHelp);
     } else if (name == "/system") {
       if (argument.empty()) {
-        print(printable_text(conversation_.system()) + "\n");
+        print_text(conversation_.system() + "\n");
       } else {
         conversation_.set_system(argument);
         conversation_.clear();
@@ -95,15 +95,14 @@ class Chat {
       session_.reset();
     } else if (name == "/save" && !argument.empty()) {
       conversation_.save(argument);
-      note(fmt::format("{} messages saved to {}", conversation_.size(), printable(argument)));
+      note(fmt::format("{} messages saved to {}", conversation_.size(), argument));
     } else if (name == "/load" && !argument.empty()) {
       conversation_.load(argument);
       note(fmt::format("{} messages loaded", conversation_.size()));
     } else if (name == "/stats") {
       print(stats());
     } else {
-      note(fmt::format("{} is not a command, or lacks its argument; /help lists them",
-                       printable(name)));
+      note(fmt::format("{} is not a command, or lacks its argument; /help lists them", name));
     }
   }
 
@@ -147,7 +146,7 @@ class Chat {
     try {
       engine::Result result = session_.generate(request, [&](const engine::Event& event) {
         if (count++ == 0) start = Clock::now();
-        print(printable_text(event.text));
+        print_text(event.text);
         show_status(count, std::chrono::duration<double>(Clock::now() - start).count());
       });
       restore();

@@ -2,6 +2,7 @@
 
 #include <map>
 
+#include "sluice/base/printable.h"
 #include "sluice/cli/commands.h"
 #include "sluice/cli/model_options.h"
 #include "sluice/cli/output.h"

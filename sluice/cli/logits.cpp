@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "sluice/base/error.h"
+#include "sluice/base/printable.h"
 #include "sluice/cli/commands.h"
 #include "sluice/cli/model_options.h"
 #include "sluice/cli/npy.h"

@@ -34,7 +34,7 @@ ExitCode exit_code(ErrorKind kind) {
 }
 
 ExitCode report(ExitCode code, const std::string& message) {
-  warn("error: " + printable(message));
+  warn("error: " + message);
   return code;
 }
 

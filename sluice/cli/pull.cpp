@@ -3,6 +3,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "sluice/base/printable.h"
 #include "sluice/cli/commands.h"
 #include "sluice/cli/output.h"
 #include "sluice/cli/terminal.h"

@@ -82,7 +82,7 @@ void run(const Options& o, const Globals& globals) {
   request.ignore_eos = o.ignore_eos;
   request.cancel = &interrupted;
   const engine::Result result = session.generate(request, [&](const engine::Event& event) {
-    if (!globals.json) print(printable_text(event.text));
+    if (!globals.json) print_text(event.text);
   });
   engine.finish();
   if (globals.json) {

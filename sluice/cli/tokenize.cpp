@@ -1,5 +1,6 @@
 #include <fmt/ranges.h>
 
+#include "sluice/base/printable.h"
 #include "sluice/cli/commands.h"
 #include "sluice/cli/model_options.h"
 #include "sluice/cli/output.h"
