@@ -107,7 +107,7 @@ Result Session::generate(const Request& request,
     try {
       const auto streamed_before = engine_.statistics();
       const auto start = Clock::now();
-      decode::Sampler sampler(request.sampling);
+      const decode::Sampler sampler(request.sampling);
       using Place = text::Detokenizer::Place;
       text::Detokenizer detokenizer(tokenizer,
                                     request.continues_text ? Place::continuation : Place::start);
@@ -117,7 +117,7 @@ Result Session::generate(const Request& request,
       std::vector<text::Token> sampled =
           request.tokens;  // the sampler's, which may be a token ahead
       const auto choose = [&](size_t, std::span<const float> logits) {
-        sampled.push_back(sampler.sample(logits, sampled));
+        sampled.push_back(sampler.sample(logits, sampled, std::ssize(sampled)));
         return sampled.back();
       };
       text::Token next = -1;
