@@ -4,6 +4,7 @@
 #include "sluice/cli/commands.h"
 #include "sluice/cli/model_options.h"
 #include "sluice/cli/output.h"
+#include "sluice/cli/text_input.h"
 #include "sluice/engine/hub/model_store.h"
 
 namespace sluice::cli {

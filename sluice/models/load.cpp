@@ -107,7 +107,11 @@ void build(LoadedModel& loaded, const Family& family, const Source& source, nn::
   nn::Config config = read_config(source, table);
   check_layer_count(table, config, source.where());
   if (family.configure != nullptr) family.configure(config, source);
-  if (options.kv_type) config.kv_type = *options.kv_type;
+  if (options.kv_type) {
+    loaded.lossy_kv =
+        *options.kv_type != config.kv_type && *options.kv_type != kernels::KvType::f32;
+    config.kv_type = *options.kv_type;
+  }
   reduce_experts(options, config);
   count_active(table, config, loaded);
   loaded.extents = extents_of(table, config);
