@@ -57,6 +57,27 @@ TEST_F(AtomicFileTest, what_is_not_committed_leaves_nothing) {
   EXPECT_EQ(n_entries(), 0u);
 }
 
+TEST_F(AtomicFileTest, what_a_signal_handler_calls_removes_what_is_half_written_and_nothing_else) {
+  write_file_atomically(directory_ / "whole", "text");
+  {
+    AtomicFile done(directory_ / "done"), half(directory_ / "half"), other(directory_ / "other");
+    done.write("all of it");
+    done.commit();
+    half.write("half");
+    AtomicFile::remove_temporaries();
+    EXPECT_EQ(n_entries(), 2u);
+  }
+  // Places are given back: more files in turn than there are places.
+  for (int i = 0; i < 100; ++i) {
+    const AtomicFile file(directory_ / "again");
+    EXPECT_THROW(AtomicFile(directory_ / "absent" / "a"), Error);
+    AtomicFile::remove_temporaries();
+    EXPECT_EQ(n_entries(), 2u);
+  }
+  EXPECT_EQ(text_of(directory_ / "whole"), "text");
+  EXPECT_EQ(text_of(directory_ / "done"), "all of it");
+}
+
 TEST_F(AtomicFileTest, a_place_that_cannot_be_written_is_an_error_at_once) {
   for (const fs::path& path : {directory_ / "absent" / "a", directory_, fs::path("/dev/null")}) {
     try {

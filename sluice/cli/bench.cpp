@@ -119,27 +119,27 @@ Found measure(const Options& o, engine::Engine& engine) {
 }
 
 nlohmann::json as_json(const Found& found, const engine::Workload& w, engine::Engine& engine) {
-  return {{"prompt_tokens", w.prompt},
-          {"generation_tokens", w.generate},
-          {"depth", w.depth},
-          {"batch", w.batch},
-          {"prefill_tps", figure(found.prefill_tps)},
-          {"decode_tps", figure(found.decode_tps)},
-          {"ttft_ms", figure(found.ttft_ms)},
-          {"load_ms", engine.load_seconds() * 1e3},
-          {"peak_rss_bytes", found.peak_rss_bytes},
-          {"memory_bandwidth", figure(found.memory_bandwidth)},
-          {"disk_bandwidth", figure(found.disk_bandwidth)},
-          {"bytes_active", engine.bytes_active().count},
-          {"bytes_read_per_token", found.bytes_read_per_token},
-          {"prefill_bytes_read", found.prefill_bytes_read},
-          {"hit_rate", found.streaming ? found.streaming->hit_rate() : 1.0},
-          {"bound_tps", figure(found.bound_tps)},
-          {"bound_no_prediction_tps", figure(found.bound_no_prediction_tps)},
-          {"fraction_of_bound", figure(found.fraction_of_bound)},
-          {"activations", engine.activations()},
-          {"lossy", lossy_json(engine)},
-          {"residency", residency_json(engine, found.streaming)}};
+  nlohmann::json json{{"prompt_tokens", w.prompt},
+                      {"generation_tokens", w.generate},
+                      {"depth", w.depth},
+                      {"batch", w.batch},
+                      {"prefill_tps", figure(found.prefill_tps)},
+                      {"decode_tps", figure(found.decode_tps)},
+                      {"ttft_ms", figure(found.ttft_ms)},
+                      {"load_ms", engine.load_seconds() * 1e3},
+                      {"peak_rss_bytes", found.peak_rss_bytes},
+                      {"memory_bandwidth", figure(found.memory_bandwidth)},
+                      {"disk_bandwidth", figure(found.disk_bandwidth)},
+                      {"bytes_active", engine.bytes_active().count},
+                      {"bytes_read_per_token", found.bytes_read_per_token},
+                      {"prefill_bytes_read", found.prefill_bytes_read},
+                      {"hit_rate", found.streaming ? found.streaming->hit_rate() : 1.0},
+                      {"bound_tps", figure(found.bound_tps)},
+                      {"bound_no_prediction_tps", figure(found.bound_no_prediction_tps)},
+                      {"fraction_of_bound", figure(found.fraction_of_bound)},
+                      {"residency", residency_json(engine, found.streaming)}};
+  add_arithmetic(json, engine);
+  return json;
 }
 
 void print_table(const Found& found, const engine::Workload& w, engine::Engine& engine) {

@@ -1,8 +1,7 @@
 #include <fmt/format.h>
 
-#include <atomic>
 #include <chrono>
-#include <csignal>
+#include <optional>
 
 #include "sluice/base/error.h"
 #include "sluice/cli/commands.h"
@@ -11,6 +10,8 @@
 #include "sluice/cli/model_options.h"
 #include "sluice/cli/output.h"
 #include "sluice/cli/residency_report.h"
+#include "sluice/cli/sampling_options.h"
+#include "sluice/cli/signals.h"
 #include "sluice/cli/status_line.h"
 #include "sluice/cli/terminal.h"
 #include "sluice/engine/hub/model_store.h"
@@ -37,9 +38,6 @@ constexpr const char* kHelp =
     "/exit          leave (as Ctrl-D does)\n"
     "Ctrl-C stops an answer.\n";
 
-/// Set by Ctrl-C while an answer is being made.
-std::atomic<bool> interrupted{false};
-
 class Chat {
  public:
   Chat(const Options& options, engine::Engine& engine)
@@ -57,7 +55,9 @@ class Chat {
           "\"Assistant: ...\".");
     }
     note("/help lists the commands, Ctrl-D leaves.");
-    LineEditor editor(engine::ModelStore::default_root() / "chat_history");
+    // On a terminal a Ctrl-C just after the answer's end must not end the chat, so ours is heard throughout.
+    if (stdin_is_terminal()) cancellation_.emplace(Cancellation::Of::interrupts);
+    LineEditor editor(history_file());
     while (true) {
       show_status(0, 0);
       const auto line = editor.read("> ");
@@ -85,7 +85,7 @@ class Chat {
       print(kHelp);
     } else if (name == "/system") {
       if (argument.empty()) {
-        print(printable_text(conversation_.system()) + "\n");
+        print_text(conversation_.system() + "\n");
       } else {
         conversation_.set_system(argument);
         conversation_.clear();
@@ -95,15 +95,14 @@ class Chat {
       session_.reset();
     } else if (name == "/save" && !argument.empty()) {
       conversation_.save(argument);
-      note(fmt::format("{} messages saved to {}", conversation_.size(), printable(argument)));
+      note(fmt::format("{} messages saved to {}", conversation_.size(), argument));
     } else if (name == "/load" && !argument.empty()) {
       conversation_.load(argument);
       note(fmt::format("{} messages loaded", conversation_.size()));
     } else if (name == "/stats") {
       print(stats());
     } else {
-      note(fmt::format("{} is not a command, or lacks its argument; /help lists them",
-                       printable(name)));
+      note(fmt::format("{} is not a command, or lacks its argument; /help lists them", name));
     }
   }
 
@@ -134,28 +133,19 @@ class Chat {
     request.max_tokens = options_.max_tokens;
     request.sampling = sampling_;
     request.stop = format_.stops();
-    request.cancel = &interrupted;
-    interrupted = false;
-    const auto previous = std::signal(SIGINT, [](int) { interrupted = true; });
+    std::optional<Cancellation> of_this_answer;
+    if (!cancellation_) of_this_answer.emplace(Cancellation::Of::interrupts);
+    Cancellation& cancellation = cancellation_ ? *cancellation_ : *of_this_answer;
+    cancellation.reset();
+    request.cancel = &cancellation.asked();
     int64_t count = 0;
     streamed_before_ = engine_.statistics();
     auto start = Clock::now();
-    // On a terminal our handler stays: a Ctrl-C just after the answer's end must not end the chat.
-    const auto restore = [&] {
-      if (!stdin_is_terminal()) std::signal(SIGINT, previous);
-    };
-    try {
-      engine::Result result = session_.generate(request, [&](const engine::Event& event) {
-        if (count++ == 0) start = Clock::now();
-        print(printable_text(event.text));
-        show_status(count, std::chrono::duration<double>(Clock::now() - start).count());
-      });
-      restore();
-      return result;
-    } catch (...) {
-      restore();
-      throw;
-    }
+    return session_.generate(request, [&](const engine::Event& event) {
+      if (count++ == 0) start = Clock::now();
+      print_text(event.text);
+      show_status(count, std::chrono::duration<double>(Clock::now() - start).count());
+    });
   }
 
   void show_status(int64_t count, double seconds) {
@@ -171,14 +161,21 @@ class Chat {
   }
 
   std::string stats() const {
+    const auto seed = seed_of(sampling_);
     return fmt::format(
         "context    {} of {} tokens\nKV         {}\nlast       {} prompt tokens, {} of them "
         "reused, {:.1f} tok/s; "
-        "{} generated, {:.1f} tok/s\nmemory     {} peak, model file {}\nloading    {:.0f} ms\n",
+        "{} generated, {:.1f} tok/s\nmemory     {} peak, model file {}\nloading    {:.0f} ms\n{}",
         session_.tokens().size(), engine_.context(), to_string(engine_.kv_bytes()),
         last_.prompt_tokens, last_.reused_tokens, last_.prefill_tps(), last_.tokens.size(),
         last_.decode_tps(), to_string(Bytes{peak_rss_bytes()}), to_string(engine_.file_bytes()),
-        engine_.load_seconds() * 1e3);
+        engine_.load_seconds() * 1e3, seed ? fmt::format("seed       {}\n", *seed) : "");
+  }
+
+  /// Where there is no home, lines are not kept.
+  static std::filesystem::path history_file() {
+    const std::filesystem::path root = engine::ModelStore::default_root();
+    return root.empty() ? root : root / "chat_history";
   }
 
   const Options& options_;
@@ -187,6 +184,7 @@ class Chat {
   ChatFormat format_;
   decode::SamplerConfig sampling_;
   Conversation conversation_;
+  std::optional<Cancellation> cancellation_;
   StatusLine status_;
   std::optional<residency::StreamStatistics> streamed_before_;  // this answer
   engine::Result last_;
@@ -205,9 +203,10 @@ void add_chat(CLI::App& app, Globals&) {
   add_prompt_options(command, o->prompt);
   command.add_option("-n,--max-tokens", o->max_tokens, "Most tokens of an answer (default: 1024)")
       ->type_name("N")
-      ->check(CLI::PositiveNumber);
+      ->check(at_least(1));
   add_sampling_options(command, o->sampling);
   command.callback([o] {
+    (void)o->sampling.resolve();  // refused before the model is loaded
     OpenModel engine(o->model);
     Chat(*o, *engine).run();
     engine.finish();

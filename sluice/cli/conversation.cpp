@@ -2,7 +2,7 @@
 
 #include "sluice/base/atomic_file.h"
 #include "sluice/base/error.h"
-#include "sluice/cli/model_options.h"
+#include "sluice/cli/text_input.h"
 
 namespace sluice::cli {
 
@@ -14,15 +14,13 @@ nlohmann::json Conversation::messages() const {
 }
 
 void Conversation::save(const std::string& path) const {
-  AtomicFile file(path);
-  file.write(nlohmann::json{{"messages", messages()}}.dump(
-                 1, ' ', false, nlohmann::json::error_handler_t::replace) +
-             "\n");
-  file.commit();
+  const nlohmann::json file{{"messages", messages()}};
+  write_file_atomically(path,
+                        file.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }
 
 void Conversation::load(const std::string& path) {
-  const nlohmann::json file = nlohmann::json::parse(read_text(path), nullptr, false);
+  const nlohmann::json file = nlohmann::json::parse(read_file(path), nullptr, false);
   const bool known = file.is_object() && file.contains("messages") && file["messages"].is_array();
   if (!known) fail(ErrorKind::bad_request, "{}: is no saved chat", path);
   Conversation loaded("");

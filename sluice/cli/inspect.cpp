@@ -2,6 +2,8 @@
 
 #include <map>
 
+#include "sluice/base/error.h"
+#include "sluice/base/printable.h"
 #include "sluice/cli/commands.h"
 #include "sluice/cli/model_options.h"
 #include "sluice/cli/output.h"
@@ -87,6 +89,8 @@ void print_summary(const engine::Engine& engine, const Options& o) {
 
 void inspect(const Options& o, const Globals& globals) {
   OpenModel engine(o.model);
+  if (o.metadata && engine->metadata().empty())
+    fail(ErrorKind::bad_request, "--metadata: only a GGUF has any; leave it out");
   if (globals.json) {
     print_json(to_json(*engine, o));
   } else {

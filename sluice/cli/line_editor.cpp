@@ -8,6 +8,7 @@
 #include <iostream>
 #include <string_view>
 
+#include "sluice/base/error.h"
 #include "sluice/cli/terminal.h"
 
 namespace sluice::cli {
@@ -20,6 +21,7 @@ constexpr const char* kContinuationPrompt = "... ";
 TypedLine read_plain_line() {
   TypedLine line;
   if (!std::getline(std::cin, line.text)) line.kind = TypedLine::Kind::end;
+  if (std::cin.bad()) fail(ErrorKind::io, "stdin: cannot be read");
   return line;
 }
 
@@ -61,7 +63,7 @@ struct LineEditor::Terminal {
     HistEvent event{};
     ::history(history, &event, H_SETSIZE, kHistoryEntries);
     ::history(history, &event, H_SETUNIQUE, 1);
-    ::history(history, &event, H_LOAD, history_file.c_str());
+    if (!history_file.empty()) ::history(history, &event, H_LOAD, history_file.c_str());
     editor = el_init("sluice", stdin, stdout, stderr);
     el_set(editor, EL_CLIENTDATA, this);
     el_set(editor, EL_PROMPT, &Terminal::show_prompt);
@@ -124,6 +126,7 @@ struct LineEditor::Terminal {
   void remember(const std::string& entry) {
     HistEvent event{};
     ::history(history, &event, H_ENTER, entry.c_str());
+    if (history_file.empty()) return;
     std::error_code ignored;
     std::filesystem::create_directories(history_file.parent_path(), ignored);
     ::history(history, &event, H_SAVE, history_file.c_str());

@@ -5,6 +5,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "sluice/base/printable.h"
 #include "sluice/cli/commands.h"
 #include "sluice/cli/output.h"
 #include "sluice/engine/hub/model_store.h"
@@ -28,7 +29,7 @@ nlohmann::json to_json(const StoredModel& model) {
 void print_table(const ModelStore& store, const std::vector<StoredModel>& models) {
   if (models.empty()) {
     warn(fmt::format("no models in {} yet; `sluice pull org/name` gets one",
-                     printable(store.models().string())));
+                     store.models().string()));
     return;
   }
   size_t width = 4;

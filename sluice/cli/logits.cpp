@@ -3,11 +3,13 @@
 #include <cstring>
 
 #include "sluice/base/error.h"
+#include "sluice/base/printable.h"
 #include "sluice/cli/commands.h"
 #include "sluice/cli/model_options.h"
 #include "sluice/cli/npy.h"
 #include "sluice/cli/output.h"
 #include "sluice/cli/residency_report.h"
+#include "sluice/cli/text_input.h"
 #include "sluice/decode/sampler.h"
 
 namespace sluice::cli {
@@ -38,10 +40,8 @@ void logits(const Options& o, const Globals& globals) {
   NpyWriter file(o.out, tokens.size(), vocab);
   engine->logits(tokens, 0, [&](int64_t, std::span<const float> row) { file.write(row); });
   file.finish();
-  nlohmann::json result{{"out", o.out},
-                        {"shape", {tokens.size(), vocab}},
-                        {"activations", engine->activations()},
-                        {"lossy", lossy_json(*engine)}};
+  nlohmann::json result{{"out", o.out}, {"shape", {tokens.size(), vocab}}};
+  add_arithmetic(result, *engine);
   if (o.greedy > 0) result["greedy"] = continue_greedily(*engine, tokens, o.greedy);
   engine.finish();
   result["residency"] = residency_json(*engine, engine->statistics());
@@ -72,7 +72,7 @@ void add_logits(CLI::App& app, Globals& globals) {
       .add_option("--greedy", o->greedy,
                   "Also give the N best tokens that follow, one after the other")
       ->type_name("N")
-      ->check(CLI::NonNegativeNumber);
+      ->check(at_least(0));
   add_json_flag(command, globals);
   command.callback([o, &globals] { logits(*o, globals); });
 }

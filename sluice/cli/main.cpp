@@ -10,6 +10,7 @@
 #include "sluice/base/error.h"
 #include "sluice/cli/commands.h"
 #include "sluice/cli/output.h"
+#include "sluice/cli/signals.h"
 
 namespace sluice::cli {
 namespace {
@@ -34,7 +35,7 @@ ExitCode exit_code(ErrorKind kind) {
 }
 
 ExitCode report(ExitCode code, const std::string& message) {
-  warn("error: " + printable(message));
+  warn("error: " + message);
   return code;
 }
 
@@ -82,9 +83,12 @@ int main(int argc, char** argv) {
   std::setlocale(LC_CTYPE, "");  // the line editor needs to know wide characters
   if (MB_CUR_MAX == 1) std::setlocale(LC_CTYPE, "C.UTF-8");
   std::signal(SIGPIPE, SIG_IGN);  // print() reports a closed stdout, libcurl a closed connection
+  sluice::cli::handle_signals();
+  int code = 1;
   try {
-    return sluice::cli::run_and_translate(argc, argv);
-  } catch (...) {
-    return 1;  // not even the message could be made
+    code = sluice::cli::run_and_translate(argc, argv);
+  } catch (...) {  // not even the message could be made
   }
+  sluice::cli::end_if_cancelled();
+  return code;
 }

@@ -69,10 +69,12 @@ bad usage: an unknown option, a model that is not there
 bad or unsupported model
 .IP 4 4
 over the memory budget
+.IP "128 + N" 8
+ended by signal N: 130 for Ctrl-C, 143 for SIGTERM
 .SH ENVIRONMENT
 .TP
 .B SLUICE_HOME
-Where models are kept, below models/. The default is $XDG_CACHE_HOME/sluice, else ~/.cache/sluice.
+Where models are kept, below models/. The default is $XDG_CACHE_HOME/sluice, else ~/.cache/sluice. A model's path needs none of them.
 .TP
 .B HF_ENDPOINT
 The hub that pull asks, in place of the usual one.

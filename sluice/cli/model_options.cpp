@@ -1,19 +1,17 @@
 #include "sluice/cli/model_options.h"
 
 #include <charconv>
-#include <fstream>
-#include <iostream>
-#include <iterator>
+#include <utility>
 
 #include "sluice/base/error.h"
 #include "sluice/cli/output.h"
+#include "sluice/cli/residency_report.h"
+#include "sluice/cli/text_input.h"
 #include "sluice/engine/hub/model_store.h"
 #include "sluice/residency/machine/memory.h"
 
 namespace sluice::cli {
 namespace {
-
-constexpr size_t kLargestText = 1'000'000'000;
 
 /// An option that takes one of some words, each of which stands for a value.
 template <typename T>
@@ -50,7 +48,7 @@ void add_model_argument(CLI::App& command, std::string& model) {
 void add_context_option(CLI::App& command, ModelOptions& o) {
   command.add_option("--ctx", o.engine.context, "Most tokens of a sequence (default: the model's)")
       ->type_name("N")
-      ->check(CLI::PositiveNumber);
+      ->check(at_least(1));
 }
 
 void add_model_options(CLI::App& command, ModelOptions& o) {
@@ -60,7 +58,7 @@ void add_model_options(CLI::App& command, ModelOptions& o) {
       .add_option("--kv-reserve", o.engine.kv_reserve,
                   "Allocate keys and values for N tokens when loading")
       ->type_name("N")
-      ->check(CLI::NonNegativeNumber);
+      ->check(at_least(0));
 }
 
 namespace {
@@ -164,7 +162,7 @@ void add_step_options(CLI::App& command, ModelOptions& o) {
       .add_option("--chunk", o.engine.chunk,
                   "Prompt tokens per step; does not change the result (default: 512)")
       ->type_name("N")
-      ->check(CLI::PositiveNumber);
+      ->check(at_least(1));
   command.add_flag("--exact-activations", o.engine.exact_activations,
                    "Never quantize activations: the reference arithmetic");
 }
@@ -177,7 +175,8 @@ void add_engine_options(CLI::App& command, ModelOptions& o) {
       command, "--load", "MODE",
       {{"map", residency::LoadMode::map}, {"copy", residency::LoadMode::copy}},
       [&o](auto mode) { o.engine.load.mode = mode; },
-      "Use the files' pages, or read them into memory first (default: map)");
+      "Use the files' pages, or read them into memory first (default: map)")
+      ->excludes("--ram");
   add_step_options(command, o);
 }
 
@@ -198,7 +197,21 @@ std::filesystem::path resolve_model(const std::string& model) {
 
 }  // namespace
 
-OpenModel::OpenModel(const ModelOptions& options) {
+CLI::Validator at_least(int64_t least) {
+  constexpr int64_t kMost = 1'000'000'000'000;
+  return CLI::Validator(
+      [least](const std::string& given) {
+        int64_t number = 0;
+        const char* const end = given.data() + given.size();
+        const auto read = std::from_chars(given.data(), end, number);
+        const bool ok =
+            read.ec == std::errc{} && read.ptr == end && number >= least && number <= kMost;
+        return ok ? "" : fmt::format("'{}' is not a whole number from {} to 10^12", given, least);
+      },
+      "");
+}
+
+OpenModel::OpenModel(const ModelOptions& options, bool quiet) {
   engine::EngineOptions engine_options = options.engine;
   // Within a budget its events count too.
   constexpr size_t kEventsInBudget = size_t{1} << 17;
@@ -209,75 +222,32 @@ OpenModel::OpenModel(const ModelOptions& options) {
   }
   engine_options.cache = engine::ModelStore::default_root();
   engine_ = engine::Engine::open(resolve_model(options.model), engine_options);
+  if (quiet) return;
+  const int64_t trained = engine_->config().max_position_embeddings;
+  if (trained > 0 && engine_->context() > trained) {
+    note(fmt::format("the context of {} is beyond the {} tokens that the model was trained for",
+                     engine_->context(), trained));
+  }
+  if (const auto lossy = lossy_json(*engine_); !lossy.is_null())
+    note(fmt::format("lossy: {}", lossy.dump()));
+}
+
+OpenModel::~OpenModel() {
+  try {
+    finish();
+  } catch (const std::exception& error) {  // beside the one that ends the command, if one does
+    note(error.what());
+  }
 }
 
 void OpenModel::finish() {
+  if (std::exchange(finished_, true)) return;
   engine_->finish();
   if (!timeline_) return;
   const TimelineReport report = timeline_->finish();
   note(
       fmt::format("{} events on the timeline{}", report.events,
                   report.dropped > 0 ? fmt::format(", {} more were dropped", report.dropped) : ""));
-}
-
-void add_sampling_options(CLI::App& command, SamplingOptions& o) {
-  decode::SamplerConfig& c = o.config;
-  const auto option = [&](const char* name, const char* value_name, auto& value, const char* help) {
-    return command.add_option(name, value, help)
-        ->type_name(value_name)
-        ->group("Sampling, in the order in which they apply");
-  };
-  option("--logit-bias", "TOKEN=BIAS", o.logit_bias, "Add to that token's logit (repeatable)")
-      ->allow_extra_args(false);
-  option("--repetition-penalty", "X", c.repetition_penalty,
-         "Divide the logits of recent tokens by it (default: 1, off)");
-  option("--presence-penalty", "X", c.presence_penalty,
-         "Subtract from every recent token's logit (default: 0)");
-  option("--frequency-penalty", "X", c.frequency_penalty, "Subtract per occurrence (default: 0)");
-  option("--penalty-window", "N", c.penalty_window,
-         "Recent tokens that the penalties see (default: 64; 0: all)");
-  option("--temp", "T", c.temperature, "Temperature; 0 takes the best token (default: 0)");
-  option("--top-k", "K", c.top_k, "Keep the K best tokens (default: 0, off)");
-  option("--top-p", "P", c.top_p,
-         "Keep the best tokens that reach probability P (default: 1, off)");
-  option("--min-p", "P", c.min_p,
-         "Keep tokens with P times the best one's probability (default: 0, off)");
-  option("--xtc-probability", "P", c.xtc_probability,
-         "Chance to drop the likeliest tokens (default: 0, off)");
-  option("--xtc-threshold", "P", c.xtc_threshold, "What counts as likely for XTC (default: 0.1)");
-  option("--seed", "N", c.seed, "Same seed, same text (default: 0)");
-}
-
-void add_text_options(CLI::App& command, std::string& text, std::string& file) {
-  auto* prompt = command.add_option("-p,--prompt", text, "The text");
-  prompt->type_name("TEXT");
-  command.add_option("--file", file, "Read the text from a file, - for stdin")
-      ->type_name("FILE")
-      ->excludes(prompt);
-  command.parse_complete_callback([&command] {
-    if (command.count("--prompt") + command.count("--file") == 0)
-      throw CLI::RequiredError("-p or --file");
-  });
-}
-
-decode::SamplerConfig SamplingOptions::resolve() const {
-  decode::SamplerConfig resolved = config;
-  for (const std::string& entry : logit_bias) {
-    const size_t equals = entry.find('=');
-    int32_t token = 0;
-    double bias = 0;
-    const char* end = entry.data() + entry.size();
-    const char* middle = entry.data() + std::min(equals, entry.size());
-    const bool ok = equals != std::string::npos &&
-                    std::from_chars(entry.data(), middle, token).ptr == middle &&
-                    std::from_chars(middle + 1, end, bias).ptr == end && token >= 0 && equals > 0 &&
-                    middle + 1 < end;
-    if (!ok)
-      fail(ErrorKind::bad_request, "--logit-bias '{}' is not TOKEN=BIAS, as in 42=-5.5", entry);
-    resolved.logit_bias[token] = bias;
-  }
-  resolved.check();
-  return resolved;
 }
 
 void add_prompt_options(CLI::App& command, PromptOptions& o) {
@@ -302,9 +272,14 @@ ChatFormat::ChatFormat(const engine::Engine& engine, const PromptOptions& option
   }
   if (!options.chat_template.empty()) {
     template_ =
-        text::ChatTemplate::from_source(read_text(options.chat_template), options.chat_template);
+        text::ChatTemplate::from_source(read_file(options.chat_template), options.chat_template);
   } else if (engine.chat_template() != nullptr) {
     template_ = *engine.chat_template();
+  }
+  if (!template_ && !options.chat_template_args.empty()) {
+    fail(ErrorKind::bad_request,
+         "--chat-template-args needs a chat template, and this model has none; give one with "
+         "--chat-template");
   }
 }
 
@@ -325,44 +300,6 @@ std::string ChatFormat::render(const nlohmann::json& messages) const {
 
 std::vector<std::string> ChatFormat::stops() const {
   return template_ ? std::vector<std::string>{} : std::vector<std::string>{"\nUser:"};
-}
-
-std::vector<text::Token> parse_tokens(const std::string& argument) {
-  const std::string list = argument.starts_with('@') ? read_text(argument.substr(1)) : argument;
-  std::vector<text::Token> tokens;
-  const char* at = list.data();
-  const char* end = at + list.size();
-  const auto skip = [&] {
-    while (at < end && (*at == ',' || std::isspace(static_cast<unsigned char>(*at)))) ++at;
-  };
-  for (skip(); at < end; skip()) {
-    text::Token token = 0;
-    const auto [next, error] = std::from_chars(at, end, token);
-    if (error != std::errc{})
-      fail(ErrorKind::bad_request, "--tokens: '{}' is no token id",
-           std::string(at, std::min(at + 12, end)));
-    tokens.push_back(token);
-    at = next;
-  }
-  if (tokens.empty())
-    fail(ErrorKind::bad_request, "--tokens is empty: give ids as in 1,2,3 or @FILE");
-  return tokens;
-}
-
-std::string read_text(const std::string& path) {
-  std::ifstream file;
-  if (path != "-") {
-    file.open(path, std::ios::binary);
-    if (!file) fail(ErrorKind::io, "{}: cannot be opened", path);
-  }
-  std::istream& in = path == "-" ? std::cin : file;
-  std::string text;
-  std::vector<char> buffer(1 << 20);
-  while (in.read(buffer.data(), static_cast<std::streamsize>(buffer.size())), in.gcount() > 0) {
-    text.append(buffer.data(), static_cast<size_t>(in.gcount()));
-    if (text.size() > kLargestText) fail(ErrorKind::bad_request, "{}: is larger than 1 GB", path);
-  }
-  return text;
 }
 
 uint64_t peak_rss_bytes() { return residency::peak_resident().count; }

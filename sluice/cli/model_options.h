@@ -29,33 +29,30 @@ void add_engine_options(CLI::App& command, ModelOptions& options);
 /// These, --ctx and --kv-reserve.
 void add_model_options(CLI::App& command, ModelOptions& options);
 
+/// Takes whole numbers from `least` to 10^12, so that a few of them may be added.
+CLI::Validator at_least(int64_t least);
+
 /// The model that the options name, and the files in which they want it followed.
 class OpenModel {
  public:
-  explicit OpenModel(const ModelOptions& options);
+  /// Says on stderr what is lossy, and that a context is beyond the trained one; quiet: it does not.
+  explicit OpenModel(const ModelOptions& options, bool quiet = false);
+  /// Finishes what was begun, also where an error or a closed pipe ends the command: that is when one wants to see it.
+  ~OpenModel();
+  OpenModel(const OpenModel&) = delete;
+  OpenModel& operator=(const OpenModel&) = delete;
+
   engine::Engine& operator*() const { return *engine_; }
   engine::Engine* operator->() const { return engine_.get(); }
 
-  /// Writes --timeline, --record-trace and --profile. Throws Error(io).
+  /// Writes --timeline, --record-trace and --profile, once. Throws Error(io).
   void finish();
 
  private:
+  bool finished_ = false;
   std::unique_ptr<Timeline> timeline_;  // outlives the engine
   std::unique_ptr<engine::Engine> engine_;
 };
-
-/// --temp, --top-k, --top-p, --min-p, --xtc-*, penalties, --logit-bias, --seed.
-struct SamplingOptions {
-  decode::SamplerConfig config;
-  std::vector<std::string> logit_bias;  ///< "TOKEN=BIAS"
-
-  /// The config with the biases read. Throws Error(bad_request).
-  decode::SamplerConfig resolve() const;
-};
-void add_sampling_options(CLI::App& command, SamplingOptions& options);
-
-/// -p,--prompt and --file, of which a command line must have one.
-void add_text_options(CLI::App& command, std::string& text, std::string& file);
 
 /// How a prompt becomes tokens.
 struct PromptOptions {
@@ -81,12 +78,6 @@ class ChatFormat {
   std::optional<text::ChatTemplate> template_;
   nlohmann::json args_;
 };
-
-/// "1,2,3", or "@FILE" with such a list in it. Throws Error(bad_request).
-std::vector<text::Token> parse_tokens(const std::string& text);
-
-/// The whole of a file, or of stdin for "-". Throws Error(io); Error(bad_request) above 1 GB.
-std::string read_text(const std::string& path);
 
 /// Most memory the process has had resident, bytes.
 uint64_t peak_rss_bytes();

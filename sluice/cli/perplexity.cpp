@@ -8,6 +8,7 @@
 #include "sluice/cli/model_options.h"
 #include "sluice/cli/output.h"
 #include "sluice/cli/residency_report.h"
+#include "sluice/cli/text_input.h"
 
 namespace sluice::cli {
 namespace {
@@ -31,10 +32,11 @@ double negative_log_likelihood(std::span<const float> logits, text::Token token)
 void perplexity(Options o, const Globals& globals) {
   o.model.engine.context = o.window;
   o.model.engine.checkpoints = false;
-  OpenModel engine(o.model);
+  OpenModel engine(o.model, globals.quiet);
   const text::Tokenizer& tokenizer = engine->tokenizer();
   const auto tokens =
       tokenizer.encode(read_text(o.file), {.add_bos = true, .parse_special = false});
+  engine->check_ids(tokens);  // a window's last one is looked up and never computed
   const int64_t n_windows = static_cast<int64_t>(tokens.size()) / o.window;
   if (n_windows == 0) {
     fail(ErrorKind::bad_request,
@@ -65,15 +67,16 @@ void perplexity(Options o, const Globals& globals) {
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (globals.json) {
-    print_json({{"ppl", std::exp(mean)},
-                {"nll", mean},
-                {"tokens", count},
-                {"windows", n_windows},
-                {"tokens_per_second", static_cast<double>(n_windows * o.window) / seconds},
-                {"peak_rss_bytes", peak_rss_bytes()},
-                {"activations", engine->activations()},
-                {"lossy", lossy_json(*engine)},
-                {"residency", residency_json(*engine, engine->statistics())}});
+    nlohmann::json result{
+        {"ppl", std::exp(mean)},
+        {"nll", mean},
+        {"tokens", count},
+        {"windows", n_windows},
+        {"tokens_per_second", static_cast<double>(n_windows * o.window) / seconds},
+        {"peak_rss_bytes", peak_rss_bytes()},
+        {"residency", residency_json(*engine, engine->statistics())}};
+    add_arithmetic(result, *engine);
+    print_json(result);
   } else {
     print(fmt::format("perplexity {:.4f} over {} predictions in {} windows of {}\n", std::exp(mean),
                       count, n_windows, o.window));

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "sluice/base/printable.h"
 #include "sluice/cli/output.h"
 #include "sluice/cli/residency_report.h"
 

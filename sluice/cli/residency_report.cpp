@@ -27,6 +27,18 @@ nlohmann::json to_json(const residency::StreamStatistics& s, double disk_bandwid
       {"bytes_awaited", s.awaited().count}};
 }
 
+std::string_view kv_type_name(kernels::KvType type) {
+  switch (type) {
+    case kernels::KvType::f32:
+      return "f32";
+    case kernels::KvType::f16:
+      return "f16";
+    case kernels::KvType::bf16:
+      return "bf16";
+  }
+  return "";
+}
+
 }  // namespace
 
 nlohmann::json residency_json(const residency::ResidencyPlan& plan, int64_t context) {
@@ -56,9 +68,17 @@ nlohmann::json residency_json(const engine::Engine& engine,
   return json;
 }
 
+void add_arithmetic(nlohmann::json& result, const engine::Engine& engine) {
+  result["activations"] = engine.activations();
+  result["lossy"] = lossy_json(engine);
+  result["context"] = {{"tokens", engine.context()},
+                       {"trained", engine.config().max_position_embeddings}};
+}
+
 nlohmann::json lossy_json(const engine::Engine& engine) {
   const engine::EngineOptions& o = engine.options();
   nlohmann::json json;  // null
+  if (engine.has_lossy_kv()) json["kv_type"] = kv_type_name(engine.config().kv_type);
   if (o.load.top_k_experts > 0) json["top_k_experts"] = o.load.top_k_experts;
   if (o.load.adaptive_experts) json["top_k_experts"] = "adaptive";
   if (o.skip_missing_experts) json["on_miss"] = "skip";

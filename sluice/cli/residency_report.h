@@ -15,6 +15,10 @@ nlohmann::json residency_json(const residency::ResidencyPlan& plan, int64_t cont
 nlohmann::json residency_json(const engine::Engine& engine,
                               const std::optional<residency::StreamStatistics>& streaming);
 
+/// Puts what every result says of how it was computed into it: "activations", "lossy", and "context" with the most
+/// tokens of a sequence and what the model was trained for (0: it does not say).
+void add_arithmetic(nlohmann::json& result, const engine::Engine& engine);
+
 /// The lossy options in force, by name; null without any.
 nlohmann::json lossy_json(const engine::Engine& engine);
 

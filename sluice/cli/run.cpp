@@ -1,13 +1,13 @@
 #include <fmt/format.h>
 
-#include <atomic>
-#include <csignal>
-
 #include "sluice/base/error.h"
 #include "sluice/cli/commands.h"
 #include "sluice/cli/model_options.h"
 #include "sluice/cli/output.h"
 #include "sluice/cli/residency_report.h"
+#include "sluice/cli/sampling_options.h"
+#include "sluice/cli/signals.h"
+#include "sluice/cli/text_input.h"
 
 namespace sluice::cli {
 namespace {
@@ -23,15 +23,21 @@ struct Options {
   bool ignore_eos = false;
 };
 
+void refuse_empty_stops(const std::vector<std::string>& stops) {
+  for (const std::string& stop : stops) {
+    if (stop.empty()) fail(ErrorKind::bad_request, "--stop is empty: every text holds that");
+  }
+}
+
 void set_prompt(const engine::Engine& engine, const Options& o, engine::Request& request) {
   const text::Tokenizer& tokenizer = engine.tokenizer();
   const std::string prompt = o.file.empty() ? o.text : read_text(o.file);
   const ChatFormat format(engine, o.prompt);
   if (o.prompt.raw || !format.has_template()) {  // a base model completes the text
     if (!o.prompt.system.empty()) {
-      fail(ErrorKind::bad_request, "--system needs a chat template, and {}",
-           o.prompt.raw ? "--raw turns it off"
-                        : "this model has none; give one with --chat-template");
+      fail(ErrorKind::bad_request,
+           "--system needs a chat template, and this model has none; give one with "
+           "--chat-template");
     }
     request.tokens = tokenizer.encode(prompt, {.add_bos = true, .parse_special = true});
     request.continues_text = true;
@@ -46,54 +52,54 @@ void set_prompt(const engine::Engine& engine, const Options& o, engine::Request&
       tokenizer.encode(format.render(messages), {.add_bos = false, .parse_special = true});
 }
 
-nlohmann::json to_json(const engine::Engine& engine, const engine::Result& r) {
-  return {{"text", r.text},
-          {"tokens", r.tokens},
-          {"prompt_tokens", r.prompt_tokens},
-          {"generation_tokens", r.tokens.size()},
-          {"prefill_tps", r.prefill_tps()},
-          {"decode_tps", r.decode_tps()},
-          {"ttft_ms", r.prefill_seconds * 1e3},
-          {"load_ms", engine.load_seconds() * 1e3},
-          {"peak_rss_bytes", peak_rss_bytes()},
-          {"finish_reason", to_string(r.finish_reason)},
-          {"activations", engine.activations()},
-          {"lossy", lossy_json(engine)},
-          {"residency", residency_json(engine, r.streaming)}};
+nlohmann::json to_json(const engine::Engine& engine, const engine::Result& r,
+                       std::optional<uint64_t> seed) {
+  nlohmann::json json{{"text", r.text},
+                      {"tokens", r.tokens},
+                      {"prompt_tokens", r.prompt_tokens},
+                      {"generation_tokens", r.tokens.size()},
+                      {"prefill_tps", r.prefill_tps()},
+                      {"decode_tps", r.decode_tps()},
+                      {"ttft_ms", r.prefill_seconds * 1e3},
+                      {"load_ms", engine.load_seconds() * 1e3},
+                      {"peak_rss_bytes", peak_rss_bytes()},
+                      {"finish_reason", to_string(r.finish_reason)},
+                      {"seed", seed ? nlohmann::json(*seed) : nlohmann::json(nullptr)},
+                      {"residency", residency_json(engine, r.streaming)}};
+  add_arithmetic(json, engine);
+  return json;
 }
-
-std::atomic<bool> interrupted{false};
 
 void run(const Options& o, const Globals& globals) {
   const decode::SamplerConfig sampling = o.sampling.resolve();  // before the model is loaded for it
+  refuse_empty_stops(o.stop);
   ModelOptions model = o.model;
   model.engine.checkpoints = false;  // there is one turn
-  OpenModel engine(model);
+  OpenModel engine(model, globals.quiet);
   engine::Session session(*engine);
-  std::signal(SIGINT, [](int) {
-    if (interrupted.exchange(true))
-      std::_Exit(130);  // the second Ctrl-C does not wait for the step
-  });
   engine::Request request;
   set_prompt(*engine, o, request);
+  const Cancellation cancellation(Cancellation::Of::all);  // there is something to show now
   request.max_tokens = o.max_tokens;
   request.sampling = sampling;
   request.stop = o.stop;
   request.ignore_eos = o.ignore_eos;
-  request.cancel = &interrupted;
+  request.cancel = &cancellation.asked();
   const engine::Result result = session.generate(request, [&](const engine::Event& event) {
-    if (!globals.json) print(printable_text(event.text));
+    if (!globals.json) print_text(event.text);
   });
   engine.finish();
   if (globals.json) {
-    print_json(to_json(*engine, result));
+    print_json(to_json(*engine, result, seed_of(sampling)));
     return;
   }
   print("\n");
   if (!globals.quiet) {
-    note(fmt::format("{} prompt tokens at {:.1f} tok/s, {} generated at {:.1f} tok/s, {} peak",
+    const auto seed = seed_of(sampling);
+    note(fmt::format("{} prompt tokens at {:.1f} tok/s, {} generated at {:.1f} tok/s, {} peak{}",
                      result.prompt_tokens, result.prefill_tps(), result.tokens.size(),
-                     result.decode_tps(), to_string(Bytes{peak_rss_bytes()})));
+                     result.decode_tps(), to_string(Bytes{peak_rss_bytes()}),
+                     seed ? fmt::format(", seed {}", *seed) : ""));
     if (result.streaming) note(streaming_line(*result.streaming));
   }
 }
@@ -112,10 +118,13 @@ void add_run(CLI::App& app, Globals& globals) {
   add_model_options(command, o->model);
   command.get_option("MODEL")->required(false);  // then it is the default model
   add_prompt_options(command, o->prompt);
-  command.add_flag("--raw", o->prompt.raw, "Complete the text as it is, without the chat template");
+  auto* raw = command.add_flag("--raw", o->prompt.raw,
+                               "Complete the text as it is, without the chat template");
+  for (const char* of_a_template : {"--system", "--chat-template", "--chat-template-args"})
+    raw->excludes(command.get_option(of_a_template));
   command.add_option("-n,--max-tokens", o->max_tokens, "Most tokens to generate (default: 256)")
       ->type_name("N")
-      ->check(CLI::NonNegativeNumber);
+      ->check(at_least(0));
   command.add_option("--stop", o->stop, "End before this text (repeatable)")
       ->type_name("TEXT")
       ->allow_extra_args(false);

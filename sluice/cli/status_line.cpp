@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "sluice/cli/output.h"
+#include "sluice/cli/signals.h"
 
 namespace sluice::cli {
 namespace {
@@ -32,8 +33,8 @@ StatusLine::StatusLine() {
 StatusLine::~StatusLine() {
   if (!active_) return;
   try {
-    // Scroll everywhere again, and clear the row.
-    print(fmt::format("\0337\033[r\033[{};1H\033[2K\0338", rows_));
+    set_terminal_reset("");
+    print(reset());
   } catch (...) {  // the terminal is gone
   }
 }
@@ -42,6 +43,11 @@ void StatusLine::reserve(int rows) {
   // A line feed first, so that the cursor's row is above the reserved one; setting the region moves the cursor.
   print(fmt::format("\n\033[A\0337\033[1;{}r\0338", rows - 1));
   rows_ = rows;
+  set_terminal_reset(reset());
+}
+
+std::string StatusLine::reset() const {
+  return fmt::format("\0337\033[r\033[{};1H\033[2K\0338", rows_);
 }
 
 void StatusLine::show(const std::string& text) {

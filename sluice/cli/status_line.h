@@ -5,7 +5,7 @@
 namespace sluice::cli {
 
 /// The terminal's last row, kept for a status while everything else scrolls above it (DECSTBM). Does
-/// nothing when stdout is no terminal. The terminal is put back when it dies.
+/// nothing when stdout is no terminal. The terminal is put back when it dies, or the program by a signal.
 class StatusLine {
  public:
   StatusLine();
@@ -18,6 +18,8 @@ class StatusLine {
 
  private:
   void reserve(int rows);
+  /// Has everything scroll again, and clears the row.
+  std::string reset() const;
   bool active_ = false;
   int rows_ = 0;
 };

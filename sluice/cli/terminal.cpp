@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "sluice/base/printable.h"
 #include "sluice/cli/output.h"
 
 namespace sluice::cli {

@@ -1,8 +1,10 @@
 #include <fmt/ranges.h>
 
+#include "sluice/base/printable.h"
 #include "sluice/cli/commands.h"
 #include "sluice/cli/model_options.h"
 #include "sluice/cli/output.h"
+#include "sluice/cli/text_input.h"
 #include "sluice/engine/hub/model_store.h"
 
 namespace sluice::cli {

@@ -48,16 +48,28 @@ nn::Step Runner::make_step(std::span<const Part> parts, mx::array tokens) const 
   };
 }
 
-mx::array Runner::evaluate(std::span<const nn::Step> steps) const {
-  mx::array logits = model_.forward(steps);
-  mx::eval(logits);
-  check();
-  return logits;
+std::vector<nn::Step> Runner::make_steps(nn::KvCache& cache, std::span<const int32_t> tokens,
+                                         std::span<const Chunk> chunks) const {
+  std::vector<nn::Step> steps;
+  for (const Chunk& chunk : chunks) {
+    // Where no logits are wanted the last row's are computed and dropped.
+    const Part part{&cache, chunk.n_tokens, chunk.n_tokens - std::max<int64_t>(1, chunk.n_logits)};
+    if (!steps.empty()) steps.back().followed = true;
+    steps.push_back(
+        make_step({&part, 1}, mx::array(tokens.data() + chunk.begin,
+                                        mx::Shape{static_cast<int>(chunk.n_tokens)}, mx::int32)));
+  }
+  if (steps.size() > 1) {
+    // The logits come from the last step alone: nothing else would have the others store their keys and values.
+    for (nn::Step& step : steps) step.evaluate_layers = true;
+  }
+  return steps;
 }
 
-void Runner::check() const {
-  context_.errors.rethrow();
+bool Runner::check() const {
+  const bool whole = context_.errors.rethrow();
   context_.weights.check_intact();
+  return whole;
 }
 
 int64_t Runner::max_logit_rows() const {
@@ -65,40 +77,28 @@ int64_t Runner::max_logit_rows() const {
   return std::max<int64_t>(1, bytes / (4 * model_.config().vocab_size));
 }
 
-int64_t Runner::run(nn::KvCache& cache, std::span<const int32_t> tokens, const Options& options,
-                    const LogitsSink& sink) const {
-  const auto n = static_cast<int64_t>(tokens.size());
-  int64_t done = 0;
-  while (done < n) {
-    if (options.cancel != nullptr && options.cancel->load()) break;
-    std::vector<nn::Step> steps;
-    const int64_t begin = done;
-    int64_t position = 0, first = 0, count = 0;
-    bool wanted = false;
-    do {
-      count = std::min(options.chunk, n - done);
-      // A step that ends before the first wanted token needs no logits; its last row is computed and dropped.
-      wanted = done + count > options.first_wanted;
-      if (wanted)
-        count = std::min(count,
-                         std::max<int64_t>(1, options.first_wanted - done) + max_logit_rows() - 1);
-      first = wanted ? std::max<int64_t>(0, options.first_wanted - done) : count - 1;
-      position = cache.length();
-      const Part part{&cache, count, first};
-      if (!steps.empty()) steps.back().followed = true;
-      steps.push_back(make_step(
-          {&part, 1},
-          mx::array(tokens.data() + done, mx::Shape{static_cast<int>(count)}, mx::int32)));
-      done += count;
-    } while (!wanted && done < n && done - begin + options.chunk <= limits_.layer_tokens);
-    if (steps.size() > 1) {
-      // The logits come from the last step alone: nothing else would have the others store their keys and values.
-      for (nn::Step& step : steps) step.evaluate_layers = true;
+bool Runner::run(nn::KvCache& cache, std::span<const int32_t> tokens, const Options& options,
+                 const LogitsSink& sink) const {
+  const ops::CancelScope scope(context_.errors, options.cancel);
+  const ChunkLimits limits{options.chunk, max_logit_rows(), limits_.layer_tokens};
+  const int64_t n = std::ssize(tokens);
+  for (int64_t begin = 0; begin < n;) {
+    const auto chunks = group_of_chunks(begin, n, options.first_wanted, limits);
+    std::optional<nn::KvCache> before;
+    if (options.cancel != nullptr) before = cache;
+    const mx::array logits = model_.forward(make_steps(cache, tokens, chunks));
+    mx::eval(logits);
+    if (!check()) {
+      // No trim() would do: a block that replaces a shared one may lack the rows that skipped tasks were to copy.
+      cache = *before;
+      return false;
     }
-    const mx::array logits = evaluate(steps);
-    for (int64_t i = first; wanted && i < count; ++i) sink(position + i, row(logits, i - first));
+    const Chunk& last = chunks.back();
+    const int64_t position = cache.length() - last.n_logits;
+    for (int64_t i = 0; i < last.n_logits; ++i) sink(position + i, row(logits, i));
+    begin = last.begin + last.n_tokens;
   }
-  return done;
+  return true;
 }
 
 Runner::Begun Runner::begin(std::span<nn::KvCache* const> caches, const mx::array& tokens,

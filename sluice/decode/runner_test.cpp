@@ -1,6 +1,8 @@
 #include <gtest/gtest.h>
 #include <mlx/device.h>
 
+#include <algorithm>
+#include <atomic>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -140,6 +142,85 @@ TEST_F(TinyMoe, a_failure_ends_the_step_and_the_one_that_was_begun_after_it) {
   }
   EXPECT_EQ(calls, 2);
   EXPECT_EQ(alone(before, {7}).size(), 1u);  // and the next one runs
+}
+
+/// Cancels at the n-th time that a layer asks for its experts, n from 1 on, and counts them.
+struct CancelAt {
+  CancelAt(residency::WeightStore& store, int n) : store_(store) {
+    store.set_demand_sink([this, n](int, std::span<const int>, residency::Use) {
+      if (++demands == n) cancel = true;
+    });
+  }
+  ~CancelAt() { store_.set_demand_sink({}); }
+
+  residency::WeightStore& store_;
+  int demands = 0;
+  std::atomic<bool> cancel{false};
+};
+
+std::vector<int32_t> some_tokens(int32_t n) {
+  std::vector<int32_t> tokens;
+  for (int32_t i = 0; i < n; ++i) tokens.push_back((i * 29 + 5) % 8000);
+  return tokens;
+}
+
+TEST_F(TinyMoe, a_cancelled_prefill_ends_within_a_layer_and_leaves_no_trace) {
+  const std::vector<int32_t> tokens = some_tokens(200);
+  // 250 tokens are there, so that what is given back crosses the border between two KV blocks.
+  nn::KvCache cache = sequence(250, 1);
+  const auto last_logits = [&](const Runner& by, nn::KvCache& of) {
+    Logits last;
+    const auto rest =
+        std::span<const int32_t>(tokens).subspan(static_cast<size_t>(of.length() - 250));
+    EXPECT_TRUE(by.run(of, rest,
+                       {.chunk = 64, .first_wanted = std::ssize(rest) - 1, .cancel = nullptr},
+                       [&](int64_t, auto logits) { last.assign(logits.begin(), logits.end()); }));
+    return last;
+  };
+  nn::KvCache whole = cache.snapshot();
+  const Logits expected = last_logits(runner, whole);
+  // One chunk passes all layers, or all chunks pass a layer, before what comes next.
+  for (const int64_t layer_tokens : {0, 4096}) {
+    const Runner by(*loaded.model, context, {.layer_tokens = layer_tokens});
+    for (const int at : {1, 2, 3, 5, 8, 11}) {
+      nn::KvCache used = cache.snapshot();
+      CancelAt canceller(*loaded.store, at);
+      EXPECT_FALSE(by.run(used, tokens,
+                          {.chunk = 64, .first_wanted = 199, .cancel = &canceller.cancel},
+                          [](int64_t, auto) {}));
+      EXPECT_EQ(canceller.demands, at) << "no layer ran after that";
+      EXPECT_EQ((used.length() - 250) % 64, 0);
+      EXPECT_LT(used.length(), 450);
+      EXPECT_FALSE(errors.is_set());
+      EXPECT_EQ(last_logits(by, used), expected) << at;
+    }
+  }
+}
+
+TEST_F(TinyMoe, a_cancelled_step_of_decoding_leaves_no_trace) {
+  nn::KvCache cache = sequence(255, 1);
+  const std::vector<Logits> expected = alone(cache.snapshot(), {7, 8, 9});
+  for (const bool ahead : {false, true}) {
+    for (int at = 1; at <= 12; ++at) {
+      nn::KvCache used = cache.snapshot();
+      {
+        CancelAt canceller(*loaded.store, at);
+        Decoding decoding(
+            runner, {&used}, {7}, [n = 7](size_t, auto) mutable { return ++n; }, ahead,
+            &canceller.cancel);
+        while (!decoding.next(true).empty()) {
+        }
+        EXPECT_LE(canceller.demands, at + 1);  // one may have been under way
+      }
+      EXPECT_LT(used.length(), 255 + at);
+      // What was appended before is kept, and the next request goes on from there.
+      std::vector<int32_t> rest{7, 8, 9};
+      const auto done = std::min<int64_t>(used.length() - 255, 3);
+      rest.erase(rest.begin(), rest.begin() + done);
+      const std::vector<Logits> wanted(expected.begin() + done, expected.end());
+      EXPECT_EQ(alone(std::move(used), rest), wanted) << at << (ahead ? ", ahead" : "");
+    }
+  }
 }
 
 }  // namespace

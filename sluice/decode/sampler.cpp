@@ -7,9 +7,13 @@
 #include <numeric>
 
 #include "sluice/base/error.h"
+#include "sluice/decode/philox.h"
 
 namespace sluice::decode {
 namespace {
+
+/// The draws that one token may take.
+enum Draw : uint32_t { kToken = 0, kXtc = 1 };
 
 void require(bool ok, const char* option, double got, const char* wanted) {
   if (!ok) fail(ErrorKind::bad_request, "{} is {}, it must be {}", option, got, wanted);
@@ -48,6 +52,14 @@ void SamplerConfig::check() const {
           "from -1000 to 1000");
   require(penalty_window >= 0, "penalty_window", static_cast<double>(penalty_window),
           "0 (all) or more");
+  for (const auto& [token, bias] : logit_bias) {
+    if (!(std::abs(bias) <= std::numeric_limits<float>::max())) {
+      fail(ErrorKind::bad_request,
+           "logit_bias of token {} is {}, it must be finite as float32; -1e9 forbids a token, 1e9 "
+           "forces it",
+           token, bias);
+    }
+  }
 }
 
 int32_t argmax(std::span<const float> logits) {
@@ -63,13 +75,16 @@ int32_t argmax(std::span<const float> logits) {
       best = block;
     }
   }
+  if (most == -std::numeric_limits<float>::infinity()) return -1;
   const auto at = std::ranges::find(best, most);
-  return at == best.end() ? -1 : static_cast<int32_t>(std::to_address(at) - logits.data());
+  return static_cast<int32_t>(std::to_address(at) - logits.data());
 }
 
 int32_t best_token(std::span<const float> logits) {
   const int32_t best = argmax(logits);
-  if (best < 0) fail(ErrorKind::internal, "no logit is a number");
+  if (best < 0)
+    fail(ErrorKind::internal, "all {} logits are NaN or -infinity: no token can follow",
+         logits.size());
   return best;
 }
 
@@ -95,81 +110,115 @@ std::vector<float> Sampler::adjusted(std::span<const float> logits,
   return x;
 }
 
-/// The candidates after top_k and top_p, best first, with probabilities at the temperature. Only as much of
-/// the vocabulary is sorted as the two need.
-std::vector<Sampler::Candidate> Sampler::shortlist(const std::vector<float>& logits) const {
-  const int32_t best = best_token(logits);
-  const double top = logits[static_cast<size_t>(best)];
-  std::vector<Candidate> all;
+namespace {
+
+/// A token that may still be chosen.
+struct Candidate {
+  int32_t token;
+  float logit;
+  double weight;  // its probability over that of the best token
+};
+
+bool better(const Candidate& a, const Candidate& b) {
+  return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
+}
+
+bool by_id(const Candidate& a, const Candidate& b) { return a.token < b.token; }
+
+/// Never empty, and between two stages in the order of ids: what the standard library leaves of an order, and
+/// with it the rounding of sums, differs between machines.
+using Candidates = std::vector<Candidate>;
+
+double total_weight(const Candidates& candidates) {
+  return std::accumulate(candidates.begin(), candidates.end(), 0.0,
+                         [](double sum, const Candidate& c) { return sum + c.weight; });
+}
+
+Candidates all_candidates(std::span<const float> logits, double temperature) {
+  const float top = logits[static_cast<size_t>(best_token(logits))];
+  Candidates all;
   all.reserve(logits.size());
   for (size_t i = 0; i < logits.size(); ++i) {
-    if (std::isnan(logits[i])) continue;
-    const double weight = std::exp((static_cast<double>(logits[i]) - top) / config_.temperature);
-    if (weight > 0) all.push_back({static_cast<int32_t>(i), logits[i], weight});
-  }
-  const auto better = [](const Candidate& a, const Candidate& b) {
-    return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
-  };
-  if (config_.top_k > 0 && static_cast<size_t>(config_.top_k) < all.size()) {
-    std::nth_element(all.begin(), all.begin() + config_.top_k, all.end(), better);
-    all.resize(static_cast<size_t>(config_.top_k));
-  }
-  const double total =
-      std::accumulate(all.begin(), all.end(), 0.0,
-                      [](double sum, const Candidate& c) { return sum + c.probability; });
-  double reached = 0;
-  size_t sorted = 0;
-  for (size_t i = 0; i < all.size(); ++i) {
-    if (i == sorted) {  // sort the next, twice as long stretch
-      const size_t next = std::min(all.size(), std::max<size_t>(64, 2 * sorted));
-      std::partial_sort(all.begin() + static_cast<std::ptrdiff_t>(sorted),
-                        all.begin() + static_cast<std::ptrdiff_t>(next), all.end(), better);
-      sorted = next;
-    }
-    reached += all[i].probability;
-    if (config_.top_p < 1 && reached >= config_.top_p * total) {
-      all.resize(i + 1);
-      break;
-    }
+    // The best are told apart first, since the difference of two infinities is no number.
+    const double below = static_cast<double>(logits[i]) - static_cast<double>(top);
+    const double weight = logits[i] == top ? 1 : std::exp(below / temperature);
+    if (weight > 0) all.push_back({static_cast<int32_t>(i), logits[i], weight});  // NaN is not
   }
   return all;
 }
 
-int32_t Sampler::draw(const std::vector<Candidate>& candidates) {
-  double total = 0;
-  for (const Candidate& c : candidates) total += c.probability;
-  // 53 bits to [0, 1): the standard's distributions differ between libraries.
-  double left = static_cast<double>(random_() >> 11) * 0x1p-53 * total;
-  for (const Candidate& c : candidates) {
-    left -= c.probability;
-    if (left < 0) return c.token;
-  }
-  return candidates.back().token;
+void keep_top_k(Candidates& all, int64_t top_k) {
+  if (top_k == 0 || top_k >= std::ssize(all)) return;
+  std::nth_element(all.begin(), all.begin() + top_k, all.end(), better);
+  all.resize(static_cast<size_t>(top_k));
+  std::sort(all.begin(), all.end(), by_id);
 }
 
-int32_t Sampler::sample(std::span<const float> logits, std::span<const int32_t> history) {
-  const bool plain = config_.logit_bias.empty() && config_.repetition_penalty == 1 &&
-                     config_.presence_penalty == 0 && config_.frequency_penalty == 0;
-  if (plain && config_.temperature == 0) return best_token(logits);
+/// Sorts only as much as it keeps, in stretches that double.
+void keep_top_p(Candidates& all, double top_p) {
+  if (top_p >= 1) return;
+  const double wanted = top_p * total_weight(all);
+  double reached = 0;
+  std::ptrdiff_t kept = 0, sorted = 0;
+  while (kept < std::ssize(all) && reached < wanted) {
+    if (kept == sorted) {
+      sorted = std::min(std::ssize(all), std::max<std::ptrdiff_t>(64, 2 * sorted));
+      std::partial_sort(all.begin() + kept, all.begin() + sorted, all.end(), better);
+    }
+    reached += all[static_cast<size_t>(kept++)].weight;
+  }
+  all.resize(static_cast<size_t>(std::max<std::ptrdiff_t>(kept, 1)));
+  std::sort(all.begin(), all.end(), by_id);
+}
+
+/// The best has weight 1.
+void keep_min_p(Candidates& all, double min_p) {
+  std::erase_if(all, [&](const Candidate& c) { return c.weight < min_p; });
+}
+
+void exclude_top_choices(Candidates& all, double threshold) {
+  const double least = threshold * total_weight(all);
+  const auto is_likely = [&](const Candidate& c) { return c.weight >= least; };
+  const Candidate* kept = nullptr;  // the worst of the likely ones
+  for (const Candidate& c : all) {
+    if (is_likely(c) && (kept == nullptr || better(*kept, c))) kept = &c;
+  }
+  if (kept == nullptr) return;
+  std::erase_if(all, [&, token = kept->token](const Candidate& c) {
+    return is_likely(c) && c.token != token;
+  });
+}
+
+/// random: uniform in [0, 1).
+int32_t draw(const Candidates& candidates, double random) {
+  double left = random * total_weight(candidates);
+  for (const Candidate& c : candidates) {
+    left -= c.weight;
+    if (left < 0) return c.token;
+  }
+  return candidates.back().token;  // rounding
+}
+
+}  // namespace
+
+int32_t Sampler::sample(std::span<const float> logits, std::span<const int32_t> history,
+                        int64_t position) const {
+  const SamplerConfig& c = config_;
+  const bool plain = c.logit_bias.empty() && c.repetition_penalty == 1 && c.presence_penalty == 0 &&
+                     c.frequency_penalty == 0;
+  if (plain && c.temperature == 0) return best_token(logits);
   const std::vector<float> x = adjusted(logits, history);
-  if (config_.temperature == 0) return best_token(x);
-  std::vector<Candidate> candidates = shortlist(x);
-  if (config_.min_p > 0) {
-    const double least = config_.min_p * candidates.front().probability;
-    const auto end = std::find_if(candidates.begin(), candidates.end(),
-                                  [&](const Candidate& c) { return c.probability < least; });
-    candidates.erase(end, candidates.end());
-  }
-  if (config_.xtc_probability > 0) {
-    double total = 0;
-    for (const Candidate& c : candidates) total += c.probability;
-    const auto below = std::find_if(candidates.begin(), candidates.end(), [&](const Candidate& c) {
-      return c.probability < config_.xtc_threshold * total;
-    });
-    const bool strike = static_cast<double>(random_() >> 11) * 0x1p-53 < config_.xtc_probability;
-    if (strike && below - candidates.begin() >= 2) candidates.erase(candidates.begin(), below - 1);
-  }
-  return draw(candidates);
+  if (c.temperature == 0) return best_token(x);
+  const auto random = [&](Draw which) {
+    return uniform(c.seed, static_cast<uint64_t>(position), which);
+  };
+  Candidates candidates = all_candidates(x, c.temperature);
+  keep_top_k(candidates, c.top_k);
+  keep_top_p(candidates, c.top_p);
+  keep_min_p(candidates, c.min_p);
+  if (c.xtc_probability > 0 && random(kXtc) < c.xtc_probability)
+    exclude_top_choices(candidates, c.xtc_threshold);
+  return draw(candidates, random(kToken));
 }
 
 }  // namespace sluice::decode

@@ -2,13 +2,14 @@
 
 #include <cstdint>
 #include <map>
-#include <random>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace sluice::decode {
 
-/// How the next token is chosen. The stages run in this order, each on what the one before left:
+/// How the next token is chosen. The stages run in this order, each on what the one before left, and none leaves
+/// nothing:
 ///   1. logit_bias            added to the named tokens' logits
 ///   2. repetition_penalty    logits of recent tokens divided (positive) or multiplied (negative) by it
 ///                            (Keskar et al. 2019, arXiv:1909.05858)
@@ -18,7 +19,7 @@ namespace sluice::decode {
 ///   5. top_p                 the smallest set of best tokens whose probabilities reach p (arXiv:1904.09751)
 ///   6. min_p                 those with at least min_p times the best one's probability (arXiv:2407.01082)
 ///   7. XTC                   with xtc_probability, drop all but the least likely of the tokens above xtc_threshold
-///   8. a draw by the probabilities that are left
+///   8. a draw by the probabilities that are left, in the order of ids
 struct SamplerConfig {
   double temperature = 0.0;
   int64_t top_k = 0;   ///< 0: off
@@ -30,43 +31,36 @@ struct SamplerConfig {
   double presence_penalty = 0.0;
   double frequency_penalty = 0.0;
   int64_t penalty_window = 64;  ///< how many of the last tokens the penalties see; 0: all
-  std::map<int32_t, double> logit_bias = {};
+  std::map<int32_t, double> logit_bias = {};  ///< by token; finite as float32
   uint64_t seed = 0;
 
   /// Throws Error(bad_request) naming the first option that is out of range.
   void check() const;
 };
 
-/// Chooses tokens for one sequence. Same config, seed and logits: same tokens, on every machine.
+/// Chooses tokens. Same config, logits, history and position: same token, on every machine, whatever was chosen
+/// before: random numbers depend on seed and position alone (philox.h), so that a choice can be made again or ahead.
 class Sampler {
  public:
-  explicit Sampler(SamplerConfig config) : config_(std::move(config)), random_(config_.seed) {
-    config_.check();
-  }
+  explicit Sampler(SamplerConfig config) : config_(std::move(config)) { config_.check(); }
 
-  /// logits: [vocab_size]. history: the sequence so far, for the penalties. NaN logits are never chosen;
-  /// throws Error(internal) when no logit is a number.
-  int32_t sample(std::span<const float> logits, std::span<const int32_t> history);
+  /// logits: [vocab_size]. history: the sequence so far, for the penalties. position: of the token that is chosen,
+  /// in its sequence. A token whose logit is NaN or -infinity is never chosen, one of +infinity before all others;
+  /// throws Error(internal) when no token may be.
+  int32_t sample(std::span<const float> logits, std::span<const int32_t> history,
+                 int64_t position) const;
 
  private:
-  struct Candidate {
-    int32_t token;
-    float logit;
-    double probability;
-  };
   std::vector<float> adjusted(std::span<const float> logits,
                               std::span<const int32_t> history) const;
-  std::vector<Candidate> shortlist(const std::vector<float>& logits) const;
-  int32_t draw(const std::vector<Candidate>& candidates);
 
   SamplerConfig config_;
-  std::mt19937_64 random_;
 };
 
-/// The id of the largest logit, the lowest among equals; NaNs are passed over. -1 when all are NaN.
+/// The id of the largest logit, the lowest among equals; NaN and -infinity are passed over. -1 when nothing is left.
 int32_t argmax(std::span<const float> logits);
 
-/// The same; throws Error(internal) when no logit is a number.
+/// The same; throws Error(internal) when nothing is left.
 int32_t best_token(std::span<const float> logits);
 
 }  // namespace sluice::decode

@@ -33,19 +33,32 @@ void Engine::Impl::check_tokens(std::span<const text::Token> tokens) const {
          "the prompt has {} tokens and the context holds {}; shorten it or raise --ctx",
          tokens.size(), context);
   }
+  check_ids(tokens, "the prompt");
+}
+
+void Engine::Impl::check_ids(std::span<const text::Token> tokens, std::string_view what) const {
   const int64_t vocab_size = loaded.model->config().vocab_size;
   for (const text::Token token : tokens) {
     if (token < 0 || token >= vocab_size) {
-      fail(ErrorKind::bad_request, "token {} is not in the vocabulary of {}", token, vocab_size);
+      fail(ErrorKind::bad_request,
+           "{} has token {}, and the model's vocabulary has {}; if a tokenizer gave it, it is "
+           "another model's",
+           what, token, vocab_size);
     }
   }
+}
+
+void Engine::check_ids(std::span<const text::Token> tokens) const {
+  impl_->check_ids(tokens, "the text");
 }
 
 namespace {
 
 int64_t choose_context(const EngineOptions& options, int64_t trained) {
   const int64_t asked = options.context;
-  if (asked < 0) fail(ErrorKind::bad_request, "--ctx is {}, it must be positive", asked);
+  constexpr int64_t kMost = INT32_MAX;  // MLX's shapes are of 32 bits
+  if (asked < 0 || asked > kMost)
+    fail(ErrorKind::bad_request, "--ctx is {}, it must be from 1 to {}", asked, kMost);
   if (asked > 0) return asked;
   const int64_t most = trained > 0 ? trained : kUsualContext;
   if (!options.counts_memory()) return most;
@@ -99,7 +112,7 @@ void record_experts(Engine::Impl& e) {
 }  // namespace
 
 std::unique_ptr<text::Tokenizer> open_tokenizer(const std::filesystem::path& path) {
-  if (models::is_gguf(path)) return text::Tokenizer::from_gguf(io::open_gguf(path));
+  if (io::is_gguf(path)) return text::Tokenizer::from_gguf(io::open_gguf(path));
   if (!std::filesystem::exists(path / "tokenizer.json")) no_tokenizer(path);
   return text::Tokenizer::from_directory(path);
 }
@@ -165,6 +178,7 @@ std::string_view Engine::activations() const {
   const bool int8 = impl_->loaded.takes_int8 && !impl_->options.exact_activations;
   return int8 ? "int8" : "float32";
 }
+bool Engine::has_lossy_kv() const { return impl_->loaded.lossy_kv; }
 double Engine::load_seconds() const { return impl_->load_seconds; }
 Bytes Engine::kv_bytes() const { return impl_->kv_pool.allocated(); }
 
@@ -221,11 +235,7 @@ std::vector<std::pair<std::string, std::string>> Engine::metadata() const {
 }
 
 const text::Tokenizer& Engine::tokenizer() const {
-  if (!impl_->tokenizer) {
-    fail(ErrorKind::bad_model,
-         "{}: has no tokenizer (tokenizer.json, or tokenizer.ggml.* in a GGUF)",
-         impl_->path.string());
-  }
+  if (!impl_->tokenizer) no_tokenizer(impl_->path);
   return *impl_->tokenizer;
 }
 

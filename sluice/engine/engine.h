@@ -86,6 +86,8 @@ class Engine {
   int64_t context() const;
   /// "int8" or "float32": what quantized weights are multiplied with, as every result reports it.
   std::string_view activations() const;
+  /// Whether --kv-type keeps less of keys and values than fits the weights.
+  bool has_lossy_kv() const;
   /// Seconds that open() took.
   double load_seconds() const;
   Bytes file_bytes() const;
@@ -100,6 +102,11 @@ class Engine {
   const text::Tokenizer& tokenizer() const;
   /// Null when the model has none (base models).
   const text::ChatTemplate* chat_template() const;
+
+  /// Ids come from files and callers, and a tokenizer may know more of them than the model has embeddings: what takes
+  /// tokens here checks them, who looks into logits by an id asks first. Throws Error(bad_request) for one that is not
+  /// below config().vocab_size.
+  void check_ids(std::span<const text::Token> tokens) const;
 
   /// Logits after every token from first_wanted on, of a fresh sequence; sink runs on the engine's thread.
   /// Throws Error(bad_request) when the tokens exceed the context or the vocabulary.

@@ -43,6 +43,8 @@ struct Engine::Impl {
   nn::KvCache new_cache() { return nn::KvCache(kv_layout, kv_pool); }
   /// Throws Error(bad_request) for ids outside the vocabulary and for more tokens than the context holds.
   void check_tokens(std::span<const text::Token> tokens) const;
+  /// The first alone. what: who gives the ids, for the message.
+  void check_ids(std::span<const text::Token> tokens, std::string_view what) const;
 };
 
 }  // namespace sluice::engine

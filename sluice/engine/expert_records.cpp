@@ -1,5 +1,7 @@
 #include "sluice/engine/expert_records.h"
 
+#include "sluice/base/atomic_file.h"
+
 namespace sluice::engine {
 
 using residency::Phase;
@@ -13,7 +15,7 @@ ExpertRecords::ExpertRecords(const EngineOptions& options, int n_layers, int n_e
     profile_->age();
   } else {
     profile_.emplace(n_layers, n_experts);
-    profile_->save(profile_path_);  // fails now, if it cannot be written, and not after the work
+    const AtomicFile probe(profile_path_);  // fails now, if it cannot be, and not after the work
   }
 }
 
@@ -33,6 +35,7 @@ std::vector<residency::ExpertKey> ExpertRecords::most_used(int n) const {
 }
 
 void ExpertRecords::finish() {
+  if (last_layer_ < 0) return;  // a run that was refused leaves the files of another one
   if (profile_) profile_->save(profile_path_);
   if (trace_) trace_->finish();
 }

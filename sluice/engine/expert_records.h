@@ -23,6 +23,7 @@ class ExpertRecords {
   /// The experts to begin with.
   std::vector<residency::ExpertKey> most_used(int n) const;
 
+  /// Writes the files, if anything was recorded. Throws Error(io).
   void finish();
 
  private:

@@ -83,7 +83,7 @@ double disk_bandwidth(const std::filesystem::path& file, const std::filesystem::
       static_cast<uint64_t>(status.st_blocks) * kBlock < static_cast<uint64_t>(status.st_size)) {
     return 0;
   }
-  const double kept = io::disk_profile(file, cache).bytes_per_second;
+  const double kept = cache.empty() ? 0 : io::disk_profile(file, cache).bytes_per_second;
   return kept > 0 ? kept : io::probe_disk(file);
 }
 

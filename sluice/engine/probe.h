@@ -19,7 +19,8 @@ Bandwidths probe_bandwidths(Engine& engine);
 double probe_memory_bandwidth(int n_threads);
 
 /// How fast the file system reads that `file` is on: what was found lately and is kept in `cache` (io/disk_profile.h),
-/// else what is found now. 0 when it cannot be told, as from a file with holes, which take no reading.
+/// else (or where `cache` is empty) what is found now. 0 when it cannot be told, as from a file with holes, which take
+/// no reading.
 double disk_bandwidth(const std::filesystem::path& file, const std::filesystem::path& cache);
 
 }  // namespace sluice::engine

@@ -52,6 +52,7 @@ struct Session::State {
   /// At the end of the last prompt: where a next turn that rewrites the answer can go on, also when a
   /// sliding window has since dropped what trimming back to there would need. Costs O(1).
   nn::KvCache checkpoint;
+  bool busy = false;  ///< an answer is on its way, and its callback may call us
 
   void start_anew(Engine::Impl& engine) {
     cache = engine.new_cache();
@@ -63,7 +64,7 @@ struct Session::State {
 Session::Session(Engine& engine) : engine_(engine) {
   nn::KvCache cache = engine.impl().new_cache();
   nn::KvCache checkpoint = cache.snapshot();
-  state_ = std::make_unique<State>(State{std::move(cache), {}, std::move(checkpoint)});
+  state_ = std::make_unique<State>(State{std::move(cache), {}, std::move(checkpoint), false});
 }
 
 Session::~Session() {
@@ -94,92 +95,148 @@ int64_t Session::reuse(const std::vector<text::Token>& wanted) {
   return s.cache.length();
 }
 
+/// One request on its way: prefill, then decode until something ends it. On the engine's thread.
+class Session::Generation {
+ public:
+  Generation(Engine& engine, State& state, const Request& request,
+             const std::function<void(const Event&)>& on_event)
+      : engine_(engine),
+        impl_(engine.impl()),
+        state_(state),
+        request_(request),
+        on_event_(on_event),
+        sampler_(request.sampling),
+        detokenizer_(engine.tokenizer(), request.continues_text
+                                             ? text::Detokenizer::Place::continuation
+                                             : text::Detokenizer::Place::start),
+        stops_(request.stop),
+        sampled_(request.tokens) {}
+
+  /// reused: of the prompt, what the cache holds already.
+  Result run(int64_t reused) {
+    const auto streamed_before = engine_.statistics();
+    result_.prompt_tokens = std::ssize(request_.tokens);
+    result_.reused_tokens = reused;
+    const auto start = Clock::now();
+    const std::optional<text::Token> first = prefill();
+    result_.prefill_seconds = seconds_since(start);
+    if (first) {
+      if (impl_.options.checkpoints) state_.checkpoint = state_.cache.snapshot();
+      const auto decode_start = Clock::now();
+      decode(*first);
+      result_.decode_seconds = seconds_since(decode_start);
+    }
+    state_.tokens = request_.tokens;
+    state_.tokens.insert(state_.tokens.end(), result_.tokens.begin(), result_.tokens.end());
+    state_.tokens.resize(static_cast<size_t>(state_.cache.length()));
+    if (streamed_before) result_.streaming = *engine_.statistics() - *streamed_before;
+    if (!result_.tokens.empty() && !stops_.found()) {
+      std::string rest = stops_.push(detokenizer_.finish());
+      rest += stops_.finish();
+      if (!rest.empty()) emit(result_.tokens.back(), std::move(rest));
+    }
+    return std::move(result_);
+  }
+
+ private:
+  /// The token that follows `sampled_`, which may be one ahead of what was emitted. On the stream's thread.
+  text::Token choose(std::span<const float> logits) {
+    sampled_.push_back(sampler_.sample(logits, sampled_, std::ssize(sampled_)));
+    return sampled_.back();
+  }
+
+  /// The first token of the answer; nothing when cancelled.
+  std::optional<text::Token> prefill() {
+    const auto fresh =
+        std::span(request_.tokens).subspan(static_cast<size_t>(result_.reused_tokens));
+    text::Token next = -1;
+    const bool whole =
+        impl_.runner->run(state_.cache, fresh,
+                          {.chunk = impl_.options.chunk,
+                           .first_wanted = std::ssize(fresh) - 1,
+                           .cancel = request_.cancel},
+                          [&](int64_t, std::span<const float> logits) { next = choose(logits); });
+    if (whole) return next;
+    result_.finish_reason = FinishReason::cancelled;
+    return std::nullopt;
+  }
+
+  void decode(text::Token next) {
+    decode::Decoding decoding(
+        *impl_.runner, {&state_.cache}, {next},
+        [this](size_t, std::span<const float> logits) { return choose(logits); }, impl_.runs_ahead,
+        request_.cancel);
+    while (true) {
+      if (const auto reason = take(next)) {
+        result_.finish_reason = *reason;
+        return;
+      }
+      const bool more = n_generated() + 1 < request_.max_tokens && n_timeline() < impl_.context;
+      const auto& chosen = decoding.next(more);
+      if (chosen.empty()) {
+        result_.finish_reason = FinishReason::cancelled;
+        return;
+      }
+      next = chosen[0];
+    }
+  }
+
+  /// Emits a token that was chosen, unless it is the end. Returns what ends the answer, if something does.
+  std::optional<FinishReason> take(text::Token token) {
+    if (request_.cancel != nullptr && request_.cancel->load()) return FinishReason::cancelled;
+    if (n_generated() >= request_.max_tokens) return FinishReason::max_tokens;  // none was wanted
+    const auto& eos = engine_.tokenizer().eos();
+    if (!request_.ignore_eos && std::ranges::find(eos, token) != eos.end())
+      return FinishReason::eos;
+    result_.tokens.push_back(token);
+    emit(token, stops_.push(detokenizer_.push(token)));
+    if (stops_.found()) return FinishReason::stop_string;
+    if (n_generated() >= request_.max_tokens) return FinishReason::max_tokens;
+    if (n_timeline() > impl_.context) return FinishReason::context_full;
+    return std::nullopt;
+  }
+
+  void emit(text::Token token, std::string text) {
+    result_.text += text;
+    on_event_({token, std::move(text)});
+  }
+
+  int64_t n_generated() const { return std::ssize(result_.tokens); }
+  int64_t n_timeline() const { return std::ssize(request_.tokens) + n_generated(); }
+
+  Engine& engine_;
+  Engine::Impl& impl_;
+  State& state_;
+  const Request& request_;
+  const std::function<void(const Event&)>& on_event_;
+  const decode::Sampler sampler_;
+  text::Detokenizer detokenizer_;
+  decode::StopMatcher stops_;
+  std::vector<text::Token> sampled_;  // the timeline as the sampler sees it
+  Result result_;
+};
+
 Result Session::generate(const Request& request,
                          const std::function<void(const Event&)>& on_event) {
   Engine::Impl& engine = engine_.impl();
   if (request.tokens.empty()) fail(ErrorKind::bad_request, "the prompt is empty");
   engine.check_tokens(request.tokens);
-  for (const auto& [token, bias] : request.sampling.logit_bias) engine.check_tokens({&token, 1});
-  const text::Tokenizer& tokenizer = engine_.tokenizer();
-  return engine.worker.run([&]() -> Result {
+  for (const auto& [token, bias] : request.sampling.logit_bias)
+    engine.check_ids({&token, 1}, "logit_bias");
+  return engine.worker.run([&] {
     State& s = *state_;
-    Result result;
+    if (s.busy) fail(ErrorKind::bad_request, "this session is making an answer already");
+    Generation generation(engine_, s, request, on_event);
+    s.busy = true;
     try {
-      const auto streamed_before = engine_.statistics();
-      const auto start = Clock::now();
-      decode::Sampler sampler(request.sampling);
-      using Place = text::Detokenizer::Place;
-      text::Detokenizer detokenizer(tokenizer,
-                                    request.continues_text ? Place::continuation : Place::start);
-      decode::StopMatcher stops(request.stop);
-      result.prompt_tokens = static_cast<int64_t>(request.tokens.size());
-      result.reused_tokens = reuse(request.tokens);
-      std::vector<text::Token> sampled =
-          request.tokens;  // the sampler's, which may be a token ahead
-      const auto choose = [&](size_t, std::span<const float> logits) {
-        sampled.push_back(sampler.sample(logits, sampled));
-        return sampled.back();
-      };
-      text::Token next = -1;
-      const auto fresh =
-          std::span(request.tokens).subspan(static_cast<size_t>(result.reused_tokens));
-      const auto last = static_cast<int64_t>(fresh.size()) - 1;
-      const int64_t done = engine.runner->run(
-          s.cache, fresh,
-          {.chunk = engine.options.chunk, .first_wanted = last, .cancel = request.cancel},
-          [&](int64_t, std::span<const float> logits) { next = choose(0, logits); });
-      const auto emit = [&](text::Token token, std::string text) {
-        result.text += text;
-        on_event({token, std::move(text)});
-      };
-      result.finish_reason = FinishReason::max_tokens;
-      result.prefill_seconds = seconds_since(start);
-      if (engine.options.checkpoints) s.checkpoint = s.cache.snapshot();
-      const auto decode_start = Clock::now();
-      std::optional<decode::Decoding> decoding(std::in_place, *engine.runner, std::vector{&s.cache},
-                                               std::vector{next}, choose, engine.runs_ahead);
-      while (true) {
-        if (done <= last || (request.cancel != nullptr && request.cancel->load())) {
-          result.finish_reason = FinishReason::cancelled;
-          break;
-        }
-        if (static_cast<int64_t>(result.tokens.size()) >= request.max_tokens) break;
-        const auto& eos = tokenizer.eos();
-        if (!request.ignore_eos && std::find(eos.begin(), eos.end(), next) != eos.end()) {
-          result.finish_reason = FinishReason::eos;
-          break;
-        }
-        result.tokens.push_back(next);
-        emit(next, stops.push(detokenizer.push(next)));
-        if (stops.found()) {
-          result.finish_reason = FinishReason::stop_string;
-          break;
-        }
-        if (static_cast<int64_t>(result.tokens.size()) >= request.max_tokens) break;
-        const auto n_tokens = static_cast<int64_t>(request.tokens.size() + result.tokens.size());
-        if (n_tokens > engine.context) {
-          result.finish_reason = FinishReason::context_full;
-          break;
-        }
-        next = decoding->next(static_cast<int64_t>(result.tokens.size()) + 1 < request.max_tokens &&
-                              n_tokens < engine.context)[0];
-      }
-      result.decode_seconds = seconds_since(decode_start);
-      decoding.reset();
-      s.tokens = request.tokens;
-      s.tokens.insert(s.tokens.end(), result.tokens.begin(), result.tokens.end());
-      s.tokens.resize(static_cast<size_t>(s.cache.length()));
-      if (streamed_before) result.streaming = *engine_.statistics() - *streamed_before;
-      if (!result.tokens.empty() && !stops.found()) {
-        std::string rest = stops.push(detokenizer.finish());
-        rest += stops.finish();
-        if (!rest.empty()) emit(result.tokens.back(), std::move(rest));
-      }
+      Result result = generation.run(reuse(request.tokens));
+      s.busy = false;
+      return result;
     } catch (...) {
       s.start_anew(engine);
+      s.busy = false;
       throw;
     }
-    return result;
   });
 }
 

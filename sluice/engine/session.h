@@ -20,7 +20,8 @@ struct Request {
   std::vector<std::string> stop;
   bool ignore_eos = false;
   bool continues_text = false;  ///< the answer goes on where the prompt ends: its first space stays
-  const std::atomic<bool>* cancel = nullptr;  ///< set it from anywhere to end the generation
+  /// Set it from anywhere, also from a signal handler, to end the generation within a layer.
+  const std::atomic<bool>* cancel = nullptr;
 };
 
 /// One token as it comes. `text` may be empty: part of a character, or held back for a stop string.
@@ -55,8 +56,9 @@ class Session {
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  /// Calls on_event (on the engine's thread) for each token. Throws Error(bad_request) for an empty
-  /// prompt or one longer than the context; after any other error the session starts anew.
+  /// Calls on_event (on the engine's thread) for each token; it may call the engine, but not this session. Throws
+  /// Error(bad_request) for an empty prompt, one longer than the context, or ids outside the vocabulary; after any
+  /// other error the session starts anew.
   Result generate(const Request& request, const std::function<void(const Event&)>& on_event);
 
   /// Tokens whose keys and values are held.
@@ -65,6 +67,7 @@ class Session {
 
  private:
   struct State;
+  class Generation;
   int64_t reuse(const std::vector<text::Token>& wanted);
   Engine& engine_;
   std::unique_ptr<State> state_;

@@ -25,9 +25,11 @@ class Worker {
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
-  /// Runs `job` on the thread and waits; rethrows what it threw.
+  /// Runs `job` on the thread and waits; rethrows what it threw. From the thread itself, where a callback calls
+  /// back, it runs at once: nobody else would.
   template <typename Job>
   auto run(Job&& job) -> decltype(job()) {
+    if (std::this_thread::get_id() == thread_.get_id()) return job();
     std::packaged_task<decltype(job())()> task(std::forward<Job>(job));
     auto result = task.get_future();
     {

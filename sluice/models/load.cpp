@@ -107,7 +107,11 @@ void build(LoadedModel& loaded, const Family& family, const Source& source, nn::
   nn::Config config = read_config(source, table);
   check_layer_count(table, config, source.where());
   if (family.configure != nullptr) family.configure(config, source);
-  if (options.kv_type) config.kv_type = *options.kv_type;
+  if (options.kv_type) {
+    loaded.lossy_kv =
+        *options.kv_type != config.kv_type && *options.kv_type != kernels::KvType::f32;
+    config.kv_type = *options.kv_type;
+  }
   reduce_experts(options, config);
   count_active(table, config, loaded);
   loaded.extents = extents_of(table, config);
@@ -122,13 +126,11 @@ void build(LoadedModel& loaded, const Family& family, const Source& source, nn::
 
 }  // namespace
 
-bool is_gguf(const std::filesystem::path& path) { return path.extension() == ".gguf"; }
-
 LoadedModel load_model(const std::filesystem::path& path, const LoadOptions& options) {
   LoadedModel loaded;
   const io::Data data =
       options.mode == residency::LoadMode::headers ? io::Data::not_needed : io::Data::required;
-  if (is_gguf(path)) {
+  if (io::is_gguf(path)) {
     loaded.gguf = io::open_gguf(path, data);
     const Source source = Source::from_gguf(*loaded.gguf, path.string());
     const Family& family = find_family(source.architecture());

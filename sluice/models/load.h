@@ -22,6 +22,7 @@ struct LoadedModel {
   Bytes bytes_active;         ///< weight bytes one token's computation reads
   bool takes_int8 =
       false;  ///< some weights are integers, which 8-bit activations can be multiplied with
+  bool lossy_kv = false;     ///< LoadOptions::kv_type is not what fits the weights, nor float32
   bool only_int8 = false;    ///< all of the layers' are, routers aside
   bool norms_whole = false;  ///< queries and keys are normed as a whole, not per head
 };
@@ -42,8 +43,5 @@ struct LoadOptions {
 /// norms and biases is read: opening takes the same time for any size.
 /// Throws Error(bad_model), Error(unsupported) or Error(io).
 LoadedModel load_model(const std::filesystem::path& path, const LoadOptions& options);
-
-/// Whether `path` names a GGUF file rather than a directory of safetensors.
-bool is_gguf(const std::filesystem::path& path);
 
 }  // namespace sluice::models

@@ -2,9 +2,11 @@
 
 #include <mlx/stream.h>
 
+#include <atomic>
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include "sluice/base/thread_pool.h"
@@ -26,36 +28,63 @@ using Vector = std::shared_ptr<const std::vector<float>>;
 
 /// Where a step's failure goes: a task on a stream must not throw (MLX would lose the type and run later
 /// tasks on unwritten buffers). The first failure stays; later tasks of the step see it and do nothing.
-/// So do they when the step was ended because nobody wants it any more.
+/// So do they when the step was ended because nobody wants it any more, or cancelled.
 class ErrorSlot {
  public:
   void set(std::exception_ptr error) noexcept {
     const std::lock_guard lock(mutex_);
     if (!error_) error_ = std::move(error);
   }
-  bool is_set() const noexcept {
+  /// Whether tasks do nothing.
+  bool is_set() noexcept {
     const std::lock_guard lock(mutex_);
+    if (cancel_ != nullptr && cancel_->load()) ended_ = true;
     return ended_ || error_ != nullptr;
   }
   void end() noexcept {
     const std::lock_guard lock(mutex_);
     ended_ = true;
   }
-  /// From here on tasks run again. Returns what was set.
-  std::exception_ptr clear() noexcept {
-    const std::lock_guard lock(mutex_);
-    ended_ = false;
-    return std::exchange(error_, nullptr);
-  }
-  /// The same, but throws what was set.
-  void rethrow() {
-    if (const std::exception_ptr error = clear()) std::rethrow_exception(error);
+  /// From here on tasks run again.
+  void clear() noexcept { take(); }
+  /// The same, and throws what was set. False when the step was ended: perhaps not all of it was computed.
+  bool rethrow() {
+    const auto [error, ended] = take();
+    if (error) std::rethrow_exception(error);
+    return !ended;
   }
 
  private:
-  mutable std::mutex mutex_;
+  friend class CancelScope;
+  std::pair<std::exception_ptr, bool> take() noexcept {
+    const std::lock_guard lock(mutex_);
+    return {std::exchange(error_, nullptr), std::exchange(ended_, false)};
+  }
+
+  std::mutex mutex_;
   std::exception_ptr error_;
   bool ended_ = false;
+  const std::atomic<bool>* cancel_ = nullptr;
+};
+
+/// While it lives, whoever sets *cancel (a signal handler may) ends the step: tasks that have not begun do nothing.
+/// Null: nobody. One within another counts alone.
+class CancelScope {
+ public:
+  CancelScope(ErrorSlot& errors, const std::atomic<bool>* cancel) noexcept
+      : errors_(errors), before_(exchange(cancel)) {}
+  ~CancelScope() { exchange(before_); }
+  CancelScope(const CancelScope&) = delete;
+  CancelScope& operator=(const CancelScope&) = delete;
+
+ private:
+  const std::atomic<bool>* exchange(const std::atomic<bool>* cancel) noexcept {
+    const std::lock_guard lock(errors_.mutex_);
+    return std::exchange(errors_.cancel_, cancel);
+  }
+
+  ErrorSlot& errors_;
+  const std::atomic<bool>* before_;
 };
 
 /// What every primitive needs. One per engine; outlives the arrays made with it.

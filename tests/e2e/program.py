@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -52,3 +53,21 @@ class Sluice:
     def names(self) -> list[str]:
         """Of the complete models."""
         return self.run("list", "--names").stdout.split()
+
+    def start(self, *arguments) -> subprocess.Popen:
+        """Begins a command that is then interrupted. A parent that ignores SIGINT, as a script in the background, hands that on."""
+        return subprocess.Popen(
+            [BINARY, *arguments],
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            preexec_fn=lambda: [signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)],
+        )
+
+
+def assert_bad_usage(result: subprocess.CompletedProcess, *texts: str) -> None:
+    assert result.returncode == 2, result.stderr
+    assert result.stdout == "" and result.stderr.startswith("sluice: error: ") and result.stderr.count("\n") == 1
+    for text in texts:
+        assert text in result.stderr

@@ -25,6 +25,7 @@ FIELDS = {
     "bound_no_prediction_tps",
     "fraction_of_bound",
     "activations",
+    "context",
     "lossy",
     "residency",
 }

@@ -80,7 +80,7 @@ def test_a_saved_chat_goes_on_in_another_process(sluice: Sluice, tmp_path: Path)
         assert terminal.ask("/system") == "Be brief.\n"
         assert terminal.ask("go on") == goes_on
         saved.write_text('{"messages": [{"role": 3}]}')
-        for file in (saved, tmp_path / "absent", tmp_path):
+        for file in (saved, tmp_path / "absent", tmp_path, "-"):
             assert terminal.ask(f"/load {file}").startswith("error: ")
         assert terminal.ask(f"/save {tmp_path}/no/where").startswith("error: ")
         assert terminal.leave("/exit\r") == 0

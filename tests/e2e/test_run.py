@@ -1,15 +1,16 @@
 """run, logits, tokenize and perplexity on a real tiny model: what scripts rely on."""
 
 import json
-import signal
+import os
+import re
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from program import BINARY, MODEL, Sluice
+from program import BINARY, MODEL, Sluice, assert_bad_usage, link_model
+from terminal import Terminal
 from tokenizers import Tokenizer
 
 RUN_FIELDS = {
@@ -24,7 +25,9 @@ RUN_FIELDS = {
     "peak_rss_bytes",
     "finish_reason",
     "activations",  # whether they were quantized, which DESIGN section 1 has the result say
+    "context",  # most tokens of a sequence, and what the model was trained for
     "lossy",  # options that give up exactness
+    "seed",  # of the random numbers; null where none were drawn
     "residency",  # how --ram was divided
 }
 END_OF_TEXT = 0
@@ -33,13 +36,6 @@ PROMPT = "The following options are available:"
 
 def answer(sluice: Sluice, *options: Any, prompt: str = PROMPT) -> dict:
     return sluice.json("run", MODEL, "-p", prompt, *map(str, options))
-
-
-def assert_bad_usage(result: subprocess.CompletedProcess, *texts: str) -> None:
-    assert result.returncode == 2, result.stderr
-    assert result.stdout == "" and result.stderr.startswith("sluice: error: ") and result.stderr.count("\n") == 1
-    for text in texts:
-        assert text in result.stderr
 
 
 def test_json_has_the_fields_of_the_contract(sluice: Sluice) -> None:
@@ -77,11 +73,18 @@ def test_without_a_model_it_is_the_default_one(sluice: Sluice, command: tuple[st
 
 
 def test_a_seed_decides_the_text(sluice: Sluice) -> None:
-    def sampled(seed: int) -> str:
-        return answer(sluice, "-n", 30, "--temp", 1, "--seed", seed)["text"]
+    def sampled(*options: Any) -> dict:
+        return answer(sluice, "-n", 30, *options)
 
-    assert sampled(1) == sampled(1)
-    assert sampled(1) != sampled(2)
+    first = sampled("--temp", 1, "--seed", 1)
+    assert first == first | {name: sampled("--seed", 1, "--chunk", 3, "--threads", 2)[name] for name in ("text", "tokens", "seed")}
+    assert first["text"] != sampled("--seed", 2)["text"] and first["seed"] == 1
+    # Without one another is drawn each time, and told, so that the text can be had again.
+    once, again = (sampled("--top-p", 0.95) for _ in range(2))
+    assert once["seed"] != again["seed"] and once["text"] != again["text"]
+    assert sampled("--top-p", 0.95, "--seed", once["seed"])["text"] == once["text"]
+    assert sampled()["seed"] is None and sampled("--temp", 0, "--seed", 3)["seed"] is None
+    assert re.search(r"seed \d+", sluice.run("run", MODEL, "-p", PROMPT, "-n", "1", "--temp", "1").stderr)
 
 
 def test_the_template_surrounds_the_prompt_unless_raw(sluice: Sluice) -> None:
@@ -95,7 +98,6 @@ def test_the_template_surrounds_the_prompt_unless_raw(sluice: Sluice) -> None:
     assert answer(sluice, "-n", 0)["prompt_tokens"] == tokens(user)
     system = "<|im_start|>system\nBe brief.<|im_end|>\n"
     assert answer(sluice, "-n", 0, "--system", "Be brief.")["prompt_tokens"] == tokens(system + user)
-    assert_bad_usage(sluice.run("run", MODEL, "-p", "x", "--raw", "--system", "Be brief."), "--raw")
 
 
 def test_a_stop_string_ends_the_text_before_it(sluice: Sluice) -> None:
@@ -118,29 +120,6 @@ def test_a_prompt_longer_than_the_context_says_both_numbers(sluice: Sluice) -> N
 def test_no_tokens_are_an_answer_too(sluice: Sluice) -> None:
     nothing = answer(sluice, "-n", 0)
     assert nothing["text"] == "" and nothing["tokens"] == [] and nothing["prompt_tokens"] > 0
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        ["--nonsense"],
-        ["-n", "many"],
-        ["-n", "-1"],
-        ["--temp", "-1"],
-        ["--top-p", "7"],
-        ["--load", "1"],
-        ["--kv-type", "f8"],
-        ["--threads", "0"],
-        ["--ctx", "0"],
-        ["--logit-bias", "5"],
-        ["--logit-bias", "8192=1"],
-        ["--chat-template-args", "[1]"],
-        ["--kv-reserve", "5000"],
-    ],
-    ids=" ".join,
-)
-def test_wrong_options_are_bad_usage(sluice: Sluice, options: list[str]) -> None:
-    assert_bad_usage(sluice.run("run", MODEL, "-p", "x", *options))
 
 
 def test_a_logit_bias_forbids_and_forces_tokens(sluice: Sluice) -> None:
@@ -237,29 +216,113 @@ def test_perplexity_is_what_the_logits_say(sluice: Sluice, tmp_path: Path) -> No
     assert_bad_usage(too_short, f"{len(tokens)} tokens", "4096")
 
 
-def start_long_run(sluice: Sluice, *options: str) -> subprocess.Popen:
-    """Has begun its answer, which is far from its end."""
-    process = subprocess.Popen(
-        [BINARY, "run", MODEL, "-p", PROMPT, "-n", "1000000", "--ignore-eos", "--ctx", "1000000", *options],
-        env=sluice.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert process.stdout.read(20)
-    return process
+def test_a_tokenizer_that_knows_more_than_the_model_is_an_error_and_no_number(sluice: Sluice, tmp_path: Path) -> None:
+    """An id that is looked up and never computed is that of a window's last token."""
+    for token in (8192, 8197, 2_147_483_647, 3_000_000_000):
+        model = link_model(tmp_path / str(token))
+        tokenizer = json.loads((MODEL / "tokenizer.json").read_text())
+        tokenizer["model"]["vocab"]["ĠZ"] = token
+        (model / "tokenizer.json").unlink()
+        (model / "tokenizer.json").write_text(json.dumps(tokenizer))
+        (tmp_path / "text").write_text("a b c Z " * 20)
+        for command in (["perplexity", model, "--file", tmp_path / "text", "--ctx", "4"], ["run", model, "-p", "a Z", "-n", "1"]):
+            assert_bad_usage(sluice.run(*command), "vocabulary has 8192", "tokenizer")
+        with Terminal(sluice.environment, "chat", model) as terminal:
+            terminal.wait_for_prompt()
+            assert "vocabulary has 8192" in terminal.ask("a Z")
 
 
-def test_a_reader_that_goes_away_ends_the_run_quietly(sluice: Sluice) -> None:
-    with start_long_run(sluice) as process:
-        process.stdout.close()
-        assert process.wait(timeout=10) == 0
-        assert process.stderr.read() == b""
+def test_what_is_lossy_is_told(sluice: Sluice) -> None:
+    """The tiny model is of bfloat16."""
+    for kv_type, lossy in (("f32", None), ("bf16", None), ("f16", {"kv_type": "f16"})):
+        assert answer(sluice, "-n", 2, "--kv-type", kv_type)["lossy"] == lossy
+        told = sluice.run("run", MODEL, "-p", PROMPT, "-n", "2", "--kv-type", kv_type).stderr
+        assert ('lossy: {"kv_type":"f16"}' in told) == (lossy is not None)
 
 
-def test_an_interrupt_ends_the_run_with_what_there_is(sluice: Sluice) -> None:
-    with start_long_run(sluice) as process:
-        start = time.monotonic()
-        process.send_signal(signal.SIGINT)
-        text, errors = process.communicate(timeout=10)
-        assert time.monotonic() - start < 5
-        assert process.returncode == 0 and text.endswith(b"\n") and b"tok/s" in errors
+def test_a_context_beyond_the_trained_one_is_told(sluice: Sluice) -> None:
+    assert answer(sluice, "-n", 1)["context"] == {"tokens": 4096, "trained": 4096}
+    assert answer(sluice, "-n", 1, "--ctx", 5000)["context"] == {"tokens": 5000, "trained": 4096}
+    for context, told in (("4096", False), ("5000", True)):
+        result = sluice.run("run", MODEL, "-p", PROMPT, "-n", "1", "--ctx", context)
+        assert ("beyond the 4096" in result.stderr) == told
+    assert sluice.run("run", MODEL, "-p", PROMPT, "-n", "1", "--ctx", "5000", "-q").stderr == ""
+
+
+def test_text_in_a_pipe_is_exact_and_on_a_terminal_harmless(sluice: Sluice, tmp_path: Path) -> None:
+    """A model whose answer is made of what a terminal would obey."""
+    text = "\r\f\b\x1b[31m\x7f\u009b\u200f\u202e\u2066é"
+    kept = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]  # byte-level BPE writes other bytes from U+0100 on
+    letters = {byte: chr(byte) for byte in kept} | {byte: chr(0x100 + i) for i, byte in enumerate(sorted(set(range(256)) - set(kept)))}
+    model = link_model(tmp_path / "model")
+    tokenizer = json.loads((MODEL / "tokenizer.json").read_text())
+    bpe = tokenizer["model"]
+    old = next(piece for piece, token in bpe["vocab"].items() if token == 5000)
+    bpe["vocab"] = {piece: token for piece, token in bpe["vocab"].items() if piece != old}
+    bpe["vocab"]["".join(letters[byte] for byte in text.encode())] = 5000
+    pairs = [merge if isinstance(merge, list) else merge.split(" ") for merge in bpe["merges"]]
+    bpe["merges"] = [merge for merge, pair in zip(bpe["merges"], pairs) if old not in (*pair, "".join(pair))]
+    (model / "tokenizer.json").unlink()
+    (model / "tokenizer.json").write_text(json.dumps(tokenizer))
+    options = ["run", model, "-p", "x", "-n", "1", "--logit-bias", "5000=1e9", "-q"]
+    assert sluice.json(*options)["text"] == text
+    piped = subprocess.run([BINARY, *options], env=sluice.environment, capture_output=True)
+    assert piped.stdout == text.encode() + b"\n"
+    for more in ([], ["--json"]):
+        with Terminal(sluice.environment, *options, *more) as terminal:
+            assert terminal.leave("") == 0
+        shown = terminal.output.replace(b"\r\n", b"\n").decode()
+        assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]", shown), shown
+        assert "x1b[31m" in shown or "u001b[31m" in shown
+
+
+def test_what_a_template_raises_cannot_drive_the_terminal(sluice: Sluice, tmp_path: Path) -> None:
+    template = tmp_path / "evil.jinja"
+    template.write_text('{{ raise_exception("\\u001b]0;owned\\u0007\\u009b31m\\u202e") }}')
+    with Terminal(sluice.environment, "chat", MODEL, "--chat-template", template) as terminal:
+        terminal.wait_for_prompt()
+        start = len(terminal.output)
+        terminal.ask("hello")
+        shown = terminal.output[start:].decode()
+        assert "\\x1b]0;owned\\x07\\x9b31m\\u202e" in shown and "\x1b]0;owned" not in shown
+
+
+def test_a_prompt_that_cannot_be_read_is_an_error(sluice: Sluice, tmp_path: Path) -> None:
+    unreadable = [tmp_path, tmp_path / "absent"]
+    if Path("/proc/self/mem").exists():
+        unreadable.append(Path("/proc/self/mem"))  # its first page reads as EIO
+    for file in unreadable:
+        for command in (["run", MODEL, "-n", "1", "--file"], ["tokenize", MODEL, "--file"], ["perplexity", MODEL, "--file"]):
+            result = sluice.run(*command, file)
+            assert result.returncode == 1 and str(file) in result.stderr and result.stdout == ""
+        assert sluice.run("run", MODEL, "-p", "x", "--chat-template", file).returncode == 1
+        assert sluice.run("logits", MODEL, "--out", tmp_path / "o.npy", "--tokens", f"@{file}").returncode == 1
+    directory = os.open(tmp_path, os.O_RDONLY)
+    command = [BINARY, "run", MODEL, "--file", "-"]
+    piped = subprocess.run(command, stdin=directory, capture_output=True, text=True, env=sluice.environment)
+    os.close(directory)
+    assert piped.returncode == 1 and "stdin" in piped.stderr
+
+
+COMMANDS_WITH_A_MODEL = [
+    ["run", MODEL, "-p", "x", "-n", "1"],
+    ["tokenize", MODEL, "-p", "x"],
+    ["inspect", MODEL],
+    ["plan", MODEL, "--ram", "1GB", "--sim-bandwidth", "10GB/s"],
+    ["bench", MODEL, "-p", "1", "-n", "1", "-r", "1", "--no-probe"],
+    ["bench", MODEL, "-p", "1", "-n", "1", "-r", "1", "--no-probe", "--ram", "1GB"],
+    ["chat", MODEL],
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS_WITH_A_MODEL, ids=lambda command: f"{command[0]}-{len(command)}")
+def test_a_models_path_needs_no_home(tmp_path: Path, command: list) -> None:
+    def run(arguments: list) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [BINARY, *arguments], env={}, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
+        )
+
+    assert run(command).returncode == 0, run(command).stderr
+    assert list(tmp_path.iterdir()) == [], "nothing was left where it ran"
+    by_name = run([command[0], "org/name", *command[2:]])
+    assert by_name.returncode == 2 and "SLUICE_HOME" in by_name.stderr

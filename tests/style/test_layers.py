@@ -55,7 +55,7 @@ def test_a_folder_includes_only_folders_before_it():
 
 
 def room_of(name: str) -> str:
-    """"formats" for sluice/io/formats/gguf.h, "." for sluice/io/printable.h."""
+    """"formats" for sluice/io/formats/gguf.h, "." for sluice/io/mapped_file.h."""
     parts = name.split("/")
     return parts[2] if len(parts) == 4 else "."
 

@@ -324,16 +324,6 @@ std::string download_text(HttpClient& client, const std::string& url, size_t max
   return text;
 }
 
-void write_file_atomically(const fs::path& path, std::string_view text) {
-  const fs::path temporary = with_suffix(path, ".new");
-  {
-    const File file(temporary, O_WRONLY | O_CREAT | O_TRUNC);
-    write_all(file.fd(), text, temporary);
-    sync_file(file.fd(), temporary);
-  }
-  fs::rename(temporary, path);
-}
-
 void sync_directory(const fs::path& directory) {
   const File file(directory, O_RDONLY | O_DIRECTORY);
   ::fsync(file.fd());  // some file systems cannot: then there is nothing more to do

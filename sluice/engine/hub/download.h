@@ -38,9 +38,6 @@ std::string download_text(HttpClient& client, const std::string& url, size_t max
 /// The bytes of a download that an earlier call left to be continued.
 uint64_t resumable_bytes(const Download& download);
 
-/// Writes a small file so that it is either the old one or wholly the new one. Throws Error(io).
-void write_file_atomically(const std::filesystem::path& path, std::string_view text);
-
 /// Makes file names created or renamed in a directory survive a power cut.
 void sync_directory(const std::filesystem::path& directory);
 

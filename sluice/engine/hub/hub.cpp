@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "sluice/base/atomic_file.h"
 #include "sluice/base/error.h"
 #include "sluice/engine/hub/digest.h"
 #include "sluice/engine/hub/download.h"

@@ -14,6 +14,7 @@
 #include <nlohmann/json.hpp>
 
 #include "sluice/base/error.h"
+#include "sluice/io/formats/gguf.h"
 
 namespace sluice::engine {
 namespace fs = std::filesystem;
@@ -32,7 +33,7 @@ bool is_name_part(std::string_view part) {
          });
 }
 
-bool is_gguf(const fs::path& path) { return path.extension() == ".gguf"; }
+using io::is_gguf;
 
 /// A file by name; a directory may be called "name:file.gguf". Vision encoders lie beside the
 /// language model they belong to.
@@ -153,9 +154,15 @@ fs::path model_in(const fs::path& directory) {
   return firsts[0];
 }
 
-[[noreturn]] void fail_not_found(std::string_view model, const fs::path& models) {
-  const std::string looked =
-      fmt::format("no model '{}': not a file or directory, not in {}", model, models.string());
+[[noreturn]] void fail_not_found(std::string_view model, const ModelStore& store) {
+  if (store.root().empty()) {
+    fail(ErrorKind::bad_request,
+         "no model '{}': not a file or directory, and names mean nothing here: set SLUICE_HOME or "
+         "HOME",
+         model);
+  }
+  const std::string looked = fmt::format("no model '{}': not a file or directory, not in {}", model,
+                                         store.models().string());
   if (model == kDefaultModel) fail(ErrorKind::bad_request, "{}; `make run` gets it", looked);
   if (is_model_name(model) && model.find('/') != model.npos) {
     fail(ErrorKind::bad_request, "{}; `sluice pull {}` gets it from the hub", looked, model);
@@ -213,7 +220,13 @@ fs::path ModelStore::default_root() {
   if (const fs::path cache = variable("XDG_CACHE_HOME"); cache.is_absolute())
     return cache / "sluice";
   if (const fs::path home = variable("HOME"); !home.empty()) return home / ".cache" / "sluice";
-  fail(ErrorKind::bad_request, "nowhere to keep models: set SLUICE_HOME or HOME");
+  return {};
+}
+
+fs::path ModelStore::models() const {
+  if (root_.empty())
+    fail(ErrorKind::bad_request, "nowhere to keep models: set SLUICE_HOME or HOME");
+  return root_ / "models";
 }
 
 fs::path ModelStore::directory(std::string_view name) const {
@@ -236,10 +249,10 @@ fs::path ModelStore::resolve(std::string_view model) const {
     fail(ErrorKind::bad_request, "{} is neither a model's directory nor a .gguf file",
          path.string());
   }
-  if (!is_model_name(model)) fail_not_found(model, models());
+  if (!is_model_name(model) || root_.empty()) fail_not_found(model, *this);
   const fs::path stored = directory(model);
   if (fs::is_regular_file(stored, error) && is_gguf(stored)) return stored;
-  if (!fs::is_directory(stored, error)) fail_not_found(model, models());
+  if (!fs::is_directory(stored, error)) fail_not_found(model, *this);
   if (fs::exists(stored / kIncompleteMarker, error)) {
     fail(ErrorKind::bad_request, "model '{}' is only partly here: `sluice pull {}` gets the rest",
          model, model);

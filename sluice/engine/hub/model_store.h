@@ -35,17 +35,17 @@ struct StoredModel {
 };
 
 /// The models on this machine by name: directories below ROOT/models, one level ("name") or two
-/// ("org/name"), whose relative path is the name. Nothing outside ROOT is ever changed.
+/// ("org/name"), whose relative path is the name. Nothing outside ROOT is ever changed. Without a ROOT (a
+/// service has no HOME) resolve() takes paths, and whatever needs a name throws Error(bad_request).
 class ModelStore {
  public:
   explicit ModelStore(std::filesystem::path root = default_root()) : root_(std::move(root)) {}
 
-  /// $SLUICE_HOME, else $XDG_CACHE_HOME/sluice, else ~/.cache/sluice. Throws Error(bad_request)
-  /// when none of them is set.
+  /// $SLUICE_HOME, else $XDG_CACHE_HOME/sluice, else ~/.cache/sluice; empty when none of them is set.
   static std::filesystem::path default_root();
 
   const std::filesystem::path& root() const { return root_; }
-  std::filesystem::path models() const { return root_ / "models"; }
+  std::filesystem::path models() const;
 
   /// The directory that a model of this name has or would have. Throws Error(bad_request) unless is_model_name().
   std::filesystem::path directory(std::string_view name) const;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include <fstream>
+#include <functional>
 
 #include "sluice/base/error.h"
 
@@ -80,6 +81,26 @@ TEST_F(ModelStoreTest, the_root_comes_from_the_environment) {
   EXPECT_EQ(ModelStore::default_root(), "/c/sluice");
   ::setenv("SLUICE_HOME", "/s", 1);
   EXPECT_EQ(ModelStore::default_root(), "/s");
+}
+
+TEST_F(ModelStoreTest, without_a_home_paths_are_taken_and_names_say_what_to_set) {
+  for (const char* name : {"HOME", "XDG_CACHE_HOME", "SLUICE_HOME"}) ::unsetenv(name);
+  const ModelStore homeless;
+  EXPECT_EQ(homeless.root(), "");
+  EXPECT_EQ(homeless.resolve(write("a/model.safetensors").parent_path().string()), scratch_ / "a");
+  EXPECT_EQ(homeless.resolve(write("b.gguf").string()), scratch_ / "b.gguf");
+  for (const auto& needs_a_store :
+       {std::function<void()>([&] { (void)homeless.resolve("org/name"); }),
+        std::function<void()>([&] { (void)homeless.list(); }),
+        std::function<void()>([&] { (void)homeless.remove("org/name"); })}) {
+    try {
+      needs_a_store();
+      ADD_FAILURE();
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::bad_request);
+      EXPECT_NE(std::string(error.what()).find("SLUICE_HOME"), std::string::npos) << error.what();
+    }
+  }
 }
 
 TEST_F(ModelStoreTest, a_path_that_exists_is_taken_as_it_is) {

@@ -5,8 +5,8 @@
 #include <bit>
 
 #include "sluice/base/error.h"
+#include "sluice/base/printable.h"
 #include "sluice/io/formats/gguf_reader.h"
-#include "sluice/io/printable.h"
 
 namespace sluice::io {
 namespace {
@@ -71,7 +71,8 @@ void add(Header header, const std::string& where, size_t file, Gguf& gguf) {
   for (auto& tensor : header.tensors) {
     const auto [at, added] = gguf.index.tensors.try_emplace(tensor.name, tensor);
     if (!added) {
-      fail(ErrorKind::bad_model, "{}: tensor {} was seen before", where, printable(tensor.name));
+      fail(ErrorKind::bad_model, "{}: tensor {} was seen before", where,
+           printable_name(tensor.name));
     }
   }
   if (file == 0) {

@@ -82,6 +82,9 @@ struct Gguf {
 void read_gguf_header(std::span<const std::byte> bytes, const std::string& where, size_t file,
                       Gguf& gguf);
 
+/// Whether `path` names a GGUF file rather than a directory of safetensors.
+inline bool is_gguf(const std::filesystem::path& path) { return path.extension() == ".gguf"; }
+
 /// Opens model.gguf, or all of model-00001-of-0000N.gguf when given the first (split.count metadata).
 /// Throws Error(bad_request) when given a later one, Error(bad_model) when one is missing or says it is
 /// another part, and all of the above.

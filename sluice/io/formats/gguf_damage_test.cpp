@@ -99,7 +99,7 @@ std::vector<Damage> metadata_damage() {
            .bytes(),
        "key k: is there twice"},
       {"a key that would forge a line", with_pair("a\nerror: b", GgufType{13}, one_byte),
-       "key a\\x0aerror: b:"},
+       "key a\\nerror: b:"},
       {"alignment 0", with_alignment(GgufType::u32, raw(uint32_t{0})),
        "key general.alignment is 0"},
       {"alignment 13", with_alignment(GgufType::u32, raw(uint32_t{13})),

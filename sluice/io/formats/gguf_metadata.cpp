@@ -4,9 +4,9 @@
 #include <type_traits>
 
 #include "sluice/base/checked.h"
+#include "sluice/base/printable.h"
 #include "sluice/io/formats/gguf.h"
 #include "sluice/io/formats/gguf_reader.h"
-#include "sluice/io/printable.h"
 
 namespace sluice::io {
 namespace {
@@ -137,7 +137,7 @@ std::optional<T> value_as(const GgufMetadata& metadata, std::string_view key,
   const GgufValue* const value = metadata.find(key);
   if (value == nullptr) return std::nullopt;
   if (const T* const held = std::get_if<T>(value)) return *held;
-  fail(ErrorKind::bad_model, "{}: key {} is {}, wanted {}", metadata.where, printable(key),
+  fail(ErrorKind::bad_model, "{}: key {} is {}, wanted {}", metadata.where, printable_name(key),
        type_name(*value), wanted);
 }
 
@@ -230,7 +230,7 @@ GgufMetadata read_gguf_metadata(GgufReader& reader, uint64_t n_pairs, const std:
       fail(ErrorKind::bad_model, "{}: has {} characters, wanted 1 to {}", reader.context(),
            key.size(), kLongestKey);
     }
-    reader.set_context(fmt::format("{}: key {}", where, printable(key)));
+    reader.set_context(fmt::format("{}: key {}", where, printable_name(key)));
     const GgufType type = read_type(reader);
     if (!metadata.values.try_emplace(std::string(key), read_value(reader, type)).second) {
       fail(ErrorKind::bad_model, "{}: is there twice", reader.context());

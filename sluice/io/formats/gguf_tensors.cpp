@@ -4,8 +4,8 @@
 #include <optional>
 
 #include "sluice/base/checked.h"
+#include "sluice/base/printable.h"
 #include "sluice/io/formats/gguf_reader.h"
-#include "sluice/io/printable.h"
 
 namespace sluice::io {
 namespace {
@@ -96,7 +96,7 @@ std::vector<int64_t> read_shape(GgufReader& reader) {
 TensorInfo read_tensor(GgufReader& reader, uint64_t alignment, const std::string& where) {
   TensorInfo tensor;
   const std::string_view name = reader.string();
-  reader.set_context(fmt::format("{}: tensor {}", where, printable(name)));
+  reader.set_context(fmt::format("{}: tensor {}", where, printable_name(name)));
   if (name.empty() || name.size() > kLongestName) {
     fail(ErrorKind::bad_model, "{}: has a name of {} characters, wanted 1 to {}", reader.context(),
          name.size(), kLongestName);
@@ -129,7 +129,7 @@ void place(std::vector<TensorInfo>& tensors, uint64_t data_start, uint64_t file_
     if (!end || *end > file_bytes) {
       fail(ErrorKind::bad_model,
            "{}: tensor {} needs {} bytes at {} of the data, the file has {} bytes of data", where,
-           printable(tensor.name), tensor.bytes, tensor.offset,
+           printable_name(tensor.name), tensor.bytes, tensor.offset,
            file_bytes - std::min(data_start, file_bytes));
     }
     tensor.offset = *begin;
@@ -147,7 +147,7 @@ void check_overlap(const std::vector<TensorInfo>& tensors, const std::string& wh
     if (by_offset[i]->offset < before.offset + before.bytes) {
       fail(ErrorKind::bad_model,
            "{}: tensor {} begins at {}, overlapping tensor {} that ends at {}", where,
-           printable(by_offset[i]->name), by_offset[i]->offset, printable(before.name),
+           printable_name(by_offset[i]->name), by_offset[i]->offset, printable_name(before.name),
            before.offset + before.bytes);
     }
   }

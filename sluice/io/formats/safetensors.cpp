@@ -5,9 +5,9 @@
 #include <nlohmann/json.hpp>
 
 #include "sluice/base/error.h"
+#include "sluice/base/printable.h"
 #include "sluice/io/formats/json_file.h"
 #include "sluice/io/mapped_file.h"
-#include "sluice/io/printable.h"
 
 namespace sluice::io {
 namespace {
@@ -36,8 +36,9 @@ WeightMap read_weight_map(const fs::path& path) {
     if (!shard.is_string() || !is_plain_file_name(shard.get_ref<const std::string&>())) {
       fail(ErrorKind::bad_model,
            "{}: tensor {} is said to be in {}, wanted the plain name of a .safetensors file",
-           kIndexName, printable(tensor),
-           shard.is_string() ? printable(shard.get_ref<const std::string&>()) : shard.type_name());
+           kIndexName, printable_name(tensor),
+           shard.is_string() ? printable_name(shard.get_ref<const std::string&>())
+                             : shard.type_name());
     }
     shards.emplace(tensor, shard.get<std::string>());
   }
@@ -83,8 +84,8 @@ void check_against(const WeightMap& shards, const TensorIndex& index) {
   for (const auto& [name, shard] : shards) {
     const TensorInfo* const tensor = index.find(name);
     if (tensor == nullptr || index.files[tensor->file].path.filename() != shard) {
-      fail(ErrorKind::bad_model, "{}: tensor {} is not in {}{}", kIndexName, printable(name),
-           printable(shard), tensor == nullptr ? "" : ", but in another file");
+      fail(ErrorKind::bad_model, "{}: tensor {} is not in {}{}", kIndexName, printable_name(name),
+           printable_name(shard), tensor == nullptr ? "" : ", but in another file");
     }
   }
 }
@@ -105,7 +106,7 @@ TensorIndex open_safetensors(const fs::path& directory, Data data) {
   names.erase(std::unique(names.begin(), names.end()), names.end());
   for (const auto& name : names) {
     if (!fs::exists(directory / name, error)) {
-      fail(ErrorKind::bad_model, "{}: the file {} is missing{}", kIndexName, printable(name),
+      fail(ErrorKind::bad_model, "{}: the file {} is missing{}", kIndexName, printable_name(name),
            hint(data));
     }
     add_file(directory / name, data, index);

@@ -8,10 +8,10 @@
 #include <set>
 
 #include "sluice/base/error.h"
+#include "sluice/base/printable.h"
 #include "sluice/io/formats/header_extent.h"
 #include "sluice/io/formats/json_file.h"
 #include "sluice/io/formats/safetensors.h"
-#include "sluice/io/printable.h"
 
 namespace sluice::io {
 namespace {
@@ -89,7 +89,8 @@ class HeaderEvents {
     } else {
       const auto found = std::find(kFields.begin(), kFields.end(), key);
       if (found == kFields.end()) {
-        fail(ErrorKind::bad_model, "{} has an unknown field {}", tensor_name(), printable(key));
+        fail(ErrorKind::bad_model, "{} has an unknown field {}", tensor_name(),
+             printable_name(key));
       }
       const auto i = static_cast<size_t>(found - kFields.begin());
       if (std::exchange(fields_seen_[i], true)) {
@@ -159,11 +160,11 @@ class HeaderEvents {
   static constexpr std::array<std::string_view, 3> kFields = {"dtype", "shape", "data_offsets"};
 
   std::string tensor_name() const {
-    return fmt::format("{}: tensor {}", where_, printable(entries_.back().tensor.name));
+    return fmt::format("{}: tensor {}", where_, printable_name(entries_.back().tensor.name));
   }
 
   [[noreturn]] void duplicate(std::string_view key) const {
-    fail(ErrorKind::bad_model, "{}: the header has {} twice", where_, printable(key));
+    fail(ErrorKind::bad_model, "{}: the header has {} twice", where_, printable_name(key));
   }
 
   [[noreturn]] void unexpected(std::string_view what) const {
@@ -190,7 +191,7 @@ class HeaderEvents {
     const bool exists =
         std::find(kOtherDtypes.begin(), kOtherDtypes.end(), name) != kOtherDtypes.end();
     fail(exists ? ErrorKind::unsupported : ErrorKind::bad_model, "{} is of dtype {}, which is {}",
-         tensor_name(), printable(name), exists ? "not supported" : "unknown");
+         tensor_name(), printable_name(name), exists ? "not supported" : "unknown");
   }
 
   const std::string& where_;
@@ -231,7 +232,9 @@ std::string_view header_text(std::span<const std::byte> header, uint64_t file_by
 void check_size(const Entry& entry, uint64_t data_bytes, const std::string& where) {
   const auto& tensor = entry.tensor;
   const auto [begin, end] = entry.offsets;
-  const auto name = [&] { return fmt::format("{}: tensor {}", where, printable(tensor.name)); };
+  const auto name = [&] {
+    return fmt::format("{}: tensor {}", where, printable_name(tensor.name));
+  };
   if (begin > end || end > data_bytes) {
     fail(ErrorKind::bad_model, "{} has data_offsets [{}, {}], the file has {} bytes of data",
          name(), begin, end, data_bytes);
@@ -256,7 +259,7 @@ void check_tiling(std::vector<Entry>& entries, uint64_t data_bytes, const std::s
     const uint64_t begin = entry.offsets[0];
     if (begin != covered) {
       fail(ErrorKind::bad_model, "{}: tensor {} begins at {}, {} {}", where,
-           printable(entry.tensor.name), begin,
+           printable_name(entry.tensor.name), begin,
            begin < covered ? "overlapping the one that ends at" : "leaving a hole from", covered);
     }
     covered = entry.offsets[1];
@@ -295,7 +298,7 @@ uint64_t read_safetensors_header(std::span<const std::byte> header, uint64_t fil
     const auto [at, added] = index.tensors.try_emplace(tensor.name, tensor);
     if (!added) {
       fail(ErrorKind::bad_model, "{}: tensor {} was seen before, in {}", where,
-           printable(tensor.name),
+           printable_name(tensor.name),
            at->second.file == file ? "the same file"
                                    : index.files.at(at->second.file).path.filename().string());
     }

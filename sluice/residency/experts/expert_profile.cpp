@@ -76,9 +76,8 @@ std::vector<ExpertKey> ExpertProfile::most_used(int n) const {
 }
 
 void ExpertProfile::save(const std::filesystem::path& path) const {
-  AtomicFile file(path);
-  file.write(nlohmann::json{{"format", kFormat}, {"version", 1}, {"uses", uses_}}.dump() + "\n");
-  file.commit();
+  const nlohmann::json file{{"format", kFormat}, {"version", 1}, {"uses", uses_}};
+  write_file_atomically(path, file.dump() + "\n");
 }
 
 }  // namespace sluice::residency

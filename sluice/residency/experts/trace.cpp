@@ -1,6 +1,7 @@
 #include "sluice/residency/experts/trace.h"
 
 #include <algorithm>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -82,21 +83,16 @@ Json parse_line(const std::string& line) {
 }  // namespace
 
 TraceWriter::TraceWriter(const std::filesystem::path& path, int n_layers, int n_experts)
-    : path_(path), file_(path) {
-  if (!file_) fail(ErrorKind::io, "{}: cannot be written", path.string());
-  file_ << R"({"format":"sluice-trace","version":1,"n_layers":)" << n_layers << R"(,"n_experts":)"
-        << n_experts << "}\n";
+    : file_(path) {
+  file_.write(fmt::format(
+      "{{\"format\":\"sluice-trace\",\"version\":1,\"n_layers\":{},\"n_experts\":{}}}\n", n_layers,
+      n_experts));
 }
 
 void TraceWriter::add(int64_t token, int layer, Phase phase, std::span<const int> experts) {
-  file_ << '[' << token << ',' << layer << ',' << (phase == Phase::prefill ? 1 : 0);
-  for (const int expert : experts) file_ << ',' << expert;
-  file_ << "]\n";
-}
-
-void TraceWriter::finish() {
-  file_.close();
-  if (!file_) fail(ErrorKind::io, "{}: not all of the trace could be written", path_.string());
+  std::string line = fmt::format("[{},{},{}", token, layer, phase == Phase::prefill ? 1 : 0);
+  for (const int expert : experts) line += fmt::format(",{}", expert);
+  file_.write(line + "]\n");
 }
 
 Trace read_trace(const std::filesystem::path& path) {

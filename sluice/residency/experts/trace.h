@@ -2,9 +2,10 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
 #include <span>
 #include <vector>
+
+#include "sluice/base/atomic_file.h"
 
 namespace sluice::residency {
 
@@ -29,15 +30,15 @@ struct Trace {
 /// [token, layer, phase, expert, ...] with phase 0 for decode and 1 for prefill.
 class TraceWriter {
  public:
-  /// Throws Error(io) when the file cannot be made.
+  /// Throws Error(io) when the file cannot be made. What is at `path` stays until finish().
   TraceWriter(const std::filesystem::path& path, int n_layers, int n_experts);
+  /// Throws Error(io), as all here.
   void add(int64_t token, int layer, Phase phase, std::span<const int> experts);
-  /// Throws Error(io) when not all of it could be written.
-  void finish();
+  /// Puts the file into its place; without it there is none.
+  void finish() { file_.commit(); }
 
  private:
-  std::filesystem::path path_;
-  std::ofstream file_;
+  AtomicFile file_;
 };
 
 /// Throws Error(io) when it cannot be read, Error(bad_request) naming the line for anything but the above:

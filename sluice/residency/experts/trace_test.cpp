@@ -34,6 +34,13 @@ TEST(Trace, is_read_as_it_was_written) {
   EXPECT_EQ(trace.entries[1].layer, 1);
 }
 
+TEST(Trace, what_is_not_finished_leaves_the_old_one) {
+  const io::TestDirectory directory;
+  const auto path = directory.write("trace", kHeader + "[7,1,0,2]\n");
+  { TraceWriter(path, 2, 4).add(0, 0, Phase::decode, std::vector{3}); }
+  EXPECT_EQ(read_trace(path).entries[0].token, 7);
+}
+
 TEST(Trace, a_header_of_anything_else_is_refused) {
   const io::TestDirectory directory;
   for (const char* header :
