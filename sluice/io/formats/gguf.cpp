@@ -6,6 +6,7 @@
 
 #include "sluice/base/error.h"
 #include "sluice/io/formats/gguf_reader.h"
+#include "sluice/io/lfs_pointer.h"
 #include "sluice/io/printable.h"
 
 namespace sluice::io {
@@ -109,6 +110,7 @@ Split add_file(const fs::path& path, Data data, Gguf& gguf) {
   const size_t file = gguf.index.files.size();
   const auto where = path.filename().string();
   auto mapped = MappedFile::open(path);
+  refuse_lfs_pointer(mapped->bytes(), where);
   auto header = parse(mapped->bytes(), where, file, data);
   if (mapped->truncated()) fail(ErrorKind::io, "{}: was cut short while being read", path.string());
   const Split split = split_of(header.metadata);
