@@ -7,6 +7,7 @@
 #include "sluice/cli/commands.h"
 #include "sluice/cli/model_options.h"
 #include "sluice/cli/output.h"
+#include "sluice/engine/contents.h"
 #include "sluice/engine/hub/model_store.h"
 
 namespace sluice::cli {
@@ -25,11 +26,46 @@ std::map<std::string, Bytes> bytes_by_type(const std::vector<engine::TensorSumma
   return sums;
 }
 
+using Metadata = std::vector<std::pair<std::string, std::string>>;
+
+/// What is asked for of tensors and metadata, and always the sums by type.
+void add_contents(nlohmann::json& json, const std::vector<engine::TensorSummary>& tensors,
+                  const Metadata& metadata, const Options& o) {
+  json["bytes_by_type"] = nlohmann::json::object();
+  for (const auto& [type, bytes] : bytes_by_type(tensors))
+    json["bytes_by_type"][type] = bytes.count;
+  if (o.tensors) {
+    for (const auto& t : tensors) {
+      json["tensors"].push_back(
+          {{"name", t.name}, {"type", t.type}, {"shape", t.shape}, {"bytes", t.bytes.count}});
+    }
+  }
+  if (o.metadata) {
+    json["metadata"] = nlohmann::json::object();
+    for (const auto& [key, value] : metadata) json["metadata"][key] = value;
+  }
+}
+
+std::string contents_text(const std::vector<engine::TensorSummary>& tensors,
+                          const Metadata& metadata, const Options& o) {
+  std::string text;
+  for (const auto& [type, bytes] : bytes_by_type(tensors))
+    text += fmt::format("  {:<12} {}\n", type, to_string(bytes));
+  if (o.metadata) {
+    for (const auto& [key, value] : metadata)
+      text += fmt::format("{} = {}\n", printable(key), printable(value));
+  }
+  if (o.tensors) {
+    for (const auto& t : tensors) {
+      text += fmt::format("{:<56} {:>8} {:>10}  [{}]\n", printable(t.name), t.type,
+                          to_string(t.bytes), fmt::join(t.shape, ", "));
+    }
+  }
+  return text;
+}
+
 nlohmann::json to_json(const engine::Engine& engine, const Options& o) {
   const nn::Config& c = engine.config();
-  const auto tensors = engine.tensors();
-  nlohmann::json types = nlohmann::json::object();
-  for (const auto& [type, bytes] : bytes_by_type(tensors)) types[type] = bytes.count;
   nlohmann::json json{{"architecture", c.architecture},
                       {"vocab_size", c.vocab_size},
                       {"hidden_size", c.hidden_size},
@@ -43,18 +79,8 @@ nlohmann::json to_json(const engine::Engine& engine, const Options& o) {
                       {"max_position_embeddings", c.max_position_embeddings},
                       {"tie_word_embeddings", c.tie_word_embeddings},
                       {"file_bytes", engine.file_bytes().count},
-                      {"bytes_active", engine.bytes_active().count},
-                      {"bytes_by_type", types}};
-  if (o.tensors) {
-    for (const auto& t : tensors) {
-      json["tensors"].push_back(
-          {{"name", t.name}, {"type", t.type}, {"shape", t.shape}, {"bytes", t.bytes.count}});
-    }
-  }
-  if (o.metadata) {
-    json["metadata"] = nlohmann::json::object();
-    for (const auto& [key, value] : engine.metadata()) json["metadata"][key] = value;
-  }
+                      {"bytes_active", engine.bytes_active().count}};
+  add_contents(json, engine.tensors(), engine.metadata(), o);
   return json;
 }
 
@@ -72,29 +98,46 @@ void print_summary(const engine::Engine& engine, const Options& o) {
   text += fmt::format("context        {}\n", c.max_position_embeddings);
   text += fmt::format("files          {}, {} read per token\n", to_string(engine.file_bytes()),
                       to_string(engine.bytes_active()));
-  for (const auto& [type, bytes] : bytes_by_type(engine.tensors()))
-    text += fmt::format("  {:<12} {}\n", type, to_string(bytes));
-  if (o.metadata) {
-    for (const auto& [key, value] : engine.metadata())
-      text += fmt::format("{} = {}\n", printable(key), printable(value));
-  }
-  if (o.tensors) {
-    for (const auto& t : engine.tensors()) {
-      text += fmt::format("{:<56} {:>8} {:>10}  [{}]\n", printable(t.name), t.type,
-                          to_string(t.bytes), fmt::join(t.shape, ", "));
-    }
-  }
+  text += contents_text(engine.tensors(), engine.metadata(), o);
   print(text);
 }
 
-void inspect(const Options& o, const Globals& globals) {
-  OpenModel engine(o.model);
-  if (o.metadata && engine->metadata().empty())
-    fail(ErrorKind::bad_request, "--metadata: only a GGUF has any; leave it out");
+/// What there is to see of a model that cannot run, and why it cannot.
+void show_contents(const engine::Contents& contents, const std::string& reason, const Options& o,
+                   const Globals& globals) {
   if (globals.json) {
-    print_json(to_json(*engine, o));
-  } else {
-    print_summary(*engine, o);
+    nlohmann::json json{{"architecture", contents.architecture},
+                        {"cannot_run", reason},
+                        {"file_bytes", contents.file_bytes.count}};
+    add_contents(json, contents.tensors, contents.metadata, o);
+    print_json(json);
+    return;
+  }
+  print(fmt::format("architecture   {}\ncannot run     {}\nfiles          {}\n{}",
+                    printable(contents.architecture), printable(reason),
+                    to_string(contents.file_bytes),
+                    contents_text(contents.tensors, contents.metadata, o)));
+}
+
+void inspect(const Options& o, const Globals& globals) {
+  try {
+    OpenModel engine(o.model);
+    if (o.metadata && engine->metadata().empty())
+      fail(ErrorKind::bad_request, "--metadata: only a GGUF has any; leave it out");
+    if (globals.json) {
+      print_json(to_json(*engine, o));
+    } else {
+      print_summary(*engine, o);
+    }
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::unsupported && error.kind() != ErrorKind::bad_model) throw;
+    engine::Contents contents;
+    try {
+      contents = engine::read_contents(engine::ModelStore().resolve(o.model.model));
+    } catch (const Error&) {
+      throw error;  // the files are damaged: that was the reason
+    }
+    show_contents(contents, error.what(), o, globals);
   }
 }
 

@@ -1,6 +1,5 @@
 #include "sluice/engine/engine.h"
 
-#include <fmt/ranges.h>
 #include <mlx/memory.h>
 
 #include <algorithm>
@@ -10,6 +9,7 @@
 #include "sluice/decode/decoding.h"
 #include "sluice/decode/sampler.h"
 #include "sluice/engine/budget.h"
+#include "sluice/engine/contents.h"
 #include "sluice/engine/engine_impl.h"
 #include "sluice/residency/machine/memory.h"
 
@@ -193,45 +193,12 @@ std::filesystem::path Engine::largest_file() const {
 }
 
 std::vector<TensorSummary> Engine::tensors() const {
-  std::vector<TensorSummary> all;
-  for (const auto& [name, tensor] : impl_->loaded.store->index().tensors) {
-    all.push_back(
-        {name, std::string(io::info(tensor.type).name), tensor.shape, Bytes{tensor.bytes}});
-  }
-  return all;
+  return summaries(impl_->loaded.store->index());
 }
 
-namespace {
-
-struct MetadataText {
-  std::string operator()(const io::GgufArray& array) const {
-    constexpr size_t kShown = 4;
-    std::vector<std::string> shown;
-    if (array.element == io::GgufType::string) {
-      for (const auto text : array.strings()) {
-        if (shown.size() == kShown) break;
-        shown.push_back(fmt::format("\"{}\"", text));
-      }
-    } else {
-      for (const double number : array.numbers()) {
-        if (shown.size() == kShown) break;
-        shown.push_back(fmt::format("{}", number));
-      }
-    }
-    return fmt::format("[{}{}] ({} elements)", fmt::join(shown, ", "),
-                       array.count > shown.size() ? ", ..." : "", array.count);
-  }
-  std::string operator()(const auto& value) const { return fmt::format("{}", value); }
-};
-
-}  // namespace
-
 std::vector<std::pair<std::string, std::string>> Engine::metadata() const {
-  std::vector<std::pair<std::string, std::string>> all;
-  if (!impl_->loaded.gguf) return all;
-  for (const auto& [key, value] : impl_->loaded.gguf->metadata.values)
-    all.emplace_back(key, std::visit(MetadataText{}, value));
-  return all;
+  if (!impl_->loaded.gguf) return {};
+  return metadata_text(impl_->loaded.gguf->metadata);
 }
 
 const text::Tokenizer& Engine::tokenizer() const {
@@ -298,7 +265,7 @@ void Engine::finish() {
   if (impl_->records) impl_->worker.run([&] { impl_->records->finish(); });
 }
 
-Bytes Engine::expert_bytes_active() const { return impl_->loaded.expert_bytes_active; }
-Bytes Engine::bytes_active() const { return impl_->loaded.bytes_active; }
+Bytes Engine::expert_bytes_active() const { return impl_->loaded.active.experts; }
+Bytes Engine::bytes_active() const { return impl_->loaded.active.all; }
 
 }  // namespace sluice::engine

@@ -3,6 +3,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "sluice/io/formats/tensor_types.h"
+
 namespace sluice::kernels {
 
 /// How a weight matrix is stored. MLX formats keep packed values, scales (and biases) apart; GGUF
@@ -15,19 +17,9 @@ enum class Format : uint8_t {
   mxfp4,
   nvfp4,
   mxfp8,  // MLX: E2M1 / E2M1 / E4M3 elements; uint8 scales (E8M0, E4M3, E8M0), no bias
-  q4_0,
-  q4_1,
-  q5_0,
-  q5_1,
-  q8_0,
-  q2_k,
-  q3_k,
-  q4_k,
-  q5_k,
-  q6_k,
-  iq4_nl,
-  iq4_xs,
-  gguf_mxfp4,
+#define SLUICE_FORMAT(name, format, ...) format,
+  SLUICE_GGUF_BLOCKS(SLUICE_FORMAT)
+#undef SLUICE_FORMAT
 };
 
 /// Whether the weights are integers times scales, which 8-bit activations can be multiplied with.

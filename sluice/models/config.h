@@ -9,20 +9,67 @@
 #include "sluice/nn/config.h"
 #include "sluice/nn/weights.h"
 
+// Readers that families share. They know keys and no family; what differs is told them.
 namespace sluice::models {
 
-/// Reads what all families share. Every number is checked: sizes in range, heads divisible, at most
-/// 2^20 layers' worth of nothing. Throws Error(bad_model) naming the file and the key.
-/// weights: for sizes and choices that only the tensors know (vocabulary of a GGUF, tied embeddings,
-/// RoPE tables).
-nn::Config read_config(const Source& source, const nn::WeightTable& weights);
+/// What a family takes where config.json says nothing: transformers' defaults of that family. (A
+/// GGUF says all of it, or leaves it to the same rules as here.)
+struct Defaults {
+  /// 0: required
+  int64_t vocab_size = 0;
+  int64_t n_heads = 0;
+  /// 0: as many as heads
+  int64_t n_kv_heads = 0;
+  /// 0: hidden_size / n_heads
+  int64_t head_dim = 0;
+  double rms_norm_eps = 1e-6;
+  double rope_theta = 1e4;
+  /// Where sliding_window is absent. (Where it is null there is none.)
+  int64_t sliding_window = 0;
+  /// Which layers have the window, where neither layer_types nor a pattern says it. Null: none.
+  std::function<bool(int64_t layer)> slides = nullptr;
+};
 
-/// Which layers rotate (SmolLM3: every fourth does not). [n_layers]
-std::vector<bool> rope_layers(const Source& source, int64_t n_layers);
+/// What a decoder of attention and gated feed-forward blocks needs, sparse ones included; one RoPE
+/// for all layers. Every number is checked: sizes in range, heads divisible, lists as long as there
+/// are layers. weights: for sizes and choices that only the tensors know (vocabulary of a GGUF,
+/// tied embeddings, RoPE tables). Throws Error(bad_model) naming the file and the key,
+/// Error(unsupported).
+nn::Config read_decoder(const Source& source, nn::WeightTable& weights,
+                        const Defaults& defaults = {});
+
+/// RoPE of one kind of layers. layer_type: whose numbers, where rope_parameters has them by layer
+/// type.
+nn::RopeConfig read_rope(const Source& source, nn::WeightTable& weights, const nn::Config& c,
+                         double default_theta, const std::string& layer_type = "full_attention");
+/// Whether rope_parameters has numbers of this layer type's own.
+bool has_own_rope(const Source& source, const std::string& layer_type);
+
+/// For Defaults::slides: all layers, or all but every period-th.
+inline bool every_layer(int64_t) { return true; }
+template <int64_t period>
+bool all_but_every(int64_t layer) {
+  return (layer + 1) % period != 0;
+}
+
+/// Which layers slide: as layer_types or a pattern says, else `otherwise`. [n_layers]
+/// Throws Error(unsupported) for a type of layer that is neither full nor sliding attention.
+std::vector<bool> sliding_layers(const Source& source, int64_t n_layers,
+                                 const std::function<bool(int64_t layer)>& otherwise);
+
+/// The Qwen families and who follows them: a window only where use_sliding_window says so; unless
+/// `defaults` says otherwise in the layers from max_window_layers on.
+nn::Config read_qwen(const Source& source, nn::WeightTable& weights, Defaults defaults);
+/// What Gemma 2 and 3 share on top of read_decoder. large: the number of layers of the 27B model,
+/// whose attention is scaled otherwise, which a GGUF does not say.
+void read_gemma(nn::Config& c, const Source& source, int64_t large);
+
+/// The function that config.json calls `name`. Throws Error(unsupported).
+kernels::Activation activation_of(const Source& source, const std::string& name);
 
 /// What config.json says of the quantization of the modules it names ("quantization", else
-/// "quantization_config"). Of the others the tensors' shapes tell, as they do in mlx-lm. Null when it
-/// names none.
+/// "quantization_config"). Of the others the tensors' shapes tell, as they do in mlx-lm. Null when
+/// it names none. Throws Error(unsupported) for formats of others (AWQ, GPTQ, bitsandbytes).
 std::function<std::optional<nn::QuantizationConfig>(const std::string& path)> quantization_of(
     const Source& source);
 

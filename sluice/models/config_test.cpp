@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
 #include "sluice/base/error.h"
 #include "sluice/models/registry.h"
 
@@ -17,7 +19,27 @@ nlohmann::json llama_config() {
 }
 
 nn::Config read(const nlohmann::json& config) {
-  return read_config(Source::from_config(config, "config.json"), {});
+  const Source source = Source::from_config(config, "config.json");
+  const residency::WeightStore store(io::TensorIndex{});
+  nn::WeightTable weights(store);
+  nn::Config read = find_family(source.architecture()).read(source, weights);
+  source.check_all_asked();
+  return read;
+}
+
+/// What reading this config says; nothing when it is accepted.
+std::string refusal(const nlohmann::json& config) {
+  try {
+    read(config);
+    return "";
+  } catch (const Error& error) {
+    return error.what();
+  }
+}
+
+nlohmann::json with(nlohmann::json config, const nlohmann::json& changes) {
+  if (!changes.is_null()) config.update(changes);
+  return config;
 }
 
 TEST(Config, common_fields_are_read_and_defaults_follow) {
@@ -75,6 +97,8 @@ TEST(Config, damaged_configs_are_refused) {
     return config;
   };
   const std::vector<nlohmann::json> damaged{
+      with("layer_types", std::vector<std::string>(4, "linear_attention")),
+      with("rope_scaling", {{"rope_type", "longrope"}, {"long_factor", std::vector<double>(9)}}),
       with("hidden_size", "64"),
       with("hidden_size", -1),
       with("num_hidden_layers", 0),
@@ -89,6 +113,119 @@ TEST(Config, damaged_configs_are_refused) {
       with("rope_scaling", {{"rope_type", "longrope"}, {"factor", 2.0}})};
   for (const auto& config : damaged) EXPECT_THROW(read(config), Error) << config;
   EXPECT_THROW(Source::from_config(nlohmann::json::object(), "config.json"), Error);
+}
+
+TEST(Config, yarn_is_read_as_transformers_reads_it) {
+  const auto yarn = [](const nlohmann::json& changes) {
+    return read(with(llama_config(),
+                     {{"rope_scaling", with({{"rope_type", "yarn"}, {"factor", 8.0}}, changes)}}))
+        .layers[0]
+        .rope;
+  };
+  EXPECT_EQ(yarn({}).original_positions, 512) << "max_position_embeddings";
+  EXPECT_TRUE(yarn({}).truncate);
+  EXPECT_FALSE(yarn({{"truncate", false}}).truncate);
+  EXPECT_EQ(yarn({{"attention_factor", 3.0}}).attention_factor, 3.0);
+  EXPECT_EQ(yarn({{"mscale", 0.7}}), yarn({})) << "one mscale alone counts for nothing";
+  EXPECT_EQ(yarn({{"mscale", 0.7}, {"mscale_all_dim", 0.5}}).mscale_all_dim, 0.5);
+  EXPECT_EQ(yarn({{"factor", nullptr}, {"original_max_position_embeddings", 64}}).factor, 8.0);
+}
+
+TEST(Config, partial_rotary_factor_is_found_inside_and_beside_the_rope_parameters) {
+  const auto phi = with(llama_config(), {{"model_type", "phi3"}});
+  const auto inside = [&](const char* object) {
+    return with(phi, {{object, {{"rope_type", "default"}, {"partial_rotary_factor", 0.5}}}});
+  };
+  EXPECT_EQ(read(phi).layers[0].rope.dims, 16);
+  EXPECT_EQ(read(with(phi, {{"partial_rotary_factor", 0.5}})).layers[0].rope.dims, 8);
+  EXPECT_EQ(read(inside("rope_parameters")).layers[0].rope.dims, 8);
+  EXPECT_EQ(read(inside("rope_scaling")).layers[0].rope.dims, 8);
+  EXPECT_EQ(
+      read(with(inside("rope_parameters"), {{"partial_rotary_factor", 0.25}})).layers[0].rope.dims,
+      8);
+}
+
+TEST(Config, a_sparse_config_gets_the_familys_own_defaults) {
+  const auto of = [](const char* type) { return with(llama_config(), {{"model_type", type}}); };
+  auto gemma = of("gemma3_text");
+  for (const char* key : {"head_dim", "num_attention_heads", "num_key_value_heads", "vocab_size"})
+    gemma.erase(key);
+  const nn::Config c = read(gemma);
+  EXPECT_EQ(c.layers[0].rope.theta, 1e4);
+  EXPECT_EQ(c.layers[0].sliding_window, 4096);
+  EXPECT_EQ(c.head_dim, 256);
+  EXPECT_EQ(c.n_kv_heads, 4);
+  EXPECT_EQ(c.vocab_size, 262208);
+  EXPECT_EQ(c.attention_scale, 0.0625F);
+  EXPECT_EQ(read(with(gemma, {{"num_hidden_layers", 6}})).layers[5].rope.theta, 1e6);
+  EXPECT_EQ(read(of("smollm3")).layers[0].rope.theta, 2e6);
+  EXPECT_EQ(read(of("mistral")).layers[0].sliding_window, 4096);
+  EXPECT_EQ(read(with(of("mistral"), {{"sliding_window", nullptr}})).layers[0].sliding_window, 0);
+  EXPECT_EQ(read(of("qwen3")).layers[0].sliding_window, 0);
+}
+
+TEST(Config, a_model_that_sees_has_its_text_part_read) {
+  auto text = llama_config();
+  text["model_type"] = "gemma3_text";
+  text.erase("vocab_size");
+  const nlohmann::json whole{{"model_type", "gemma3"},
+                             {"text_config", text},
+                             {"vision_config", {{"hidden_size", 9}, {"layer_norm_eps", 1e-6}}},
+                             {"vocab_size", 99}};
+  const nn::Config c = read(whole);
+  EXPECT_EQ(c.hidden_size, 64);
+  EXPECT_EQ(c.vocab_size, 99) << "what the text part lacks stands at the top";
+  text["attention_multiplier"] = 2.0;
+  EXPECT_NE(refusal(with(whole, {{"text_config", text}})).find("attention_multiplier"),
+            std::string::npos);
+}
+
+TEST(Config, keys_that_change_numbers_and_that_nobody_asks_for_are_refused) {
+  const std::vector<std::pair<const char*, nlohmann::json>> telling{
+      {"residual_multiplier", 0.22},  {"attention_multiplier", 1.0},
+      {"logits_scaling", 8},          {"rope_interleave", true},
+      {"use_parallel_attn", true},    {"clip_qkv", 8.0},
+      {"attention_chunk_size", 8192}, {"layer_norm_eps", 1e-5},
+      {"routed_scaling_factor", 2.5}};
+  for (const auto& [key, value] : telling) {
+    const std::string message = refusal(with(llama_config(), {{key, value}}));
+    EXPECT_NE(message.find(std::string("config.json: ") + key), std::string::npos) << message;
+  }
+  const nlohmann::json unknown{
+      {"rope_scaling", {{"rope_type", "linear"}, {"factor", 2.0}, {"beta", 0.1}}}};
+  EXPECT_NE(refusal(with(llama_config(), unknown)).find("rope_scaling/beta"), std::string::npos);
+}
+
+TEST(Config, keys_that_change_nothing_are_passed_over) {
+  EXPECT_EQ(refusal(with(llama_config(), {{"residual_multiplier", 1.0},
+                                          {"clip_qkv", nullptr},
+                                          {"use_sliding_window", false},
+                                          {"router_aux_loss_coef", 0.001},
+                                          {"initializer_range", 0.02},
+                                          {"attention_bias", true},
+                                          {"transformers_version", "4.57.0"},
+                                          {"rope_scaling", nullptr}})),
+            "");
+  const nlohmann::json linear{{"rope_type", "linear"}, {"factor", 2.0}};
+  EXPECT_EQ(refusal(with(llama_config(), {{"rope_scaling", linear}, {"rope_parameters", linear}})),
+            "");
+  const nlohmann::json other{{"rope_type", "linear"}, {"factor", 4.0}};
+  EXPECT_NE(refusal(with(llama_config(), {{"rope_scaling", other}, {"rope_parameters", linear}})),
+            "");
+}
+
+TEST(Config, weights_quantized_in_ways_of_others_are_named) {
+  for (const char* method : {"awq", "gptq", "bitsandbytes", "compressed-tensors", "fp8"}) {
+    const auto config =
+        with(llama_config(), {{"quantization_config", {{"quant_method", method}, {"bits", 4}}}});
+    try {
+      quantization_of(Source::from_config(config, "config.json"));
+      ADD_FAILURE() << method;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::unsupported);
+      EXPECT_NE(std::string(error.what()).find(method), std::string::npos);
+    }
+  }
 }
 
 TEST(Config, quantization_is_known_of_the_modules_it_names) {
@@ -114,7 +251,7 @@ TEST(Registry, unknown_architectures_are_unsupported_and_known_ones_listed) {
     EXPECT_NE(std::string(error.what()).find("qwen3_moe"), std::string::npos);
   }
   for (const std::string& name : architectures())
-    EXPECT_NE(find_family(name).make, nullptr) << name;
+    EXPECT_NE(find_family(name).read, nullptr) << name;
 }
 
 }  // namespace

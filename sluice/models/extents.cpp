@@ -1,74 +1,65 @@
 #include "sluice/models/extents.h"
 
 #include <algorithm>
-#include <charconv>
 #include <optional>
-#include <string_view>
-
-#include "sluice/base/error.h"
 
 namespace sluice::models {
 namespace {
 
+using nn::BoundWeight;
 using residency::ModelExtents;
 
-constexpr std::string_view kLayers = "model.layers.";
-constexpr std::string_view kEmbedding = "model.embed_tokens";
-constexpr std::string_view kHead = "lm_head";
-
-/// The layer that a module's path is in.
-std::optional<size_t> layer_of(std::string_view path) {
-  if (!path.starts_with(kLayers)) return std::nullopt;
-  size_t layer = 0;
-  const char* const number = path.data() + kLayers.size();
-  const auto [end, error] = std::from_chars(number, path.data() + path.size(), layer);
-  return error == std::errc{} ? std::optional(layer) : std::nullopt;
+void add_experts(const BoundWeight& bound, ModelExtents::Layer& layer) {
+  layer.experts.resize(std::max(layer.experts.size(), bound.weights.size()));
+  for (size_t expert = 0; expert < bound.weights.size(); ++expert) {
+    const auto extents = residency::extents_of(bound.weights[expert]);
+    layer.experts[expert].insert(layer.experts[expert].end(), extents.begin(), extents.end());
+  }
 }
 
-/// Adds the bytes of a stored matrix, or of its expert's slice of the stack.
-void add(const nn::StoredMatrix& stored, std::vector<io::Extent>& extents) {
-  for (const io::TensorInfo* tensor : {stored.weight, stored.scales, stored.biases}) {
-    if (tensor == nullptr) continue;
-    io::Extent extent{tensor->file, tensor->offset, tensor->bytes};
-    if (stored.expert >= 0) {
-      extent.bytes /= static_cast<uint64_t>(tensor->shape[0]);
-      extent.offset += extent.bytes * static_cast<uint64_t>(stored.expert);
-    }
-    const bool known = std::ranges::any_of(extents, [&](const io::Extent& e) {
-      return e.file == extent.file && e.offset == extent.offset;
-    });
-    if (!known) extents.push_back(extent);  // gate and up rows may share a tensor
-  }
+uint64_t sum(const std::vector<io::Extent>& extents) {
+  uint64_t bytes = 0;
+  for (const io::Extent& extent : extents) bytes += extent.bytes;
+  return bytes;
 }
 
 }  // namespace
 
-ModelExtents extents_of(const nn::WeightTable& table, const nn::Config& config) {
+ModelExtents extents_of(const nn::WeightTable& table, int64_t n_layers, int64_t n_experts_per_tok) {
   ModelExtents model;
-  model.layers.resize(static_cast<size_t>(config.n_layers));
-  for (const bool attention : {true, false}) {  // in the order of use, in which they may be read
-    for (const auto& [path, stored] : table.matrices) {
-      const auto layer = layer_of(path);
-      if (!layer || *layer >= model.layers.size()) continue;
-      if ((path.find(".self_attn.") != std::string::npos) != attention) continue;
-      add(stored, model.layers[*layer].dense.emplace_back());
+  model.layers.resize(static_cast<size_t>(n_layers));
+  std::optional<residency::Weight> head, embedding;
+  for (const BoundWeight& bound : table.bound()) {
+    if (bound.use == BoundWeight::Use::table) {
+      embedding = bound.weights[0];
+    } else if (bound.layer < 0) {
+      head = bound.weights[0];
+    } else if (ModelExtents::Layer& layer = model.layers[static_cast<size_t>(bound.layer)];
+               bound.use == BoundWeight::Use::experts) {
+      add_experts(bound, layer);
+      layer.n_experts_per_tok = static_cast<int>(n_experts_per_tok);
+    } else {
+      layer.dense.push_back(residency::extents_of(bound.weights[0]));
     }
   }
-  for (const auto& [path, stack] : table.experts) {
-    const auto layer = layer_of(path);
-    if (!layer || *layer >= model.layers.size()) continue;
-    ModelExtents::Layer& l = model.layers[*layer];
-    l.experts.resize(std::max(l.experts.size(), stack.size()));
-    l.n_experts_per_tok = static_cast<int>(config.router.n_experts_per_tok);
-    for (size_t expert = 0; expert < stack.size(); ++expert) add(stack[expert], l.experts[expert]);
-  }
-  const bool tied = config.tie_word_embeddings;
-  model.head = nn::Weights(table, std::string(tied ? kEmbedding : kHead))
-                   .matrix(config.vocab_size, config.hidden_size);
-  if (const auto it = table.matrices.find(kEmbedding); !tied && it != table.matrices.end()) {
-    add(it->second, model.embedding);
-  }
+  model.head = head ? *head : *embedding;
+  if (head) model.embedding = residency::extents_of(*embedding);
   return model;
+}
+
+ActiveBytes active_bytes(const ModelExtents& model) {
+  ActiveBytes active;
+  active.all.count = sum(residency::extents_of(model.head));
+  for (const ModelExtents::Layer& layer : model.layers) {
+    for (const auto& part : layer.dense) active.all.count += sum(part);
+    if (layer.experts.empty()) continue;
+    uint64_t experts = 0;
+    for (const auto& expert : layer.experts) experts += sum(expert);
+    active.experts.count +=
+        experts / layer.experts.size() * static_cast<uint64_t>(layer.n_experts_per_tok);
+  }
+  active.all = active.all + active.experts;
+  return active;
 }
 
 }  // namespace sluice::models

@@ -5,28 +5,31 @@
 #include <string_view>
 
 #include "sluice/models/source.h"
-#include "sluice/nn/decoder.h"
+#include "sluice/nn/model.h"
+#include "sluice/nn/weights.h"
 
 namespace sluice::models {
 
-/// A tensor's name within a GGUF layer ("ffn_norm") and ours ("post_attention_layernorm").
-struct GgufName {
-  std::string_view gguf;
+/// A part of a tensor's name in the files and what we say there.
+struct TensorName {
+  std::string_view theirs;
   std::string_view ours;
 };
 
 /// One architecture family: what the registry holds and its file provides.
 struct Family {
-  /// Sets what config.cpp's common reading does not know of this family. May be null.
-  void (*configure)(nn::Config& config, const Source& source) = nullptr;
+  /// All that the family's layers need to know. Asks for every key that changes what it computes:
+  /// the others are refused. config.h has readers that families share.
+  nn::Config (*read)(const Source& source, nn::WeightTable& weights) = nullptr;
+  /// Asks for every tensor that it computes with: the others are refused.
   std::unique_ptr<nn::Model> (*make)(nn::Config config, const nn::Weights& weights) = nullptr;
-  /// GGUF tensor names that differ from weight_names.cpp's common ones.
-  std::span<const GgufName> gguf_names;
+  /// Names within a GGUF layer ("ffn_norm", or "attn_sinks.weight" with its ending) that differ
+  /// from weight_names.cpp's common ones.
+  std::span<const TensorName> gguf_names = {};
+  /// Parts of names in safetensors (".block_sparse_moe."), replaced one after the other.
+  std::span<const TensorName> hf_names = {};
+  /// How names of tensors begin that are no part of what the family computes (a vision tower).
+  std::span<const std::string_view> left_out = {};
 };
-
-template <typename Layer>
-std::unique_ptr<nn::Model> make_decoder(nn::Config config, const nn::Weights& weights) {
-  return std::make_unique<nn::Decoder<Layer>>(std::move(config), weights);
-}
 
 }  // namespace sluice::models

@@ -1,12 +1,15 @@
 #pragma once
 
+#include <memory>
+
 #include "sluice/nn/attention.h"
+#include "sluice/nn/model.h"
 #include "sluice/nn/moe.h"
 
 namespace sluice::models {
 
-/// The layer most families have: a norm before attention and one before the feed-forward block, which is
-/// dense or sparse as the config says of the layer.
+/// The layer most families have: a norm before attention and one before the feed-forward block,
+/// which is dense or sparse as the config says of the layer.
 struct PreNormLayer {
   nn::Attention attention;
   nn::FeedForward feed_forward;
@@ -39,5 +42,9 @@ struct SandwichNormLayer {
     return mlp(attention(x, step), step);
   }
 };
+
+/// Decoders of these layers, for Family::make.
+std::unique_ptr<nn::Model> make_pre_norm(nn::Config config, const nn::Weights& weights);
+std::unique_ptr<nn::Model> make_sandwich_norm(nn::Config config, const nn::Weights& weights);
 
 }  // namespace sluice::models

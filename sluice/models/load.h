@@ -7,22 +7,24 @@
 #include <vector>
 
 #include "sluice/io/formats/gguf.h"
+#include "sluice/models/extents.h"
 #include "sluice/nn/model.h"
 #include "sluice/residency/store/weights.h"
 
 namespace sluice::models {
 
-/// A model opened from its original files. Members are declared in the order they depend on each other.
+/// A model opened from its original files. Members are declared in the order they depend on each
+/// other.
 struct LoadedModel {
   std::optional<io::Gguf> gguf;  ///< its metadata also hold the vocabulary and chat template
   std::unique_ptr<residency::WeightStore> store;
   std::unique_ptr<nn::Model> model;
   residency::ModelExtents extents;
-  Bytes expert_bytes_active;  ///< of bytes_active, the experts'
-  Bytes bytes_active;         ///< weight bytes one token's computation reads
-  bool takes_int8 =
-      false;  ///< some weights are integers, which 8-bit activations can be multiplied with
-  bool lossy_kv = false;     ///< LoadOptions::kv_type is not what fits the weights, nor float32
+  ActiveBytes active;
+  /// Some weights are integers, which 8-bit activations can be multiplied with.
+  bool takes_int8 = false;
+  /// LoadOptions::kv_type is not what fits the weights, nor float32.
+  bool lossy_kv = false;
   bool only_int8 = false;    ///< all of the layers' are, routers aside
   bool norms_whole = false;  ///< queries and keys are normed as a whole, not per head
 };
@@ -36,12 +38,13 @@ struct LoadOptions {
   int64_t top_k_experts = 0;  ///< of a token, fewer than the model was trained with; 0: as trained
   bool adaptive_experts = false;  ///< as many as make kAdaptiveMass of their weights
 
-  std::optional<kernels::KvType> kv_type;  ///< of keys and values; unset: what fits the weights
+  std::optional<kernels::KvType> kv_type =
+      std::nullopt;  ///< of keys and values; unset: what fits the weights
 };
 
-/// path: a .gguf file, or a directory with config.json and safetensors. Mapped, nothing but headers,
-/// norms and biases is read: opening takes the same time for any size.
-/// Throws Error(bad_model), Error(unsupported) or Error(io).
+/// path: a .gguf file, or a directory with config.json and safetensors. Mapped, nothing but
+/// headers, norms and biases is read: opening takes the same time for any size. Throws
+/// Error(bad_model), Error(unsupported) or Error(io).
 LoadedModel load_model(const std::filesystem::path& path, const LoadOptions& options);
 
 }  // namespace sluice::models

@@ -8,8 +8,8 @@
 
 namespace sluice::models {
 
-extern const Family gemma, gemma2, gemma3, gpt_oss, llama, mixtral, olmo2, olmoe, phi3, qwen2,
-    qwen2_moe, qwen3, qwen3_moe, smollm3;
+extern const Family gemma, gemma2, gemma3, gpt_oss, llama, mistral, mixtral, olmo2, olmoe, phi3,
+    qwen2, qwen2_moe, qwen3, qwen3_moe, smollm3;
 
 namespace {
 
@@ -22,7 +22,7 @@ struct Entry {
 constexpr Entry kRegistry[] = {
     {"gemma", &gemma},        {"gemma2", &gemma2},       {"gemma3", &gemma3},
     {"gemma3_text", &gemma3}, {"gpt-oss", &gpt_oss},     {"gpt_oss", &gpt_oss},
-    {"llama", &llama},        {"mistral", &llama},       {"mixtral", &mixtral},
+    {"llama", &llama},        {"mistral", &mistral},     {"mixtral", &mixtral},
     {"olmo2", &olmo2},        {"olmoe", &olmoe},         {"phi3", &phi3},
     {"qwen2", &qwen2},        {"qwen2_moe", &qwen2_moe}, {"qwen2moe", &qwen2_moe},
     {"qwen3", &qwen3},        {"qwen3_moe", &qwen3_moe}, {"qwen3moe", &qwen3_moe},

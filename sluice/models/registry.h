@@ -8,8 +8,8 @@
 
 namespace sluice::models {
 
-/// The family that implements `architecture`: config.json's model_type or GGUF's general.architecture.
-/// Throws Error(unsupported) listing what is known.
+/// The family that implements `architecture`: config.json's model_type or GGUF's
+/// general.architecture. Throws Error(unsupported) listing what is known.
 const Family& find_family(std::string_view architecture);
 
 /// All names find_family knows, sorted.

@@ -1,6 +1,8 @@
 #include "sluice/models/source.h"
 
+#include <algorithm>
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "sluice/base/error.h"
 
@@ -9,15 +11,32 @@ namespace {
 
 constexpr int64_t kLargest = int64_t{1} << 31;
 
+const nlohmann::json* walk(const nlohmann::json& top, std::string_view path) {
+  const nlohmann::json* at = &top;
+  while (!path.empty()) {
+    const size_t slash = path.find('/');
+    if (!at->is_object()) return nullptr;
+    const auto it = at->find(path.substr(0, slash));
+    if (it == at->end()) return nullptr;
+    at = &*it;
+    path = slash == std::string_view::npos ? "" : path.substr(slash + 1);
+  }
+  return at == &top ? nullptr : at;
+}
+
 }  // namespace
+
+Source::Source() : config_(std::make_shared<const nlohmann::json>()) {}
 
 Source Source::from_config(nlohmann::json config, std::string where) {
   Source source;
-  source.config_ = std::move(config);
+  source.config_ = std::make_shared<const nlohmann::json>(std::move(config));
   source.where_ = std::move(where);
   const auto type = source.string({"model_type", ""});
   if (!type) fail(ErrorKind::bad_model, "{}: has no model_type", source.where_);
   source.architecture_ = *type;
+  const nlohmann::json* const text = walk(*source.config_, "text_config");
+  if (text != nullptr && text->is_object()) source.text_ = text;
   return source;
 }
 
@@ -31,25 +50,45 @@ Source Source::from_gguf(const io::Gguf& gguf, std::string where) {
   return source;
 }
 
-std::string Source::architecture() const { return architecture_; }
+const nlohmann::json* Source::look(std::string_view path) const {
+  const nlohmann::json* found = text_ == nullptr ? nullptr : walk(*text_, path);
+  return found != nullptr ? found : walk(*config_, path);
+}
 
 const nlohmann::json* Source::find(std::string_view path) const {
-  const nlohmann::json* at = &config_;
-  while (!path.empty()) {
-    const size_t slash = path.find('/');
-    const std::string name(path.substr(0, slash));
-    if (!at->is_object()) return nullptr;
-    const auto it = at->find(name);
-    if (it == at->end() || it->is_null()) return nullptr;
-    at = &*it;
-    path = slash == std::string_view::npos ? "" : path.substr(slash + 1);
+  asked_.emplace(path);
+  const nlohmann::json* const found = look(path);
+  return found == nullptr || found->is_null() ? nullptr : found;
+}
+
+bool Source::has(std::string_view hf) const { return look(hf) != nullptr; }
+
+const nlohmann::json* Source::object(std::string_view path) const {
+  const nlohmann::json* const found = look(path);
+  return found != nullptr && found->is_object() ? found : nullptr;
+}
+
+bool Source::is_array(const Key& key) const {
+  if (!is_gguf() || key.gguf.empty()) return false;
+  const io::GgufValue* const value = gguf_->find(gguf_key(key.gguf));
+  return value != nullptr && std::holds_alternative<io::GgufArray>(*value);
+}
+
+void Source::ignore(const Key& key) const {
+  if (is_gguf()) {
+    asked_.insert(gguf_key(key.gguf));
+  } else {
+    asked_.emplace(key.hf);
   }
-  return at == &config_ ? nullptr : at;
 }
 
 std::string Source::gguf_key(std::string_view pattern) const {
   return pattern.starts_with('%') ? architecture_ + std::string(pattern.substr(1))
                                   : std::string(pattern);
+}
+
+std::string Source::asked_gguf(std::string_view pattern) const {
+  return *asked_.insert(gguf_key(pattern)).first;
 }
 
 void Source::wrong(const Key& key, std::string_view wanted) const {
@@ -60,7 +99,7 @@ void Source::wrong(const Key& key, std::string_view wanted) const {
 std::optional<double> Source::number(const Key& key) const {
   std::optional<double> value;
   if (is_gguf()) {
-    if (!key.gguf.empty()) value = gguf_->number(gguf_key(key.gguf));
+    if (!key.gguf.empty()) value = gguf_->number(asked_gguf(key.gguf));
   } else if (const nlohmann::json* found = find(key.hf)) {
     if (!found->is_number()) wrong(key, "a number");
     value = found->get<double>();
@@ -71,11 +110,14 @@ std::optional<double> Source::number(const Key& key) const {
 
 std::optional<int64_t> Source::integer(const Key& key) const {
   const auto value = number(key);
-  if (!value) return std::nullopt;
-  if (*value < 0 || *value > static_cast<double>(kLargest) || *value != std::floor(*value)) {
+  return value ? std::optional(whole(key, *value)) : std::nullopt;
+}
+
+int64_t Source::whole(const Key& key, double value) const {
+  if (!(value >= 0) || value > static_cast<double>(kLargest) || value != std::floor(value)) {
     wrong(key, "a whole number from 0 to 2^31");
   }
-  return static_cast<int64_t>(*value);
+  return static_cast<int64_t>(value);
 }
 
 int64_t Source::required_integer(const Key& key) const {
@@ -87,8 +129,18 @@ int64_t Source::required_integer(const Key& key) const {
   return *value;
 }
 
+std::optional<int64_t> Source::uniform_integer(const Key& key) const {
+  if (!is_array(key)) return integer(key);
+  const std::vector<double> values = numbers(key).value_or(std::vector<double>{});
+  if (values.empty() || std::ranges::any_of(values, [&](double v) { return v != values[0]; })) {
+    fail(ErrorKind::unsupported, "{}: {} differs from layer to layer, which is not supported",
+         where_, gguf_key(key.gguf));
+  }
+  return whole(key, values[0]);
+}
+
 std::optional<bool> Source::boolean(const Key& key) const {
-  if (is_gguf()) return key.gguf.empty() ? std::nullopt : gguf_->boolean(gguf_key(key.gguf));
+  if (is_gguf()) return key.gguf.empty() ? std::nullopt : gguf_->boolean(asked_gguf(key.gguf));
   const nlohmann::json* found = find(key.hf);
   if (found == nullptr) return std::nullopt;
   if (!found->is_boolean()) wrong(key, "true or false");
@@ -98,7 +150,7 @@ std::optional<bool> Source::boolean(const Key& key) const {
 std::optional<std::string> Source::string(const Key& key) const {
   if (is_gguf()) {
     if (key.gguf.empty()) return std::nullopt;
-    const auto found = gguf_->string(gguf_key(key.gguf));
+    const auto found = gguf_->string(asked_gguf(key.gguf));
     return found ? std::optional<std::string>(*found) : std::nullopt;
   }
   const nlohmann::json* found = find(key.hf);
@@ -110,7 +162,7 @@ std::optional<std::string> Source::string(const Key& key) const {
 std::optional<std::vector<double>> Source::numbers(const Key& key) const {
   if (is_gguf()) {
     if (key.gguf.empty()) return std::nullopt;
-    const io::GgufValue* value = gguf_->find(gguf_key(key.gguf));
+    const io::GgufValue* value = gguf_->find(asked_gguf(key.gguf));
     if (value == nullptr) return std::nullopt;
     if (!std::holds_alternative<io::GgufArray>(*value)) wrong(key, "an array");
     return std::get<io::GgufArray>(*value).numbers();

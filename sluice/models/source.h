@@ -1,9 +1,12 @@
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json.hpp>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
+#include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "sluice/io/formats/gguf.h"
@@ -17,8 +20,9 @@ struct Key {
   std::string_view gguf;
 };
 
-/// A model's hyperparameters as its files give them: config.json, or a GGUF's metadata.
-/// A value of the wrong type, or an integer that is negative or beyond 2^31, is Error(bad_model).
+/// A model's hyperparameters as its files give them: config.json (of a model that also sees, its
+/// text_config, then the top), or a GGUF's metadata. Remembers which keys were asked for. A value
+/// of the wrong type, or an integer that is negative or beyond 2^31, is Error(bad_model).
 class Source {
  public:
   static Source from_config(nlohmann::json config, std::string where);
@@ -27,29 +31,53 @@ class Source {
   bool is_gguf() const { return gguf_ != nullptr; }
   const std::string& where() const { return where_; }
   /// model_type, or general.architecture.
-  std::string architecture() const;
+  const std::string& architecture() const { return architecture_; }
 
+  /// Nothing where a key is absent or null.
   std::optional<int64_t> integer(const Key& key) const;
   std::optional<double> number(const Key& key) const;
   std::optional<bool> boolean(const Key& key) const;
   std::optional<std::string> string(const Key& key) const;
   std::optional<std::vector<double>> numbers(const Key& key) const;
   std::optional<std::vector<std::string>> strings(const Key& key) const;
+  /// A count that a GGUF may give per layer: the layers must agree, else Error(unsupported).
+  std::optional<int64_t> uniform_integer(const Key& key) const;
 
   /// Throws Error(bad_model) when absent.
   int64_t required_integer(const Key& key) const;
 
-  const nlohmann::json& config() const { return config_; }  ///< null for a GGUF
+  /// Whether config.json has the key, be it null.
+  bool has(std::string_view hf) const;
+  /// Whether a GGUF's value is an array.
+  bool is_array(const Key& key) const;
+  /// Counts as asked for: the reference computes the same whatever its value is.
+  void ignore(const Key& key) const;
+
+  /// Throws Error(unsupported) naming a key that changes what a model computes and that nobody
+  /// asked for, unless its value changes nothing (null, false, 0, a factor of 1).
+  void check_all_asked() const;
+
+  /// An object inside config.json; null when there is none. Its keys do not count as asked for.
+  const nlohmann::json* object(std::string_view path) const;
 
  private:
+  Source();
   const nlohmann::json* find(std::string_view path) const;
+  const nlohmann::json* look(std::string_view path) const;
   std::string gguf_key(std::string_view pattern) const;
+  std::string asked_gguf(std::string_view pattern) const;
+  int64_t whole(const Key& key, double value) const;
   [[noreturn]] void wrong(const Key& key, std::string_view wanted) const;
+  [[noreturn]] void not_asked(std::string_view key, std::string_view value) const;
+  void check_object(const nlohmann::json& object, const std::string& scope) const;
+  void check_metadata() const;
 
-  nlohmann::json config_;
+  std::shared_ptr<const nlohmann::json> config_;
+  const nlohmann::json* text_ = nullptr;  // inside config_
   const io::GgufMetadata* gguf_ = nullptr;
   std::string where_;
   std::string architecture_;
+  mutable std::set<std::string, std::less<>> asked_;  // paths in config.json, whole keys in a GGUF
 };
 
 }  // namespace sluice::models

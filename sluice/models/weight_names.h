@@ -1,19 +1,21 @@
 #pragma once
 
 #include <span>
-#include <string>
 
 #include "sluice/models/family.h"
 #include "sluice/nn/weights.h"
 
 namespace sluice::models {
 
-/// Sorts a model's tensors into a WeightTable under the paths that layers ask for.
-/// Safetensors: mlx-lm's names and Hugging Face's raw ones (experts one by one, gpt-oss blocks).
-nn::WeightTable name_safetensors(const residency::WeightStore& store);
+/// Files a model's tensors under the names that layers ask for; what they are is not looked at.
+/// Safetensors: mlx-lm's names and Hugging Face's; `family_names` after the common ones.
+/// Throws Error(bad_model) when two tensors are the same one.
+nn::WeightTable name_safetensors(const residency::WeightStore& store,
+                                 std::span<const TensorName> family_names);
 
-/// GGUF: "blk.3.attn_q.weight" is "model.layers.3.self_attn.q_proj"; `family_names` come before the common ones.
+/// GGUF: "blk.3.attn_q.weight" is "model.layers.3.self_attn.q_proj.weight"; `family_names` before
+/// the common ones.
 nn::WeightTable name_gguf(const residency::WeightStore& store,
-                          std::span<const GgufName> family_names);
+                          std::span<const TensorName> family_names);
 
 }  // namespace sluice::models

@@ -9,7 +9,7 @@ std::vector<ops::Projection> load_projections(const Config& c, const Weights& w)
   const int64_t q_rows = c.n_heads * c.head_dim;
   const int64_t kv_rows = c.n_kv_heads * c.head_dim;
   const Weights fused = w["qkv_proj"];
-  if (fused.has_matrix()) {
+  if (fused.has()) {
     const int64_t total = q_rows + 2 * kv_rows;
     return {linear_part(fused, c.hidden_size, total, 0, q_rows),
             linear_part(fused, c.hidden_size, total, q_rows, kv_rows),
@@ -24,10 +24,11 @@ std::vector<ops::Projection> load_projections(const Config& c, const Weights& w)
 Attention::Norm Attention::load_norm(const Weights& w, const char* name, int64_t n_heads,
                                      int64_t head_dim) {
   const Weights norm = w[name];
-  if (!norm.has_vector("weight")) return {};
-  if (norm.vector_size("weight") == head_dim)
-    return {.whole = nullptr, .per_head = norm.vector("weight", head_dim)};
-  return {.whole = norm.vector("weight", n_heads * head_dim), .per_head = nullptr};
+  if (!norm.has()) return {};
+  const std::span<const int64_t> shape = norm.shape();
+  if (shape.size() == 1 && shape[0] == head_dim)
+    return {.whole = nullptr, .per_head = norm["weight"].vector(head_dim)};
+  return {.whole = norm["weight"].vector(n_heads * head_dim), .per_head = nullptr};
 }
 
 Attention::Attention(const Config& c, const Weights& w, BlockNorms norms, int64_t layer)
@@ -44,7 +45,7 @@ Attention::Attention(const Config& c, const Weights& w, BlockNorms norms, int64_
   spec_.scale = c.attention_scale;
   spec_.softcap = c.attention_softcap;
   spec_.window = c.layers[layer_].sliding_window;
-  spec_.sinks = w.optional_vector("sinks", c.n_heads);
+  spec_.sinks = w["sinks"].optional_vector(c.n_heads);
   spec_.query = {.norm = q_norm_.per_head,
                  .norm_offset = norm_offset_,
                  .norm_eps = norm_eps_,

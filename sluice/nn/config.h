@@ -21,6 +21,7 @@ struct RopeConfig {
   int64_t original_positions = 0;  ///< context the unscaled model was trained for
   double low_freq_factor = 1.0, high_freq_factor = 4.0;  ///< llama3
   double beta_fast = 32, beta_slow = 1;                  ///< yarn
+  bool truncate = true;                                  ///< yarn: the ramp's ends to whole pairs
   double mscale = 1, mscale_all_dim = 0;                 ///< yarn
   double attention_factor = 0;  ///< longrope, yarn: magnitude given outright; 0: derived
   std::vector<double> divisors =

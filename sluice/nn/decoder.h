@@ -25,7 +25,7 @@ class Decoder : public Model {
         embedding_(w["model"]["embed_tokens"], config_),
         norm_(rms_norm(w["model"]["norm"], config_)) {
     for (int64_t i = 0; i < config_.n_layers; ++i) {
-      layers_.emplace_back(config_, w["model"]["layers"][std::to_string(i)], i);
+      layers_.emplace_back(config_, w["model"]["layers"].layer(i), i);
     }
     head_ = {config_.tie_word_embeddings
                  ? embedding_.projection()

@@ -9,7 +9,7 @@ namespace sluice::nn {
 class Embedding {
  public:
   Embedding(const Weights& w, const Config& c)
-      : table_(w.matrix(c.vocab_size, c.hidden_size)), scale_(c.embedding_scale) {}
+      : table_(w.table(c.vocab_size, c.hidden_size)), scale_(c.embedding_scale) {}
 
   /// tokens: int32 [T]; returns [T, hidden_size].
   mx::array operator()(const mx::array& tokens, const Step& step) const {

@@ -7,7 +7,7 @@ namespace sluice::nn {
 /// y = x @ weight^T (+ bias, when the files have one): the projection at `w`.
 /// Throws Error(bad_model) unless it holds a [out, in] matrix.
 inline ops::Projection linear(const Weights& w, int64_t in, int64_t out) {
-  return {w.matrix(out, in), w.optional_vector("bias", out)};
+  return {w.matrix(out, in), w["bias"].optional_vector(out)};
 }
 
 /// Rows [begin, begin + out) of a fused projection [total, in].

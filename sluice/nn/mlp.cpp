@@ -6,7 +6,7 @@ std::shared_ptr<const ops::GatedMlpSpec> gated_mlp(const Config& c, const Weight
                                                    int64_t intermediate_size, BlockNorms norms) {
   const int64_t n = intermediate_size;
   const Weights fused = w["gate_up_proj"];
-  const bool one = fused.has_matrix();
+  const bool one = fused.has();
   return std::make_shared<const ops::GatedMlpSpec>(ops::GatedMlpSpec{
       .pre = std::move(norms.pre),
       .post = std::move(norms.post),

@@ -5,18 +5,39 @@
 namespace sluice::nn {
 namespace {
 
+/// Rows begin, begin + 2, ... of each expert's.
+std::vector<residency::Weight> every_second(std::vector<residency::Weight> stack, int64_t begin) {
+  for (residency::Weight& weight : stack) weight = weight.select_rows(begin, weight.rows() / 2, 2);
+  return stack;
+}
+
+std::vector<ops::Vector> every_second(std::vector<ops::Vector> vectors, int64_t begin, int64_t n) {
+  for (ops::Vector& vector : vectors) vector = part(vector, begin, n, 2);
+  return vectors;
+}
+
+/// gate and up each a stack, or their rows interleaved in one (gpt-oss as published).
 ops::Experts load_experts(const Config& c, const Weights& w) {
   const int64_t n = c.n_experts;
   const int64_t inner = c.moe_intermediate_size;
-  return {
-      .gate = w["gate_proj"].experts(n, inner, c.hidden_size),
-      .up = w["up_proj"].experts(n, inner, c.hidden_size),
-      .down = w["down_proj"].experts(n, c.hidden_size, inner),
-      .gate_bias = w["gate_proj"].optional_expert_vectors("bias", n, inner),
-      .up_bias = w["up_proj"].optional_expert_vectors("bias", n, inner),
-      .down_bias = w["down_proj"].optional_expert_vectors("bias", n, c.hidden_size),
-      .activation = {c.activation, c.activation_limit},
-  };
+  ops::Experts experts;
+  experts.activation = {c.activation, c.activation_limit};
+  if (constexpr const char* kBoth = "gate_up_interleaved"; w[kBoth].has()) {
+    const auto both = w.stack(kBoth, n, 2 * inner, c.hidden_size);
+    experts.gate = every_second(both, 0);
+    experts.up = every_second(both, 1);
+    const auto biases = w.optional_vectors("gate_up_interleaved.bias", n, 2 * inner);
+    experts.gate_bias = every_second(biases, 0, inner);
+    experts.up_bias = every_second(biases, 1, inner);
+  } else {
+    experts.gate = w.stack("gate_proj", n, inner, c.hidden_size);
+    experts.up = w.stack("up_proj", n, inner, c.hidden_size);
+    experts.gate_bias = w.optional_vectors("gate_proj.bias", n, inner);
+    experts.up_bias = w.optional_vectors("up_proj.bias", n, inner);
+  }
+  experts.down = w.stack("down_proj", n, c.hidden_size, inner);
+  experts.down_bias = w.optional_vectors("down_proj.bias", n, c.hidden_size);
+  return experts;
 }
 
 }  // namespace

@@ -10,7 +10,7 @@ namespace sluice::nn {
 
 /// The root-mean-square norm of hidden_size elements whose weights are at `w`.
 inline ops::Norm rms_norm(const Weights& w, const Config& c) {
-  return {w.vector("weight", c.hidden_size), c.norm_weight_offset, c.rms_norm_eps};
+  return {w["weight"].vector(c.hidden_size), c.norm_weight_offset, c.rms_norm_eps};
 }
 
 /// The norms around a block: x + post(block(pre(x))). Either may be absent: most models have only

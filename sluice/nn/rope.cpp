@@ -34,8 +34,9 @@ std::vector<double> yarn_inverses(const RopeConfig& c, std::vector<double> inver
     return dims * std::log(static_cast<double>(c.original_positions) / (turns * kTau)) /
            (2 * std::log(c.theta));
   };
-  const double low = std::max(std::floor(boundary(c.beta_fast)), 0.0);
-  double high = std::min(std::ceil(boundary(c.beta_slow)), dims - 1);
+  const double first = boundary(c.beta_fast), last = boundary(c.beta_slow);
+  const double low = std::max(c.truncate ? std::floor(first) : first, 0.0);
+  double high = std::min(c.truncate ? std::ceil(last) : last, dims - 1);
   if (low == high) high += 0.001;
   for (size_t i = 0; i < inverses.size(); ++i) {
     const double ramp = std::clamp((static_cast<double>(i) - low) / (high - low), 0.0, 1.0);
@@ -54,11 +55,9 @@ double yarn_magnitude(const RopeConfig& c) {
 
 double longrope_magnitude(const RopeConfig& c) {
   if (c.attention_factor != 0) return c.attention_factor;
-  const double stretch =
-      static_cast<double>(c.max_positions) / static_cast<double>(c.original_positions);
-  return stretch <= 1 ? 1
-                      : std::sqrt(1 + std::log(stretch) /
-                                          std::log(static_cast<double>(c.original_positions)));
+  return c.factor <= 1 ? 1
+                       : std::sqrt(1 + std::log(c.factor) /
+                                           std::log(static_cast<double>(c.original_positions)));
 }
 
 }  // namespace

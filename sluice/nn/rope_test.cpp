@@ -39,6 +39,28 @@ TEST(Rope, yarn_keeps_fast_pairs_and_slows_the_others) {
   EXPECT_NEAR(rope.magnitude(), 0.1 * std::log(8.0) + 1, 1e-12);
 }
 
+/// The numbers are transformers' (modeling_rope_utils.py, _compute_yarn_parameters), for 16 rotated elements.
+TEST(Rope, yarn_without_truncation_has_its_ramp_between_pairs) {
+  RopeConfig config{.kind = Kind::yarn, .dims = 16, .factor = 4, .original_positions = 64};
+  const Rope truncated(config);
+  config.truncate = false;
+  const Rope exact(config);
+  EXPECT_EQ(exact.angle(1, 0), 1);
+  EXPECT_NEAR(truncated.angle(1, 1), 0.2371708245, 1e-7);
+  EXPECT_NEAR(exact.angle(1, 1), 0.1985835202, 1e-7);
+  EXPECT_NEAR(exact.angle(1, 7), std::pow(10000, -0.875) / 4, 1e-12);
+  config.attention_factor = 3;
+  EXPECT_EQ(Rope(config).magnitude(), 3);
+  config = {.kind = Kind::yarn,
+            .dims = 16,
+            .factor = 4,
+            .original_positions = 64,
+            .mscale = 0.7,
+            .mscale_all_dim = 0.5};
+  EXPECT_NEAR(Rope(config).magnitude(), (0.07 * std::log(4.0) + 1) / (0.05 * std::log(4.0) + 1),
+              1e-12);
+}
+
 TEST(Rope, numbers_that_make_no_rotation_are_refused) {
   EXPECT_THROW(Rope(RopeConfig{.dims = 7}), Error);
   EXPECT_THROW(Rope(RopeConfig{.dims = 8, .theta = 0}), Error);

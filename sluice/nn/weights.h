@@ -3,6 +3,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,71 +13,122 @@
 
 namespace sluice::nn {
 
-/// A matrix as a file stores it, before its layer has said what shape it needs.
-struct StoredMatrix {
-  std::string path;  ///< as the file spells it, for errors and config look-ups
-  const io::TensorInfo* weight = nullptr;
-  const io::TensorInfo* scales = nullptr;  ///< MLX formats
-  const io::TensorInfo* biases = nullptr;  ///< affine
-  int64_t expert = -1;  ///< which slice of a stack [n_experts, rows, cols]; -1: no stack
-  int64_t row_begin = 0, row_step = 1;  ///< interleaved gate and up rows (gpt-oss)
-};
-
 /// What config.json says of one module's quantization.
 struct QuantizationConfig {
   int64_t bits = 0, group_size = 0;
   std::string mode;
 };
 
-/// A bias per expert, or one vector: `tensor`, or slice `expert` of its rows, every row_step-th element.
-struct StoredVector {
-  const io::TensorInfo* tensor = nullptr;
-  int64_t expert = -1;
-  int64_t begin = 0, step = 1;
+struct StoredMatrix;
+
+/// A matrix, a table, or a matrix for each expert, that a layer asked for.
+struct BoundWeight {
+  enum class Use {
+    matrix,   ///< multiplied with
+    table,    ///< rows of it are looked up
+    experts,  ///< `weights` has one per expert
+  };
+  Use use = Use::matrix;
+  /// -1: used outside the layers
+  int64_t layer = -1;
+  std::string path;
+  std::vector<residency::Weight> weights;
 };
 
-/// Everything in a model's files by the canonical path its layer asks for: mlx-lm's module paths, with
-/// the experts of layer i under "model.layers.i.mlp.experts". Built by models/ for each kind of file.
-struct WeightTable {
-  const residency::WeightStore* store = nullptr;
-  std::map<std::string, StoredMatrix, std::less<>> matrices;  ///< "...q_proj"
-  std::map<std::string, std::vector<StoredMatrix>, std::less<>>
-      experts;                                               ///< "...experts.gate_proj"
-  std::map<std::string, StoredVector, std::less<>> vectors;  ///< "...norm.weight", "...q_proj.bias"
-  std::map<std::string, std::vector<StoredVector>, std::less<>>
-      expert_vectors;  ///< "...experts.gate_proj.bias"
+/// Every tensor of a model's files, raw, under the name that its layer asks for: mlx-lm's module
+/// paths, with the experts of layer i under "model.layers.i.mlp.experts". What a tensor is (a
+/// matrix, a stack, a vector), the asker says, by Weights. Built by models/ for each kind of file.
+class WeightTable {
+ public:
+  explicit WeightTable(const residency::WeightStore& store) : store_(&store) {}
+
+  /// Throws Error(bad_model) naming both when a tensor of that name is there already.
+  void add(std::string name, const io::TensorInfo& tensor);
+
+  const residency::WeightStore& store() const { return *store_; }
+  /// Null: not in the files. Does not count as asking for it.
+  const io::TensorInfo* find(std::string_view name) const;
+  /// "model-00001.safetensors: model.norm.weight", for errors.
+  std::string where(const io::TensorInfo& tensor) const;
+
+  /// In the order of asking, which is the order of use: layers are built as they run.
+  const std::vector<BoundWeight>& bound() const { return bound_; }
+  struct Named {
+    std::string_view name;
+    const io::TensorInfo* tensor;
+  };
+  /// What no layer asked for, in the order of names.
+  std::vector<Named> left_over() const;
+
   /// What the config says of a module's quantization, by the file's path; null: it says nothing.
   std::function<std::optional<QuantizationConfig>(const std::string& path)> quantization;
-};
-
-/// A scope within a WeightTable: w["self_attn"]["q_proj"].
-class Weights {
- public:
-  explicit Weights(const WeightTable& table, std::string path = "")
-      : table_(&table), path_(std::move(path)) {}
-
-  Weights operator[](std::string_view name) const;
-  const std::string& path() const { return path_; }
-
-  bool has_matrix() const { return table_->matrices.contains(path_); }
-  bool has_vector(std::string_view name) const;
-
-  /// The matrix at this path. Throws Error(bad_model) naming it unless it is there as [rows, cols].
-  residency::Weight matrix(int64_t rows, int64_t cols) const;
-  /// One matrix per expert.
-  std::vector<residency::Weight> experts(int64_t n_experts, int64_t rows, int64_t cols) const;
-  /// path.name as float32 [n]. Throws Error(bad_model) when absent or of another size.
-  ops::Vector vector(std::string_view name, int64_t n) const;
-  /// The same, or null when absent.
-  ops::Vector optional_vector(std::string_view name, int64_t n) const;
-  int64_t vector_size(std::string_view name) const;
-  std::vector<ops::Vector> optional_expert_vectors(std::string_view name, int64_t n_experts,
-                                                   int64_t n) const;
 
  private:
-  ops::Vector read(const StoredVector& stored, int64_t n) const;
-  const WeightTable* table_;
-  std::string path_;
+  friend class Weights;
+  struct Stored {
+    const io::TensorInfo* tensor = nullptr;
+    bool asked_for = false;
+  };
+  /// Null: not in the files. From now on it counts as asked for.
+  const io::TensorInfo* take(std::string_view name);
+  bool asked_for(std::string_view name) const;
+  /// path.weight with its scales and biases; none when absent.
+  std::optional<StoredMatrix> take_matrix(const std::string& path);
+  std::optional<QuantizationConfig> told_of(const io::TensorInfo& weight) const;
+
+  const residency::WeightStore* store_;
+  std::map<std::string, Stored, std::less<>> tensors_;
+  std::vector<BoundWeight> bound_;
 };
+
+/// A scope within a WeightTable: w["self_attn"]["q_proj"]. The asker says what it wants there, and
+/// gets it or Error(bad_model) that names file and tensor, got and wanted.
+class Weights {
+ public:
+  explicit Weights(WeightTable& table) : table_(&table) {}
+
+  Weights operator[](std::string_view name) const;
+  /// The scope "<path>.<i>": what is bound in it is needed when layer i runs.
+  Weights layer(int64_t i) const;
+  const std::string& path() const { return path_; }
+
+  /// Whether the files have path.leaf.
+  bool has(std::string_view leaf = "weight") const;
+  /// Of path.leaf, outermost first; empty when absent.
+  std::span<const int64_t> shape(std::string_view leaf = "weight") const;
+
+  /// path.weight as [rows, cols], quantized where the files have scales beside it; a vector is a
+  /// matrix of one row.
+  residency::Weight matrix(int64_t rows, int64_t cols) const;
+  /// The same, for a table of which rows are looked up.
+  residency::Weight table(int64_t rows, int64_t cols) const;
+  /// A [rows, cols] matrix for each of n: path.name.weight as [n, rows, cols], or
+  /// path.<i>.name.weight each.
+  std::vector<residency::Weight> stack(std::string_view name, int64_t n, int64_t rows,
+                                       int64_t cols) const;
+
+  /// The tensor at the path itself as float32, row by row. Null when absent.
+  ops::Vector optional_tensor(std::span<const int64_t> shape) const;
+  ops::Vector tensor(std::span<const int64_t> shape) const;
+  ops::Vector optional_vector(int64_t n) const { return optional_tensor({{n}}); }
+  ops::Vector vector(int64_t n) const { return tensor({{n}}); }
+  /// A vector for each of n: path.name as [n, length], or path.<i>.name each. None when absent.
+  std::vector<ops::Vector> optional_vectors(std::string_view name, int64_t n, int64_t length) const;
+
+ private:
+  Weights(WeightTable& table, std::string path, int64_t layer)
+      : table_(&table), path_(std::move(path)), layer_(layer) {}
+  std::string child(std::string_view name) const;
+  residency::Weight bind(BoundWeight::Use use, int64_t rows, int64_t cols) const;
+  [[noreturn]] void missing(int64_t rows, int64_t cols) const;
+  ops::Vector read(const io::TensorInfo& tensor, std::span<const int64_t> shape) const;
+
+  WeightTable* table_;
+  std::string path_;
+  int64_t layer_ = -1;
+};
+
+/// The elements begin, begin + step, ... of a vector; null of null.
+ops::Vector part(const ops::Vector& whole, int64_t begin, int64_t n, int64_t step = 1);
 
 }  // namespace sluice::nn

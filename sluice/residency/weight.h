@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <string>
 
 #include "sluice/kernels/matrix.h"
 
@@ -22,13 +21,12 @@ struct Weight {
   FilePlace data;
   FilePlace scales;  ///< MLX formats
   FilePlace biases;  ///< affine
-  std::string name;
 
   int64_t rows() const { return matrix.rows; }
   int64_t cols() const { return matrix.cols; }
 
   /// The `count` rows begin, begin + step, ... of this one: a fused projection's parts, or one half of
-  /// interleaved gate and up rows. Throws Error(bad_model) when they are not all there.
+  /// interleaved gate and up rows. They are all there.
   Weight select_rows(int64_t begin, int64_t count, int64_t step = 1) const;
 
   /// `matrix` with its pointers: address(place) says where a place of the files is in memory.

@@ -190,7 +190,8 @@ FAMILIES: dict[str, Config] = {
         sliding_window=16,
         layer_types=["sliding_attention", "full_attention"] * 2,
         rope_theta=150000.0,
-        rope_scaling={"rope_type": "yarn"} | _YARN | {"factor": 32.0, "truncate": False},
+        # As published but for "truncate": false, which mlx-lm passes over and Sluice does not.
+        rope_scaling={"rope_type": "yarn"} | _YARN | {"factor": 32.0},
         tie_word_embeddings=False,
     ),
 }

@@ -7,6 +7,7 @@
 #include "sluice/base/error.h"
 #include "sluice/base/printable.h"
 #include "sluice/io/formats/gguf_reader.h"
+#include "sluice/io/lfs_pointer.h"
 
 namespace sluice::io {
 namespace {
@@ -110,6 +111,7 @@ Split add_file(const fs::path& path, Data data, Gguf& gguf) {
   const size_t file = gguf.index.files.size();
   const auto where = path.filename().string();
   auto mapped = MappedFile::open(path);
+  refuse_lfs_pointer(mapped->bytes(), where);
   auto header = parse(mapped->bytes(), where, file, data);
   if (mapped->truncated()) fail(ErrorKind::io, "{}: was cut short while being read", path.string());
   const Split split = split_of(header.metadata);

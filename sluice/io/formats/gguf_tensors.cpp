@@ -16,62 +16,25 @@ constexpr uint32_t kMostDimensions = 4;
 // A name's length, one character, the number of dimensions (which may be 0), the type, the offset.
 constexpr uint64_t kSmallestTensor = 8 + 1 + 4 + 4 + 8;
 
-struct FileType {
+/// What ggml has and Sluice does not read, by number.
+struct OtherType {
+  uint32_t number;
   std::string_view name;
-  std::optional<TensorType> type;  // nullopt: not read by Sluice
 };
-// By number in the file; "" are numbers that were withdrawn.
-constexpr std::array<FileType, 43> kTypes = {{
-    {"f32", TensorType::f32},
-    {"f16", TensorType::f16},
-    {"q4_0", TensorType::q4_0},
-    {"q4_1", TensorType::q4_1},
-    {"q4_2", {}},
-    {"q4_3", {}},
-    {"q5_0", TensorType::q5_0},
-    {"q5_1", TensorType::q5_1},
-    {"q8_0", TensorType::q8_0},
-    {"q8_1", {}},
-    {"q2_k", TensorType::q2_k},
-    {"q3_k", TensorType::q3_k},
-    {"q4_k", TensorType::q4_k},
-    {"q5_k", TensorType::q5_k},
-    {"q6_k", TensorType::q6_k},
-    {"q8_k", {}},
-    {"iq2_xxs", {}},
-    {"iq2_xs", {}},
-    {"iq3_xxs", {}},
-    {"iq1_s", {}},
-    {"iq4_nl", TensorType::iq4_nl},
-    {"iq3_s", {}},
-    {"iq2_s", {}},
-    {"iq4_xs", TensorType::iq4_xs},
-    {"i8", TensorType::i8},
-    {"i16", TensorType::i16},
-    {"i32", TensorType::i32},
-    {"i64", TensorType::i64},
-    {"f64", TensorType::f64},
-    {"iq1_m", {}},
-    {"bf16", TensorType::bf16},
-    {"q4_0_4_4", {}},
-    {"q4_0_4_8", {}},
-    {"q4_0_8_8", {}},
-    {"tq1_0", {}},
-    {"tq2_0", {}},
-    {"iq4_nl_4_4", {}},
-    {"iq4_nl_4_8", {}},
-    {"iq4_nl_8_8", {}},
-    {"mxfp4", TensorType::mxfp4},
-    {"nvfp4", {}},
-    {"q1_0", {}},
-    {"q2_0", {}},
+constexpr std::array<OtherType, 22> kOtherTypes = {{
+    {4, "q4_2"},    {5, "q4_3"},        {9, "q8_1"},        {15, "q8_k"},       {16, "iq2_xxs"},
+    {17, "iq2_xs"}, {18, "iq3_xxs"},    {19, "iq1_s"},      {21, "iq3_s"},      {22, "iq2_s"},
+    {29, "iq1_m"},  {31, "q4_0_4_4"},   {32, "q4_0_4_8"},   {33, "q4_0_8_8"},   {34, "tq1_0"},
+    {35, "tq2_0"},  {36, "iq4_nl_4_4"}, {37, "iq4_nl_4_8"}, {38, "iq4_nl_8_8"}, {40, "nvfp4"},
+    {41, "q1_0"},   {42, "q2_0"},
 }};
 
 TensorType read_type(GgufReader& reader) {
   const auto number = reader.number<uint32_t>();
-  if (number < kTypes.size() && kTypes[number].type) return *kTypes[number].type;
+  if (const auto type = type_of_gguf(number)) return *type;
+  const auto* const other = std::ranges::find(kOtherTypes, number, &OtherType::number);
   fail(ErrorKind::unsupported, "{}: is of type {} ({}), which is not supported", reader.context(),
-       number, number < kTypes.size() ? kTypes[number].name : "unknown");
+       number, other == kOtherTypes.end() ? "unknown" : other->name);
 }
 
 /// The file has the innermost dimension first.

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "sluice/base/error.h"
+#include "sluice/io/lfs_pointer.h"
 #include "sluice/io/mapped_file.h"
 
 namespace sluice::io {
@@ -68,6 +69,7 @@ nlohmann::json parse_json(std::string_view text, const std::string& where,
 nlohmann::json read_json_file(const std::filesystem::path& path, const JsonLimits& limits) {
   const auto file = MappedFile::open(path);
   const auto bytes = file->bytes();
+  refuse_lfs_pointer(bytes, path.filename().string());
   auto value = parse_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()},
                           path.filename().string(), limits);
   if (file->truncated()) fail(ErrorKind::io, "{}: was cut short while being read", path.string());

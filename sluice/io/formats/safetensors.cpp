@@ -7,6 +7,7 @@
 #include "sluice/base/error.h"
 #include "sluice/base/printable.h"
 #include "sluice/io/formats/json_file.h"
+#include "sluice/io/lfs_pointer.h"
 #include "sluice/io/mapped_file.h"
 
 namespace sluice::io {
@@ -73,21 +74,32 @@ std::vector<fs::path> find_shards(const fs::path& directory, Data data) {
 void add_file(const fs::path& path, Data data, TensorIndex& index) {
   const auto mapped = MappedFile::open(path);
   const auto bytes = mapped->bytes();
+  refuse_lfs_pointer(bytes, path.filename().string());
   index.files.push_back({path, bytes.size()});
   index.files.back().bytes = read_safetensors_header(bytes, bytes.size(), path.filename().string(),
                                                      index.files.size() - 1, index, data);
   if (mapped->truncated()) fail(ErrorKind::io, "{}: was cut short while being read", path.string());
 }
 
-/// Every tensor that the weight map names must be in the shard that it names.
-void check_against(const WeightMap& shards, const TensorIndex& index) {
-  for (const auto& [name, shard] : shards) {
-    const TensorInfo* const tensor = index.find(name);
-    if (tensor == nullptr || index.files[tensor->file].path.filename() != shard) {
-      fail(ErrorKind::bad_model, "{}: tensor {} is not in {}{}", kIndexName, printable_name(name),
-           printable_name(shard), tensor == nullptr ? "" : ", but in another file");
-    }
+/// The shards that the index names. An index of other shards that was left beside a whole model.safetensors counts
+/// for nothing, as in the field.
+std::vector<fs::path> indexed_shards(const fs::path& directory, Data data) {
+  std::vector<std::string> names;
+  for (const auto& [tensor, shard] : read_weight_map(directory / kIndexName))
+    names.push_back(shard);
+  std::ranges::sort(names);
+  names.erase(std::ranges::unique(names).begin(), names.end());
+  const fs::path whole = directory / "model.safetensors";
+  std::vector<fs::path> shards;
+  std::error_code error;
+  for (const auto& name : names) {
+    shards.push_back(directory / name);
+    if (fs::exists(shards.back(), error)) continue;
+    if (fs::exists(whole, error)) return {whole};
+    fail(ErrorKind::bad_model, "{}: the file {} is missing{}", kIndexName, printable(name),
+         hint(data));
   }
+  return shards;
 }
 
 }  // namespace
@@ -95,23 +107,10 @@ void check_against(const WeightMap& shards, const TensorIndex& index) {
 TensorIndex open_safetensors(const fs::path& directory, Data data) {
   TensorIndex index;
   std::error_code error;
-  if (!fs::exists(directory / kIndexName, error)) {
-    for (const auto& path : find_shards(directory, data)) add_file(path, data, index);
-    return index;
-  }
-  const WeightMap shards = read_weight_map(directory / kIndexName);
-  std::vector<std::string> names;
-  for (const auto& [tensor, shard] : shards) names.push_back(shard);
-  std::sort(names.begin(), names.end());
-  names.erase(std::unique(names.begin(), names.end()), names.end());
-  for (const auto& name : names) {
-    if (!fs::exists(directory / name, error)) {
-      fail(ErrorKind::bad_model, "{}: the file {} is missing{}", kIndexName, printable_name(name),
-           hint(data));
-    }
-    add_file(directory / name, data, index);
-  }
-  check_against(shards, index);
+  std::vector<fs::path> shards;
+  if (fs::exists(directory / kIndexName, error)) shards = indexed_shards(directory, data);
+  if (shards.empty()) shards = find_shards(directory, data);
+  for (const auto& path : shards) add_file(path, data, index);
   return index;
 }
 

@@ -21,10 +21,10 @@ uint64_t read_safetensors_header(std::span<const std::byte> header, uint64_t fil
                                  const std::string& where, size_t file, TensorIndex& index,
                                  Data data = Data::required);
 
-/// Reads a directory's weights: model.safetensors.index.json with its shards when present, else every
-/// model*.safetensors, else every *.safetensors. Shard names in the index must be plain file names in
-/// the directory. Throws Error(bad_model) for a missing shard, a tensor the index names and no shard has,
-/// and all of the above.
+/// Reads a directory's weights: the shards that model.safetensors.index.json names, which must be plain file names
+/// in the directory; else every model*.safetensors, else every *.safetensors. The index chooses files and nothing
+/// else: which tensors there are, the shards say. Where a shard of it is missing, model.safetensors does for all.
+/// Throws Error(bad_model) for a missing shard, a Git LFS pointer in place of one, and all of the above.
 TensorIndex open_safetensors(const std::filesystem::path& directory, Data data = Data::required);
 
 }  // namespace sluice::io

@@ -20,24 +20,6 @@ constexpr uint64_t kLargestFile = uint64_t{1} << 62;
 constexpr uint64_t kPrefix = 8;  // the header's length
 constexpr size_t kMostDimensions = 16;
 
-constexpr std::array<std::pair<std::string_view, TensorType>, 16> kDtypes = {{
-    {"F64", TensorType::f64},
-    {"F32", TensorType::f32},
-    {"F16", TensorType::f16},
-    {"BF16", TensorType::bf16},
-    {"I64", TensorType::i64},
-    {"I32", TensorType::i32},
-    {"I16", TensorType::i16},
-    {"I8", TensorType::i8},
-    {"U64", TensorType::u64},
-    {"U32", TensorType::u32},
-    {"U16", TensorType::u16},
-    {"U8", TensorType::u8},
-    {"BOOL", TensorType::boolean},
-    {"F8_E4M3", TensorType::f8_e4m3},
-    {"F8_E5M2", TensorType::f8_e5m2},
-    {"F8_E8M0", TensorType::f8_e8m0},
-}};
 // Dtypes that the format knows and TensorType does not.
 constexpr std::array<std::string_view, 6> kOtherDtypes = {"F4",  "F6_E2M3",     "F6_E3M2",
                                                           "C64", "F8_E4M3FNUZ", "F8_E5M2FNUZ"};
@@ -185,9 +167,7 @@ class HeaderEvents {
   }
 
   TensorType dtype(std::string_view name) const {
-    for (const auto& [known, type] : kDtypes) {
-      if (known == name) return type;
-    }
+    if (const auto type = type_of_dtype(name)) return *type;
     const bool exists =
         std::find(kOtherDtypes.begin(), kOtherDtypes.end(), name) != kOtherDtypes.end();
     fail(exists ? ErrorKind::unsupported : ErrorKind::bad_model, "{} is of dtype {}, which is {}",

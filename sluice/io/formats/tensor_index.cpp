@@ -2,7 +2,7 @@
 
 #include <fmt/ranges.h>
 
-#include <array>
+#include <iterator>
 #include <limits>
 
 #include "sluice/base/checked.h"
@@ -10,24 +10,36 @@
 namespace sluice::io {
 namespace {
 
-// In the order of TensorType.
-constexpr std::array<TensorTypeInfo, 29> kTypes = {{
-    {"f64", 1, 8},      {"f32", 1, 4},      {"f16", 1, 2},      {"bf16", 1, 2},
-    {"i64", 1, 8},      {"i32", 1, 4},      {"i16", 1, 2},      {"i8", 1, 1},
-    {"u64", 1, 8},      {"u32", 1, 4},      {"u16", 1, 2},      {"u8", 1, 1},
-    {"bool", 1, 1},     {"f8_e4m3", 1, 1},  {"f8_e5m2", 1, 1},  {"f8_e8m0", 1, 1},
-    {"q4_0", 32, 18},   {"q4_1", 32, 20},   {"q5_0", 32, 22},   {"q5_1", 32, 24},
-    {"q8_0", 32, 34},   {"q2_k", 256, 84},  {"q3_k", 256, 110}, {"q4_k", 256, 144},
-    {"q5_k", 256, 176}, {"q6_k", 256, 210}, {"iq4_nl", 32, 18}, {"iq4_xs", 256, 136},
-    {"mxfp4", 32, 17},
-}};
-static_assert(kTypes.size() == static_cast<size_t>(TensorType::mxfp4) + 1);
+constexpr TensorTypeInfo kTypes[] = {
+#define SLUICE_TYPE_INFO(name, format, text, dtype, gguf_type, elements, bytes) \
+  {text, dtype, gguf_type, elements, bytes},
+    SLUICE_TENSOR_TYPES(SLUICE_TYPE_INFO)
+#undef SLUICE_TYPE_INFO
+};
+
+template <typename Matches>
+std::optional<TensorType> find_type(Matches&& matches) {
+  const auto* const found = std::ranges::find_if(kTypes, matches);
+  if (found == std::end(kTypes)) return std::nullopt;
+  return static_cast<TensorType>(found - kTypes);
+}
 
 constexpr uint64_t kInt64Max = std::numeric_limits<int64_t>::max();
 
 }  // namespace
 
-const TensorTypeInfo& info(TensorType type) { return kTypes.at(static_cast<size_t>(type)); }
+const TensorTypeInfo& info(TensorType type) { return kTypes[static_cast<size_t>(type)]; }
+
+std::optional<TensorType> type_of_dtype(std::string_view dtype) {
+  return find_type(
+      [&](const TensorTypeInfo& type) { return !type.dtype.empty() && type.dtype == dtype; });
+}
+
+std::optional<TensorType> type_of_gguf(uint32_t number) {
+  return find_type([&](const TensorTypeInfo& type) {
+    return type.gguf_type >= 0 && static_cast<uint32_t>(type.gguf_type) == number;
+  });
+}
 
 std::optional<uint64_t> stored_bytes(TensorType type, std::span<const int64_t> shape) {
   const auto& layout = info(type);

@@ -10,50 +10,30 @@
 #include <string_view>
 #include <vector>
 
+#include "sluice/io/formats/tensor_types.h"
+
 namespace sluice::io {
 
 /// How a stored tensor is encoded: plain elements, or blocks of a GGUF quantization.
 enum class TensorType : uint8_t {
-  // plain elements
-  f64,
-  f32,
-  f16,
-  bf16,
-  i64,
-  i32,
-  i16,
-  i8,
-  u64,
-  u32,
-  u16,
-  u8,
-  boolean,
-  f8_e4m3,
-  f8_e5m2,
-  f8_e8m0,
-  // GGUF blocks
-  q4_0,
-  q4_1,
-  q5_0,
-  q5_1,
-  q8_0,
-  q2_k,
-  q3_k,
-  q4_k,
-  q5_k,
-  q6_k,
-  iq4_nl,
-  iq4_xs,
-  mxfp4,
+#define SLUICE_ENUMERATOR(name, ...) name,
+  SLUICE_TENSOR_TYPES(SLUICE_ENUMERATOR)
+#undef SLUICE_ENUMERATOR
 };
 
-/// Sizes of a type: `block_bytes` hold `block_elements` elements (1 for plain elements).
+/// A type as the file formats have it: `block_bytes` hold `block_elements` elements (1 for plain elements).
 struct TensorTypeInfo {
-  std::string_view name;  ///< as the file format spells it, lower case: "q4_k", "bf16"
+  std::string_view name;   ///< lower case: "q4_k", "bf16"
+  std::string_view dtype;  ///< in safetensors; empty: not there
+  int gguf_type;           ///< -1: not in GGUF
   int block_elements;
   int block_bytes;
 };
 const TensorTypeInfo& info(TensorType type);
+
+/// The type that a file names; nullopt: none that is read.
+std::optional<TensorType> type_of_dtype(std::string_view dtype);
+std::optional<TensorType> type_of_gguf(uint32_t number);
 
 /// Bytes a tensor of this type and shape takes. nullopt when a dimension is negative, the last one is
 /// no multiple of block_elements, or the number of elements or bytes is above int64's range.

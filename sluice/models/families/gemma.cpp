@@ -1,24 +1,26 @@
 #include <cmath>
 
+#include "sluice/models/config.h"
 #include "sluice/models/family.h"
 #include "sluice/models/layers.h"
 
 namespace sluice::models {
 namespace {
 
-void configure(nn::Config& c, const Source& source) {
+nn::Config read(const Source& s, nn::WeightTable& w) {
+  nn::Config c = read_decoder(s, w, {.n_heads = 16, .n_kv_heads = 16, .head_dim = 256});
   c.embedding_scale = std::sqrt(static_cast<float>(c.hidden_size));
-  c.norm_weight_offset = source.is_gguf() ? 0.0F : 1.0F;  // ggml's converter adds the 1
-  if (source.is_gguf()) c.activation = kernels::Activation::gelu_tanh;
+  c.norm_weight_offset = s.is_gguf() ? 0.0F : 1.0F;  // ggml's converter adds the 1
+  if (s.is_gguf()) c.activation = kernels::Activation::gelu_tanh;
   // A config.json without an activation: mlx-lm uses the exact GELU.
-  if (!source.is_gguf() && c.activation == kernels::Activation::silu)
+  if (!s.is_gguf() && c.activation == kernels::Activation::silu)
     c.activation = kernels::Activation::gelu;
+  return c;
 }
 
 }  // namespace
 
 // Gemma, arXiv:2403.08295; as mlx-lm 0.32.2 models/gemma.py.
-extern const Family gemma{
-    .configure = configure, .make = make_decoder<PreNormLayer>, .gguf_names = {}};
+extern const Family gemma{.read = read, .make = make_pre_norm};
 
 }  // namespace sluice::models

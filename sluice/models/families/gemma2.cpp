@@ -1,27 +1,32 @@
 #include <cmath>
 
+#include "sluice/models/config.h"
 #include "sluice/models/family.h"
 #include "sluice/models/layers.h"
 
 namespace sluice::models {
 namespace {
 
-void configure(nn::Config& c, const Source& source) {
+nn::Config read(const Source& s, nn::WeightTable& w) {
+  nn::Config c = read_decoder(s, w,
+                              {.n_heads = 8,
+                               .n_kv_heads = 4,
+                               .head_dim = 256,
+                               .sliding_window = 4096,
+                               .slides = all_but_every<2>});
+  read_gemma(c, s, 46);
   c.embedding_scale = std::sqrt(static_cast<float>(c.hidden_size));
-  c.norm_weight_offset = source.is_gguf() ? 0.0F : 1.0F;  // ggml's converter adds the 1
-  c.activation = kernels::Activation::gelu_tanh;
-  if (source.is_gguf() && c.n_layers == 46) {  // 27B: the file does not say
-    c.attention_scale =
-        1.0F / std::sqrt(static_cast<float>(c.hidden_size) / static_cast<float>(c.n_heads));
-  }
+  if (!s.has("attn_logit_softcapping") && !s.is_gguf()) c.attention_softcap = 50;
+  if (!s.has("final_logit_softcapping") && !s.is_gguf()) c.logits_softcap = 30;
+  s.ignore({"sliding_window_size", ""});  // sliding_window once more
+  return c;
 }
 
-constexpr GgufName kNames[] = {{"ffn_norm", "pre_feedforward_layernorm"}};
+constexpr TensorName kNames[] = {{"ffn_norm", "pre_feedforward_layernorm"}};
 
 }  // namespace
 
 // Gemma 2, arXiv:2408.00118; as mlx-lm 0.32.2 models/gemma2.py, with the sliding window it lacks.
-extern const Family gemma2{
-    .configure = configure, .make = make_decoder<SandwichNormLayer>, .gguf_names = kNames};
+extern const Family gemma2{.read = read, .make = make_sandwich_norm, .gguf_names = kNames};
 
 }  // namespace sluice::models

@@ -1,6 +1,7 @@
 #include <bit>
 #include <cmath>
 
+#include "sluice/models/config.h"
 #include "sluice/models/family.h"
 #include "sluice/models/layers.h"
 
@@ -13,27 +14,48 @@ float to_bfloat16(float x) {
   return std::bit_cast<float>((bits + 0x7FFFU + ((bits >> 16) & 1U)) & 0xFFFF0000U);
 }
 
-void configure(nn::Config& c, const Source& source) {
-  const float scale = std::sqrt(static_cast<float>(c.hidden_size));
-  c.embedding_scale =
-      source.is_gguf()
-          ? scale
-          : to_bfloat16(scale);  // transformers and mlx-lm round it, llama.cpp does not
-  c.norm_weight_offset = source.is_gguf() ? 0.0F : 1.0F;  // ggml's converter adds the 1
-  c.activation = kernels::Activation::gelu_tanh;
-  if (source.is_gguf() && c.n_layers == 62) {  // 27B: the file does not say
-    c.attention_scale =
-        1.0F / std::sqrt(static_cast<float>(c.hidden_size) / static_cast<float>(c.n_heads));
-  }
+/// Layers with a window have a base of their own, and are stretched only where the file says so.
+nn::RopeConfig local_rope(const Source& s, nn::WeightTable& w, const nn::Config& c) {
+  constexpr double kTheta = 1e4;
+  const auto theta = s.number({"rope_local_base_freq", "%.rope.freq_base_swa"});
+  if (has_own_rope(s, "sliding_attention"))
+    return read_rope(s, w, c, theta.value_or(kTheta), "sliding_attention");
+  nn::RopeConfig local = c.layers.front().rope;
+  local.kind = nn::RopeConfig::Kind::plain;
+  local.factor = 1;
+  local.theta = theta.value_or(kTheta);
+  return local;
 }
 
-constexpr GgufName kNames[] = {{"ffn_norm", "pre_feedforward_layernorm"}};
+nn::Config read(const Source& s, nn::WeightTable& w) {
+  nn::Config c = read_decoder(s, w,
+                              {.vocab_size = 262208,
+                               .n_heads = 8,
+                               .n_kv_heads = 4,
+                               .head_dim = 256,
+                               .rope_theta = 1e6,
+                               .sliding_window = 4096,
+                               .slides = all_but_every<6>});
+  read_gemma(c, s, 62);
+  const float scale = std::sqrt(static_cast<float>(c.hidden_size));
+  // transformers and mlx-lm round it, llama.cpp does not.
+  c.embedding_scale = s.is_gguf() ? scale : to_bfloat16(scale);
+  const nn::RopeConfig local = local_rope(s, w, c);
+  for (nn::LayerConfig& layer : c.layers) {
+    if (layer.sliding_window > 0) layer.rope = local;
+  }
+  return c;
+}
+
+constexpr TensorName kNames[] = {{"ffn_norm", "pre_feedforward_layernorm"}};
+constexpr std::string_view kVision[] = {"vision_tower.", "multi_modal_projector.",
+                                        "model.vision_tower.", "model.multi_modal_projector."};
 
 }  // namespace
 
-// Gemma 3, arXiv:2503.19786; as mlx-lm 0.32.2 models/gemma3_text.py. q_norm and k_norm over each head; two
-// RoPE bases.
+// Gemma 3, arXiv:2503.19786; as mlx-lm 0.32.2 models/gemma3_text.py, and the text part of those
+// that see. q_norm and k_norm over each head; two RoPE bases.
 extern const Family gemma3{
-    .configure = configure, .make = make_decoder<SandwichNormLayer>, .gguf_names = kNames};
+    .read = read, .make = make_sandwich_norm, .gguf_names = kNames, .left_out = kVision};
 
 }  // namespace sluice::models

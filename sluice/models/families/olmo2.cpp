@@ -1,4 +1,6 @@
+#include "sluice/models/config.h"
 #include "sluice/models/family.h"
+#include "sluice/models/make_decoder.h"
 #include "sluice/nn/attention.h"
 #include "sluice/nn/mlp.h"
 
@@ -6,8 +8,8 @@ namespace sluice::models {
 namespace {
 
 struct Layer {  // OLMo 2, arXiv:2501.00656; as mlx-lm 0.32.2 models/olmo2.py
-  nn::Attention
-      attention;  // q_norm and k_norm over the whole projection; norms after the blocks only
+  // q_norm and k_norm over the whole projection; norms after the blocks only.
+  nn::Attention attention;
   nn::GatedMlp mlp;
 
   Layer(const nn::Config& c, const nn::Weights& w, int64_t i)
@@ -20,8 +22,12 @@ struct Layer {  // OLMo 2, arXiv:2501.00656; as mlx-lm 0.32.2 models/olmo2.py
   }
 };
 
+nn::Config read(const Source& s, nn::WeightTable& w) {
+  return read_decoder(s, w, {.rms_norm_eps = 1e-5});
+}
+
 }  // namespace
 
-extern const Family olmo2{.configure = nullptr, .make = make_decoder<Layer>, .gguf_names = {}};
+extern const Family olmo2{.read = read, .make = make_decoder<Layer>};
 
 }  // namespace sluice::models

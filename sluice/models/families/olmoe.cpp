@@ -1,10 +1,18 @@
+#include "sluice/models/config.h"
 #include "sluice/models/family.h"
 #include "sluice/models/layers.h"
 
 namespace sluice::models {
+namespace {
 
-// OLMoE, arXiv:2409.02060; as mlx-lm 0.32.2 models/olmoe.py. q_norm and k_norm over the whole projection.
-extern const Family olmoe{
-    .configure = nullptr, .make = make_decoder<PreNormLayer>, .gguf_names = {}};
+nn::Config read(const Source& s, nn::WeightTable& w) {
+  return read_decoder(s, w, {.rms_norm_eps = 1e-5});
+}
+
+}  // namespace
+
+// OLMoE, arXiv:2409.02060; as mlx-lm 0.32.2 models/olmoe.py. q_norm and k_norm over the whole
+// projection.
+extern const Family olmoe{.read = read, .make = make_pre_norm};
 
 }  // namespace sluice::models

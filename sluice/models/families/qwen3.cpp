@@ -1,11 +1,16 @@
+#include "sluice/models/config.h"
 #include "sluice/models/family.h"
 #include "sluice/models/layers.h"
 
 namespace sluice::models {
+namespace {
 
-// Qwen3, arXiv:2505.09388; as mlx-lm 0.32.2 models/qwen3.py. q_norm and k_norm over each head, before
-// RoPE.
-extern const Family qwen3{
-    .configure = nullptr, .make = make_decoder<PreNormLayer>, .gguf_names = {}};
+nn::Config read(const Source& s, nn::WeightTable& w) { return read_qwen(s, w, {.head_dim = 128}); }
+
+}  // namespace
+
+// Qwen3, arXiv:2505.09388; as mlx-lm 0.32.2 models/qwen3.py. q_norm and k_norm over each head,
+// before RoPE.
+extern const Family qwen3{.read = read, .make = make_pre_norm};
 
 }  // namespace sluice::models

@@ -55,6 +55,8 @@ class WeightStore {
   ~WeightStore();
 
   const io::TensorIndex& index() const { return index_; }
+  /// False: the headers alone were read, and no tensor has a value.
+  bool has_weights() const { return zeros_ == nullptr; }
 
   /// From now on holds weights as the plan says, and none of the files' pages. Reads what stays in memory.
   /// Throws Error(io), Error(over_budget).

@@ -1,0 +1,31 @@
+// Readers of families that are related.
+#include <cmath>
+
+#include "sluice/models/config.h"
+
+namespace sluice::models {
+
+nn::Config read_qwen(const Source& s, nn::WeightTable& w, Defaults defaults) {
+  const int64_t first = s.integer({"max_window_layers", ""}).value_or(28);
+  const bool uses_window = s.boolean({"use_sliding_window", ""}).value_or(false);
+  defaults.sliding_window = 4096;
+  if (!defaults.slides) defaults.slides = [first](int64_t layer) { return layer >= first; };
+  nn::Config c = read_decoder(s, w, defaults);
+  if (!uses_window) {
+    for (nn::LayerConfig& layer : c.layers) layer.sliding_window = 0;
+  }
+  return c;
+}
+
+void read_gemma(nn::Config& c, const Source& s, int64_t large) {
+  c.norm_weight_offset = s.is_gguf() ? 0.0F : 1.0F;  // ggml's converter adds the 1
+  const auto name = s.string({"hidden_activation", ""});
+  c.activation = activation_of(s, name.value_or("gelu_pytorch_tanh"));  // never hidden_act
+  if (!s.is_gguf() && !s.has("query_pre_attn_scalar")) c.attention_scale = 1.0F / 16;
+  if (s.is_gguf() && c.n_layers == large) {
+    c.attention_scale =
+        1.0F / std::sqrt(static_cast<float>(c.hidden_size) / static_cast<float>(c.n_heads));
+  }
+}
+
+}  // namespace sluice::models

@@ -1,0 +1,48 @@
+#include "sluice/base/error.h"
+#include "sluice/base/printable.h"
+#include "sluice/models/config.h"
+
+namespace sluice::models {
+namespace {
+
+std::vector<bool> from_types(const Source& s, const std::vector<std::string>& types, size_t n) {
+  if (types.size() != n) {
+    fail(ErrorKind::bad_model, "{}: layer_types has {} entries for {} layers", s.where(),
+         types.size(), n);
+  }
+  std::vector<bool> sliding;
+  for (const std::string& type : types) {
+    if (type != "sliding_attention" && type != "full_attention") {
+      fail(ErrorKind::unsupported, "{}: layer_types has '{}', which is not supported", s.where(),
+           io::printable(type));
+    }
+    sliding.push_back(type == "sliding_attention");
+  }
+  return sliding;
+}
+
+}  // namespace
+
+std::vector<bool> sliding_layers(const Source& source, int64_t n_layers,
+                                 const std::function<bool(int64_t)>& otherwise) {
+  const auto n = static_cast<size_t>(n_layers);
+  constexpr Key kPattern{"sliding_window_pattern", "%.attention.sliding_window_pattern"};
+  if (source.is_array(kPattern)) {  // one flag per layer
+    const std::vector<double> flags = source.numbers(kPattern).value_or(std::vector<double>{});
+    if (flags.size() != n) {
+      fail(ErrorKind::bad_model, "{}: sliding_window_pattern has {} flags for {} layers",
+           source.where(), flags.size(), n);
+    }
+    return {flags.begin(), flags.end()};
+  }
+  auto period = source.integer(kPattern);
+  if (!period) period = source.integer({"_sliding_window_pattern", ""});
+  if (const auto types = source.strings({"layer_types", ""})) return from_types(source, *types, n);
+  std::vector<bool> sliding;
+  for (int64_t i = 0; i < n_layers; ++i) {
+    sliding.push_back(period && *period > 0 ? (i + 1) % *period != 0 : otherwise && otherwise(i));
+  }
+  return sliding;
+}
+
+}  // namespace sluice::models

@@ -1,0 +1,57 @@
+#include "sluice/models/left_over.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+#include "sluice/base/error.h"
+
+namespace sluice::models {
+namespace {
+
+using std::string_view;
+
+/// How names end, or what they are, that files carry and no computation needs. Scales of an 8-bit
+/// KV cache among them: keys and values are kept as precisely as the weights. models/README.md: "on
+/// purpose" has the last.
+constexpr auto kNotNeeded = std::to_array<string_view>(
+    {".rotary_emb.inv_freq", ".rotary_emb.cos_cached", ".rotary_emb.sin_cached", ".k_scale",
+     ".v_scale", "rope_factors_short.weight"});
+
+bool is_left_out(const nn::WeightTable::Named& left, const Family& family,
+                 const nn::Config& config) {
+  const string_view raw = left.tensor->name;
+  return (config.tie_word_embeddings && left.name.starts_with("lm_head.")) ||
+         std::ranges::any_of(kNotNeeded, [&](string_view end) { return raw.ends_with(end); }) ||
+         std::ranges::any_of(family.left_out,
+                             [&](string_view begin) { return raw.starts_with(begin); });
+}
+
+/// The layer that a tensor is in; -1: none.
+int64_t layer_of(string_view name) {
+  constexpr string_view kLayers = "model.layers.";
+  int64_t layer = -1;
+  if (name.starts_with(kLayers))
+    std::from_chars(name.data() + kLayers.size(), name.data() + name.size(), layer);
+  return layer;
+}
+
+}  // namespace
+
+void check_all_bound(const nn::WeightTable& table, const Family& family, const nn::Config& config,
+                     const std::string& where) {
+  std::vector<nn::WeightTable::Named> left = table.left_over();
+  std::erase_if(left, [&](const auto& named) { return is_left_out(named, family, config); });
+  if (left.empty()) return;
+  const nn::WeightTable::Named& first = left.front();
+  if (layer_of(first.name) >= config.n_layers) {
+    fail(ErrorKind::bad_model, "{}: counts {} layers, but there is {}", where, config.n_layers,
+         table.where(*first.tensor));
+  }
+  fail(ErrorKind::unsupported,
+       "{}: is no part of '{}' as Sluice computes it{}; answers would be wrong without it",
+       table.where(*first.tensor), config.architecture,
+       left.size() == 1 ? "" : fmt::format(" (nor are {} more)", left.size() - 1));
+}
+
+}  // namespace sluice::models

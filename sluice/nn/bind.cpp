@@ -1,0 +1,160 @@
+#include "sluice/nn/bind.h"
+
+#include "sluice/base/error.h"
+
+namespace sluice::nn {
+
+using io::TensorType;
+using kernels::Format;
+
+std::optional<Format> plain_format(TensorType type) {
+  switch (type) {
+#define SLUICE_CASE(name, format, ...) \
+  case TensorType::name:               \
+    return Format::format;
+    SLUICE_FLOAT_TYPES(SLUICE_CASE)
+    SLUICE_GGUF_BLOCKS(SLUICE_CASE)
+#undef SLUICE_CASE
+    default:
+      return std::nullopt;
+  }
+}
+
+namespace {
+
+[[noreturn]] void wrong_shape(const StoredMatrix& stored, const io::TensorInfo& tensor,
+                              int64_t rows, int64_t cols) {
+  fail(ErrorKind::bad_model, "{}: is {} {}, config needs [{}, {}]{}", stored.where,
+       io::info(tensor.type).name, io::shape_text(tensor.shape), rows, cols,
+       stored.expert >= 0 ? " for each expert" : "");
+}
+
+/// Rows and what is in one of them ([.., K/32, 16] blocks count as one run). A vector is one row.
+struct Rows {
+  int64_t n = 0, elements = 0;
+};
+
+Rows rows_of(const StoredMatrix& stored, const io::TensorInfo& tensor) {
+  const auto& shape = tensor.shape;
+  const size_t leading = stored.expert >= 0 ? 1 : 0;
+  if (leading == 0 && shape.size() == 1) return {1, shape[0]};
+  if (shape.size() < leading + 2 || (leading == 1 && shape[0] <= stored.expert)) return {};
+  Rows rows{shape[leading], 1};
+  for (size_t i = leading + 1; i < shape.size(); ++i) rows.elements *= shape[i];
+  return rows;
+}
+
+residency::FilePlace place(const StoredMatrix& stored, const io::TensorInfo& tensor) {
+  uint64_t offset = tensor.offset;
+  if (stored.expert >= 0) {
+    offset += tensor.bytes / static_cast<uint64_t>(tensor.shape[0]) *
+              static_cast<uint64_t>(stored.expert);
+  }
+  return {tensor.file, offset};
+}
+
+residency::Weight bind_plain(const StoredMatrix& stored, int64_t rows, int64_t cols) {
+  const io::TensorInfo& tensor = *stored.weight;
+  const auto format = plain_format(tensor.type);
+  if (!format) {
+    fail(ErrorKind::unsupported, "{}: weights of type {} are not supported", stored.where,
+         io::info(tensor.type).name);
+  }
+  const Rows found = rows_of(stored, tensor);
+  if (found.n != rows || found.elements != cols) wrong_shape(stored, tensor, rows, cols);
+  residency::Weight weight;
+  weight.matrix.format = *format;
+  weight.matrix.rows = rows;
+  weight.matrix.cols = cols;
+  weight.matrix.row_bytes =
+      cols / io::info(tensor.type).block_elements * io::info(tensor.type).block_bytes;
+  weight.data = place(stored, tensor);
+  return weight;
+}
+
+/// What bits and group size make of MLX's packed integers with 8-bit scales.
+struct ScaledFormat {
+  std::string_view mode;
+  Format format;
+};
+
+ScaledFormat byte_scaled(const StoredMatrix& stored, int64_t bits, int64_t group_size) {
+  if (bits == 8 && group_size == 32) return {"mxfp8", Format::mxfp8};
+  if (bits == 4 && group_size == 32) return {"mxfp4", Format::mxfp4};
+  if (bits == 4 && group_size == 16) return {"nvfp4", Format::nvfp4};
+  fail(ErrorKind::unsupported, "{}: {} bits in groups of {} with 8-bit scales is no known format",
+       stored.where, bits, group_size);
+}
+
+/// The type of an affine matrix's scales and biases.
+Format affine_scales(const StoredMatrix& stored, int64_t bits, int64_t group_size) {
+  const io::TensorInfo& scales = *stored.scales;
+  const auto format = plain_format(scales.type);
+  const bool known = bits >= 2 && bits <= 8 && bits != 7 &&
+                     (group_size == 32 || group_size == 64 || group_size == 128);
+  if (!known || !format || *format > Format::bf16) {
+    fail(ErrorKind::unsupported,
+         "{}: affine {} bits in groups of {} with {} scales is not supported", stored.where, bits,
+         group_size, io::info(scales.type).name);
+  }
+  if (stored.biases == nullptr || stored.biases->type != scales.type ||
+      stored.biases->shape != scales.shape) {
+    fail(ErrorKind::bad_model, "{}: affine weights need biases shaped like their scales {}",
+         stored.where, io::shape_text(scales.shape));
+  }
+  return *format;
+}
+
+/// MLX's packed formats. bits and group size follow from the shapes, given the columns a layer
+/// needs; what the config says must agree.
+residency::Weight bind_quantized(const StoredMatrix& stored, int64_t rows, int64_t cols,
+                                 const std::optional<QuantizationConfig>& config) {
+  const io::TensorInfo& packed = *stored.weight;
+  const io::TensorInfo& scales = *stored.scales;
+  const Rows found = rows_of(stored, packed), groups = rows_of(stored, scales);
+  const int64_t row_bits = found.elements * 8 * io::info(packed.type).block_bytes;
+  if ((packed.type != TensorType::u32 && packed.type != TensorType::u8) || found.n != rows ||
+      groups.n != rows || cols <= 0 || row_bits % cols != 0 || groups.elements <= 0 ||
+      cols % groups.elements != 0) {
+    wrong_shape(stored, packed, rows, cols);
+  }
+  const int64_t bits = row_bits / cols;
+  const int64_t group_size = cols / groups.elements;
+  residency::Weight weight;
+  kernels::Matrix& m = weight.matrix;
+  ScaledFormat scaled{"affine", Format::affine};
+  if (scales.type == TensorType::u8) {
+    scaled = byte_scaled(stored, bits, group_size);
+  } else {
+    m.scale_type = affine_scales(stored, bits, group_size);
+    weight.biases = place(stored, *stored.biases);
+  }
+  if (config &&
+      (config->bits != bits || config->group_size != group_size || config->mode != scaled.mode)) {
+    fail(ErrorKind::bad_model,
+         "{}: config.json says {} {} bits in groups of {}, the tensors hold {} {} bits in groups "
+         "of {}",
+         stored.where, config->mode, config->bits, config->group_size, scaled.mode, bits,
+         group_size);
+  }
+  m.format = scaled.format;
+  m.bits = static_cast<uint8_t>(bits);
+  m.group_size = static_cast<int32_t>(group_size);
+  m.rows = rows;
+  m.cols = cols;
+  m.row_bytes = row_bits / 8;
+  m.scale_row_bytes = groups.elements * io::info(scales.type).block_bytes;
+  weight.data = place(stored, packed);
+  weight.scales = place(stored, scales);
+  return weight;
+}
+
+}  // namespace
+
+residency::Weight bind_matrix(const StoredMatrix& stored, int64_t rows, int64_t cols,
+                              const std::optional<QuantizationConfig>& config) {
+  return stored.scales == nullptr ? bind_plain(stored, rows, cols)
+                                  : bind_quantized(stored, rows, cols, config);
+}
+
+}  // namespace sluice::nn
