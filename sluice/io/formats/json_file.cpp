@@ -70,7 +70,7 @@ nlohmann::json read_json_file(const std::filesystem::path& path, const JsonLimit
   const auto bytes = file->bytes();
   auto value = parse_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()},
                           path.filename().string(), limits);
-  if (file->truncated()) fail(ErrorKind::io, "{}: was cut short while being read", path.string());
+  if (file->changed()) fail(ErrorKind::io, "{}: was written to while being read", path.string());
   return value;
 }
 
