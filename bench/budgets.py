@@ -4,10 +4,10 @@
     make bench-budgets
     bench/budgets.py [--only NAME ...] [--budgets N] [--threads N] [--gemma FILE]
 
-A run decodes 64 tokens or prefills 512 in a memory cgroup of 1.5 times its budget, so that one that takes more is seen to and is not
-killed; the middle budget runs once more in a cgroup of exactly that, where one that takes more is killed. The least budget is the
-larger of the two that Sluice names when it refuses one byte; the others are as far from each other as the last is from all the
-weights, or, where those are less than the least, from half as much again. The peak is the whole process's, as the system counted it.
+A run decodes 64 tokens, or prefills 512, or does so with keys and values of 4096 tokens reserved, in a memory cgroup of 1.5 times its
+budget, so that one that takes more is seen to and is not killed; the middle budget runs once more in a cgroup of exactly that, where one
+that takes more is killed. The least budget is the one that Sluice names when it refuses one byte; the others are as far from each other
+as the last is from all the weights, or, where those are less than the least, from half as much again. The peak is the whole process's, as the system counted it.
 Every sample goes to bench/results. $SLUICE_BIN names another binary than build/release/bin/sluice. It takes some minutes, most of them
 to make the models (6 GB under build/peers); a busy machine changes no verdict. The exit status is 1 where one is NO.
 """
@@ -25,8 +25,13 @@ from peer_rows import DENSE, GEMMA, MOE_RANDOM
 from tables import number
 from workplace import SLUICE, built_at, check_not_rebuilt, fetched, files_of, named_least, tool, write
 
-MODELS = (DENSE, MOE_RANDOM, GEMMA)
-WORKS = {"prefill": ("-p", "512", "-n", "0"), "decode": ("-p", "0", "-n", "64")}
+WINDOWS = "qwen3-synthetic-windows"
+MODELS = (DENSE, WINDOWS, MOE_RANDOM, GEMMA)
+WORKS = {
+    "prefill": ("-p", "512", "-n", "0"),
+    "decode": ("-p", "0", "-n", "64"),
+    "reserve": ("-p", "512", "-n", "0", "--ctx", "4096", "--kv-reserve", "4096"),
+}
 ROOM = 1.5  # the cgroup's size in budgets
 TIMEOUT_S = 600
 HEAD = ["model", "--ram MB", "cgroup MB", "work", "peak RSS MB", "peak of the cgroup MB", "of the budget", "tok/s", "read MB", "held"]
@@ -68,12 +73,12 @@ def command(model: Path, work: str, ram: int, threads: int) -> list[str]:
     return [str(SLUICE), "bench", str(model), *WORKS[work], *usual, "--ram", str(ram)]
 
 
-def least_budget(model: Path, threads: int) -> int:
-    """That every work is accepted with, in bytes. Raises BenchError where one byte is not refused.
+def least_budget(model: Path, work: str, threads: int) -> int:
+    """In bytes. Raises BenchError where one byte is not refused.
 
     1 % more than what is named, which holds the process's size at that moment and is not the same the next time.
     """
-    return max(named_least(command(model, work, 1, threads)) for work in WORKS) * 101 // 100
+    return named_least(command(model, work, 1, threads)) * 101 // 100
 
 
 def budgets_of(least: int, weights: int, n: int) -> list[int]:
@@ -89,16 +94,17 @@ def run_one(name: str, model: Path, work: str, ram: int, cgroup: int, threads: i
     told = json.loads(done.stdout) if done.returncode == 0 else {}
     said = "" if done.returncode == 0 else (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
     counted = (done.returncode, done.out_of_memory, done.peak_rss, done.cgroup_peak, done.read_bytes)
-    return Run(name, work, ram, cgroup, *counted, told.get(f"{work}_tps"), said)
+    return Run(name, work, ram, cgroup, *counted, told.get("decode_tps" if work == "decode" else "prefill_tps"), said)
 
 
 def runs_of(name: str, model: Path, n: int, threads: int) -> list[Run]:
-    least, weights = least_budget(model, threads), sum(path.stat().st_size for path in files_of(model))
-    budgets = budgets_of(least, weights, n)
-    report(f"{name}: {megabytes(weights)} MB, at least {megabytes(least)} needed")
-    middle, runs = budgets[len(budgets) // 2], []
-    for ram, cgroup in [*((ram, round(ROOM * ram)) for ram in budgets), (middle, middle)]:
-        for work in WORKS:
+    weights, runs = sum(path.stat().st_size for path in files_of(model)), []
+    for work in WORKS:
+        least = least_budget(model, work, threads)
+        report(f"{name}, {work}: {megabytes(weights)} MB, at least {megabytes(least)} needed")
+        budgets = budgets_of(least, weights, n)
+        middle = budgets[len(budgets) // 2]
+        for ram, cgroup in [*((ram, round(ROOM * ram)) for ram in budgets), (middle, middle)]:
             runs.append(run_one(name, model, work, ram, cgroup, threads))
             report(" | ".join(runs[-1].line()))
     return runs

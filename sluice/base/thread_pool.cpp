@@ -1,12 +1,7 @@
 #include "sluice/base/thread_pool.h"
 
 #include <algorithm>
-#include <fstream>
-#include <string>
-
-#ifdef __linux__
-#include <sched.h>
-#endif
+#include <utility>
 
 namespace sluice {
 namespace {
@@ -30,21 +25,34 @@ void pause_briefly() {
 }  // namespace
 
 ThreadPool::ThreadPool(int n_threads) {
-  for (int i = 1; i < n_threads; ++i) workers_.emplace_back([this] { work(); });
+  try {
+    for (int i = 1; i < n_threads; ++i) workers_.start("computes", [this] { work(); });
+  } catch (...) {
+    stop();
+    throw;
+  }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { stop(); }
+
+void ThreadPool::stop() {
   stopping_ = true;
   generation_.fetch_add(1);
   generation_.notify_all();
-  for (auto& worker : workers_) worker.join();
+  workers_.join();
 }
 
-void ThreadPool::take_ranges() {
-  while (true) {
-    const int64_t begin = loop_.next.fetch_add(loop_.grain, std::memory_order_relaxed);
-    if (begin >= loop_.n) return;
-    (*loop_.body)(begin, std::min(begin + loop_.grain, loop_.n));
+void ThreadPool::take_ranges() noexcept {
+  try {
+    while (true) {
+      const int64_t begin = loop_.next.fetch_add(loop_.grain, std::memory_order_relaxed);
+      if (begin >= loop_.n) return;
+      (*loop_.body)(begin, std::min(begin + loop_.grain, loop_.n));
+    }
+  } catch (...) {
+    loop_.next.store(loop_.n, std::memory_order_relaxed);
+    const std::lock_guard lock(error_mutex_);
+    if (!error_) error_ = std::current_exception();
   }
 }
 
@@ -94,25 +102,7 @@ void ThreadPool::parallel_for(int64_t n, int64_t grain,
     state_.wait(state, std::memory_order_acquire);
     state = state_.load(std::memory_order_acquire);
   }
-}
-
-int available_processors() {
-  int count = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-#ifdef __linux__
-  cpu_set_t allowed;
-  if (sched_getaffinity(0, sizeof(allowed), &allowed) == 0) count = CPU_COUNT(&allowed);
-  // cgroup v2: "max 100000" or "quota period"; v1: two files.
-  double quota = 0;
-  double period = 0;
-  std::string word;
-  if (std::ifstream v2("/sys/fs/cgroup/cpu.max"); v2 >> word >> period) {
-    if (word != "max") quota = std::stod(word);
-  } else if (std::ifstream v1("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"); v1 >> quota) {
-    std::ifstream("/sys/fs/cgroup/cpu/cpu.cfs_period_us") >> period;
-  }
-  if (quota > 0 && period > 0) count = std::min(count, static_cast<int>(quota / period + 0.5));
-#endif
-  return std::max(1, count);
+  if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
 }
 
 }  // namespace sluice

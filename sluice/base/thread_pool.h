@@ -2,9 +2,12 @@
 
 #include <atomic>
 #include <cstdint>
+#include <exception>
+#include <filesystem>
 #include <functional>
-#include <thread>
-#include <vector>
+#include <mutex>
+
+#include "sluice/base/threads.h"
 
 namespace sluice {
 
@@ -13,7 +16,8 @@ namespace sluice {
 /// Only one thread may call parallel_for at a time (in Sluice: the stream's).
 class ThreadPool {
  public:
-  /// n_threads counts the caller; 1 makes no thread at all.
+  /// n_threads counts the caller; 1 makes no thread at all. Throws Error(io) when the system does
+  /// not make them all.
   explicit ThreadPool(int n_threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -22,7 +26,9 @@ class ThreadPool {
   int size() const { return static_cast<int>(workers_.size()) + 1; }
 
   /// Calls body(begin, end) on disjoint ranges that cover [0, n), each `grain` long but the last.
-  /// Ranges are handed out as threads become free. body must not throw. Returns when all are done.
+  /// Ranges are handed out as threads become free. Returns when all are done. What a body throws
+  /// first, in whatever thread, is thrown here once no thread is inside any more; ranges that had
+  /// not begun are then left out.
   void parallel_for(int64_t n, int64_t grain, const std::function<void(int64_t, int64_t)>& body);
 
  private:
@@ -34,7 +40,8 @@ class ThreadPool {
   };
 
   void work();
-  void take_ranges();
+  void take_ranges() noexcept;
+  void stop();
 
   Loop loop_;
   std::atomic<uint32_t> generation_{0};  // changes when a loop is posted (or the end asked for)
@@ -42,10 +49,14 @@ class ThreadPool {
   /// that wakes too late finds the loop closed and is not waited for.
   std::atomic<uint64_t> state_{0};
   std::atomic<bool> stopping_{false};
-  std::vector<std::thread> workers_;
+  std::mutex error_mutex_;
+  std::exception_ptr error_;  // the running loop's first
+  Threads workers_;
 };
 
-/// Processors this process may use: affinity and cgroup quota respected, at least 1.
-int available_processors();
+/// Processors this process may use, at least 1. Linux: its affinity, and the quota of each CPU
+/// cgroup (v1 or v2) from its own to the top. `root` is where tests put a /proc and a /sys of their
+/// own.
+int available_processors(const std::filesystem::path& root = "/");
 
 }  // namespace sluice

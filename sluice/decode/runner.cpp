@@ -19,6 +19,12 @@ nn::Step Runner::make_step(std::span<const Part> parts, mx::array tokens) const 
   std::vector<int64_t> positions;
   std::vector<int> rows;
   std::vector<std::vector<ops::SequenceKv>> groups(model_.kv_layout().groups.size());
+  // For all of them, before one is changed: a step that does not fit fails as a whole.
+  std::vector<residency::KvNeed> needs;
+  for (const Part& part : parts) {
+    for (const residency::KvNeed& need : part.cache->needs(part.n_tokens)) needs.push_back(need);
+  }
+  residency::KvReservation blocks = nn::reserve_or_throw(parts[0].cache->pool(), needs);
   for (const Part& part : parts) {
     const auto first_row = static_cast<int64_t>(positions.size());
     const int64_t position = part.cache->length();
@@ -26,7 +32,7 @@ nn::Step Runner::make_step(std::span<const Part> parts, mx::array tokens) const 
       if (i >= part.first_logit) rows.push_back(static_cast<int>(positions.size()));
       positions.push_back(position + i);
     }
-    auto views = part.cache->append(first_row, part.n_tokens);
+    auto views = part.cache->append(first_row, part.n_tokens, blocks);
     for (size_t g = 0; g < groups.size(); ++g) groups[g].push_back(std::move(views[g]));
   }
   std::vector<ops::KvView> kv;

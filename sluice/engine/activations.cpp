@@ -5,8 +5,8 @@
 #include "sluice/kernels/int8_row.h"
 #include "sluice/kernels/kernels.h"
 #include "sluice/ops/context.h"
+#include "sluice/ops/look_ahead.h"
 #include "sluice/ops/matmul.h"
-#include "sluice/ops/moe.h"
 
 namespace sluice::engine {
 namespace {
@@ -43,7 +43,7 @@ int64_t primitive_bytes(const nn::Config& c, const StepSize& step) {
         64 + hidden + (step.all_int8 ? 0 : hidden) + activated_row(c.moe_intermediate_size, step);
     sparse = kFloat * c.n_experts + k * pair + hidden;
     guesses = std::min(step.n_tokens, ops::kDecodeTokens) *
-              (ops::kGuesses * (normed + kFloat * c.n_experts) + hidden);
+              (ops::kGuesses * (normed + kFloat * c.n_experts + 8 * k) + hidden);
   }
   return guesses + step.n_tokens * (normed + std::max({attention, dense, sparse}));
 }

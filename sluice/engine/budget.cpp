@@ -7,6 +7,7 @@
 #include "sluice/base/error.h"
 #include "sluice/engine/activations.h"
 #include "sluice/engine/engine_impl.h"
+#include "sluice/io/reads/aligned_span.h"
 #include "sluice/io/reads/disk_profile.h"
 #include "sluice/residency/machine/memory.h"
 
@@ -18,6 +19,11 @@ int64_t layer_tokens(const Engine::Impl& engine) {
 }
 
 namespace {
+
+/// The most tokens of a sequence whose blocks a step may read and write.
+int64_t step_tokens(const Engine::Impl& engine) {
+  return std::min(layer_tokens(engine), engine.context);
+}
 
 /// Code and constants of the program and its libraries, once all of it was called that will be: 20 MB. What is there
 /// at any time is no measure: it comes in from the page cache, and differs by 2 MB from one start to the next.
@@ -35,23 +41,19 @@ constexpr int64_t kSamplingBytes = 24;
 constexpr uint64_t kStep = 1 << 20;
 Bytes in_steps(Bytes bytes) { return {(bytes.count + kStep - 1) / kStep * kStep}; }
 
-/// Keys and values: per token where all are seen, and as many blocks as a window and a step need. Who goes on
-/// from a checkpoint writes into a copy of its partly filled block, and leaves it the blocks of its window.
+/// Keys and values: per token where all are seen, and the blocks of windows and snapshots.
 void count_kv(const Engine::Impl& engine, residency::Footprint& footprint) {
-  constexpr int64_t kBlock = kernels::kKvBlockTokens;
+  constexpr uint64_t kBlock = kernels::kKvBlockTokens;
   const EngineOptions& options = engine.options;
-  const int64_t step = std::min(layer_tokens(engine), engine.context);
-  const int64_t n = options.n_sequences, all = (engine.context + kBlock - 1) / kBlock;
+  const auto n = static_cast<uint64_t>(options.n_sequences);
   for (const auto& group : engine.kv_layout->groups) {
-    int64_t fixed = options.checkpoints ? 1 : 0;
+    int64_t fixed = options.checkpoints ? nn::snapshot_blocks(group, engine.context) : 0;
     if (group.window == 0) {
-      footprint.kv_per_token.count +=
-          group.block_bytes.count * static_cast<uint64_t>(n) / static_cast<uint64_t>(kBlock);
+      footprint.kv_per_token.count += group.block_bytes.count * n / kBlock;
     } else {
-      fixed = std::min(all, (group.window + step) / kBlock + 2);
-      if (options.checkpoints) fixed += std::min(all, group.window / kBlock + 2);
+      fixed += nn::most_blocks(group, engine.context, step_tokens(engine));
     }
-    footprint.kv_fixed.count += group.block_bytes.count * static_cast<uint64_t>(n * fixed);
+    footprint.kv_fixed.count += group.block_bytes.count * n * static_cast<uint64_t>(fixed);
   }
 }
 
@@ -63,7 +65,7 @@ Bytes embedding_bytes(const residency::ModelExtents& model, int64_t n_tokens) {
   for (const io::Extent& extent :
        model.embedding.empty() ? residency::extents_of(model.head) : model.embedding) {
     const uint64_t row = extent.bytes / rows;
-    sum.count += (row / 4096 + 2) * 4096 * at_once + row * n;
+    sum.count += (row / io::kDirectAlignment + 2) * io::kDirectAlignment * at_once + row * n;
   }
   return sum;
 }
@@ -135,13 +137,27 @@ residency::Footprint footprint_of(const Engine::Impl& engine) {
   loaded.store->release_pages();
   residency::Footprint footprint = residency::footprint_of(loaded.extents);
   count_kv(engine, footprint);
-  footprint.baseline = in_steps(residency::memory_state().own + kRest) + kCode;
+  footprint.baseline = engine.options.baseline
+                           ? *engine.options.baseline
+                           : in_steps(residency::memory_state().own + kRest) + kCode;
   if (engine.options.reader.timeline != nullptr)
     footprint.baseline = footprint.baseline + engine.options.reader.timeline->most_memory();
   footprint.activations =
       activation_bytes(loaded.model->config(), step_of(engine)) + mlx_cache(engine);
   footprint.staging = book_bytes(loaded.extents);
   return footprint;
+}
+
+void preallocate_kv(int64_t n_tokens, Engine::Impl& engine) {
+  if (n_tokens < 0 || n_tokens > engine.context) {
+    fail(ErrorKind::bad_request, "--kv-reserve is {}, it must be from 0 to the context, {}",
+         n_tokens, engine.context);
+  }
+  std::vector<residency::KvNeed> needs;
+  for (const auto& group : engine.kv_layout->groups) {
+    needs.push_back({group.block_bytes, nn::most_blocks(group, n_tokens, step_tokens(engine))});
+  }
+  engine.kv_pool.preallocate(needs);
 }
 
 residency::ResidencyPlan hold_weights_within(Bytes ram, Engine::Impl& engine) {
@@ -154,6 +170,7 @@ residency::ResidencyPlan hold_weights_within(Bytes ram, Engine::Impl& engine) {
   mx::set_cache_limit(mlx_cache(engine).count);
   residency::ResidencyPlan plan = residency::plan_residency(
       footprint_of(engine), ram, engine.context, {}, residency::uniform_reuse());
+  engine.kv_pool.set_cap(plan.kv);
   if (plan.mapped) {
     store.release_pages(/*few=*/false);
   } else {

@@ -14,8 +14,14 @@ inline constexpr Bytes kMaxLogitsInBudget{4 << 20};
 /// counted as it is now, the rest is estimated, from above. `sluice plan` and `--ram` both ask here.
 residency::Footprint footprint_of(const Engine::Impl& engine);
 
-/// Divides `ram`, which is for the whole process, and holds the engine's weights so.
-/// Throws Error(over_budget) with the sum when it is too little, Error(io).
+/// Has the keys and values of a sequence of n_tokens in memory now, as far as they are kept at
+/// once: the same count as footprint_of()'s. Throws Error(bad_request) for more than the context,
+/// Error(over_budget).
+void preallocate_kv(int64_t n_tokens, Engine::Impl& engine);
+
+/// Divides `ram`, which is for the whole process, and holds the engine's weights so; keys and
+/// values get their share as a cap, however many sequences there will be. Throws Error(over_budget)
+/// with the sum when it is too little, Error(io).
 residency::ResidencyPlan hold_weights_within(Bytes ram, Engine::Impl& engine);
 
 }  // namespace sluice::engine

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <system_error>
 
 #include "sluice/base/error.h"
 #include "sluice/decode/decoding.h"
@@ -98,6 +99,17 @@ void refuse_expert_options(const EngineOptions& o) {
   refuse(o.skip_missing_experts, "--on-miss");
 }
 
+/// It has a thread, which MLX makes.
+mx::Stream new_stream() {
+  try {
+    return mx::new_stream(mx::Device::cpu);
+  } catch (const std::system_error& error) {
+    fail(ErrorKind::io,
+         "MLX's thread cannot be made: {}; allow more (ulimit -u, ulimit -v, pids.max)",
+         error.code().message());
+  }
+}
+
 /// Has the records told of every expert that is asked for.
 void record_experts(Engine::Impl& e) {
   const EngineOptions& o = e.options;
@@ -143,10 +155,10 @@ std::unique_ptr<Engine> Engine::open(const std::filesystem::path& path,
     open_text(path, e.loaded, e.tokenizer, e.chat_template);
     e.kv_layout = std::make_shared<const nn::KvLayout>(e.loaded.model->kv_layout());
     Timeline* const timeline = options.reader.timeline;
-    e.ops_context.emplace(
-        ops::Context{mx::new_stream(mx::Device::cpu), e.pool, e.kernels, *e.loaded.store, e.errors,
-                     e.scratch, options.exact_activations, options.skip_missing_experts, timeline,
-                     timeline == nullptr ? -1 : timeline->add_lane("compute")});
+    e.ops_context.emplace(ops::Context{new_stream(), e.pool, e.kernels, *e.loaded.store, e.errors,
+                                       e.scratch, options.exact_activations,
+                                       options.skip_missing_experts, timeline,
+                                       timeline == nullptr ? -1 : timeline->add_lane("compute")});
     if (e.loaded.model->config().n_experts > 0) {
       record_experts(e);
     } else {
@@ -158,13 +170,7 @@ std::unique_ptr<Engine> Engine::open(const std::filesystem::path& path,
                      decode::Runner::Limits{.logits = options.ram ? kMaxLogitsInBudget : kMaxLogits,
                                             .layer_tokens = streams ? layer_tokens(e) : 0});
     e.runs_ahead = !streams && options.expert_trace.empty() && options.expert_profile.empty();
-    if (options.kv_reserve < 0 || options.kv_reserve > e.context) {
-      fail(ErrorKind::bad_request, "--kv-reserve is {}, it must be from 0 to the context, {}",
-           options.kv_reserve, e.context);
-    }
-    const int64_t blocks =
-        (options.kv_reserve + kernels::kKvBlockTokens - 1) / kernels::kKvBlockTokens;
-    for (const auto& group : e.kv_layout->groups) e.kv_pool.reserve(group.block_bytes, blocks);
+    preallocate_kv(options.kv_reserve, e);
   });
   e.load_seconds = std::chrono::duration<double>(Clock::now() - start).count();
   return std::unique_ptr<Engine>(new Engine(std::move(impl)));

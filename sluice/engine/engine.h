@@ -30,6 +30,8 @@ struct EngineOptions {
 
   /// What the whole process may take; unset: the files are mapped, and the system decides.
   std::optional<Bytes> ram;
+  /// For tests: what the process has beside the model, as `ram` counts it; unset: it is measured.
+  std::optional<Bytes> baseline;
   /// Sequences that will be kept at once, and the most tokens of each, when known: within a budget a context of 0
   /// becomes so large.
   int64_t n_sequences = 1;

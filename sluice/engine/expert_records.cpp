@@ -20,8 +20,9 @@ ExpertRecords::ExpertRecords(const EngineOptions& options, int n_layers, int n_e
 }
 
 void ExpertRecords::add(int layer, std::span<const int> experts, residency::Use use) {
-  if (layer <= last_layer_) ++token_;
+  if (layer < last_layer_ || (layer == last_layer_ && !goes_on_)) ++token_;
   last_layer_ = layer;
+  goes_on_ = use == residency::Use::pass_again;  // with the prompt's next chunk, in the same layer
   const Phase phase = use == residency::Use::keep ? Phase::decode : Phase::prefill;
   if (profile_) profile_->add(layer, experts);
   if (trace_) trace_->add(token_, layer, phase, experts);

@@ -33,6 +33,7 @@ class ExpertRecords {
   residency::Trace* copy_ = nullptr;
   int64_t token_ = 0;
   int last_layer_ = -1;
+  bool goes_on_ = false;
 };
 
 }  // namespace sluice::engine

@@ -7,13 +7,16 @@
 #include <mutex>
 #include <thread>
 
+#include "sluice/base/threads.h"
+
 namespace sluice::engine {
 
 /// One thread that runs what others hand it, in order. MLX's streams belong to the thread that made
 /// them, so everything that touches an array goes through here.
 class Worker {
  public:
-  Worker() : thread_([this] { loop(); }) {}
+  /// Throws Error(io) when there can be no thread.
+  Worker() : thread_(start_thread("runs the engine", [this] { loop(); })) {}
   ~Worker() {
     {
       const std::lock_guard lock(mutex_);

@@ -12,6 +12,7 @@
 
 #include "sluice/base/checked.h"
 #include "sluice/base/error.h"
+#include "sluice/io/page_size.h"
 #include "sluice/io/truncation_guard.h"
 
 namespace sluice::io {
@@ -44,10 +45,11 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::filesystem::path& 
 
   struct stat status {};
   if (::fstat(file->descriptor_, &status) != 0) fail_with_errno(path, "cannot be examined");
+  file->stamp_ = stamp_of(status);
   if (!S_ISREG(status.st_mode)) fail(ErrorKind::io, "{}: is not a regular file", path.string());
   if (status.st_size <= 0) fail(ErrorKind::bad_model, "{}: is empty", path.string());
 
-  const auto page = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+  const uint64_t page = page_size();
   const auto size = static_cast<uint64_t>(status.st_size);
   const auto mapped = checked_round_up(size, page);
   const auto reserve = mapped ? checked_add(*mapped, page + kHugePage) : std::nullopt;
@@ -68,7 +70,7 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::filesystem::path& 
   }
   prefer_huge_pages({wanted, *mapped});
   file->bytes_ = {wanted, size};
-  file->registration_ = 1 + guard_against_truncation({wanted, *mapped}, file->truncated_);
+  file->registration_ = 1 + guard_against_truncation({wanted, *mapped}, file->changed_);
   return file;
 }
 
@@ -103,13 +105,11 @@ void MappedFile::release_pages() const {
   (void)::madvise(const_cast<std::byte*>(bytes_.data()), bytes_.size(), MADV_DONTNEED);
 }
 
-bool MappedFile::truncated() const {
-  if (truncated_.load(std::memory_order_acquire)) return true;
-  struct stat status {};
-  const bool shorter =
-      ::fstat(descriptor_, &status) != 0 || static_cast<uint64_t>(status.st_size) < bytes_.size();
-  if (shorter) truncated_.store(true, std::memory_order_release);
-  return shorter;
+bool MappedFile::changed() const {
+  if (changed_.load(std::memory_order_acquire)) return true;
+  const bool changed = stamp_of(descriptor_) != stamp_;
+  if (changed) changed_.store(true, std::memory_order_release);
+  return changed;
 }
 
 }  // namespace sluice::io

@@ -6,12 +6,14 @@
 #include <memory>
 #include <span>
 
+#include "sluice/io/file_stamp.h"
+
 namespace sluice::io {
 
-/// A file mapped read-only. If the file is truncated by somebody else while mapped, reading the lost part
-/// yields zeros instead of a SIGBUS, and truncated() turns true: the reader of the bytes must check it
-/// before it trusts what it computed. A read error of the disk counts as truncation.
-/// Not movable: the signal handler knows its address.
+/// A file mapped read-only. If somebody else writes to it or truncates it while it is mapped,
+/// changed() turns true: the reader of the bytes must ask before it trusts what it computed.
+/// Reading a part that was lost yields zeros instead of a SIGBUS; a read error of the disk counts
+/// as a change. Not movable: the signal handler knows its address.
 class MappedFile {
  public:
   /// Throws Error(io) when the file cannot be opened or mapped or is no regular file, Error(bad_model)
@@ -34,18 +36,18 @@ class MappedFile {
   void expect_few_touches(bool few) const;
   /// Pages that were touched so far no longer count as this process's memory; they come back when touched.
   void release_pages() const;
-  /// True for ever once bytes were lost. Costs one fstat: a cut inside the last page that is left gives
-  /// zeros without a signal.
-  bool truncated() const;
+  /// True for ever once bytes may have changed. Costs one fstat.
+  bool changed() const;
 
  private:
   MappedFile() = default;
   std::filesystem::path path_;
   int descriptor_ = -1;
+  FileStamp stamp_;  // when it was opened
   std::span<const std::byte> bytes_;
   std::span<std::byte> reserved_;  // the whole address range, the readable page in front included
   size_t registration_ = 0;        // the signal handler's slot, plus 1
-  mutable std::atomic<bool> truncated_{false};  // also set by the signal handler
+  mutable std::atomic<bool> changed_{false};  // also set by the signal handler
 };
 
 }  // namespace sluice::io

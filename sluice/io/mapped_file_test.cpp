@@ -6,18 +6,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "sluice/base/error.h"
 #include "sluice/io/formats/test_files.h"
+#include "sluice/io/page_size.h"
 
 namespace sluice::io {
 namespace {
-
-size_t page_size() { return static_cast<size_t>(::sysconf(_SC_PAGESIZE)); }
 
 TEST(MappedFile, bytes_are_the_files_bytes_and_eight_readable_bytes_precede_them) {
   const TestDirectory directory;
@@ -26,7 +28,7 @@ TEST(MappedFile, bytes_are_the_files_bytes_and_eight_readable_bytes_precede_them
   EXPECT_EQ(file->bytes()[9], std::byte{'x'});
   const std::byte* const before = file->bytes().data() - 8;
   EXPECT_EQ(before[0], std::byte{0});
-  EXPECT_FALSE(file->truncated());
+  EXPECT_FALSE(file->changed());
 }
 
 TEST(MappedFile, an_empty_file_is_a_bad_model_and_a_missing_one_an_io_error) {
@@ -56,7 +58,7 @@ TEST(MappedFile, a_lost_part_reads_as_zeros_and_is_reported) {
   EXPECT_EQ(bytes[4 * page_size()], std::byte{0});
   EXPECT_EQ(bytes[3 * page_size()], std::byte{0});
   EXPECT_EQ(bytes[3 * page_size() - 1], std::byte{'x'});
-  EXPECT_TRUE(file->truncated());
+  EXPECT_TRUE(file->changed());
 }
 
 TEST(MappedFile, truncation_stays_reported_when_the_file_grows_back) {
@@ -66,7 +68,7 @@ TEST(MappedFile, truncation_stays_reported_when_the_file_grows_back) {
   ASSERT_EQ(::truncate(path.c_str(), 0), 0);
   EXPECT_EQ(file->bytes()[page_size()], std::byte{0});
   ASSERT_EQ(::truncate(path.c_str(), static_cast<off_t>(4 * page_size())), 0);
-  EXPECT_TRUE(file->truncated());
+  EXPECT_TRUE(file->changed());
 }
 
 TEST(MappedFile, a_cut_inside_the_last_page_is_reported_though_no_signal_comes) {
@@ -75,7 +77,7 @@ TEST(MappedFile, a_cut_inside_the_last_page_is_reported_though_no_signal_comes) 
   const auto file = MappedFile::open(path);
   ASSERT_EQ(::truncate(path.c_str(), static_cast<off_t>(page_size() + 100)), 0);
   EXPECT_EQ(file->bytes()[page_size() + 150], std::byte{0});
-  EXPECT_TRUE(file->truncated());
+  EXPECT_TRUE(file->changed());
 }
 
 TEST(MappedFile, only_the_truncated_file_is_reported) {
@@ -85,9 +87,28 @@ TEST(MappedFile, only_the_truncated_file_is_reported) {
   const auto cut = MappedFile::open(path);
   ASSERT_EQ(::truncate(path.c_str(), 0), 0);
   EXPECT_EQ(cut->bytes()[0], std::byte{0});
-  EXPECT_TRUE(cut->truncated());
-  EXPECT_FALSE(whole->truncated());
+  EXPECT_TRUE(cut->changed());
+  EXPECT_FALSE(whole->changed());
   EXPECT_EQ(whole->bytes()[page_size()], std::byte{'y'});
+}
+
+TEST(MappedFile, a_file_that_is_overwritten_in_place_is_reported) {
+  const TestDirectory directory;
+  const auto path = directory.write("a.bin", std::string(2 * page_size(), 'x'));
+  const auto file = MappedFile::open(path);
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));  // a tick of the file system's clock
+  std::fstream(path, std::ios::in | std::ios::out | std::ios::binary).put('y');
+  EXPECT_TRUE(file->changed());
+  EXPECT_FALSE(MappedFile::open(path)->changed());
+}
+
+TEST(MappedFile, a_file_that_another_is_renamed_over_is_as_it_was) {
+  const TestDirectory directory;
+  const auto path = directory.write("a.bin", "old");
+  const auto file = MappedFile::open(path);
+  std::filesystem::rename(directory.write("b.bin", "new"), path);
+  EXPECT_FALSE(file->changed());
+  EXPECT_EQ(file->bytes()[0], std::byte{'o'});
 }
 
 TEST(MappedFile, many_threads_may_fault_at_once) {
@@ -108,7 +129,7 @@ TEST(MappedFile, many_threads_may_fault_at_once) {
   }
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(sums, std::vector<int>(4, 0));
-  EXPECT_TRUE(file->truncated());
+  EXPECT_TRUE(file->changed());
 }
 
 TEST(MappedFile, files_can_be_opened_and_closed_more_often_than_there_are_slots) {

@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "sluice/base/error.h"
+#include "sluice/io/page_size.h"
 
 namespace sluice::io {
 namespace {
@@ -84,7 +85,7 @@ void on_bus_error(int signal, siginfo_t* details, void* context) noexcept {
 }
 
 bool install() {
-  page_bytes.store(static_cast<size_t>(::sysconf(_SC_PAGESIZE)));
+  page_bytes.store(page_size());
   // Asked for first: a SIGBUS between installing ours and learning of the old one would find no handler.
   if (::sigaction(SIGBUS, nullptr, &previous) != 0) return false;
   struct sigaction ours {};

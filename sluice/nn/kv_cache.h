@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "sluice/ops/attention.h"
@@ -31,14 +32,17 @@ struct KvLayout {
 /// The keys and values of one sequence: blocks of 256 tokens at absolute positions. Only the engine's
 /// thread touches it; tasks that read or write blocks hold references to them.
 ///
-/// A block may be written by the one cache whose id it carries. snapshot() gives both sides new ids, so
-/// whoever next writes into a shared, partly filled block writes into a copy of it; full blocks are
-/// never written again. So snapshot and restore cost O(1), and no branch can change another.
+/// An open block may be written by the one cache whose id it carries. snapshot() gives both sides
+/// new ids, so whoever next writes into a shared, partly filled block writes into a copy of it. A
+/// block that a step fills is sealed with it, for ever: after trim() its own writer too goes on in
+/// a copy. So snapshot and restore cost O(1), no branch can change another, and whoever keeps a
+/// reference to a full block may rely on it.
 class KvCache {
  public:
   KvCache(std::shared_ptr<const KvLayout> layout, residency::KvPool& pool);
 
   int64_t length() const { return length_; }
+  residency::KvPool& pool() const { return *pool_; }
 
   /// A copy that shares all blocks. Restore by assigning it back.
   KvCache snapshot();
@@ -49,11 +53,21 @@ class KvCache {
   /// Forgets the tokens from `length` on. Throws Error(internal) unless can_trim(length).
   void trim(int64_t length);
 
-  /// Makes room for n_tokens after length() and returns, per group, where this step's tokens go; rows
-  /// [first_row, first_row + n_tokens) of the packed step are this sequence's.
+  /// The blocks that append() of n_tokens will take, one entry per group.
+  std::vector<residency::KvNeed> needs(int64_t n_tokens) const;
+
+  /// Makes room for n_tokens after length() and returns, per group, where this step's tokens go;
+  /// rows [first_row, first_row + n_tokens) of the packed step are this sequence's. `blocks` has
+  /// what needs(n_tokens) says. When it throws, nothing has changed.
+  std::vector<ops::SequenceKv> append(int64_t first_row, int64_t n_tokens,
+                                      residency::KvReservation& blocks);
+
+  /// The same with blocks from the pool. Throws Error(over_budget) when it has not got them all.
   std::vector<ops::SequenceKv> append(int64_t first_row, int64_t n_tokens);
 
  private:
+  bool may_write(size_t group, size_t block) const;
+
   using Table = std::vector<std::vector<std::shared_ptr<residency::KvBlock>>>;  // [group][block]
 
   std::shared_ptr<const KvLayout> layout_;
@@ -62,5 +76,19 @@ class KvCache {
   int64_t length_ = 0;
   uint64_t id_ = 0;
 };
+
+/// The most blocks of a group that a sequence of n_tokens has at once, where `step` tokens at most
+/// are appended before the step that read older blocks is over: all of them, or what a window and a
+/// step need.
+int64_t most_blocks(const KvLayout::Group& group, int64_t n_tokens, int64_t step);
+/// Those beside them of a sequence that can go back to a snapshot: the snapshot keeps the blocks of
+/// its window, of which one is partly filled and was copied, and a full block that is trimmed is
+/// copied too.
+int64_t snapshot_blocks(const KvLayout::Group& group, int64_t n_tokens);
+
+/// Reserves them all. Throws Error(over_budget), which says what the pool may hold and what is in
+/// use.
+residency::KvReservation reserve_or_throw(residency::KvPool& pool,
+                                          std::span<const residency::KvNeed> needs);
 
 }  // namespace sluice::nn

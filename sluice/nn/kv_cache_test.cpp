@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "sluice/base/error.h"
@@ -94,11 +95,100 @@ TEST(KvCache, without_a_snapshot_nothing_is_copied) {
   EXPECT_EQ(second[0].copy_from, nullptr);
 }
 
+TEST(KvCache, a_full_block_is_never_written_again_also_by_its_own_writer) {
+  residency::KvPool pool;
+  KvCache cache(layout(), pool);
+  const auto first = cache.append(0, 256);
+  EXPECT_EQ(first[0].blocks[0]->writer(), residency::KvBlock::kSealed);
+  cache.trim(200);
+  const auto second = cache.append(0, 10);
+  EXPECT_NE(second[0].blocks[0], first[0].blocks[0]);
+  EXPECT_EQ(second[0].copy_from, first[0].blocks[0]);
+  EXPECT_EQ(cache.append(0, 10)[0].blocks[0], second[0].blocks[0]) << "an open one is";
+  cache.trim(0);
+  EXPECT_EQ(cache.append(0, 1)[0].copy_from, nullptr) << "nothing of it is needed";
+}
+
+/// Block sizes of layout()'s two groups.
+constexpr uint64_t kAll = 2 * 2 * 2 * 256 * 8 * 2, kWindow = kAll / 2;
+
+TEST(KvCache, an_append_that_does_not_fit_changes_nothing) {
+  residency::KvPool pool(Bytes{2 * (kAll + kWindow)});
+  KvCache cache(layout(), pool), other(layout(), pool);
+  cache.append(0, 300);
+  try {
+    other.append(0, 1);
+    FAIL() << "the cap was passed";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::over_budget);
+  }
+  EXPECT_EQ(other.length(), 0);
+  EXPECT_THROW(cache.append(0, 300), Error);
+  EXPECT_EQ(cache.length(), 300);
+  cache.append(0, 212);
+  EXPECT_LE(pool.allocated(), pool.cap());
+  cache = KvCache(layout(), pool);
+  EXPECT_EQ(other.append(0, 512)[0].blocks.size(), 2U) << "there is room again";
+}
+
+TEST(KvCache, has_at_no_time_more_blocks_than_are_counted) {
+  for (const int64_t step : {1, 100, 256, 700}) {
+    constexpr int64_t kContext = 2048;
+    residency::KvPool pool;
+    Bytes most;
+    for (const auto& group : layout()->groups) {
+      const int64_t blocks = most_blocks(group, kContext, step) + snapshot_blocks(group, kContext);
+      most.count += group.block_bytes.count * static_cast<uint64_t>(blocks);
+    }
+    pool.set_cap(most);
+    KvCache cache(layout(), pool), checkpoint = cache.snapshot();
+    std::vector<ops::SequenceKv> views;  // of the step that is not over yet
+    for (int64_t turn = 0; cache.length() < kContext; ++turn) {
+      for (int64_t left = 230 + 13 * turn; left > 0 && cache.length() < kContext;) {
+        const int64_t n = std::min({left, step, kContext - cache.length()});
+        views = cache.append(0, n);
+        left -= n;
+        if (turn % 3 == 2) views.clear();
+      }
+      checkpoint = cache.snapshot();
+      for (int token = 0; token < 30 && cache.length() < kContext; ++token) {
+        views = cache.append(0, 1);
+      }
+      views.clear();
+      if (turn % 2 == 0) cache.trim(cache.length() - 1);
+      if (turn % 5 == 4) cache = checkpoint.snapshot();
+    }
+    EXPECT_LE(pool.allocated(), most);
+  }
+}
+
+TEST(KvPool, reserves_all_or_nothing_and_gives_back_what_nobody_took) {
+  residency::KvPool pool(Bytes{5 * 4096});
+  const std::vector<residency::KvNeed> fits{{Bytes{4096}, 3}, {Bytes{8192}, 1}};
+  const std::vector<residency::KvNeed> one_more{{Bytes{4096}, 4}, {Bytes{8192}, 1}};
+  EXPECT_FALSE(pool.reserve(one_more));
+  EXPECT_EQ(pool.in_use().count, 0U);
+  {
+    auto reserved = pool.reserve(fits);
+    ASSERT_TRUE(reserved);
+    EXPECT_FALSE(pool.reserve(std::vector<residency::KvNeed>{{Bytes{4096}, 1}}));
+    const auto block = reserved->take(Bytes{4096}, 7);
+    EXPECT_EQ(block->writer(), 7U);
+    EXPECT_EQ(pool.in_use().count, 5U * 4096);
+    EXPECT_THROW(reserved->take(Bytes{12288}, 7), Error) << "none of that size was reserved";
+  }
+  EXPECT_EQ(pool.in_use().count, 0U);
+  EXPECT_TRUE(pool.reserve(std::vector<residency::KvNeed>{{Bytes{4096}, 5}}))
+      << "kept blocks of another size make room";
+  EXPECT_LE(pool.allocated().count, 5U * 4096);
+}
+
 TEST(KvPool, returned_blocks_are_used_again) {
   residency::KvPool pool;
-  pool.reserve(Bytes{4096}, 3);
+  const std::vector<residency::KvNeed> three{{Bytes{4096}, 3}};
+  pool.preallocate(three);
   EXPECT_EQ(pool.allocated().count, 3U * 4096);
-  for (int i = 0; i < 10; ++i) pool.allocate(Bytes{4096}, 1);
+  for (int i = 0; i < 10; ++i) EXPECT_TRUE(pool.reserve(three));
   EXPECT_EQ(pool.allocated().count, 3U * 4096);
 }
 

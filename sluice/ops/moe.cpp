@@ -1,22 +1,15 @@
 #include "sluice/ops/moe.h"
 
 #include <algorithm>
-#include <cmath>
 #include <functional>
 #include <numeric>
 #include <utility>
 
 #include "sluice/ops/kernel_op.h"
+#include "sluice/ops/look_ahead.h"
 
 namespace sluice::ops {
 namespace {
-
-void softmax(float* x, int64_t n) {
-  const float top = *std::max_element(x, x + n);
-  float sum = 0;
-  for (int64_t i = 0; i < n; ++i) sum += x[i] = std::exp(x[i] - top);
-  for (int64_t i = 0; i < n; ++i) x[i] /= sum;
-}
 
 /// The (token, rank) pairs of a step, sorted by expert: pair `order[i]` is row i of the gathered input.
 struct Assignment {
@@ -169,41 +162,6 @@ void sum_by_rank(const Context& context, const Assignment& a, std::span<const in
   });
 }
 
-/// What a router chooses. ids, weights: [n_tokens, n_experts_per_tok].
-struct Choice {
-  int32_t* ids;
-  float* weights;
-};
-
-Choice choose(const Context& context, Scratch::Frame& frame, const MoeSpec& spec,
-              const kernels::Matrix& router, const Rows& rows) {
-  auto* scores = frame.take<float>(rows.n * router.rows);
-  const Product product{router, spec.router.bias ? spec.router.bias->data() : nullptr, scores,
-                        router.rows};
-  multiply_all(context, {&product, 1}, rows);
-  const int64_t k = spec.routing.n_experts_per_tok;
-  const Choice choice{frame.take<int32_t>(rows.n * k), frame.take<float>(rows.n * k)};
-  for (int64_t t = 0; t < rows.n; ++t) {
-    route(spec.routing, {scores + t * router.rows, static_cast<size_t>(router.rows)},
-          choice.ids + t * k, choice.weights + t * k);
-  }
-  return choice;
-}
-
-/// Leaves out ids of one token for which `out` holds, its best one never; the others take over their weight.
-template <typename Out>
-void leave_out(int32_t* ids, float* weights, int64_t k, const Out& out) {
-  float all = 0, kept = 0;
-  for (int64_t r = 0; r < k; ++r) {
-    all += weights[r];
-    if (r > 0 && ids[r] != kNoExpert && out(r)) ids[r] = kNoExpert;
-    if (ids[r] != kNoExpert) kept += weights[r];
-  }
-  for (int64_t r = 0; r < k && kept < all; ++r) {
-    weights[r] = ids[r] == kNoExpert ? 0 : weights[r] * (all / kept);
-  }
-}
-
 /// Leaves out experts that are not in memory, but a token's better half: what that costs is in docs/compression.md.
 void skip_missing(const Context& context, const MoeSpec& spec, const Choice& choice,
                   int64_t n_tokens) {
@@ -216,30 +174,10 @@ void skip_missing(const Context& context, const MoeSpec& spec, const Choice& cho
   }
 }
 
-/// Says which experts a later block will probably need, the likeliest first: what its router chooses now.
-void guess_experts(const Context& context, Scratch::Frame& frame, const MoeSpec& later,
-                   residency::GuessFrom from, const float* x, int64_t n_tokens) {
-  if (!context.weights.wants_guesses(later.router.weight)) return;
-  const kernels::Matrix router = context.weights.acquire(later.router.weight);
-  Forms forms;
-  forms.add(context, router);
-  const Rows rows = make_rows(context, frame, later.pre, x, n_tokens, router.cols, forms);
-  const Choice choice = choose(context, frame, later, router, rows);
-  const int64_t k = later.routing.n_experts_per_tok;
-  std::vector<int> guesses;
-  for (int64_t rank = 0; rank < k; ++rank) {
-    for (int64_t t = 0; t < n_tokens; ++t) {
-      const int id = choice.ids[t * k + rank];
-      if (id != kNoExpert && std::ranges::find(guesses, id) == guesses.end()) guesses.push_back(id);
-    }
-  }
-  context.weights.guess_experts(later.layer, from, guesses);
-}
-
-/// `later`: the sparse blocks that run next, two at most, if their experts should be guessed.
-void run_moe(const Context& context, const MoeSpec& spec,
-             std::span<const std::shared_ptr<const MoeSpec>> later, residency::Use use,
-             const float* x, int64_t n_tokens, const float* residual, float* out) {
+/// `later`: the sparse blocks that run next, where their experts should be guessed.
+void run_moe(const Context& context, const MoeSpec& spec, LookAhead::Layers later,
+             residency::Use use, const float* x, int64_t n_tokens, const float* residual,
+             float* out) {
   Scratch::Frame frame(context.scratch);
   const kernels::Matrix router = context.weights.acquire(spec.router.weight);
   const int64_t hidden = router.cols, n_experts = router.rows;
@@ -252,17 +190,15 @@ void run_moe(const Context& context, const MoeSpec& spec,
   Forms forms = of_experts;
   forms.add(context, router);
   const Rows rows = make_rows(context, frame, spec.pre, x, n_tokens, hidden, forms);
-  const Choice choice = choose(context, frame, spec, router, rows);
+  const Choice choice = choose(context, frame, spec.routing, spec.router, router, rows);
   if (context.skip_missing_experts && n_tokens <= kDecodeTokens) {
     skip_missing(context, spec, choice, n_tokens);
   }
   const Assignment a = sort_by_expert(choice.ids, n_tokens * k, static_cast<size_t>(n_experts));
   const std::vector<int> active = active_experts(a);
   residency::ExpertStream stream = context.weights.experts(spec.layer, active, use);
-  for (size_t i = 0; i < later.size(); ++i) {
-    const auto from = i == 0 ? residency::GuessFrom::input : residency::GuessFrom::earlier_input;
-    guess_experts(context, frame, *later[i], from, x, n_tokens);
-  }
+  LookAhead ahead(context, frame, later, n_tokens);
+  ahead.before(x);
   const Rows inputs = gather(frame, rows, of_experts, a, k);
   auto* y = frame.take<float>(n_tokens * k * hidden);
   auto* sums = frame.take<float>(n_tokens * hidden);
@@ -270,58 +206,22 @@ void run_moe(const Context& context, const MoeSpec& spec,
     sum_by_rank(context, a, of, y, choice.weights, n_tokens, k, hidden, sums);
     finish_rows(context, spec.post, sums, residual, n_tokens, hidden, to);
   };
-  BeforeWaiting before_waiting;
   // Without the residual it is not yet what the next block gets.
-  if (!later.empty() && residual != nullptr &&
-      context.weights.wants_guesses(later[0]->router.weight)) {
+  const bool guesses_output = residual != nullptr && ahead.guesses_next();
+  BeforeWaiting before_waiting;
+  if (guesses_output) {
     before_waiting = [&](std::span<const int> some) {
       auto* part = frame.take<float>(n_tokens * hidden);
       sum(some, part);
-      guess_experts(context, frame, *later[0], residency::GuessFrom::part, part, n_tokens);
+      ahead.waiting(part);
     };
   }
   run_experts(context, frame, spec.experts, a, stream, inputs, y, before_waiting);
   sum(active, out);
-  if (before_waiting) {
-    guess_experts(context, frame, *later[0], residency::GuessFrom::output, out, n_tokens);
-  }
+  if (guesses_output) ahead.after(out);
 }
 
 }  // namespace
-
-void route(const RouterSpec& spec, std::span<float> scores, int32_t* ids, float* weights) {
-  const int64_t k = spec.n_experts_per_tok;
-  if (spec.scoring == RouterSpec::Scoring::softmax_then_top_k) {
-    softmax(scores.data(), static_cast<int64_t>(scores.size()));
-  }
-  std::vector<int32_t> order(scores.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::partial_sort(order.begin(), order.begin() + k, order.end(), [&](int32_t a, int32_t b) {
-    const float x = scores[static_cast<size_t>(a)];
-    const float y = scores[static_cast<size_t>(b)];
-    return x != y ? x > y : a < b;
-  });
-  float sum = 0;
-  for (int64_t r = 0; r < k; ++r) {
-    ids[r] = order[static_cast<size_t>(r)];
-    weights[r] = scores[static_cast<size_t>(ids[r])];
-    sum += weights[r];
-  }
-  if (spec.scoring == RouterSpec::Scoring::top_k_then_softmax) {
-    softmax(weights, k);
-  } else if (spec.renormalize) {
-    for (int64_t r = 0; r < k; ++r) weights[r] /= sum;
-  }
-  if (spec.least_mass >= 1) return;
-  double all = 0, before = 0;
-  for (int64_t r = 0; r < k; ++r) all += weights[r];
-  leave_out(ids, weights, k, [&](int64_t r) {
-    before += r == 1 ? weights[0] : 0;
-    const bool enough = before >= spec.least_mass * all;
-    before += weights[r];
-    return enough;
-  });
-}
 
 mx::array moe(const Context& context, const mx::array& x, std::shared_ptr<const MoeSpec> spec,
               bool residual, const std::shared_ptr<MoeLayers>& layers, bool again) {
@@ -335,11 +235,10 @@ mx::array moe(const Context& context, const mx::array& x, std::shared_ptr<const 
       [&context, spec = std::move(spec), residual, n_tokens, layers, use,
        next = layers->size()](const Buffers& b) {
         // A graph that is evaluated layer by layer has no later block yet.
-        const std::span<const std::shared_ptr<const MoeSpec>> all = *layers;
-        const size_t n_later =
-            n_tokens <= kDecodeTokens ? std::min<size_t>(all.size() - next, kGuesses - 1) : 0;
-        run_moe(context, *spec, all.subspan(next, n_later), use, b.input(0), n_tokens,
-                residual ? b.input(0) : nullptr, b.output());
+        const LookAhead::Layers all = *layers;
+        const auto later = n_tokens <= kDecodeTokens ? all.subspan(next) : LookAhead::Layers{};
+        run_moe(context, *spec, later, use, b.input(0), n_tokens, residual ? b.input(0) : nullptr,
+                b.output());
       },
       0);
 }

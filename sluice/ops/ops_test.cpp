@@ -123,8 +123,8 @@ std::vector<float> attend(const Context& context, const AttentionCase& c, int64_
                    {},
                    {}});
     for (int64_t i = 0; i < (n + 255) / 256; ++i)
-      all.back().blocks.push_back(
-          pool.allocate(Bytes{static_cast<uint64_t>(2 * 2 * 256 * kv_width)}, 1));
+      all.back().blocks.push_back(std::make_shared<residency::KvBlock>(
+          pool, Bytes{static_cast<uint64_t>(2 * 2 * 256 * kv_width)}));
   }
   for (int64_t at = 0; at < *std::max_element(c.lengths.begin(), c.lengths.end()); at += chunk) {
     std::vector<SequenceKv> kv;

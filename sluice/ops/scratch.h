@@ -1,9 +1,11 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <new>
+#include <utility>
 #include <vector>
 
 namespace sluice::ops {
@@ -14,6 +16,7 @@ class AlignedBytes {
   std::byte* at_least(int64_t n) {
     if (n > size_) {
       bytes_.reset();  // before the new ones are there: both at once would count twice
+      size_ = 0;
       bytes_.reset(new (std::align_val_t{64}) std::byte[static_cast<size_t>(n)]);
       size_ = n;
     }
@@ -56,25 +59,26 @@ class Scratch {
     if (blocks_.empty() || used_ + n > blocks_.back().size()) {
       taken_ += used_;
       used_ = 0;
-      blocks_.emplace_back().at_least(n);
+      blocks_.emplace_back().at_least(std::max(n, std::exchange(wanted_, 0)));
     }
     std::byte* p = blocks_.back().at_least(0) + used_;
     used_ += n;
     return p;
   }
-  /// Several blocks become one, so that the next primitive of this size takes all from one.
-  void start_anew() {
+  /// Of several blocks the next primitive makes one, so that one of this size takes all from it.
+  /// Not here, where a frame ends: that must not fail.
+  void start_anew() noexcept {
     if (blocks_.size() > 1) {
-      const int64_t all = taken_ + used_;
+      wanted_ = taken_ + used_;
       blocks_.clear();
-      blocks_.emplace_back().at_least(all);
     }
     taken_ = used_ = 0;
   }
 
   std::vector<AlignedBytes> blocks_;
-  int64_t taken_ = 0;  // from the blocks before the last
-  int64_t used_ = 0;   // from the last
+  int64_t taken_ = 0;   // from the blocks before the last
+  int64_t used_ = 0;    // from the last
+  int64_t wanted_ = 0;  // of the next one, at least
 };
 
 }  // namespace sluice::ops

@@ -14,54 +14,115 @@ size_t rounded(Bytes size) {
   return (static_cast<size_t>(size.count) + kAlignment - 1) / kAlignment * kAlignment;
 }
 
+/// The cap leaves no room: not an error of its own, reserve() answers it.
+struct Full {};
+
 }  // namespace
 
+KvBlock::KvBlock(KvPool& pool, Bytes size) : pool_(pool), size_(size), data_(pool.take(size)) {}
 KvBlock::~KvBlock() { pool_.give_back(data_, size_); }
 
+std::shared_ptr<KvBlock> KvReservation::take(Bytes size, uint64_t writer) {
+  const auto found = blocks_.find(size.count);
+  if (found == blocks_.end() || found->second.empty()) {
+    fail(ErrorKind::internal, "a KV block of {} is taken that was not reserved", to_string(size));
+  }
+  std::shared_ptr<KvBlock> block = std::move(found->second.back());
+  found->second.pop_back();
+  block->open_for(writer);
+  return block;
+}
+
 KvPool::~KvPool() {
-  for (auto& [size, blocks] : free_) {
-    for (std::byte* block : blocks) std::free(block);
+  for (auto& [size, shelf] : shelves_) {
+    for (std::byte* block : shelf.kept) std::free(block);
+  }
+}
+
+void KvPool::set_cap(Bytes cap) {
+  const std::lock_guard lock(mutex_);
+  cap_ = cap;
+}
+
+Bytes KvPool::cap() const {
+  const std::lock_guard lock(mutex_);
+  return cap_;
+}
+
+/// Frees blocks of any size that nobody uses until `wanted` more fit below the cap, if they can.
+void KvPool::free_kept(Bytes wanted) {
+  for (auto& [size, shelf] : shelves_) {
+    while (!shelf.kept.empty() && difference(cap_, allocated_) < wanted) {
+      std::free(shelf.kept.back());
+      shelf.kept.pop_back();
+      --shelf.made;
+      allocated_ = difference(allocated_, Bytes{size});
+    }
   }
 }
 
 std::byte* KvPool::take(Bytes size) {
   const std::lock_guard lock(mutex_);
-  auto& kept = free_[size.count];
-  if (!kept.empty()) {
-    std::byte* data = kept.back();
-    kept.pop_back();
-    return data;
+  Shelf& shelf = shelves_[size.count];
+  if (shelf.kept.empty()) {
+    if (difference(cap_, allocated_) < size) free_kept(size);
+    if (difference(cap_, allocated_) < size) throw Full{};
+    shelf.kept.reserve(shelf.made + 1);
+    auto* const data = static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded(size)));
+    if (data == nullptr) {
+      fail(ErrorKind::over_budget, "no memory for a KV block of {} ({} of KV in use)",
+           to_string(size), to_string(in_use_));
+    }
+    shelf.kept.push_back(data);
+    ++shelf.made;
+    allocated_ = allocated_ + size;
   }
-  auto* data = static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded(size)));
-  if (data == nullptr) {
-    fail(ErrorKind::over_budget, "no memory for a KV block of {} ({} of KV in use)",
-         to_string(size), to_string(allocated_));
-  }
-  allocated_ = allocated_ + size;
+  std::byte* const data = shelf.kept.back();
+  shelf.kept.pop_back();
+  in_use_ = in_use_ + size;
   return data;
 }
 
-std::shared_ptr<KvBlock> KvPool::allocate(Bytes size, uint64_t writer) {
-  return std::make_shared<KvBlock>(*this, take(size), size, writer);
-}
-
-void KvPool::reserve(Bytes size, int64_t count) {
-  std::vector<std::byte*> blocks;
-  for (int64_t i = 0; i < count; ++i) {
-    blocks.push_back(take(size));
-    std::memset(blocks.back(), 0, size.count);
+std::optional<KvReservation> KvPool::reserve(std::span<const KvNeed> needs) {
+  KvReservation reservation;
+  try {
+    for (const KvNeed& need : needs) {
+      auto& blocks = reservation.blocks_[need.block.count];
+      for (int64_t i = 0; i < need.count; ++i) {
+        blocks.push_back(std::make_shared<KvBlock>(*this, need.block));
+      }
+    }
+  } catch (const Full&) {
+    return std::nullopt;
   }
-  for (std::byte* block : blocks) give_back(block, size);
+  return reservation;
 }
 
-void KvPool::give_back(std::byte* data, Bytes size) {
+void KvPool::preallocate(std::span<const KvNeed> needs) {
+  const std::optional<KvReservation> reservation = reserve(needs);
+  if (!reservation) {
+    fail(ErrorKind::over_budget, "{} of keys and values at most: the blocks to reserve are more",
+         to_string(cap()));
+  }
+  for (const auto& [size, blocks] : reservation->blocks_) {
+    for (const auto& block : blocks) std::memset(block->data(), 0, size);
+  }
+}
+
+void KvPool::give_back(std::byte* data, Bytes size) noexcept {
   const std::lock_guard lock(mutex_);
-  free_[size.count].push_back(data);
+  shelves_.find(size.count)->second.kept.push_back(data);
+  in_use_ = difference(in_use_, size);
 }
 
 Bytes KvPool::allocated() const {
   const std::lock_guard lock(mutex_);
   return allocated_;
+}
+
+Bytes KvPool::in_use() const {
+  const std::lock_guard lock(mutex_);
+  return in_use_;
 }
 
 }  // namespace sluice::residency

@@ -2,9 +2,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <span>
 #include <vector>
 
 #include "sluice/base/bytes.h"
@@ -14,49 +17,94 @@ namespace sluice::residency {
 class KvPool;
 
 /// Memory for 256 tokens of key and value rows of some layers. Reference-counted, since sequences that
-/// share a prefix share its blocks. `writer` names the one sequence that may write into it.
+/// share a prefix share its blocks.
+///
+/// open: `writer` names the one sequence that may write into it -> sealed: full, writer 0, and
+/// never written again by anybody, so that who holds a reference may rely on what is in it.
 class KvBlock {
  public:
-  KvBlock(KvPool& pool, std::byte* data, Bytes size, uint64_t writer)
-      : pool_(pool), data_(data), size_(size), writer_(writer) {}
+  static constexpr uint64_t kSealed = 0;
+
+  /// Takes the memory from the pool, as KvPool::reserve() does.
+  KvBlock(KvPool& pool, Bytes size);
   ~KvBlock();
   KvBlock(const KvBlock&) = delete;
   KvBlock& operator=(const KvBlock&) = delete;
 
   std::byte* data() const { return data_; }
   uint64_t writer() const { return writer_; }
+  void open_for(uint64_t writer) { writer_ = writer; }
+  void seal() { writer_ = kSealed; }
 
  private:
   KvPool& pool_;
-  std::byte* data_;
   Bytes size_;
-  uint64_t writer_;
+  std::byte* data_;
+  uint64_t writer_ = kSealed;
 };
 
-/// Allocates KV blocks and keeps returned ones for reuse. Thread-safe: a block's last reference may be
-/// dropped by a task on the stream's thread. Must outlive its blocks.
+/// So many blocks of one size.
+struct KvNeed {
+  Bytes block;
+  int64_t count = 0;
+};
+
+/// Blocks that were got ahead, all or none. What nobody took goes back to the pool. Move-only.
+class KvReservation {
+ public:
+  KvReservation() = default;
+  KvReservation(KvReservation&&) = default;
+  KvReservation& operator=(KvReservation&&) = default;
+
+  /// A block for `writer`. Throws Error(internal) when more are taken than were reserved.
+  std::shared_ptr<KvBlock> take(Bytes size, uint64_t writer);
+
+ private:
+  friend class KvPool;
+  std::map<uint64_t, std::vector<std::shared_ptr<KvBlock>>> blocks_;  // by size
+};
+
+/// Allocates KV blocks, up to a cap, and keeps returned ones for reuse. Thread-safe: a block's last
+/// reference may be dropped by a task on the stream's thread. Must outlive its blocks.
 class KvPool {
  public:
-  KvPool() = default;
+  static constexpr Bytes kNoCap{std::numeric_limits<uint64_t>::max()};
+
+  explicit KvPool(Bytes cap = kNoCap) : cap_(cap) {}
   ~KvPool();
   KvPool(const KvPool&) = delete;
   KvPool& operator=(const KvPool&) = delete;
 
-  std::shared_ptr<KvBlock> allocate(Bytes size, uint64_t writer);
+  /// What blocks may take from now on; those that there are stay.
+  void set_cap(Bytes cap);
+  Bytes cap() const;
 
-  /// Allocates `count` blocks of `size` now and touches their pages, so that generation allocates nothing.
-  void reserve(Bytes size, int64_t count);
+  /// All of these blocks, or nullopt when the cap does not leave room for all: then nothing has
+  /// changed, and more fit once others were returned. Throws Error(over_budget) when the system has
+  /// no memory.
+  std::optional<KvReservation> reserve(std::span<const KvNeed> needs);
+
+  /// Has these blocks in memory, their pages touched, so that as many can be reserved later at no
+  /// cost. Throws Error(over_budget).
+  void preallocate(std::span<const KvNeed> needs);
 
   Bytes allocated() const;  ///< in use and kept for reuse
+  Bytes in_use() const;
 
  private:
   friend class KvBlock;
-  void give_back(std::byte* data, Bytes size);
+  struct Shelf {
+    std::vector<std::byte*> kept;  // has room for all `made`, so that giving back allocates nothing
+    size_t made = 0;
+  };
   std::byte* take(Bytes size);
+  void give_back(std::byte* data, Bytes size) noexcept;
+  void free_kept(Bytes wanted);
 
-  mutable std::mutex mutex_;
-  std::map<uint64_t, std::vector<std::byte*>> free_;
-  Bytes allocated_;
+  mutable std::mutex mutex_;  // guards all below
+  Bytes cap_;
+  std::map<uint64_t, Shelf> shelves_;  // by size
+  Bytes allocated_, in_use_;
 };
 
 }  // namespace sluice::residency

@@ -51,8 +51,7 @@ std::unique_ptr<Tokenizer> Tokenizer::from_directory(const std::filesystem::path
   const auto file = io::MappedFile::open(path);
   auto special = call_rust(path.string(), [&] {
     auto tokenizer = ffi::open_tokenizer_json(slice(file->bytes()));
-    if (file->truncated())
-      fail(ErrorKind::io, "{}: became shorter while it was read", path.string());
+    if (file->changed()) fail(ErrorKind::io, "{}: became shorter while it was read", path.string());
 
     const Json config = read_json_if_present(directory / "tokenizer_config.json");
     SpecialTokens tokens;

@@ -13,6 +13,7 @@ from synthetic.shapes import Shape  # noqa: E402
 SMALL = {"n_heads": 8, "n_kv_heads": 4, "head_dim": 64, "vocab_size": 4096}
 SHAPES = {
     "dense": Shape(hidden_size=512, intermediate_size=1536, n_layers=12, **SMALL),
+    "windowed": Shape(hidden_size=512, intermediate_size=1024, n_layers=12, window=300, **SMALL),
     "moe": Shape(
         hidden_size=256, intermediate_size=512, n_layers=4, n_experts=32, n_experts_per_tok=4, moe_intermediate_size=512, **SMALL
     ),

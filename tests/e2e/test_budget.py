@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from program import BINARY, MODEL, Sluice
+from small_models import small_model
 
 TOKENS = ",".join(str(i * 37 % 4096) for i in range(24))
 MB = 1_000_000
@@ -64,6 +65,40 @@ def test_bench_counts_what_it_reads(sluice: Sluice, model: Path, tmp_path: Path)
     assert found["peak_rss_bytes"] <= smallest + 2 * MB
 
 
+@pytest.fixture(scope="module")
+def windowed(tmp_path_factory) -> Path:
+    """Half of its layers see 300 tokens back."""
+    return small_model(tmp_path_factory.mktemp("windowed"), "windowed-mlx")
+
+
+# Keys and values of 4096 tokens are 50 MB where all are seen, and 8 MB in a window.
+WINDOWED_WORK = [
+    "-p 16 -n 4 --ctx 4096 --kv-reserve 4096",
+    "-p 16 -n 4 --ctx 4096 --kv-reserve 700",
+    "-p 1500 -n 4 --chunk 128 --kv-reserve 1000",
+    "-p 700 -n 300",
+    "-p 40 -n 4 --depth 1100",
+    "-p 300 -n 4 --batch 4 --kv-reserve 304",
+]
+
+
+@pytest.mark.parametrize("work", WINDOWED_WORK)
+def test_the_peak_stays_below_the_smallest_budget_with_windows(sluice: Sluice, windowed: Path, work: str) -> None:
+    """Streamed, and where all is mapped: keys and values have the same cap there."""
+    bench = ("bench", windowed, *work.split(), "-r", "1", "--no-probe")
+    least = sluice.least_budget(*bench)
+    for more, mapped in ((MB, False), (60 * MB, True)):
+        found = sluice.json(*bench, "--ram", str(least + more))
+        assert found["residency"]["mapped"] == mapped
+        assert found["peak_rss_bytes"] <= least + more
+
+
+def test_a_reserve_costs_a_window_no_more_than_it_keeps(sluice: Sluice, windowed: Path) -> None:
+    bench = ("bench", windowed, "-p", "16", "-n", "4", "-r", "1", "--no-probe", "--ctx", "4096")
+    used, reserved = (sluice.json(*bench, *more)["peak_rss_bytes"] for more in ((), ("--kv-reserve", "4096")))
+    assert reserved - used < 75 * MB  # 58 MB; 101 where each layer keeps all
+
+
 WORK = [
     "-p 16 -n 4",
     "-p 600 -n 2 --chunk 128",
@@ -71,6 +106,7 @@ WORK = [
     "-p 20 -n 4 --batch 8",
     "-p 20 -n 4 --depth 300",
     "-p 300 -n 4 --threads 16",
+    "-p 16 -n 4 --ctx 2048 --kv-reserve 2048",
 ]
 
 

@@ -26,15 +26,35 @@ def terminal(sluice: Sluice, model: Path) -> Iterator[Terminal]:
         yield terminal
 
 
+CHANGED = "was written to while in use; load the model again"
+
+
 @pytest.mark.parametrize("bytes_left", [0, 4096, 6_000_000])
 def test_a_truncated_file_fails_the_answer_and_not_the_process(model: Path, terminal: Terminal, bytes_left: int) -> None:
     terminal.ask("hello")
     os.truncate(model / "model.safetensors", bytes_left)
     for _ in range(2):
         lines = terminal.ask("hello").strip().splitlines()
-        assert len(lines) == 1 and lines[0].startswith("error: ") and "model.safetensors: was truncated" in lines[0]
+        assert len(lines) == 1 and lines[0].startswith("error: ") and f"model.safetensors: {CHANGED}" in lines[0]
     assert "context" in terminal.ask("/stats")
     assert terminal.leave() == 0
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_file_that_is_overwritten_in_place_is_noticed(sluice: Sluice, model: Path, streamed: bool) -> None:
+    """With as many bytes, which are another model's weights."""
+    chat = ("chat", model, "-n", "8", "--ctx", "512")
+    ram = ["--ram", str(sluice.least_budget("run", model, "-p", "x", "--ctx", "512") + 2_000_000)] if streamed else []
+    with Terminal(sluice.environment, *chat, *ram) as terminal:
+        terminal.wait_for_prompt()
+        terminal.ask("hello")
+        with (model / "model.safetensors").open("r+b") as file:
+            file.seek(-100_000, os.SEEK_END)
+            file.write(os.urandom(100_000))
+        for _ in range(2):
+            lines = terminal.ask("hello").strip().splitlines()
+            assert len(lines) == 1 and lines[0].startswith("error: ") and f"model.safetensors: {CHANGED}" in lines[0]
+        assert terminal.leave() == 0
 
 
 def test_a_file_truncated_in_the_middle_of_an_answer_ends_it_with_an_error(sluice: Sluice, model: Path) -> None:

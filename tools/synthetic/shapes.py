@@ -11,6 +11,7 @@ class Shape:
     """What distinguishes one Qwen3 from another. With experts, every layer has them instead of one MLP.
 
     text: what the model says; None for what random weights say, with the embedding as the output matrix.
+    window: of the upper half of the layers (MLX's files only: GGUF has no such Qwen3); None for none.
     """
 
     hidden_size: int
@@ -24,6 +25,7 @@ class Shape:
     n_experts_per_tok: int = 0
     moe_intermediate_size: int = 0
     text: Text | None = None
+    window: int | None = None
 
     def recipe(self) -> dict:
         return {name: value for name, value in asdict(self).items() if value is not None}
@@ -33,6 +35,7 @@ MOE = Shape(hidden_size=2048, intermediate_size=6144, n_layers=24, n_experts=64,
 SHAPES = {
     "qwen3-synthetic-0.6b": Shape(hidden_size=1024, intermediate_size=3072),
     "qwen3-synthetic-1.7b": Shape(hidden_size=2048, intermediate_size=6144),
+    "qwen3-synthetic-windows": Shape(hidden_size=1024, intermediate_size=3072, window=512),
     "qwen3-synthetic-moe": MOE,
     "qwen3-synthetic-moe-random": replace(MOE, text=Text()),
     "qwen3-synthetic-moe-reuse": replace(MOE, text=Text(shared=0.25, topic=0.35, topic_tokens=12)),
@@ -68,10 +71,11 @@ def config_of(shape: Shape) -> dict:
         "rms_norm_eps": 1e-06,
         "rope_scaling": None,
         "rope_theta": 1000000,
-        "sliding_window": None,
+        "sliding_window": shape.window,
+        "max_window_layers": shape.n_layers // 2,
         "tie_word_embeddings": shape.text is None,
         "torch_dtype": "bfloat16",
-        "use_sliding_window": False,
+        "use_sliding_window": shape.window is not None,
         "vocab_size": shape.vocab_size,
     } | (experts if shape.n_experts else {})
 

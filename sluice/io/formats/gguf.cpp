@@ -113,7 +113,7 @@ Split add_file(const fs::path& path, Data data, Gguf& gguf) {
   auto mapped = MappedFile::open(path);
   refuse_lfs_pointer(mapped->bytes(), where);
   auto header = parse(mapped->bytes(), where, file, data);
-  if (mapped->truncated()) fail(ErrorKind::io, "{}: was cut short while being read", path.string());
+  if (mapped->changed()) fail(ErrorKind::io, "{}: was written to while being read", path.string());
   const Split split = split_of(header.metadata);
   uint64_t bytes = mapped->bytes().size();
   for (const auto& tensor : header.tensors) bytes = std::max(bytes, tensor.offset + tensor.bytes);

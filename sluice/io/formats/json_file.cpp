@@ -72,7 +72,7 @@ nlohmann::json read_json_file(const std::filesystem::path& path, const JsonLimit
   refuse_lfs_pointer(bytes, path.filename().string());
   auto value = parse_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()},
                           path.filename().string(), limits);
-  if (file->truncated()) fail(ErrorKind::io, "{}: was cut short while being read", path.string());
+  if (file->changed()) fail(ErrorKind::io, "{}: was written to while being read", path.string());
   return value;
 }
 

@@ -78,7 +78,7 @@ void add_file(const fs::path& path, Data data, TensorIndex& index) {
   index.files.push_back({path, bytes.size()});
   index.files.back().bytes = read_safetensors_header(bytes, bytes.size(), path.filename().string(),
                                                      index.files.size() - 1, index, data);
-  if (mapped->truncated()) fail(ErrorKind::io, "{}: was cut short while being read", path.string());
+  if (mapped->changed()) fail(ErrorKind::io, "{}: was written to while being read", path.string());
 }
 
 /// The shards that the index names. An index of other shards that was left beside a whole model.safetensors counts

@@ -10,15 +10,14 @@
 #include <system_error>
 
 #include "sluice/base/error.h"
+#include "sluice/io/reads/aligned_span.h"
 
 namespace sluice::io {
 namespace {
 
-constexpr size_t kPage = 4096;
-
 /// Some systems open a file for direct reads and refuse the reads: overlays, devices with larger blocks.
 bool direct_read_works(int descriptor) {
-  alignas(kPage) std::array<std::byte, kPage> page;
+  alignas(kDirectAlignment) std::array<std::byte, kDirectAlignment> page;
   return ::pread(descriptor, page.data(), page.size(), 0) >= 0;
 }
 
@@ -52,13 +51,6 @@ DirectFile::DirectFile(const std::filesystem::path& path, Cache cache) {
 
 DirectFile::~DirectFile() {
   if (descriptor_ >= 0) ::close(descriptor_);
-}
-
-std::optional<FileStamp> DirectFile::stamp() const {
-  struct stat status {};
-  if (::fstat(descriptor_, &status) != 0) return std::nullopt;
-  return FileStamp{static_cast<uint64_t>(status.st_dev), static_cast<uint64_t>(status.st_ino),
-                   static_cast<uint64_t>(status.st_size), modification_ns(status)};
 }
 
 }  // namespace sluice::io

@@ -1,12 +1,11 @@
 #pragma once
 
-#include <sys/stat.h>
-
-#include <compare>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <utility>
+
+#include "sluice/io/file_stamp.h"
 
 namespace sluice::io {
 
@@ -16,18 +15,6 @@ int open_direct(const std::filesystem::path& file);
 
 /// Tells the system that these bytes, read through its cache, are not needed there any more.
 void drop_cached(int descriptor, uint64_t offset, uint64_t bytes);
-
-/// When the file was last written to, since 1970.
-int64_t modification_ns(const struct stat& status);
-
-/// What changes when somebody writes to a file.
-struct FileStamp {
-  uint64_t device = 0;
-  uint64_t inode = 0;
-  uint64_t bytes = 0;
-  int64_t modified_ns = 0;
-  friend auto operator<=>(const FileStamp&, const FileStamp&) = default;
-};
 
 /// A file open for positioned reads, past the page cache if it can be. Move-only.
 class DirectFile {
@@ -46,7 +33,7 @@ class DirectFile {
   bool is_direct() const { return direct_; }
 
   /// The open file as it is now, whatever its path names today; nullopt when the system cannot say.
-  std::optional<FileStamp> stamp() const;
+  std::optional<FileStamp> stamp() const { return stamp_of(descriptor_); }
 
  private:
   int descriptor_ = -1;

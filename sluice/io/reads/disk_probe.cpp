@@ -7,9 +7,10 @@
 #include <chrono>
 #include <cstdlib>
 #include <memory>
-#include <thread>
-#include <vector>
 
+#include "sluice/base/error.h"
+#include "sluice/base/threads.h"
+#include "sluice/io/reads/aligned_span.h"
 #include "sluice/io/reads/direct_file.h"
 
 namespace sluice::io {
@@ -17,7 +18,6 @@ namespace {
 
 constexpr int64_t kMost = 512 << 20;
 constexpr int64_t kPiece = 1 << 20;
-constexpr size_t kAlignment = 4096;
 constexpr int kThreads = 4;
 
 struct FreeBuffer {
@@ -35,18 +35,22 @@ double probe_disk(const std::filesystem::path& file) {
   std::atomic<int64_t> next{0};
   std::atomic<int64_t> done{0};
   const auto start = std::chrono::steady_clock::now();
-  std::vector<std::thread> threads;
-  for (int i = 0; i < kThreads; ++i) {
-    threads.emplace_back([&] {
-      const std::unique_ptr<void, FreeBuffer> buffer(std::aligned_alloc(kAlignment, kPiece));
-      for (int64_t piece = next++; buffer && piece < pieces; piece = next++) {
-        const ssize_t got = pread(fd, buffer.get(), kPiece, piece * kPiece);
-        if (got != kPiece) return;
-        done += got;
-      }
-    });
+  const auto read_some = [&] {
+    const std::unique_ptr<void, FreeBuffer> buffer(std::aligned_alloc(kDirectAlignment, kPiece));
+    for (int64_t piece = next++; buffer && piece < pieces; piece = next++) {
+      const ssize_t got = pread(fd, buffer.get(), kPiece, piece * kPiece);
+      if (got != kPiece) return;
+      done += got;
+    }
+  };
+  {
+    Threads threads;
+    try {
+      for (int i = 0; i < kThreads; ++i) threads.start("reads files", read_some);
+    } catch (const Error&) {
+      next = pieces;  // fewer threads measure another disk: better nothing
+    }
   }
-  for (auto& thread : threads) thread.join();
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   close(fd);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <new>
 #include <numeric>
 #include <system_error>
 #include <tuple>
@@ -267,9 +268,10 @@ std::optional<Piece> ReadQueue::finish(Piece piece, int64_t answer) {
       return piece;
     }
   }
-  const bool whole = got >= piece.wanted;
   // After the bytes have come: whoever changed them before that has left a trace.
-  const bool changed = whole && file.file.stamp() != file.stamp;
+  const bool changed = file.file.stamp() != file.stamp;
+  const bool good = got >= piece.wanted && !changed;
+  std::string error = good ? "" : why_not(piece, answer, changed);
 
   Read& read = *piece.read;
   bool more = false;
@@ -279,13 +281,9 @@ std::optional<Piece> ReadQueue::finish(Piece piece, int64_t answer) {
     statistics_.bytes += got;
     if (read.priority_ == Priority::prefetch) --prefetches_in_flight_;
     count_locked(-1);
-    lanes_.end(piece.span, read.priority_, read.file_, whole && !changed);
+    lanes_.end(piece.span, read.priority_, read.file_, good);
     --read.in_flight_;
-    if (changed) {
-      fail_locked(read, file.name + ": was written to while in use; load the model again");
-    } else if (!whole) {
-      fail_locked(read, describe(piece, answer));
-    }
+    if (!good) fail_locked(read, std::move(error));
     const bool failed = !read.error_.empty();
     if (read.in_flight_ == 0 && (failed || read.issued_ == read.bytes_)) {
       end_locked(read, failed ? ReadState::failed : ReadState::done);
@@ -343,15 +341,21 @@ void ReadQueue::count_locked(int change) {
   in_flight_ += change;
 }
 
-std::string ReadQueue::describe(const Piece& piece, int64_t answer) const {
-  const std::string& name = files_[piece.read->file_].name;
-  if (answer < 0) {
-    return fmt::format("{}: reading {} bytes at {} failed: {}; check the disk", name, piece.bytes,
-                       piece.offset, std::generic_category().message(static_cast<int>(-answer)));
+/// Runs on lanes' threads, where nothing may be thrown.
+std::string ReadQueue::why_not(const Piece& piece, int64_t answer, bool changed) const noexcept {
+  try {
+    const std::string& name = files_[piece.read->file_].name;
+    if (changed) return changed_while_in_use(name);
+    if (answer < 0) {
+      return fmt::format("{}: reading {} bytes at {} failed: {}; check the disk", name, piece.bytes,
+                         piece.offset, std::generic_category().message(static_cast<int>(-answer)));
+    }
+    return fmt::format("{}: ends at {}, wanted {} bytes more; restore the file", name,
+                       piece.offset + static_cast<uint64_t>(answer),
+                       piece.wanted - static_cast<uint64_t>(answer));
+  } catch (const std::bad_alloc&) {
+    return "out of memory";  // short enough to need none
   }
-  return fmt::format("{}: ends at {}, wanted {} bytes more; restore the file", name,
-                     piece.offset + static_cast<uint64_t>(answer),
-                     piece.wanted - static_cast<uint64_t>(answer));
 }
 
 }  // namespace sluice::io

@@ -9,6 +9,7 @@
 #include <span>
 #include <vector>
 
+#include "sluice/io/file_stamp.h"
 #include "sluice/io/reads/async_reader.h"
 #include "sluice/io/reads/direct_file.h"
 #include "sluice/io/reads/read_trace.h"
@@ -72,7 +73,7 @@ class ReadQueue {
   void end_locked(Read& read, ReadState state);
   void count_locked(int change);
   void fail_locked(Read& read, std::string error);
-  std::string describe(const Piece& piece, int64_t answer) const;
+  std::string why_not(const Piece& piece, int64_t answer, bool changed) const noexcept;
 
   ReaderOptions options_;
   std::vector<File> files_;
@@ -96,7 +97,8 @@ struct AsyncReader::Lanes {
   virtual ~Lanes() = default;
 };
 
-/// Threads that each carry one piece at a time.
+/// Threads that each carry one piece at a time. Throws Error(io), and the queue is closed, when
+/// they cannot be made.
 std::unique_ptr<AsyncReader::Lanes> make_thread_lanes(ReadQueue& queue);
 
 /// One thread that drives a ring. nullptr, and why, when the system has none for us.

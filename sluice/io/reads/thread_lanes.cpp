@@ -1,8 +1,8 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <thread>
 
+#include "sluice/base/threads.h"
 #include "sluice/io/reads/read_queue.h"
 
 namespace sluice::io {
@@ -11,14 +11,18 @@ namespace {
 class ThreadLanes : public AsyncReader::Lanes {
  public:
   explicit ThreadLanes(ReadQueue& queue) : queue_(queue) {
-    for (int i = 0; i < queue.options().depth; ++i) threads_.emplace_back([this] { carry(); });
-  }
-  ~ThreadLanes() override {
-    for (auto& thread : threads_) thread.join();
+    try {
+      for (int i = 0; i < queue.options().depth; ++i) {
+        threads_.start("reads files", [this] { carry(); });
+      }
+    } catch (...) {
+      queue.close();  // which ends those that there are
+      throw;
+    }
   }
 
  private:
-  void carry() {
+  void carry() noexcept {
     while (auto piece = queue_.wait_and_take()) {
       while (piece) {
         const ssize_t got = ::pread(piece->descriptor, piece->destination, piece->bytes,
@@ -30,7 +34,7 @@ class ThreadLanes : public AsyncReader::Lanes {
   }
 
   ReadQueue& queue_;
-  std::vector<std::thread> threads_;
+  Threads threads_;
 };
 
 }  // namespace

@@ -3,11 +3,12 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <list>
 #include <system_error>
 #include <thread>
+#include <vector>
 
 #include "sluice/base/error.h"
+#include "sluice/base/threads.h"
 #include "sluice/io/reads/read_queue.h"
 
 namespace sluice::io {
@@ -35,7 +36,13 @@ class UringLanes : public AsyncReader::Lanes {
       const uint64_t one = 1;
       (void)!::write(wake_, &one, sizeof(one));  // fails only when it is full, and then it is awake
     });
-    thread_ = std::thread([this] { drive(); });
+    pieces_.resize(static_cast<size_t>(queue_.options().depth));
+    for (auto& piece : pieces_) free_.push_back(&piece);
+    try {
+      thread_ = start_thread("reads files", [this] { drive(); });
+    } catch (const Error& error) {
+      return error.what();
+    }
     return "";
   }
 
@@ -57,21 +64,23 @@ class UringLanes : public AsyncReader::Lanes {
   }
 
   /// There is an entry for every lane and one for wake_, so io_uring_get_sqe never runs out.
-  void ask(std::list<Piece>::iterator piece) {
+  void ask(Piece* piece) {
     io_uring_sqe* const sqe = io_uring_get_sqe(&ring_);
     io_uring_prep_read(sqe, piece->descriptor, piece->destination,
                        static_cast<unsigned>(piece->bytes), piece->offset);
-    io_uring_sqe_set_data(sqe, &*piece);
+    io_uring_sqe_set_data(sqe, piece);
   }
 
-  void drive() {
+  void drive() noexcept {
     listen();
     for (;;) {
       while (auto piece = queue_.take()) {
-        pieces_.push_front(std::move(*piece));
-        ask(pieces_.begin());
+        Piece* const place = free_.back();  // there is one: the queue hands out `depth` at most
+        free_.pop_back();
+        *place = std::move(*piece);
+        ask(place);
       }
-      if (pieces_.empty() && queue_.closed()) return;
+      if (free_.size() == pieces_.size() && queue_.closed()) return;
       // EINTR and EBUSY pass by themselves: what was not submitted stays in the ring.
       (void)io_uring_submit_and_wait(&ring_, 1);
       io_uring_cqe* cqe = nullptr;
@@ -89,13 +98,12 @@ class UringLanes : public AsyncReader::Lanes {
   }
 
   void settle(Piece* piece, int64_t answer) {
-    auto it = pieces_.begin();
-    while (&*it != piece) ++it;
-    if (auto rest = queue_.finish(std::move(*it), answer)) {
-      *it = std::move(*rest);
-      ask(it);
+    if (auto rest = queue_.finish(std::move(*piece), answer)) {
+      *piece = std::move(*rest);
+      ask(piece);
     } else {
-      pieces_.erase(it);
+      *piece = {};
+      free_.push_back(piece);
     }
   }
 
@@ -104,7 +112,9 @@ class UringLanes : public AsyncReader::Lanes {
   bool ring_made_ = false;
   int wake_ = -1;
   uint64_t woken_ = 0;
-  std::list<Piece> pieces_;  // in flight; the ring knows their addresses
+  // Made before the thread runs, which must not fail for want of memory.
+  std::vector<Piece> pieces_;  // in flight, or free; the ring knows their addresses
+  std::vector<Piece*> free_;
   std::thread thread_;
 };
 

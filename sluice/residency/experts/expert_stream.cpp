@@ -20,6 +20,7 @@ ExpertStream::ExpertStream(std::span<const int> experts, Acquire acquire)
 
 ExpertStream::ExpertStream(SlotPool& pool, int layer, std::span<const int> experts, Use use)
     : left_(experts.begin(), experts.end()), pool_(&pool), layer_(layer), use_(use) {
+  pool.begin_demand(layer, use);
   std::stable_partition(left_.begin(), left_.end(),
                         [&](int expert) { return pool.holds(layer, expert); });
   lease_more();

@@ -27,8 +27,8 @@ class EvictionPolicy {
  public:
   virtual ~EvictionPolicy() = default;
 
-  /// A layer's experts are about to be asked for. Layers come in a cycle; each time round is a token (or
-  /// a prefill chunk, whose experts are asked for once).
+  /// A layer's experts are about to be asked for. Layers come in a cycle; each time round is a
+  /// token, or a prompt that passes the layer in whatever number of chunks: once.
   virtual void enter_layer(int layer) = 0;
 
   virtual void on_hit(int slot) = 0;

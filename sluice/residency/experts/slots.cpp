@@ -5,6 +5,7 @@
 
 #include "sluice/base/checked.h"
 #include "sluice/base/error.h"
+#include "sluice/io/page_size.h"
 
 namespace sluice::residency {
 namespace {
@@ -25,12 +26,17 @@ Bytes arena_bytes(Bytes per_slot, int n_slots) {
 
 }  // namespace
 
+Bytes slot_bytes(Bytes largest) {
+  const uint64_t page = io::page_size();
+  return {(largest.count + page - 1) / page * page};
+}
+
 Bytes slot_bytes(const ExpertFiles& files) {
-  uint64_t most = 0;
+  Bytes most;
   for (const ExpertExtents& extents : files.extents) {
-    most = std::max(most, PlacedExtents(extents).bytes().count);
+    most = std::max(most, PlacedExtents(extents).bytes());
   }
-  return {most};
+  return slot_bytes(most);
 }
 
 // --- leases
@@ -67,11 +73,16 @@ bool SlotPool::Slot::failed() const {
 }
 
 SlotPool::SlotPool(io::AsyncReader& reader, ExpertFiles files, int n_slots, PolicyKind policy)
+    : SlotPool(reader, files, n_slots,
+               make_policy(policy, {files.n_layers, files.n_experts, std::max(n_slots, 0)})) {}
+
+SlotPool::SlotPool(io::AsyncReader& reader, ExpertFiles files, int n_slots,
+                   std::unique_ptr<EvictionPolicy> policy)
     : reader_(reader),
       files_(std::move(files)),
       bytes_per_slot_(slot_bytes(files_)),
       arena_(arena_bytes(bytes_per_slot_, n_slots)),
-      policy_(make_policy(policy, {files_.n_layers, files_.n_experts, n_slots})),
+      policy_(std::move(policy)),
       slots_(static_cast<size_t>(n_slots)),
       pins_(static_cast<size_t>(n_slots), 0),
       slot_of_(files_.extents.size(), -1),
@@ -117,44 +128,53 @@ void SlotPool::unpin_read_slots() {
 
 void SlotPool::forget(int slot) {
   Slot& old = at(slot);
-  if (!old.holds) return;
+  if (old.state != State::holding) return;
   if (old.prefetched) ++statistics_.wasted;
   slot_of(old.key.layer, old.key.expert) = -1;
   old = Slot{};
   std::erase(passing_, slot);
 }
 
-/// The oldest of the slots that passing reads take turns in, if one is not in use; -1 otherwise.
+/// What it held was forgotten.
+void SlotPool::set_free(int slot) {
+  at(slot).state = State::free;
+  std::erase(passing_, slot);
+  free_.push_back(slot);
+}
+
+/// The oldest of the slots that passing reads take turns in, of those that hold an expert nobody
+/// uses; -1: none.
 int SlotPool::evict_passing() {
-  for (auto it = passing_.begin(); it != passing_.end(); ++it) {
-    const int slot = *it;
-    if (pins_[static_cast<size_t>(slot)] > 0) continue;
-    passing_.erase(it);
-    if (!at(slot).holds) return -1;
-    policy_->remove(slot);
-    return slot;
-  }
-  return -1;
+  const auto found = std::ranges::find_if(passing_, [&](int slot) {
+    return at(slot).state == State::holding && pins_[static_cast<size_t>(slot)] == 0;
+  });
+  if (found == passing_.end()) return -1;
+  const int slot = *found;
+  passing_.erase(found);
+  policy_->remove(slot);
+  return slot;
 }
 
 /// A slot that holds nothing any more; -1 when all are pinned.
 int SlotPool::take_slot(Use use) {
+  const size_t half = static_cast<size_t>(n_usable_) / 2;
   int slot = -1;
   if (!free_.empty()) {
     slot = free_.back();
     free_.pop_back();
     arena_.take_ahead(static_cast<size_t>(slot + 1) * bytes_per_slot_.count);
   } else {
-    const bool grows = use == Use::pass_again && passing_.size() < slots_.size() / 2;
+    const bool grows = use == Use::pass_again && passing_.size() < half;
     if (use != Use::keep && !grows) slot = evict_passing();
     if (slot < 0) slot = policy_->evict(pins_);
     if (slot < 0) return -1;
     ++statistics_.evictions;
     forget(slot);
   }
+  at(slot).state = State::taken;
   if (use != Use::keep) {
     passing_.push_back(slot);
-    if (passing_.size() > std::max(kPassingSlots, slots_.size() / 2)) passing_.pop_front();
+    if (passing_.size() > std::max(kPassingSlots, half)) passing_.pop_front();
   }
   return slot;
 }
@@ -178,7 +198,7 @@ int SlotPool::take_slot_for_demand(Use use) {
 
 void SlotPool::place(int slot, ExpertKey key, bool asked_for) {
   at(slot).key = key;
-  at(slot).holds = true;
+  at(slot).state = State::holding;
   slot_of(key.layer, key.expert) = slot;
   asked_for ? policy_->on_insert(slot, key) : policy_->on_prefetch(slot, key);
 }
@@ -204,13 +224,18 @@ void SlotPool::read(std::span<const int> slots, io::Priority priority) {
   for (size_t i = 0; i < tickets.size(); ++i) at(owners[i]).reads.push_back(tickets[i]);
 }
 
+void SlotPool::begin_demand(int layer, Use use) {
+  const std::lock_guard lock(mutex_);
+  if (layer != again_layer_) policy_->enter_layer(layer);
+  again_layer_ = use == Use::pass_again ? layer : -1;
+  if (use == Use::keep) passing_.clear();
+}
+
 std::vector<ExpertLease> SlotPool::lease(int layer, std::span<const int> experts, Use use) {
   std::vector<ExpertLease> leases;  // declared first: its end unpins, and that locks
   std::vector<int> slots(experts.size(), -1);
   const std::lock_guard lock(mutex_);
   unpin_read_slots();
-  policy_->enter_layer(layer);
-  if (use == Use::keep) passing_.clear();
 
   std::vector<int> missing;  // places in `experts`
   std::vector<int> again;    // slots whose last read failed
@@ -243,7 +268,7 @@ std::vector<ExpertLease> SlotPool::lease(int layer, std::span<const int> experts
   for (size_t i = 0; i < missing.size(); ++i) {
     const int slot = take_slot_for_demand(use);
     if (slot < 0) {
-      for (const int free : taken) free_.push_back(free);
+      for (const int spare : taken) set_free(spare);
       for (const int pinned : slots) {
         if (pinned >= 0) --pins_[static_cast<size_t>(pinned)];
       }
@@ -264,7 +289,7 @@ std::vector<ExpertLease> SlotPool::lease(int layer, std::span<const int> experts
     }
     pin(place_in, slot);
   }
-  for (const int free : taken) free_.push_back(free);
+  for (const int spare : taken) set_free(spare);
   if (!again.empty()) read(again, io::Priority::demand);
   for (const int slot : slots) leases.emplace_back(*this, slot);
   return leases;
@@ -319,7 +344,7 @@ void SlotPool::cancel_prefetches(int layer, std::span<const int> needed) {
     policy_->remove(slot);
     at(slot).prefetched = false;  // it cost nothing
     forget(slot);
-    free_.push_back(slot);
+    set_free(slot);
   }
 }
 
@@ -339,14 +364,13 @@ int SlotPool::resize(int n_slots) {
   while (n_usable_ > n_slots) {
     const int slot = take_slot(Use::keep);
     if (slot < 0) break;
-    at(slot).usable = false;
+    at(slot).state = State::given_back;
     arena_.release(static_cast<uint64_t>(slot) * bytes_per_slot_.count, bytes_per_slot_.count);
     --n_usable_;
   }
-  for (size_t slot = 0; slot < slots_.size() && n_usable_ < n_slots; ++slot) {
-    if (slots_[slot].usable) continue;
-    slots_[slot].usable = true;
-    free_.push_back(static_cast<int>(slot));
+  for (int slot = 0; slot < std::ssize(slots_) && n_usable_ < n_slots; ++slot) {
+    if (at(slot).state != State::given_back) continue;
+    set_free(slot);
     ++n_usable_;
   }
   return n_usable_;

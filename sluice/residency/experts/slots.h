@@ -34,7 +34,10 @@ struct ExpertFiles {
   const ExpertExtents& of(ExpertKey key) const { return extents[index(key)]; }
 };
 
-/// What a slot must hold for the largest of them: each run of neighbours in whole pages.
+/// The size of slots for experts of which the largest takes `largest`: whole pages of this
+/// machine's, so that each slot can be given back by itself.
+Bytes slot_bytes(Bytes largest);
+/// That of the largest of these: each run of neighbours in whole pages.
 Bytes slot_bytes(const ExpertFiles& files);
 
 /// Counted since the pool was made.
@@ -88,17 +91,25 @@ class ExpertLease {
 
 /// Experts in fixed slots of one arena, read when they are asked for. Thread-safe.
 ///
-/// A slot is free, or holds an expert: loading (reads under way) -> loaded | failed. A lease pins it; a pinned
-/// or loading slot is never overwritten. A failed slot is read again by the next lease. Slots are overwritten,
-/// never freed, but by resize().
+/// A slot is free -> taken (for an expert that is about to be placed) -> holding -> free, or
+/// given_back by resize(). One that holds an expert is loading (reads under way) -> loaded |
+/// failed. A lease pins it; a pinned or loading slot is never overwritten. A failed slot is read
+/// again by the next lease. Slots are overwritten, never freed, but by resize().
 class SlotPool {
  public:
   /// `reader` reads the files that `files` names by index; both must outlive the pool's leases. Throws
   /// Error(over_budget) for no slots or no memory.
   SlotPool(io::AsyncReader& reader, ExpertFiles files, int n_slots, PolicyKind policy);
+  SlotPool(io::AsyncReader& reader, ExpertFiles files, int n_slots,
+           std::unique_ptr<EvictionPolicy> policy);
   ~SlotPool();
   SlotPool(const SlotPool&) = delete;
   SlotPool& operator=(const SlotPool&) = delete;
+
+  /// A layer's experts are about to be leased, in whatever number of leases: for the policy that is
+  /// one use of each. So are the chunks of a prompt that pass a layer one after the other: those of
+  /// Use::pass_again and the next one.
+  void begin_demand(int layer, Use use);
 
   /// Leases of a layer's experts, in order, the reads of all that are missing begun at once. Throws
   /// Error(over_budget), and reads nothing, when other leases leave too few slots: give those back first,
@@ -136,10 +147,10 @@ class SlotPool {
 
  private:
   friend class ExpertLease;
+  enum class State { free, taken, holding, given_back };
   struct Slot {
-    ExpertKey key;
-    bool holds = false;       // an expert, one that is being read included
-    bool usable = true;       // false: given back by resize()
+    State state = State::free;
+    ExpertKey key;            // of the expert it holds, one that is being read included
     bool prefetched = false;  // and nobody has asked for it yet
     std::vector<io::Ticket> reads;
     PlacedExtents placed{{}};
@@ -159,6 +170,7 @@ class SlotPool {
   void place(int slot, ExpertKey key, bool asked_for);
   void read(std::span<const int> slots, io::Priority priority);
   void forget(int slot);
+  void set_free(int slot);
   void unpin(int slot) noexcept;
   std::vector<io::Ticket> reads_of(int slot) const;
 
@@ -173,9 +185,10 @@ class SlotPool {
   std::vector<int> pins_;     // per slot: its leases, and one while it is in loading_
   std::vector<int> loading_;  // slots whose reads may be under way
   std::deque<int> passing_;   // taken by passing reads, the oldest first
-  std::vector<int> free_;     // usable slots that hold nothing
+  std::vector<int> free_;     // those in State::free
   std::vector<int> slot_of_;  // [layer * n_experts + expert], -1: none
-  int n_usable_ = 0;
+  int n_usable_ = 0;          // not given back
+  int again_layer_ = -1;      // whose demand goes on with the next chunk
   SlotStatistics statistics_;
 };
 

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "sluice/base/error.h"
+#include "sluice/io/page_size.h"
 #include "sluice/io/reads/reader_test_files.h"
 
 namespace sluice::residency {
@@ -58,6 +59,7 @@ class Model {
 
 /// Leases, waits, compares.
 void use(SlotPool& pool, const Model& model, int layer, const std::vector<int>& experts) {
+  pool.begin_demand(layer, Use::keep);
   const auto leases = pool.lease(layer, experts);
   for (size_t i = 0; i < experts.size(); ++i) {
     leases[i].wait();
@@ -175,6 +177,44 @@ TEST(SlotPool, shrinks_and_grows_while_it_is_used) {
     for (int layer = 0; layer < kLayers; ++layer) use(pool, model, layer, {1, 6, 7});
   }
   EXPECT_EQ(pool.statistics().misses, before + 9);
+}
+
+TEST(SlotPool, slots_are_whole_pages_of_this_machine) {
+  EXPECT_EQ(slot_bytes(Bytes{1}).count, io::page_size());
+  EXPECT_EQ(slot_bytes(Bytes{io::page_size()}).count, io::page_size());
+  EXPECT_EQ(slot_bytes(Bytes{io::page_size() + 1}).count, 2 * io::page_size());
+  Model model;
+  EXPECT_EQ(slot_bytes(model.experts).count % io::page_size(), 0u);
+}
+
+TEST(SlotPool, a_prompt_leaves_half_of_the_slots_that_a_shrunk_pool_has) {
+  Model model;
+  SlotPool pool(model.reader, model.experts, 20, PolicyKind::lfu);
+  EXPECT_EQ(pool.resize(8), 8);
+  const std::vector<int> hot{0, 1, 2, 3};
+  for (int token = 0; token < 20; ++token) use(pool, model, 0, hot);
+  for (int chunk = 0; chunk < 3; ++chunk) {
+    pool.begin_demand(1, Use::pass_again);
+    for (int expert = 0; expert < kExperts; ++expert) {
+      pool.lease(1, std::vector{expert}, Use::pass_again).front().wait();
+    }
+  }
+  for (const int expert : hot) EXPECT_TRUE(pool.holds(0, expert)) << expert;
+}
+
+TEST(SlotPool, a_lease_that_did_not_fit_leaves_nothing_behind) {
+  Model model;
+  SlotPool pool(model.reader, model.experts, 4, PolicyKind::lru);
+  for (int round = 0; round < 5; ++round) {
+    const auto held = pool.lease(0, std::vector{0, 1}, Use::pass);
+    EXPECT_EQ(io::error_of([&] {
+                (void)pool.lease(1, std::vector{0, 1, 2}, Use::pass);
+              }).kind(),
+              ErrorKind::over_budget);
+    const auto fits = pool.lease(1, std::vector{4, 5}, Use::pass);
+    for (const auto& lease : fits) lease.wait();
+    EXPECT_TRUE(model.holds(fits[0], {1, 4}) && model.holds(fits[1], {1, 5}));
+  }
 }
 
 TEST(SlotPool, threads_may_lease_and_prefetch_at_once) {

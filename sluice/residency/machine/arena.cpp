@@ -9,6 +9,7 @@
 
 #include "sluice/base/checked.h"
 #include "sluice/base/error.h"
+#include "sluice/io/page_size.h"
 
 namespace sluice::residency {
 namespace {
@@ -65,7 +66,7 @@ void Arena::stop_taking() {
 }
 
 void Arena::release(size_t offset, size_t bytes) {
-  assert(offset + bytes <= size_.count);
+  assert(offset + bytes <= size_.count && offset % io::page_size() == 0);
   stop_taking();
   give_back_pages(data_ + offset, bytes);
 }

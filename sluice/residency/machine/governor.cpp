@@ -1,9 +1,12 @@
 #include "sluice/residency/machine/governor.h"
 
 #include <algorithm>
+#include <exception>
+#include <new>
 #include <optional>
 
 #include "sluice/base/error.h"
+#include "sluice/base/threads.h"
 
 namespace sluice::residency {
 namespace {
@@ -128,7 +131,7 @@ Governor::Governor(const GovernorLimits& limits, Read read, Resize resize,
          to_string(limits.planned), to_string(limits.unit));
   }
   state_.size = report_.size = limits.planned;
-  thread_ = std::thread([this] { watch(); });
+  thread_ = start_thread("watches memory", [this] { watch(); });
 }
 
 Governor::~Governor() {
@@ -145,6 +148,15 @@ GovernorReport Governor::report() const {
   return report_;
 }
 
+/// Why nothing changes. In memory's want, without the words.
+void Governor::tell(const char* why) noexcept {
+  try {
+    report_.reason = why;
+  } catch (const std::bad_alloc&) {
+    report_.reason.clear();
+  }
+}
+
 void Governor::watch() {
   std::unique_lock lock(mutex_);
   while (!stop_.wait_for(lock, period_, [this] { return stopping_; })) {
@@ -152,9 +164,9 @@ void Governor::watch() {
     try {
       poll();
       lock.lock();
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {  // also bad_alloc, which is likeliest just now
       lock.lock();
-      report_.reason = error.what();
+      tell(error.what());
     }
   }
 }

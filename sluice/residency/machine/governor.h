@@ -58,11 +58,13 @@ struct GovernorReport {
 /// Obeys decide() in a thread of its own.
 class Governor {
  public:
-  using Read = std::function<PressureReading()>;      ///< may throw Error: then nothing changes
+  using Read =
+      std::function<PressureReading()>;  ///< what it throws is reported, and nothing changes
   using Resize = std::function<Bytes(Bytes target)>;  ///< returns the size there is then; likewise
 
   /// The pool has limits.planned now. Both functions are called by the governor's thread, every
-  /// `period`. Throws Error(internal) unless floor <= planned and unit > 0.
+  /// `period`. Throws Error(internal) unless floor <= planned and unit > 0, Error(io) when there
+  /// can be no thread.
   Governor(const GovernorLimits& limits, Read read, Resize resize,
            std::chrono::milliseconds period = std::chrono::milliseconds(500));
   /// Waits for a call that is under way, no longer.
@@ -74,6 +76,7 @@ class Governor {
 
  private:
   void watch();
+  void tell(const char* why) noexcept;
   void poll();
 
   const GovernorLimits limits_;

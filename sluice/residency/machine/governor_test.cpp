@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <new>
 
 #include "sluice/base/error.h"
 #include "sluice/io/formats/test_files.h"
@@ -241,17 +242,20 @@ TEST(Governor, its_thread_resizes_and_counts_what_the_pool_could_do) {
 }
 
 TEST(Governor, its_thread_outlives_a_system_that_does_not_answer) {
-  std::atomic<bool> broken{true};
+  std::atomic<int> broken{2};
   const Governor governor(
       kLimits,
       [&] {
-        if (broken) fail(ErrorKind::io, "no meminfo");
+        if (broken == 2) fail(ErrorKind::io, "no meminfo");
+        if (broken == 1) throw std::bad_alloc();
         return with_available(0);
       },
       [](Bytes target) { return target; }, std::chrono::milliseconds(1));
   ASSERT_TRUE(eventually([&] { return governor.report().reason == "no meminfo"; }));
   EXPECT_EQ(governor.report().size, kLimits.planned);
-  broken = false;
+  broken = 1;
+  ASSERT_TRUE(eventually([&] { return governor.report().reason == std::bad_alloc().what(); }));
+  broken = 0;
   EXPECT_TRUE(eventually([&] { return governor.report().size == kLimits.floor; }));
 }
 

@@ -9,16 +9,16 @@ namespace sluice::residency {
 /// What the system could give this process now.
 struct MemoryState {
   Bytes installed;
-  Bytes
-      available;  ///< free or reclaimable without swapping, within the process's memory cgroups too
+  /// Free or reclaimable without swapping, within the process's memory cgroups too.
+  Bytes available;
   Bytes resident;  ///< of this process
   Bytes own = {};  ///< of these, not pages of files: heap, stacks, what was written to
 };
 
-/// Linux: MemAvailable, and for each memory cgroup (v1 or v2) from the process's own to the top its limit
-/// less its usage, file pages that can be dropped not counted. macOS: free, inactive and purgeable pages.
-/// `root` is where tests put a /proc and a /sys of their own; macOS ignores it. Throws Error(io) when the
-/// system does not say.
+/// Linux: MemAvailable, and for each memory cgroup (v1 or v2) from the process's own to the top its
+/// limit (memory.max, memory.high) less its usage, file pages that can be dropped not counted.
+/// macOS: free, inactive and purgeable pages. `root` is where tests put a /proc and a /sys of their
+/// own; macOS ignores it. Throws Error(io) when the system does not say.
 MemoryState memory_state(const std::filesystem::path& root = "/");
 
 /// The most memory this process has had resident. Linux: VmHWM. Not getrusage()'s ru_maxrss, which exec() leaves at

@@ -3,24 +3,30 @@
 #include <algorithm>
 #include <optional>
 
+#include "sluice/base/cgroup_linux.h"
 #include "sluice/base/error.h"
-#include "sluice/residency/machine/cgroup_linux.h"
 #include "sluice/residency/machine/memory.h"
 
 namespace sluice::residency {
 namespace {
 
-/// What a version of cgroups calls its files.
+/// What a version of cgroups calls its files. At `high` version 2 makes tasks wait and reclaims: a
+/// limit like the other.
 struct Names {
-  const char *limit, *usage, *droppable;
+  const char *limit, *high, *usage, *droppable;
 };
-constexpr Names kV1 = {"memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"};
-constexpr Names kV2 = {"memory.max", "memory.current", "inactive_file"};
+constexpr Names kV1 = {"memory.limit_in_bytes", nullptr, "memory.usage_in_bytes",
+                       "total_inactive_file"};
+constexpr Names kV2 = {"memory.max", "memory.high", "memory.current", "inactive_file"};
 
 /// What the group still allows; nullopt when it sets no limit.
-std::optional<uint64_t> left_in(const MemoryCgroup& group) {
+std::optional<uint64_t> left_in(const Cgroup& group) {
   const Names& names = group.version == 1 ? kV1 : kV2;
-  const auto limit = read_number(group.directory / names.limit);
+  auto limit = read_number(group.directory / names.limit);
+  if (names.high != nullptr) {
+    const auto high = read_number(group.directory / names.high);
+    if (high && (!limit || *high < *limit)) limit = high;
+  }
   const auto usage = read_number(group.directory / names.usage);
   if (!limit || !usage) return std::nullopt;
   const uint64_t droppable =
@@ -48,7 +54,7 @@ MemoryState memory_state(const std::filesystem::path& root) {
                     {*available * 1024},
                     {resident.value_or(0) * 1024},
                     {own.value_or(0) * 1024}};
-  for (const MemoryCgroup& group : memory_cgroups(root)) {
+  for (const Cgroup& group : cgroups(root, "memory")) {
     if (const auto left = left_in(group)) state.available = std::min(state.available, Bytes{*left});
   }
   return state;

@@ -69,6 +69,19 @@ TEST(Memory, the_tightest_of_nested_cgroups_counts_and_file_pages_can_go) {
   EXPECT_EQ(memory_state(machine.root()).available.count, 2'400'000'000u);
 }
 
+TEST(Memory, where_a_group_is_made_to_wait_counts_as_its_limit) {
+  FakeMachine machine;
+  machine.write("proc/self/cgroup", "0::/unit\n");
+  machine.write("sys/fs/cgroup/unit/memory.current", "1000000000\n");
+  machine.write("sys/fs/cgroup/unit/memory.max", "max\n");
+  machine.write("sys/fs/cgroup/unit/memory.high", "3000000000\n");
+  EXPECT_EQ(memory_state(machine.root()).available.count, 2'000'000'000u);
+  machine.write("sys/fs/cgroup/unit/memory.max", "1500000000\n");
+  EXPECT_EQ(memory_state(machine.root()).available.count, 500'000'000u);
+  machine.write("sys/fs/cgroup/unit/memory.high", "max\n");
+  EXPECT_EQ(memory_state(machine.root()).available.count, 500'000'000u);
+}
+
 TEST(Memory, version_one_is_read_too_where_a_container_hides_the_path) {
   FakeMachine machine;
   machine.write("proc/self/cgroup", "9:cpu:/\n4:memory:/hidden/path\n0::/\n");

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "sluice/residency/machine/cgroup_linux.h"
+#include "sluice/base/cgroup_linux.h"
 #include "sluice/residency/machine/pressure.h"
 
 namespace sluice::residency {
@@ -61,8 +61,8 @@ std::optional<Stalls> read_stalls(const fs::path& path, StallScope scope) {
   return Stalls{scope, *some, full.value_or(Stall{})};
 }
 
-Stalls read_stalls(const fs::path& root, const std::vector<MemoryCgroup>& groups) {
-  for (const MemoryCgroup& group : groups) {
+Stalls read_stalls(const fs::path& root, const std::vector<Cgroup>& groups) {
+  for (const Cgroup& group : groups) {
     if (group.version != 2) continue;
     std::error_code ignored;  // every group but the machine's top one has a type
     const StallScope scope = fs::exists(group.directory / "cgroup.type", ignored)
@@ -74,9 +74,9 @@ Stalls read_stalls(const fs::path& root, const std::vector<MemoryCgroup>& groups
 }
 
 /// A group's count includes those below it in version 2 and not in 1; only its rising is of interest.
-uint64_t count_limit_hits(const std::vector<MemoryCgroup>& groups) {
+uint64_t count_limit_hits(const std::vector<Cgroup>& groups) {
   uint64_t hits = 0;
-  for (const MemoryCgroup& group : groups) {
+  for (const Cgroup& group : groups) {
     if (group.version == 1) {
       hits += read_number(group.directory / "memory.failcnt").value_or(0);
     } else {
@@ -102,7 +102,7 @@ struct PressureSource::Counters {
 
   explicit Counters(fs::path where) : root(std::move(where)) { update(); }
   void update() {
-    const std::vector<MemoryCgroup> groups = memory_cgroups(root);
+    const std::vector<Cgroup> groups = cgroups(root, "memory");
     stalls = read_stalls(root, groups);
     limit_hits = count_limit_hits(groups);
   }

@@ -5,13 +5,15 @@
 #include <cmath>
 
 #include "sluice/base/error.h"
+#include "sluice/io/reads/aligned_span.h"
+#include "sluice/kernels/kernels.h"
 #include "sluice/residency/plan/dense_placement.h"
 
 namespace sluice::residency {
 namespace {
 
-constexpr int64_t kKvBlock =
-    256;  // tokens: KV is allocated in whole blocks (docs/decisions/002-kv-blocks.md)
+/// Tokens: KV is allocated in whole blocks (docs/decisions/002-kv-blocks.md).
+constexpr int64_t kKvBlock = kernels::kKvBlockTokens;
 
 Bytes operator*(Bytes bytes, int64_t n) { return {bytes.count * static_cast<uint64_t>(n)}; }
 double number(Bytes bytes) { return static_cast<double>(bytes.count); }
@@ -94,7 +96,8 @@ void estimate(const Footprint& model, const Needs& needs, Bytes dense_streamed,
               const Machine& machine, ResidencyPlan& plan) {
   const Bytes row{
       model.vocab_size > 0 ? model.embedding.count / static_cast<uint64_t>(model.vocab_size) : 0};
-  const Bytes row_read{plan.embedding_resident ? 0 : (row.count / 4096 + 2) * 4096};
+  const Bytes row_read{
+      plan.embedding_resident ? 0 : (row.count / io::kDirectAlignment + 2) * io::kDirectAlignment};
   const double missed = (1 - plan.hit_rate) * number(needs.active_experts);
   const Bytes dense_active = needs.dense + needs.kv + row;
   plan.memory_bytes_per_token = dense_active + needs.active_experts;

@@ -38,7 +38,9 @@ Footprint footprint_of(const ModelExtents& model) {
     for (const auto& part : layer.dense) f.dense.push_back(memory(part));
     f.n_experts = static_cast<int>(layer.experts.size());
     f.n_experts_per_tok = layer.n_experts_per_tok;
-    for (const auto& expert : layer.experts) f.per_expert = std::max(f.per_expert, memory(expert));
+    for (const auto& expert : layer.experts) {
+      f.per_expert = std::max(f.per_expert, slot_bytes(memory(expert)));
+    }
   }
   footprint.head = memory(extents_of(model.head));
   footprint.embedding = memory(model.embedding);

@@ -117,7 +117,10 @@ WeightStore::WeightStore(io::TensorIndex index, LoadMode mode,
     if (mode == LoadMode::copy) mappings_[file]->read(copies_.back());
     files_.push_back(mode == LoadMode::copy ? std::span<const std::byte>(copies_.back()) : mapped);
   }
-  if (mode == LoadMode::copy) check_intact();
+  if (mode == LoadMode::copy) {
+    check_intact();
+    mappings_.clear();  // what becomes of the files is no concern any more
+  }
 }
 
 void WeightStore::stream(const ModelExtents& model, const ResidencyPlan& plan,
@@ -250,10 +253,8 @@ std::span<const std::byte> WeightStore::bytes(const io::TensorInfo& tensor) cons
 
 void WeightStore::check_intact() const {
   for (const auto& mapping : mappings_) {
-    if (mapping->truncated()) {
-      fail(ErrorKind::io,
-           "{}: was truncated while in use; restore the file and load the model again",
-           mapping->path().string());
+    if (mapping->changed()) {
+      throw Error(ErrorKind::io, io::changed_while_in_use(mapping->path().string()));
     }
   }
 }

@@ -96,7 +96,8 @@ class WeightStore {
   /// The bytes of a small tensor (a norm's weights, a bias); only while the model is opened.
   std::span<const std::byte> bytes(const io::TensorInfo& tensor) const noexcept;
 
-  /// Throws Error(io) when a file was truncated since it was mapped: what was computed from it is void.
+  /// Throws Error(io) when a file was written to or truncated since it was mapped: what was
+  /// computed from it is void.
   void check_intact() const;
 
   /// The larger part of the memory that streamed weights are in; nothing when all is mapped.

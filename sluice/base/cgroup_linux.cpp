@@ -1,11 +1,13 @@
-#include "sluice/residency/machine/cgroup_linux.h"
+#include "sluice/base/cgroup_linux.h"
+
+#include <fmt/format.h>
 
 #include <charconv>
 #include <fstream>
 #include <sstream>
 #include <string>
 
-namespace sluice::residency {
+namespace sluice {
 namespace {
 
 namespace fs = std::filesystem;
@@ -18,8 +20,7 @@ std::optional<uint64_t> number(const std::string& word) {
   return error == std::errc{} && stop == end ? std::optional(value) : std::nullopt;
 }
 
-void add_up_to(std::vector<MemoryCgroup>& found, const fs::path& mount, fs::path path,
-               int version) {
+void add_up_to(std::vector<Cgroup>& found, const fs::path& mount, fs::path path, int version) {
   for (;; path = path.parent_path()) {
     found.push_back({path.empty() ? mount : mount / path, version});
     if (path.empty()) return;
@@ -44,10 +45,11 @@ std::optional<uint64_t> read_field(const fs::path& path, std::string_view key) {
   return std::nullopt;
 }
 
-/// proc/self/cgroup has "7:memory:/path" for version 1 and "0::/path" for 2, which stands at the top or,
-/// beside version 1, in a folder of its own.
-std::vector<MemoryCgroup> memory_cgroups(const fs::path& root) {
-  std::vector<MemoryCgroup> found;
+/// proc/self/cgroup has "7:memory:/path" for version 1 and "0::/path" for 2, which stands at the
+/// top or, beside version 1, in a folder of its own. Version 1 mounts controllers together, as in
+/// "4:cpu,cpuacct:/path", where their names are joined, and mostly has a link for each.
+std::vector<Cgroup> cgroups(const fs::path& root, std::string_view controller) {
+  std::vector<Cgroup> found;
   const fs::path top = root / "sys/fs/cgroup";
   std::ifstream file(root / "proc/self/cgroup");
   for (std::string line; std::getline(file, line);) {
@@ -59,11 +61,31 @@ std::vector<MemoryCgroup> memory_cgroups(const fs::path& root) {
     if (controllers.empty()) {
       add_up_to(found, top, path, 2);
       add_up_to(found, top / "unified", path, 2);
-    } else if (("," + controllers + ",").find(",memory,") != std::string::npos) {
-      add_up_to(found, top / "memory", path, 1);
+    } else if (("," + controllers + ",").find(fmt::format(",{},", controller)) !=
+               std::string::npos) {
+      std::error_code ignored;
+      const fs::path own = top / controller;
+      add_up_to(found, fs::exists(own, ignored) ? own : top / controllers, path, 1);
     }
   }
   return found;
 }
 
-}  // namespace sluice::residency
+std::optional<double> cpu_quota(const Cgroup& group) {
+  std::optional<uint64_t> quota, period;
+  if (group.version == 1) {
+    quota = read_number(group.directory / "cpu.cfs_quota_us");
+    period = read_number(group.directory / "cpu.cfs_period_us");
+  } else {
+    std::string first, second;
+    std::ifstream file(group.directory / "cpu.max");
+    if (file >> first >> second) {
+      quota = number(first);
+      period = number(second);
+    }
+  }
+  if (!quota || !period || *quota == 0 || *period == 0) return std::nullopt;
+  return static_cast<double>(*quota) / static_cast<double>(*period);
+}
+
+}  // namespace sluice
