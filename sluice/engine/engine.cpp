@@ -11,6 +11,7 @@
 #include "sluice/decode/sampler.h"
 #include "sluice/engine/budget.h"
 #include "sluice/engine/engine_impl.h"
+#include "sluice/io/formats/gguf_reader.h"
 #include "sluice/residency/machine/memory.h"
 
 namespace sluice::engine {
@@ -104,6 +105,11 @@ std::unique_ptr<text::Tokenizer> open_tokenizer(const std::filesystem::path& pat
   return text::Tokenizer::from_directory(path);
 }
 
+std::optional<text::ChatTemplate> open_chat_template(const std::filesystem::path& path) {
+  if (models::is_gguf(path)) return text::ChatTemplate::from_gguf(io::open_gguf(path));
+  return text::ChatTemplate::from_directory(path);
+}
+
 Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Engine::~Engine() = default;
 
@@ -194,10 +200,9 @@ struct MetadataText {
     constexpr size_t kShown = 4;
     std::vector<std::string> shown;
     if (array.element == io::GgufType::string) {
-      for (const auto text : array.strings()) {
-        if (shown.size() == kShown) break;
-        shown.push_back(fmt::format("\"{}\"", text));
-      }
+      io::GgufReader strings(array.bytes, "a metadata array");  // not all 262,144 for four of them
+      while (shown.size() < std::min<uint64_t>(kShown, array.count))
+        shown.push_back(fmt::format("\"{}\"", strings.string()));
     } else {
       for (const double number : array.numbers()) {
         if (shown.size() == kShown) break;
