@@ -6,8 +6,10 @@
 
 namespace sluice::cli {
 
-nlohmann::json Conversation::messages() const {
-  nlohmann::json all = nlohmann::json::array();
+using Json = nlohmann::ordered_json;
+
+Json Conversation::messages() const {
+  Json all = Json::array();
   if (!system_.empty()) all.push_back({{"role", "system"}, {"content", system_}});
   for (const auto& turn : turns_) all.push_back(turn);
   return all;
@@ -15,14 +17,14 @@ nlohmann::json Conversation::messages() const {
 
 void Conversation::save(const std::string& path) const {
   AtomicFile file(path);
-  file.write(nlohmann::json{{"messages", messages()}}.dump(
-                 1, ' ', false, nlohmann::json::error_handler_t::replace) +
-             "\n");
+  file.write(
+      Json{{"messages", messages()}}.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) +
+      "\n");
   file.commit();
 }
 
 void Conversation::load(const std::string& path) {
-  const nlohmann::json file = nlohmann::json::parse(read_text(path), nullptr, false);
+  const Json file = Json::parse(read_text(path), nullptr, false);
   const bool known = file.is_object() && file.contains("messages") && file["messages"].is_array();
   if (!known) fail(ErrorKind::bad_request, "{}: is no saved chat", path);
   Conversation loaded("");

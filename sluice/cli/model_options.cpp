@@ -273,12 +273,16 @@ void add_prompt_options(CLI::App& command, PromptOptions& o) {
       .add_option("--chat-template-args", o.chat_template_args,
                   "JSON object of extra template variables")
       ->type_name("JSON");
+  command.add_flag("--allow-special", o.allow_special,
+                   "Read special tokens such as <|im_end|> in the text itself too, not only where "
+                   "the chat template writes them");
 }
 
-ChatFormat::ChatFormat(const engine::Engine& engine, const PromptOptions& options)
-    : args_(nlohmann::json::object()) {
+ChatFormat::ChatFormat(const text::Tokenizer& tokenizer, const text::ChatTemplate* own,
+                       const PromptOptions& options)
+    : tokenizer_(tokenizer), allow_special_(options.allow_special) {
   if (!options.chat_template_args.empty()) {
-    args_ = nlohmann::json::parse(options.chat_template_args, nullptr, false);
+    args_ = nlohmann::ordered_json::parse(options.chat_template_args, nullptr, false);
     if (!args_.is_object())
       fail(ErrorKind::bad_request, "--chat-template-args is not a JSON object: {}",
            options.chat_template_args);
@@ -286,24 +290,38 @@ ChatFormat::ChatFormat(const engine::Engine& engine, const PromptOptions& option
   if (!options.chat_template.empty()) {
     template_ =
         text::ChatTemplate::from_source(read_text(options.chat_template), options.chat_template);
-  } else if (engine.chat_template() != nullptr) {
-    template_ = *engine.chat_template();
+  } else if (own != nullptr) {
+    template_ = *own;
   }
 }
 
-std::string ChatFormat::render(const nlohmann::json& messages) const {
-  if (template_) return template_->render(messages, nullptr, args_, true);
+namespace {
+
+/// What a base model is shown as a chat.
+std::string plain_chat(const nlohmann::ordered_json& messages) {
   std::string text;
   for (const auto& message : messages) {
-    const std::string role = message["role"];
-    if (role == "system") {
-      text += message["content"].get<std::string>() + "\n\n";
-    } else {
-      text += (role == "user" ? "User: " : "Assistant: ") + message["content"].get<std::string>() +
-              "\n";
-    }
+    const auto content = message.find("content");
+    if (content == message.end() || !content->is_string())
+      fail(ErrorKind::bad_request, "without a chat template a message's content must be text");
+    const std::string role = message.at("role");
+    const std::string name = role == "user" ? "User: " : role == "system" ? "" : "Assistant: ";
+    text += name + content->get<std::string>() + (role == "system" ? "\n\n" : "\n");
   }
   return text + "Assistant:";
+}
+
+}  // namespace
+
+text::RenderedPrompt ChatFormat::render(const nlohmann::ordered_json& messages,
+                                        const nlohmann::ordered_json& tools) const {
+  if (template_) return template_->render(messages, tools, args_, true, tokenizer_);
+  return {.text = plain_chat(messages), .trusted = {}, .add_bos = true};
+}
+
+std::vector<text::Token> ChatFormat::encode(const text::RenderedPrompt& prompt) const {
+  if (!allow_special_) return tokenizer_.encode(prompt);
+  return tokenizer_.encode(prompt.text, {.add_bos = prompt.add_bos, .parse_special = true});
 }
 
 std::vector<std::string> ChatFormat::stops() const {
@@ -330,6 +348,10 @@ std::vector<text::Token> parse_tokens(const std::string& argument) {
   if (tokens.empty())
     fail(ErrorKind::bad_request, "--tokens is empty: give ids as in 1,2,3 or @FILE");
   return tokens;
+}
+
+std::string token_piece(const text::Tokenizer& tokenizer, text::Token token) {
+  return '"' + printable(tokenizer.token_bytes(token, true)) + '"';
 }
 
 std::string read_text(const std::string& path) {
