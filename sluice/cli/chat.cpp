@@ -44,7 +44,7 @@ class Chat {
       : options_(options),
         engine_(engine),
         session_(engine),
-        format_(engine, options.prompt),
+        format_(engine.tokenizer(), engine.chat_template(), options.prompt),
         sampling_(options.sampling.resolve()),
         conversation_(options.prompt.system) {}
 
@@ -126,10 +126,7 @@ class Chat {
 
   engine::Result generate() {
     engine::Request request;
-    // A template writes its own BOS; the plain format leaves it to the tokenizer.
-    request.tokens =
-        engine_.tokenizer().encode(format_.render(conversation_.messages()),
-                                   {.add_bos = !format_.has_template(), .parse_special = true});
+    request.tokens = format_.encode(format_.render(conversation_.messages()));
     request.max_tokens = options_.max_tokens;
     request.sampling = sampling_;
     request.stop = format_.stops();

@@ -6,21 +6,23 @@
 
 namespace sluice::cli {
 
-nlohmann::json Conversation::messages() const {
-  nlohmann::json all = nlohmann::json::array();
+using Json = nlohmann::ordered_json;
+
+Json Conversation::messages() const {
+  Json all = Json::array();
   if (!system_.empty()) all.push_back({{"role", "system"}, {"content", system_}});
   for (const auto& turn : turns_) all.push_back(turn);
   return all;
 }
 
 void Conversation::save(const std::string& path) const {
-  const nlohmann::json file{{"messages", messages()}};
+  const Json file{{"messages", messages()}};
   write_file_atomically(path,
                         file.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }
 
 void Conversation::load(const std::string& path) {
-  const nlohmann::json file = nlohmann::json::parse(read_file(path), nullptr, false);
+  const Json file = Json::parse(read_file(path), nullptr, false);
   const bool known = file.is_object() && file.contains("messages") && file["messages"].is_array();
   if (!known) fail(ErrorKind::bad_request, "{}: is no saved chat", path);
   Conversation loaded("");

@@ -16,11 +16,11 @@ class Conversation {
     turns_.push_back({{"role", role}, {"content", std::move(text)}});
   }
   void drop_last() { turns_.erase(turns_.size() - 1); }
-  void clear() { turns_ = nlohmann::json::array(); }
+  void clear() { turns_ = nlohmann::ordered_json::array(); }
   size_t size() const { return turns_.size(); }
 
   /// [{"role", "content"}, ...] as a chat template takes them.
-  nlohmann::json messages() const;
+  nlohmann::ordered_json messages() const;
 
   /// Writes {"messages": [...]} to a temporary file, syncs it and renames it. Throws Error(io).
   void save(const std::string& path) const;
@@ -29,7 +29,7 @@ class Conversation {
 
  private:
   std::string system_;
-  nlohmann::json turns_ = nlohmann::json::array();
+  nlohmann::ordered_json turns_ = nlohmann::ordered_json::array();
 };
 
 }  // namespace sluice::cli

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "sluice/base/error.h"
+#include "sluice/base/printable.h"
 #include "sluice/cli/output.h"
 #include "sluice/cli/residency_report.h"
 #include "sluice/cli/text_input.h"
@@ -260,12 +261,16 @@ void add_prompt_options(CLI::App& command, PromptOptions& o) {
       .add_option("--chat-template-args", o.chat_template_args,
                   "JSON object of extra template variables")
       ->type_name("JSON");
+  command.add_flag("--allow-special", o.allow_special,
+                   "Read special tokens such as <|im_end|> in the text itself too, not only where "
+                   "the chat template writes them");
 }
 
-ChatFormat::ChatFormat(const engine::Engine& engine, const PromptOptions& options)
-    : args_(nlohmann::json::object()) {
+ChatFormat::ChatFormat(const text::Tokenizer& tokenizer, const text::ChatTemplate* own,
+                       const PromptOptions& options)
+    : tokenizer_(tokenizer), allow_special_(options.allow_special) {
   if (!options.chat_template_args.empty()) {
-    args_ = nlohmann::json::parse(options.chat_template_args, nullptr, false);
+    args_ = nlohmann::ordered_json::parse(options.chat_template_args, nullptr, false);
     if (!args_.is_object())
       fail(ErrorKind::bad_request, "--chat-template-args is not a JSON object: {}",
            options.chat_template_args);
@@ -273,8 +278,8 @@ ChatFormat::ChatFormat(const engine::Engine& engine, const PromptOptions& option
   if (!options.chat_template.empty()) {
     template_ =
         text::ChatTemplate::from_source(read_file(options.chat_template), options.chat_template);
-  } else if (engine.chat_template() != nullptr) {
-    template_ = *engine.chat_template();
+  } else if (own != nullptr) {
+    template_ = *own;
   }
   if (!template_ && !options.chat_template_args.empty()) {
     fail(ErrorKind::bad_request,
@@ -283,23 +288,41 @@ ChatFormat::ChatFormat(const engine::Engine& engine, const PromptOptions& option
   }
 }
 
-std::string ChatFormat::render(const nlohmann::json& messages) const {
-  if (template_) return template_->render(messages, nullptr, args_, true);
+namespace {
+
+/// What a base model is shown as a chat.
+std::string plain_chat(const nlohmann::ordered_json& messages) {
   std::string text;
   for (const auto& message : messages) {
-    const std::string role = message["role"];
-    if (role == "system") {
-      text += message["content"].get<std::string>() + "\n\n";
-    } else {
-      text += (role == "user" ? "User: " : "Assistant: ") + message["content"].get<std::string>() +
-              "\n";
-    }
+    const auto content = message.find("content");
+    if (content == message.end() || !content->is_string())
+      fail(ErrorKind::bad_request, "without a chat template a message's content must be text");
+    const std::string role = message.at("role");
+    const std::string name = role == "user" ? "User: " : role == "system" ? "" : "Assistant: ";
+    text += name + content->get<std::string>() + (role == "system" ? "\n\n" : "\n");
   }
   return text + "Assistant:";
 }
 
+}  // namespace
+
+text::RenderedPrompt ChatFormat::render(const nlohmann::ordered_json& messages,
+                                        const nlohmann::ordered_json& tools) const {
+  if (template_) return template_->render(messages, tools, args_, true, tokenizer_);
+  return {.text = plain_chat(messages), .trusted = {}, .add_bos = true};
+}
+
+std::vector<text::Token> ChatFormat::encode(const text::RenderedPrompt& prompt) const {
+  if (!allow_special_) return tokenizer_.encode(prompt);
+  return tokenizer_.encode(prompt.text, {.add_bos = prompt.add_bos, .parse_special = true});
+}
+
 std::vector<std::string> ChatFormat::stops() const {
   return template_ ? std::vector<std::string>{} : std::vector<std::string>{"\nUser:"};
+}
+
+std::string token_piece(const text::Tokenizer& tokenizer, text::Token token) {
+  return '"' + printable(tokenizer.token_bytes(token, true)) + '"';
 }
 
 uint64_t peak_rss_bytes() { return residency::peak_resident().count; }

@@ -60,6 +60,7 @@ struct PromptOptions {
   std::string chat_template;       ///< a file to use instead of the model's
   std::string chat_template_args;  ///< a JSON object of extra template variables
   bool raw = false;                ///< the text as it is, no template
+  bool allow_special = false;      ///< special tokens are read in the messages too
 };
 void add_prompt_options(CLI::App& command, PromptOptions& options);
 
@@ -67,17 +68,27 @@ void add_prompt_options(CLI::App& command, PromptOptions& options);
 /// (a base model) the plain one that chat documents.
 class ChatFormat {
  public:
-  ChatFormat(const engine::Engine& engine, const PromptOptions& options);
+  /// `tokenizer` outlives it; `own` is the model's template, if it has one.
+  ChatFormat(const text::Tokenizer& tokenizer, const text::ChatTemplate* own,
+             const PromptOptions& options);
   /// Whether there is a template, the model's or the user's.
   bool has_template() const { return template_.has_value(); }
-  std::string render(const nlohmann::json& messages) const;
+  /// `tools`: an array as templates take it, or null.
+  text::RenderedPrompt render(const nlohmann::ordered_json& messages,
+                              const nlohmann::ordered_json& tools = nullptr) const;
+  std::vector<text::Token> encode(const text::RenderedPrompt& prompt) const;
   /// Strings at which the plain format's answer ends.
   std::vector<std::string> stops() const;
 
  private:
+  const text::Tokenizer& tokenizer_;
   std::optional<text::ChatTemplate> template_;
-  nlohmann::json args_;
+  nlohmann::ordered_json args_ = nlohmann::ordered_json::object();
+  bool allow_special_;
 };
+
+/// A token's text in quotes, so that its spaces show; safe for a terminal.
+std::string token_piece(const text::Tokenizer& tokenizer, text::Token token);
 
 /// Most memory the process has had resident, bytes.
 uint64_t peak_rss_bytes();

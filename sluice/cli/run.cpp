@@ -2,6 +2,7 @@
 
 #include "sluice/base/error.h"
 #include "sluice/cli/commands.h"
+#include "sluice/cli/conversation.h"
 #include "sluice/cli/model_options.h"
 #include "sluice/cli/output.h"
 #include "sluice/cli/residency_report.h"
@@ -32,24 +33,21 @@ void refuse_empty_stops(const std::vector<std::string>& stops) {
 void set_prompt(const engine::Engine& engine, const Options& o, engine::Request& request) {
   const text::Tokenizer& tokenizer = engine.tokenizer();
   const std::string prompt = o.file.empty() ? o.text : read_text(o.file);
-  const ChatFormat format(engine, o.prompt);
+  const ChatFormat format(tokenizer, engine.chat_template(), o.prompt);
   if (o.prompt.raw || !format.has_template()) {  // a base model completes the text
     if (!o.prompt.system.empty()) {
       fail(ErrorKind::bad_request,
            "--system needs a chat template, and this model has none; give one with "
            "--chat-template");
     }
-    request.tokens = tokenizer.encode(prompt, {.add_bos = true, .parse_special = true});
+    const bool parse_special = o.prompt.raw || o.prompt.allow_special;
+    request.tokens = tokenizer.encode(prompt, {.add_bos = true, .parse_special = parse_special});
     request.continues_text = true;
     return;
   }
-  nlohmann::json messages = nlohmann::json::array();
-  if (!o.prompt.system.empty())
-    messages.push_back({{"role", "system"}, {"content", o.prompt.system}});
-  messages.push_back({{"role", "user"}, {"content", prompt}});
-  // The template writes its own BOS.
-  request.tokens =
-      tokenizer.encode(format.render(messages), {.add_bos = false, .parse_special = true});
+  Conversation conversation(o.prompt.system);
+  conversation.add("user", prompt);
+  request.tokens = format.encode(format.render(conversation.messages()));
 }
 
 nlohmann::json to_json(const engine::Engine& engine, const engine::Result& r,
@@ -118,8 +116,10 @@ void add_run(CLI::App& app, Globals& globals) {
   add_model_options(command, o->model);
   command.get_option("MODEL")->required(false);  // then it is the default model
   add_prompt_options(command, o->prompt);
-  auto* raw = command.add_flag("--raw", o->prompt.raw,
-                               "Complete the text as it is, without the chat template");
+  auto* raw =
+      command.add_flag("--raw", o->prompt.raw,
+                       "Complete the text as it is, special tokens included, without the chat "
+                       "template");
   for (const char* of_a_template : {"--system", "--chat-template", "--chat-template-args"})
     raw->excludes(command.get_option(of_a_template));
   command.add_option("-n,--max-tokens", o->max_tokens, "Most tokens to generate (default: 256)")

@@ -1,4 +1,4 @@
-#include <fmt/ranges.h>
+#include <fmt/format.h>
 
 #include "sluice/base/printable.h"
 #include "sluice/cli/commands.h"
@@ -27,8 +27,8 @@ void tokenize(const Options& o, const Globals& globals) {
   }
   std::string table;
   for (const text::Token token : tokens) {
-    const text::Token one[] = {token};
-    table += fmt::format("{:>8}  {}\n", token, printable(tokenizer->decode(one, true)));
+    table += fmt::format("{:>8}  {}{}\n", token, token_piece(*tokenizer, token),
+                         tokenizer->is_special(token) ? "  control" : "");
   }
   print(table);
 }

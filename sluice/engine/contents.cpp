@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "sluice/io/formats/gguf_reader.h"
 #include "sluice/io/formats/json_file.h"
 #include "sluice/io/formats/safetensors.h"
 #include "sluice/models/source.h"
@@ -16,10 +17,9 @@ struct MetadataText {
     constexpr size_t kShown = 4;
     std::vector<std::string> shown;
     if (array.element == io::GgufType::string) {
-      for (const auto text : array.strings()) {
-        if (shown.size() == kShown) break;
-        shown.push_back(fmt::format("\"{}\"", text));
-      }
+      io::GgufReader strings(array.bytes, "a metadata array");  // not all 262,144 for four of them
+      while (shown.size() < std::min<uint64_t>(kShown, array.count))
+        shown.push_back(fmt::format("\"{}\"", strings.string()));
     } else {
       for (const double number : array.numbers()) {
         if (shown.size() == kShown) break;

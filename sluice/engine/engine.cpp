@@ -129,6 +129,11 @@ std::unique_ptr<text::Tokenizer> open_tokenizer(const std::filesystem::path& pat
   return text::Tokenizer::from_directory(path);
 }
 
+std::optional<text::ChatTemplate> open_chat_template(const std::filesystem::path& path) {
+  if (models::is_gguf(path)) return text::ChatTemplate::from_gguf(io::open_gguf(path));
+  return text::ChatTemplate::from_directory(path);
+}
+
 Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Engine::~Engine() = default;
 

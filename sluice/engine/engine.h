@@ -68,6 +68,8 @@ struct TensorSummary {
 
 /// The tokenizer of a model, without loading its weights. Throws Error(bad_model) when it has none.
 std::unique_ptr<text::Tokenizer> open_tokenizer(const std::filesystem::path& path);
+/// A model's chat template, likewise; nullopt when it has none.
+std::optional<text::ChatTemplate> open_chat_template(const std::filesystem::path& path);
 
 /// A loaded model. All computing happens on one thread of its own, which MLX's streams demand; every
 /// method may be called from any thread and waits for its turn.

@@ -2,9 +2,11 @@
 
 #include <nlohmann/json.hpp>
 
+#include "sluice/io/lfs_pointer.h"
 #include "sluice/io/mapped_file.h"
 #include "sluice/text/ffi.h"
 #include "sluice/text/model_json.h"
+#include "sluice/text/rust_tokenizer.h"
 
 namespace sluice::text {
 namespace {
@@ -19,35 +21,33 @@ ffi::TemplateLimits limits_for(size_t input_bytes) {
 
 std::string read_text(const std::filesystem::path& path) {
   const auto file = io::MappedFile::open(path);
-  const auto bytes = file->bytes();
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+  io::refuse_lfs_pointer(file->bytes(), path.string());
+  std::string text(reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size());
+  if (file->changed()) fail(ErrorKind::io, "{}: became shorter while it was read", path.string());
+  return text;
 }
 
-/// The text of one token of the GGUF's vocabulary.
-std::string gguf_token(const io::GgufMetadata& metadata, std::string_view key) {
-  const auto id = metadata.integer(key);
-  const auto tokens = metadata.array("tokenizer.ggml.tokens");
-  if (!id || !tokens || *id < 0 || static_cast<uint64_t>(*id) >= tokens->count) return {};
-  return std::string(tokens->strings()[static_cast<size_t>(*id)]);
+std::string to_json(const nlohmann::ordered_json& variables) {
+  try {
+    return variables.dump();
+  } catch (const nlohmann::json::exception&) {
+    fail(ErrorKind::bad_request, "a chat message is not UTF-8");
+  }
 }
 
 }  // namespace
 
-ChatTemplate ChatTemplate::from_source(std::string source, std::string where, std::string bos_token,
-                                       std::string eos_token) {
+ChatTemplate ChatTemplate::from_source(std::string source, std::string where) {
   ChatTemplate result;
   result.default_source_ = std::move(source);
   result.where_ = std::move(where);
-  result.bos_token_ = std::move(bos_token);
-  result.eos_token_ = std::move(eos_token);
   return result;
 }
 
 std::optional<ChatTemplate> ChatTemplate::from_directory(const std::filesystem::path& directory) {
   const auto config_path = directory / "tokenizer_config.json";
   const nlohmann::json config = read_json_if_present(config_path);
-  ChatTemplate result = from_source({}, config_path.string(), token_text(config, "bos_token"),
-                                    token_text(config, "eos_token"));
+  ChatTemplate result = from_source({}, config_path.string());
   const auto jinja = directory / "chat_template.jinja";
   if (std::filesystem::exists(jinja)) {
     result.where_ = jinja.string();
@@ -77,42 +77,62 @@ std::optional<ChatTemplate> ChatTemplate::from_gguf(const io::Gguf& gguf) {
   const auto& m = gguf.metadata;
   const auto source = m.string("tokenizer.chat_template");
   if (!source) return std::nullopt;
-  ChatTemplate result =
-      from_source(std::string(*source), m.where, gguf_token(m, "tokenizer.ggml.bos_token_id"),
-                  gguf_token(m, "tokenizer.ggml.eos_token_id"));
+  ChatTemplate result = from_source(std::string(*source), m.where);
   result.tool_source_ = m.string("tokenizer.chat_template.tool_use").value_or("");
   return result;
+}
+
+template <typename Call>
+RenderedPrompt ChatTemplate::render_with(const nlohmann::ordered_json& messages,
+                                         const nlohmann::ordered_json& tools,
+                                         const nlohmann::ordered_json& args,
+                                         bool add_generation_prompt, Call call) const {
+  if (*overran_) fail(ErrorKind::bad_request, "{}: the chat template took too much before", where_);
+  nlohmann::ordered_json variables = {{"messages", messages},
+                                      {"tools", tools},
+                                      {"documents", nullptr},
+                                      {"add_generation_prompt", add_generation_prompt}};
+  if (args.is_object()) variables.update(args);
+  const std::string text = to_json(variables);
+  const bool for_tools = !tools.is_null() && !tool_source_.empty();
+  const std::string& source = for_tools || default_source_.empty() ? tool_source_ : default_source_;
+  const auto limits = limits_for(text.size() + source.size());
+  const ffi::Rendering rendered =
+      call_rust(where_, [&] { return call(slice(source), slice(text), limits); });
+  if (!rendered.overrun.empty()) {
+    *overran_ = true;
+    fail(ErrorKind::bad_request, "{}: the chat template takes too much {}", where_,
+         std::string_view(rendered.overrun.data(), rendered.overrun.size()));
+  }
+  RenderedPrompt prompt{std::string(rendered.text), {}};
+  for (const ffi::Span& span : rendered.trusted) prompt.trusted.push_back({span.begin, span.end});
+  return prompt;
+}
+
+RenderedPrompt ChatTemplate::render(const nlohmann::ordered_json& messages,
+                                    const nlohmann::ordered_json& tools,
+                                    const nlohmann::ordered_json& args, bool add_generation_prompt,
+                                    const Tokenizer& tokenizer) const {
+  const auto* with = dynamic_cast<const RustTokenizer*>(&tokenizer);
+  if (with == nullptr) fail(ErrorKind::internal, "a tokenizer that is not rust/text's");
+  nlohmann::ordered_json named = nlohmann::ordered_json::object();
+  for (const NamedToken& token : tokenizer.named_tokens()) named[token.name] = token.text;
+  const std::string own = to_json(named);
+  return render_with(messages, tools, args, add_generation_prompt,
+                     [&](auto source, auto variables, const auto& limits) {
+                       return with->rust().render_template(source, variables, slice(own), limits);
+                     });
 }
 
 std::string ChatTemplate::render(const nlohmann::ordered_json& messages,
                                  const nlohmann::ordered_json& tools,
                                  const nlohmann::ordered_json& args,
                                  bool add_generation_prompt) const {
-  if (*overran_) fail(ErrorKind::bad_request, "{}: the chat template took too much before", where_);
-  nlohmann::ordered_json context = {{"messages", messages},
-                                    {"tools", tools},
-                                    {"documents", nullptr},
-                                    {"add_generation_prompt", add_generation_prompt}};
-  if (!bos_token_.empty()) context["bos_token"] = bos_token_;
-  if (!eos_token_.empty()) context["eos_token"] = eos_token_;
-  if (args.is_object()) context.update(args);
-  std::string text;
-  try {
-    text = context.dump();
-  } catch (const nlohmann::json::exception&) {
-    fail(ErrorKind::bad_request, "a chat message is not UTF-8");
-  }
-  const bool for_tools = !tools.is_null() && !tool_source_.empty();
-  const std::string& source = for_tools || default_source_.empty() ? tool_source_ : default_source_;
-  const auto limits = limits_for(text.size() + source.size());
-  const auto rendered =
-      call_rust(where_, [&] { return ffi::render_template(slice(source), slice(text), limits); });
-  if (!rendered.overrun.empty()) {
-    *overran_ = true;
-    fail(ErrorKind::bad_request, "{}: the chat template takes too much {}", where_,
-         std::string_view(rendered.overrun.data(), rendered.overrun.size()));
-  }
-  return std::string(rendered.text);
+  return render_with(messages, tools, args, add_generation_prompt,
+                     [](auto source, auto variables, const auto& limits) {
+                       return ffi::render_template(source, variables, limits);
+                     })
+      .text;
 }
 
 }  // namespace sluice::text

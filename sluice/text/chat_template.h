@@ -8,6 +8,7 @@
 #include <string>
 
 #include "sluice/io/formats/gguf.h"
+#include "sluice/text/tokenizer.h"
 
 namespace sluice::text {
 
@@ -21,22 +22,34 @@ class ChatTemplate {
   /// tokenizer.chat_template (and tokenizer.chat_template.NAME).
   static std::optional<ChatTemplate> from_gguf(const io::Gguf& gguf);
   /// `where` names the source in errors.
-  static ChatTemplate from_source(std::string source, std::string where, std::string bos_token = {},
-                                  std::string eos_token = {});
+  static ChatTemplate from_source(std::string source, std::string where);
 
   /// messages: [{"role", "content", ...}]; tools: array or null; args: extra template variables.
   /// The objects' keys keep their order, as templates print them.
-  /// Variables: messages, tools, documents (none), add_generation_prompt, bos_token, eos_token,
-  /// strftime_now, raise_exception; args' replace them.
+  /// Variables: messages, tools, documents (none), add_generation_prompt, strftime_now, raise_exception and
+  /// the tokenizer's named tokens (bos_token, eos_token, ...); args' replace them.
+  /// Special tokens are trusted that the template spells in its own text or literals, alone or around a
+  /// usual role ('<|' + message.role + '|>'), and those of its named tokens.
   /// Throws Error(bad_request) when the template raises or a limit is reached, Error(bad_model) when it
   /// does not parse.
+  RenderedPrompt render(const nlohmann::ordered_json& messages, const nlohmann::ordered_json& tools,
+                        const nlohmann::ordered_json& args, bool add_generation_prompt,
+                        const Tokenizer& tokenizer) const;
+  /// The text alone, without a tokenizer and its named tokens.
   std::string render(const nlohmann::ordered_json& messages, const nlohmann::ordered_json& tools,
                      const nlohmann::ordered_json& args, bool add_generation_prompt) const;
 
  private:
   ChatTemplate() : overran_(std::make_shared<std::atomic<bool>>(false)) {}
 
-  std::string default_source_, tool_source_, where_, bos_token_, eos_token_;
+  /// `call(source, variables, limits)` renders. Both render() are this.
+  template <typename Call>
+  RenderedPrompt render_with(const nlohmann::ordered_json& messages,
+                             const nlohmann::ordered_json& tools,
+                             const nlohmann::ordered_json& args, bool add_generation_prompt,
+                             Call call) const;
+
+  std::string default_source_, tool_source_, where_;
   std::shared_ptr<std::atomic<bool>> overran_;  // shared by copies: they are one template
 };
 

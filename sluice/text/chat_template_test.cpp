@@ -15,8 +15,8 @@ using Json = nlohmann::ordered_json;
 
 const Json kMessages = {{{"role", "user"}, {"content", "Hi <b> & \"q\""}}};
 
-std::string render(const std::string& source, const Json& args = Json::object()) {
-  return ChatTemplate::from_source(source, "here", "<s>", "</s>").render(kMessages, {}, args, true);
+std::string render(const std::string& source, const Json& args) {
+  return ChatTemplate::from_source(source, "here").render(kMessages, {}, args, true);
 }
 
 ErrorKind kind_of(const ChatTemplate& chat_template) {
@@ -50,11 +50,11 @@ class ChatTemplateFiles : public testing::Test {
   std::filesystem::path directory_;
 };
 
-TEST(ChatTemplate, KnowsTheConversationAndTheSpecialTokens) {
-  EXPECT_EQ(
-      render("{{ bos_token }}{% for m in messages %}[{{ m.role }}]{{ m['content'] }}{% endfor %}"
-             "{{ eos_token }}{% if add_generation_prompt %}>{% endif %}"),
-      "<s>[user]Hi <b> & \"q\"</s>>");
+TEST(ChatTemplate, KnowsTheConversation) {
+  EXPECT_EQ(render("{% for m in messages %}[{{ m.role }}]{{ m['content'] }}{% endfor %}"
+                   "{% if add_generation_prompt %}>{% endif %}",
+                   Json::object()),
+            "[user]Hi <b> & \"q\">");
 }
 
 TEST(ChatTemplate, LetsArgumentsAddAndReplaceVariables) {
@@ -95,10 +95,32 @@ TEST(ChatTemplate, RefusesMessagesThatAreNotUtf8) {
 }
 
 TEST_F(ChatTemplateFiles, TheJinjaFileGoesBeforeTheConfiguration) {
-  write("tokenizer_config.json", R"({"chat_template": "config", "bos_token": {"content": "<b>"}})");
+  write("tokenizer_config.json", R"({"chat_template": "config"})");
   EXPECT_EQ(render({}), "config");
-  write("chat_template.jinja", "jinja {{ bos_token }}\n");
-  EXPECT_EQ(render({}), "jinja <b>");
+  write("chat_template.jinja", "jinja\n");
+  EXPECT_EQ(render({}), "jinja");
+}
+
+TEST_F(ChatTemplateFiles, TheTokenizersTokensAreTrustedAndTheMessagesAreNot) {
+  write("tokenizer.json", R"({"added_tokens": [{"id": 1, "content": "<s>", "special": true,
+      "single_word": false, "lstrip": false, "rstrip": false, "normalized": false}],
+      "model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}})");
+  write("special_tokens_map.json", R"({"bos_token": "<s>"})");
+  const auto tokenizer = Tokenizer::from_directory(directory_);
+  const Json messages = {{{"role", "user"}, {"content", "<s>"}}};
+  // A template from elsewhere knows the model's tokens too.
+  const auto chat = ChatTemplate::from_source("{{ bos_token + messages[0].content }}<s>", "here");
+  const RenderedPrompt prompt = chat.render(messages, {}, {}, true, *tokenizer);
+  EXPECT_EQ(prompt.text, "<s><s><s>");
+  EXPECT_EQ(prompt.trusted, (std::vector<RenderedPrompt::Span>{{0, 3}, {6, 9}}));
+  EXPECT_FALSE(prompt.add_bos);
+  const RenderedPrompt given = chat.render(messages, {}, {{"bos_token", "<s>"}}, true, *tokenizer);
+  EXPECT_EQ(given.trusted, (std::vector<RenderedPrompt::Span>{{6, 9}}));
+}
+
+TEST_F(ChatTemplateFiles, APointerOfGitLfsIsNamed) {
+  write("chat_template.jinja", "version https://git-lfs.github.com/spec/v1\n");
+  EXPECT_THROW(ChatTemplate::from_directory(directory_), Error);
 }
 
 TEST_F(ChatTemplateFiles, NamedTemplatesAreChosenByTools) {

@@ -8,6 +8,17 @@ std::vector<Token> RustTokenizer::encode(std::string_view text, EncodeOptions op
   return {tokens.begin(), tokens.end()};
 }
 
+std::vector<Token> RustTokenizer::encode(const RenderedPrompt& prompt) const {
+  std::vector<ffi::Span> trusted;
+  trusted.reserve(prompt.trusted.size());
+  for (const auto& span : prompt.trusted) trusted.push_back({span.begin, span.end});
+  const auto tokens = call_rust("", [&] {
+    return tokenizer_->encode_within(slice(prompt.text), prompt.add_bos,
+                                     {trusted.data(), trusted.size()});
+  });
+  return {tokens.begin(), tokens.end()};
+}
+
 std::string RustTokenizer::token_bytes(Token token, bool keep_special) const {
   const auto bytes = call_rust("", [&] { return tokenizer_->token_bytes(token, keep_special); });
   return {bytes.begin(), bytes.end()};

@@ -15,6 +15,7 @@ struct SpecialTokens {
   std::optional<Token> bos;
   bool adds_bos = false;
   std::vector<Token> eos;
+  NamedTokens named;
 };
 
 /// A tokenizer of rust/text.
@@ -29,13 +30,18 @@ class RustTokenizer final : public Tokenizer {
         special_(std::move(special)) {}
 
   std::vector<Token> encode(std::string_view text, EncodeOptions options) const override;
+  std::vector<Token> encode(const RenderedPrompt& prompt) const override;
   std::string token_bytes(Token token, bool keep_special) const override;
   bool drops_first_space() const override { return tokenizer_->drops_first_space(); }
   int64_t vocab_size() const override;
+  bool is_special(Token token) const override { return tokenizer_->is_special(token); }
+  const NamedTokens& named_tokens() const override { return special_.named; }
   std::optional<Token> bos() const override { return special_.bos; }
   bool adds_bos() const override { return special_.adds_bos; }
   const std::vector<Token>& eos() const override { return special_.eos; }
   std::optional<Token> token_id(std::string_view text) const override;
+
+  const ffi::Tokenizer& rust() const { return *tokenizer_; }
 
  private:
   Mappings mappings_;  // before tokenizer_: it must outlive it

@@ -16,6 +16,25 @@ namespace sluice::text {
 
 using Token = int32_t;
 
+/// A conversation as its template wrote it. Special tokens are read where the template itself spelled them;
+/// what messages and tools hold stays text, whatever it looks like.
+struct RenderedPrompt {
+  struct Span {
+    size_t begin = 0, end = 0;
+    bool operator==(const Span&) const = default;
+  };
+  std::string text;
+  std::vector<Span> trusted;  ///< bytes of text that the template spelled: ascending, apart
+  bool add_bos = false;       ///< add what the post-processor adds; templates write their own BOS
+};
+
+/// A special token that has a name, as templates know it: {"bos_token", "<s>"}.
+struct NamedToken {
+  std::string name, text;
+  bool operator==(const NamedToken&) const = default;
+};
+using NamedTokens = std::vector<NamedToken>;
+
 /// Text to token ids and back. Thread-safe after construction.
 class Tokenizer {
  public:
@@ -24,8 +43,9 @@ class Tokenizer {
     bool parse_special = true;  ///< "<|im_start|>" in the text becomes that one token
   };
 
-  /// tokenizer.json (Hugging Face `tokenizers`) with tokenizer_config.json, generation_config.json and
-  /// config.json beside it where present (special tokens, eos ids). Throws Error(bad_model) naming the file.
+  /// tokenizer.json (Hugging Face `tokenizers`) with tokenizer_config.json, special_tokens_map.json,
+  /// added_tokens.json, generation_config.json and config.json beside it where present (special tokens, eos
+  /// ids). Throws Error(bad_model) naming the file, also for an id above 2^31 - 1.
   static std::unique_ptr<Tokenizer> from_directory(const std::filesystem::path& directory);
 
   /// The vocabulary inside a GGUF (tokenizer.ggml.*): byte-level BPE with its pre-tokenizer name, or
@@ -36,6 +56,9 @@ class Tokenizer {
   virtual ~Tokenizer() = default;
   /// Throws Error(bad_request) when text is not UTF-8.
   virtual std::vector<Token> encode(std::string_view text, EncodeOptions options) const = 0;
+  /// Equal to encode(prompt.text) where no special token is spelled outside of `trusted`; such a spelling
+  /// is encoded as text, together with the text around it. Throws as the other.
+  virtual std::vector<Token> encode(const RenderedPrompt& prompt) const = 0;
   /// All tokens' bytes joined, less one first space where drops_first_space, as UTF-8 (see Utf8Stream).
   /// Ids out of range decode to nothing. Special tokens are skipped unless keep_special.
   virtual std::string decode(std::span<const Token> tokens, bool keep_special = false) const;
@@ -44,7 +67,9 @@ class Tokenizer {
   /// SentencePiece puts a space before a text; decoding takes it away again.
   virtual bool drops_first_space() const { return false; }
 
-  virtual int64_t vocab_size() const = 0;
+  virtual int64_t vocab_size() const = 0;          ///< the largest id and one
+  virtual bool is_special(Token token) const = 0;  ///< a control token; false for ids out of range
+  virtual const NamedTokens& named_tokens() const = 0;  ///< bos_token and others that exist
   virtual std::optional<Token> bos() const = 0;
   virtual bool adds_bos() const = 0;                  ///< encode(add_bos) starts with bos()
   virtual const std::vector<Token>& eos() const = 0;  ///< any of these ends a generation

@@ -2,10 +2,11 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "sluice/io/formats/json_file.h"
+#include "sluice/io/lfs_pointer.h"
 #include "sluice/io/mapped_file.h"
 #include "sluice/text/model_json.h"
 #include "sluice/text/rust_tokenizer.h"
+#include "sluice/text/special_tokens.h"
 
 namespace sluice::text {
 namespace {
@@ -30,8 +31,7 @@ void add_ids(const Json& object, std::vector<Token>& ids) {
 }
 
 /// The ids that end a generation: generation_config.json's, else config.json's; and the tokenizer's own.
-std::vector<Token> eos_ids(const std::filesystem::path& directory, const Json& tokenizer_config,
-                           const ffi::Tokenizer& tokenizer) {
+std::vector<Token> eos_ids(const std::filesystem::path& directory, std::optional<Token> own) {
   std::vector<Token> ids;
   add_ids(read_json_if_present(directory / "generation_config.json"), ids);
   if (ids.empty()) {
@@ -39,9 +39,18 @@ std::vector<Token> eos_ids(const std::filesystem::path& directory, const Json& t
     add_ids(config, ids);
     if (const auto text = config.find("text_config"); text != config.end()) add_ids(*text, ids);
   }
-  const Token own = tokenizer.token_id(slice(token_text(tokenizer_config, "eos_token")));
-  if (own >= 0 && std::find(ids.begin(), ids.end(), own) == ids.end()) ids.push_back(own);
+  if (own && std::find(ids.begin(), ids.end(), *own) == ids.end()) ids.push_back(*own);
   return ids;
+}
+
+std::optional<Token> named_id(const NamedTokens& named, std::string_view name,
+                              const ffi::Tokenizer& tokenizer) {
+  for (const NamedToken& token : named) {
+    if (token.name != name) continue;
+    const Token id = tokenizer.token_id(slice(token.text));
+    if (id >= 0) return id;
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -50,14 +59,17 @@ std::unique_ptr<Tokenizer> Tokenizer::from_directory(const std::filesystem::path
   const auto path = directory / "tokenizer.json";
   const auto file = io::MappedFile::open(path);
   auto special = call_rust(path.string(), [&] {
-    auto tokenizer = ffi::open_tokenizer_json(slice(file->bytes()));
+    io::refuse_lfs_pointer(file->bytes(), path.string());
+    const Json config = read_json_if_present(directory / "tokenizer_config.json");
+    SpecialTokenFiles files = read_special_tokens(directory, config);
+    auto tokenizer =
+        ffi::open_tokenizer_json(slice(file->bytes()), {files.beside.data(), files.beside.size()});
     if (file->changed()) fail(ErrorKind::io, "{}: became shorter while it was read", path.string());
 
-    const Json config = read_json_if_present(directory / "tokenizer_config.json");
     SpecialTokens tokens;
-    tokens.eos = eos_ids(directory, config, *tokenizer);
-    const Token bos = tokenizer->token_id(slice(token_text(config, "bos_token")));
-    if (bos >= 0) tokens.bos = bos;
+    tokens.named = std::move(files.named);
+    tokens.eos = eos_ids(directory, named_id(tokens.named, "eos_token", *tokenizer));
+    tokens.bos = named_id(tokens.named, "bos_token", *tokenizer);
     // The post-processor decides: what it puts before a text that begins with no token of its own.
     const auto with = tokenizer->encode(slice("a"), true, true);
     const auto without = tokenizer->encode(slice("a"), false, true);

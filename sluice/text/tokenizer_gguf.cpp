@@ -19,13 +19,15 @@ int flag(const io::GgufMetadata& metadata, std::string_view key) {
   return value ? int{*value} : kAbsent;
 }
 
-rust::Str text(const io::GgufMetadata& metadata, std::string_view key) {
-  const auto value = metadata.string(key).value_or("");
-  try {
-    return {value.data(), value.size()};
-  } catch (const std::exception&) {
-    fail(ErrorKind::bad_model, "{}: {} is not UTF-8", metadata.where, key);
-  }
+/// Text with U+FFFD for what is no UTF-8: a name that is not must not stop a run.
+std::string utf8(std::string_view bytes) {
+  Utf8Stream stream;
+  std::string text = stream.push(bytes);
+  return text + stream.finish();
+}
+
+std::string text(const io::GgufMetadata& metadata, std::string_view key) {
+  return utf8(metadata.string(key).value_or(""));
 }
 
 /// An array's bytes in the file, or none when it is absent.
@@ -37,6 +39,27 @@ io::GgufArray array(const io::GgufMetadata& metadata, std::string_view key,
     if (value->element == element) return *value;
   fail(ErrorKind::bad_model, "{}: {} has elements of another type than expected", metadata.where,
        key);
+}
+
+/// The tokens that the file names. What it does not name and SentencePiece implies is added.
+NamedTokens read_named(const io::GgufMetadata& metadata, const ffi::Tokenizer& tokenizer) {
+  const auto eos = tokenizer.eos();
+  const std::array<std::pair<const char*, Token>, 7> ids = {{
+      {"bos_token", tokenizer.bos()},
+      {"eos_token", eos.empty() ? kAbsent : eos.front()},
+      {"unk_token", tokenizer.unknown()},
+      {"sep_token", id(metadata, "tokenizer.ggml.seperator_token_id")},  // as the format spells it
+      {"pad_token", id(metadata, "tokenizer.ggml.padding_token_id")},
+      {"cls_token", id(metadata, "tokenizer.ggml.cls_token_id")},
+      {"mask_token", id(metadata, "tokenizer.ggml.mask_token_id")},
+  }};
+  NamedTokens named;
+  for (const auto& [name, token] : ids) {
+    const auto bytes = tokenizer.token_bytes(token, true);
+    const std::string text = utf8({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+    if (!text.empty()) named.push_back({name, text});
+  }
+  return named;
 }
 
 }  // namespace
@@ -54,10 +77,12 @@ std::unique_ptr<Tokenizer> Tokenizer::from_gguf(const io::Gguf& gguf) {
   const auto merges = array(m, key("merges"), kString);
   if (tokens.count == 0) fail(ErrorKind::bad_model, "{}: has no {}", m.where, key("tokens"));
 
+  const std::string model = text(m, key("model")), pre = text(m, key("pre")),
+                    general_name = text(m, "general.name");
   ffi::GgufVocabulary vocabulary{
-      .model = text(m, key("model")),
-      .pre = text(m, key("pre")),
-      .general_name = text(m, "general.name"),
+      .model = model,
+      .pre = pre,
+      .general_name = general_name,
       .bos_id = id(m, key("bos_token_id")),
       .unknown_id = id(m, key("unknown_token_id")),
       .eos_ids = {},
@@ -82,6 +107,7 @@ std::unique_ptr<Tokenizer> Tokenizer::from_gguf(const io::Gguf& gguf) {
   special.adds_bos = tokenizer->adds_bos();
   const auto eos = tokenizer->eos();
   special.eos.assign(eos.begin(), eos.end());
+  special.named = read_named(m, *tokenizer);
   return std::make_unique<RustTokenizer>(std::move(tokenizer), std::move(special), gguf.mappings);
 }
 

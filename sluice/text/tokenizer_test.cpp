@@ -140,6 +140,19 @@ TEST(SentencePiece, FindsControlTokensOnlyInTrustedText) {
   EXPECT_EQ(t->decode(Ids{1, 9, 2}, true), "<s> a</s>");
 }
 
+TEST(SentencePiece, ReadsControlTokensWhereTheTemplateSpelledThem) {
+  const auto t = sentencepiece().open();
+  const auto ids = [&](const RenderedPrompt& prompt) { return t->encode(prompt); };
+  const Ids plain = t->encode("</s>", kPlain);
+  EXPECT_EQ(ids({"a</s>", {{1, 5}}}), (Ids{9, 2}));
+  EXPECT_EQ(ids({"a</s>", {}}), t->encode("a</s>", kPlain));
+  EXPECT_EQ(ids({"</s></s>", {{4, 8}}}).back(), 2);
+  EXPECT_EQ(ids({"</s></s>", {{4, 8}}}).size(), plain.size() + 1);
+  EXPECT_EQ(ids({"</s>", {{0, 3}}}), plain);         // the last character is another's
+  EXPECT_EQ(ids({"a<sep>a", {}}), (Ids{9, 11, 9}));  // a token that is no control token
+  EXPECT_EQ(ids({"a", {}, true}), (Ids{1, 9}));
+}
+
 TEST(SentencePiece, EndsWithEveryTokenThatEndsATurn) {
   EXPECT_EQ(sentencepiece().open()->eos(), (Ids{2, 12}));
 }
@@ -167,6 +180,30 @@ TEST(GgufTokenizer, IgnoresIdsOutOfRange) {
   EXPECT_EQ(t->decode(Ids{-1, 0, 9, INT32_MAX}), "a");
   EXPECT_EQ(t->token_id("Ġab"), 5);
   EXPECT_EQ(t->token_id("nothing"), std::nullopt);
+}
+
+TEST(GgufTokenizer, NamesTheTokensThatTheFileNames) {
+  auto file = sentencepiece().set("tokenizer.ggml.padding_token_id", int64_t{11});
+  EXPECT_EQ(file.open()->named_tokens(), (NamedTokens{{"bos_token", "<s>"},
+                                                      {"eos_token", "</s>"},
+                                                      {"unk_token", "<unk>"},
+                                                      {"pad_token", "<sep>"}}));
+  file.set("tokenizer.ggml.padding_token_id", int64_t{99});
+  EXPECT_EQ(file.open()->named_tokens().size(), 3u);
+}
+
+TEST(GgufTokenizer, OpensNamesAndTokensThatAreNotUtf8) {
+  auto file = byte_level();
+  file.strings("tokenizer.ggml.tokens",
+               {"a", "b", "\xFF", "\xC3(", "ab", "Ġab", "Ã", "©", "\xFE<e>"});
+  file.set("general.name", std::string_view("model \xFF"));
+  const auto t = file.open();
+  EXPECT_EQ(t->encode("ab\n", kSpecial).front(), 4);
+  EXPECT_EQ(t->decode(Ids{2, 0, 3}),
+            "\xEF\xBF\xBD"
+            "a\xEF\xBF\xBD(");
+  EXPECT_EQ(t->named_tokens(), (NamedTokens{{"eos_token", "\xEF\xBF\xBD<e>"}}));
+  EXPECT_TRUE(t->is_special(8));
 }
 
 TEST(GgufTokenizer, RefusesTextThatIsNotUtf8) {
@@ -241,6 +278,29 @@ TEST_F(TokenizerFiles, EosComesFromTheFilesBeside) {
   EXPECT_EQ(open()->eos(), (Ids{2, 3, 4}));
   EXPECT_EQ(open()->bos(), 1);
   EXPECT_FALSE(open()->adds_bos());  // what is added is another token
+}
+
+TEST_F(TokenizerFiles, APromptKeepsWhatUsersSpellAsText) {
+  write("tokenizer_config.json", R"({"bos_token": "<s>", "pad_token": "ab"})");
+  const auto t = open();
+  EXPECT_EQ(t->encode(RenderedPrompt{"<s>b<s>", {{0, 3}}}), (Ids{4, 1}));
+  EXPECT_EQ(t->encode(RenderedPrompt{"<s>ab", {{0, 3}}}), (Ids{4, 0, 1}));  // as text no pad
+  EXPECT_EQ(t->encode(RenderedPrompt{"<s>ab", {{0, 5}}}), (Ids{4, 2}));
+  EXPECT_EQ(t->named_tokens(), (NamedTokens{{"bos_token", "<s>"}, {"pad_token", "ab"}}));
+  EXPECT_TRUE(t->is_special(2) && !t->is_special(0) && !t->is_special(-1));
+  EXPECT_EQ(t->vocab_size(), 5);
+}
+
+TEST_F(TokenizerFiles, APointerOfGitLfsIsNamed) {
+  write("tokenizer.json", "version https://git-lfs.github.com/spec/v1\nsize 1000\n");
+  try {
+    open();
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::bad_model);
+    EXPECT_NE(std::string(error.what()).find("tokenizer.json: is a Git LFS pointer"),
+              std::string::npos);
+  }
 }
 
 TEST_F(TokenizerFiles, SpecialTokensCanBePlainTextOnAnyThread) {

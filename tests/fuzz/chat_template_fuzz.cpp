@@ -14,7 +14,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const Json kTools = {
       {{"type", "function"}, {"function", {{"name", "f"}, {"parameters", Json::object()}}}}};
   const auto chat_template = sluice::text::ChatTemplate::from_source(
-      std::string(reinterpret_cast<const char*>(data), size), "fuzz.jinja", "<s>", "</s>");
+      std::string(reinterpret_cast<const char*>(data), size), "fuzz.jinja");
   try {
     const std::string text = chat_template.render(kMessages, kTools, {}, true);
     require(text.size() <= 16'000'000, "the output is bounded");

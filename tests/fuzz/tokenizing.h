@@ -24,6 +24,8 @@ inline void tokenize_everything(const sluice::text::Tokenizer& tokenizer) {
         streamed += detokenizer.finish();
         require(streamed == tokenizer.decode(ids), "streamed text is decoded text");
         tokenizer.encode(streamed, {});
+        // Any bytes may be trusted, also a part of a character.
+        tokenizer.encode(RenderedPrompt{text, {{0, text.size() / 2}, {text.size() / 2 + 1, 1000}}});
       }
     }
     std::vector<Token> all;

@@ -27,7 +27,7 @@ def compare(probe: Probe, source: str, messages: list, tools: Any, args: dict) -
         except Exception:  # the conversation does not suit this template; ours may be more lenient
             continue
         got = probe(
-            render=messages, template=source, tools=tools, args=args, add_generation_prompt=add_generation_prompt, **tokens
+            render=messages, template=source, tools=tools, args={**tokens, **args}, add_generation_prompt=add_generation_prompt
         )
         assert got == expected
         compared += 1

@@ -3,6 +3,7 @@
 //   {"encode": TEXT, "add_bos": BOOL, "parse_special": BOOL}
 //   {"decode": [ID...], "keep_special": BOOL}      {"stream": [ID...]}
 //   {"render": MESSAGES, "template": TEXT or null, "tools":, "args":, "add_generation_prompt":}
+//   the same with "prompt" for "render": {"text":, "trusted": [[begin, end]...], "tokens":}
 // A failure answers {"error": TEXT}.
 #include <chrono>
 #include <iostream>
@@ -36,26 +37,43 @@ Json open(const std::filesystem::path& path) {
   }
   const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
   const auto bos = tokenizer->bos();
-  return {{"vocab_size", tokenizer->vocab_size()},     {"bos", bos ? Json(*bos) : Json()},
-          {"adds_bos", tokenizer->adds_bos()},         {"eos", tokenizer->eos()},
-          {"has_template", chat_template.has_value()}, {"open_ms", took.count()}};
+  Json named = Json::object();
+  for (const auto& token : tokenizer->named_tokens()) named[token.name] = token.text;
+  return {{"vocab_size", tokenizer->vocab_size()},
+          {"bos", bos ? Json(*bos) : Json()},
+          {"adds_bos", tokenizer->adds_bos()},
+          {"eos", tokenizer->eos()},
+          {"named", named},
+          {"has_template", chat_template.has_value()},
+          {"open_ms", took.count()}};
+}
+
+ChatTemplate template_of(const Json& request) {
+  const auto& source = request.at("template");
+  return source.is_null() ? chat_template.value() : ChatTemplate::from_source(source, "template");
 }
 
 Json render(const Json& request) {
-  const auto& source = request.at("template");
-  const auto used = source.is_null() ? chat_template.value()
-                                     : ChatTemplate::from_source(source, "template",
-                                                                 request.value("bos_token", ""),
-                                                                 request.value("eos_token", ""));
-  return used.render(request.at("render"), request.value("tools", Json()),
-                     request.value("args", Json::object()),
-                     request.value("add_generation_prompt", false));
+  return template_of(request).render(request.at("render"), request.value("tools", Json()),
+                                     request.value("args", Json::object()),
+                                     request.value("add_generation_prompt", false));
+}
+
+/// As a chat does it: with what the tokenizer knows of special tokens.
+Json prompt(const Json& request) {
+  const auto prompt = template_of(request).render(
+      request.at("prompt"), request.value("tools", Json()), request.value("args", Json::object()),
+      request.value("add_generation_prompt", false), *tokenizer);
+  Json trusted = Json::array();
+  for (const auto& span : prompt.trusted) trusted.push_back({span.begin, span.end});
+  return {{"text", prompt.text}, {"trusted", trusted}, {"tokens", tokenizer->encode(prompt)}};
 }
 
 Json answer(const Json& request) {
   if (request.contains("open")) return open(request["open"].get<std::string>());
   if (request.contains("render")) return render(request);
   if (!tokenizer) throw std::runtime_error("nothing is open");
+  if (request.contains("prompt")) return prompt(request);
   if (request.contains("encode"))
     return tokenizer->encode(request["encode"].get<std::string>(),
                              {.add_bos = request.value("add_bos", false),

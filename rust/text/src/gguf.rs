@@ -9,8 +9,9 @@ use crate::byte_level;
 use crate::failure::{Failure, Result};
 use crate::merge::merge;
 use crate::pretokenizer::PreTokenizer;
-use crate::special::{end_tokens, Fragment, SpecialTokens};
+use crate::special::{end_tokens, guarded, Fragment, SpecialTokens};
 use crate::strings::{Duplicates, Index, Strings};
+use crate::trust::Special;
 use crate::vocabulary::{byte_of, TokenType, Vocabulary};
 
 const SPACE_MARK: &str = "\u{2581}"; // SentencePiece's visible space
@@ -104,11 +105,11 @@ impl GgufTokenizer {
         })
     }
 
-    pub fn encode(&self, text: &str, add_special: bool, parse_special: bool) -> Result<Vec<i32>> {
+    pub fn encode(&self, text: &str, add_special: bool, special: Special) -> Result<Vec<i32>> {
         let mut ids: Vec<u32> = Vec::with_capacity(text.len() / 3 + 2);
         ids.extend(self.bos.filter(|_| add_special && self.add_bos));
         let mut starts = true; // at the text's start or right after a special token
-        for fragment in self.special.split(&self.vocabulary, text, parse_special)? {
+        for fragment in self.special.split(&self.vocabulary, text, special)? {
             match fragment {
                 Fragment::Token(id) => ids.push(id),
                 Fragment::Text(text) => self.encode_fragment(text, starts, &mut ids)?,
@@ -223,6 +224,18 @@ impl GgufTokenizer {
 
     pub fn vocab_size(&self) -> usize {
         self.vocabulary.len()
+    }
+
+    pub fn guarded(&self) -> impl Iterator<Item = &str> {
+        guarded(&self.vocabulary)
+    }
+
+    pub fn unknown(&self) -> Option<u32> {
+        self.unknown
+    }
+
+    pub fn is_control(&self, id: u32) -> bool {
+        matches!(self.vocabulary.token_type(id), TokenType::Control | TokenType::Unknown)
     }
 
     pub fn bos(&self) -> Option<u32> {

@@ -2,12 +2,15 @@
 //! (sluice/text/ffi.cpp is its only user): tokenizers, chat templates and, later, constrained decoding.
 //! No panic crosses: each exported function is a `guard`, and a Failure becomes a C++ exception.
 
+mod added;
 mod bpe;
 mod bpe_json;
 mod byte_level;
 mod failure;
 mod gguf;
 mod huggingface;
+mod jinja_literals;
+mod marking;
 mod merge;
 mod model;
 mod pretokenizer;
@@ -16,12 +19,17 @@ mod special;
 mod strings;
 mod template;
 mod tojson;
+mod trust;
 mod vocabulary;
 mod words;
 
 use failure::{guard, Failure, Result};
 use gguf::GgufTokenizer;
-use huggingface::HuggingFaceTokenizer;
+use huggingface::{BesideToken, HuggingFaceTokenizer};
+use marking::{Rendered, Spellings};
+use std::sync::{Arc, OnceLock};
+use tokenizers::AddedToken;
+use trust::Special;
 
 #[cxx::bridge(namespace = "sluice::text::ffi")]
 mod ffi {
@@ -53,16 +61,36 @@ mod ffi {
         time_ms: u64,
     }
 
-    /// A rendered template, or why its rendering was given up and must not be tried again.
+    /// Bytes from `begin` to before `end`.
+    struct Span {
+        begin: u64,
+        end: u64,
+    }
+
+    /// A rendered template and where it spelled special tokens itself, or why its rendering was given up
+    /// and must not be tried again.
     struct Rendering {
         text: String,
+        trusted: Vec<Span>,
         overrun: String,
+    }
+
+    /// A token that stands in a file beside tokenizer.json; with `only_if_new` it counts unless
+    /// tokenizer.json lists it as added.
+    struct BesideToken {
+        content: String,
+        single_word: bool,
+        lstrip: bool,
+        rstrip: bool,
+        normalized: bool,
+        special: bool,
+        only_if_new: bool,
     }
 
     extern "Rust" {
         type Tokenizer;
 
-        fn open_tokenizer_json(json: &[u8]) -> Result<Box<Tokenizer>>;
+        fn open_tokenizer_json(json: &[u8], beside: &[BesideToken]) -> Result<Box<Tokenizer>>;
         /// # Safety
         /// The vocabulary's byte slices stay readable for as long as the tokenizer lives.
         unsafe fn open_gguf_vocabulary(vocabulary: &GgufVocabulary) -> Result<Box<Tokenizer>>;
@@ -73,6 +101,14 @@ mod ffi {
             add_special: bool,
             parse_special: bool,
         ) -> Result<Vec<i32>>;
+        /// Special tokens are read in the `trusted` bytes only.
+        fn encode_within(
+            self: &Tokenizer,
+            text: &[u8],
+            add_special: bool,
+            trusted: &[Span],
+        ) -> Result<Vec<i32>>;
+        fn is_special(self: &Tokenizer, id: i32) -> bool;
         fn token_bytes(self: &Tokenizer, id: i32, keep_special: bool) -> Result<Vec<u8>>;
         /// -1 when there is no such token.
         fn token_id(self: &Tokenizer, text: &[u8]) -> Result<i32>;
@@ -80,28 +116,59 @@ mod ffi {
         fn drops_first_space(self: &Tokenizer) -> bool;
         /// -1 when there is none; a tokenizer.json does not name it.
         fn bos(self: &Tokenizer) -> i32;
+        /// -1 when there is none; a tokenizer.json does not name it.
+        fn unknown(self: &Tokenizer) -> i32;
         fn adds_bos(self: &Tokenizer) -> bool;
         fn eos(self: &Tokenizer) -> Vec<i32>;
 
-        /// Renders a chat template; `context` is a JSON object of its variables.
+        /// Renders a chat template. `given` and `own` are JSON objects of its variables, `own` of texts
+        /// that are the model's, such as bos_token; what is given goes before.
+        fn render_template(
+            self: &Tokenizer,
+            source: &[u8],
+            given: &[u8],
+            own: &[u8],
+            limits: &TemplateLimits,
+        ) -> Result<Rendering>;
+        /// The same without a model: nothing is trusted.
         fn render_template(
             source: &[u8],
-            context: &[u8],
+            given: &[u8],
             limits: &TemplateLimits,
         ) -> Result<Rendering>;
     }
 }
 
 /// One of the two kinds of vocabulary.
-pub enum Tokenizer {
+enum Vocabulary {
     HuggingFace(Box<HuggingFaceTokenizer>),
     Gguf(Box<GgufTokenizer>),
 }
 
-fn open_tokenizer_json(json: &[u8]) -> Result<Box<Tokenizer>> {
+pub struct Tokenizer {
+    vocabulary: Vocabulary,
+    /// For templates; made when the first one is rendered.
+    spellings: OnceLock<Arc<Spellings>>,
+}
+
+impl From<Vocabulary> for Box<Tokenizer> {
+    fn from(vocabulary: Vocabulary) -> Self {
+        Box::new(Tokenizer { vocabulary, spellings: OnceLock::new() })
+    }
+}
+
+fn open_tokenizer_json(json: &[u8], beside: &[ffi::BesideToken]) -> Result<Box<Tokenizer>> {
+    let beside = beside.iter().map(|t| BesideToken {
+        token: AddedToken::from(t.content.as_str(), t.special)
+            .single_word(t.single_word)
+            .lstrip(t.lstrip)
+            .rstrip(t.rstrip)
+            .normalized(t.normalized),
+        only_if_new: t.only_if_new,
+    });
     let opened = guard(|| {
-        let tokenizer = HuggingFaceTokenizer::open(json)?;
-        Ok(Box::new(Tokenizer::HuggingFace(Box::new(tokenizer))))
+        let tokenizer = HuggingFaceTokenizer::open(json, beside.collect())?;
+        Ok(Vocabulary::HuggingFace(Box::new(tokenizer)).into())
     });
     // `tokenizers` panics over some contradictions in the file.
     opened.map_err(|failure| match failure {
@@ -133,7 +200,7 @@ unsafe fn open_gguf_vocabulary(vocabulary: &ffi::GgufVocabulary) -> Result<Box<T
     };
     guard(|| {
         let tokenizer = GgufTokenizer::open(&metadata, arrays)?;
-        Ok(Box::new(Tokenizer::Gguf(Box::new(tokenizer))))
+        Ok(Vocabulary::Gguf(Box::new(tokenizer)).into())
     })
 }
 
@@ -145,19 +212,65 @@ fn utf8(text: &[u8]) -> Result<&str> {
 
 impl Tokenizer {
     fn encode(&self, text: &[u8], add_special: bool, parse_special: bool) -> Result<Vec<i32>> {
+        let special = if parse_special { Special::Anywhere } else { Special::Nowhere };
+        self.encode_as(text, add_special, special)
+    }
+
+    fn encode_within(
+        &self,
+        text: &[u8],
+        add_special: bool,
+        trusted: &[ffi::Span],
+    ) -> Result<Vec<i32>> {
+        let trusted: Vec<_> = trusted.iter().map(|s| s.begin as usize..s.end as usize).collect();
+        self.encode_as(text, add_special, Special::Within(&trusted))
+    }
+
+    fn encode_as(&self, text: &[u8], add_special: bool, special: Special) -> Result<Vec<i32>> {
         guard(|| {
             let text = utf8(text)?;
-            match self {
-                Tokenizer::HuggingFace(t) => t.encode(text, add_special, parse_special),
-                Tokenizer::Gguf(t) => t.encode(text, add_special, parse_special),
+            match &self.vocabulary {
+                Vocabulary::HuggingFace(t) => t.encode(text, add_special, special),
+                Vocabulary::Gguf(t) => t.encode(text, add_special, special),
             }
         })
     }
 
+    /// Whether text cannot spell it and decoding does not show it.
+    fn is_special(&self, id: i32) -> bool {
+        match (u32::try_from(id), &self.vocabulary) {
+            (Ok(id), Vocabulary::HuggingFace(t)) => t.is_special(id),
+            (Ok(id), Vocabulary::Gguf(t)) => (id as usize) < t.vocab_size() && t.is_control(id),
+            _ => false,
+        }
+    }
+
+    fn spellings(&self) -> Result<Arc<Spellings>> {
+        if let Some(spellings) = self.spellings.get() {
+            return Ok(spellings.clone());
+        }
+        let spellings = match &self.vocabulary {
+            Vocabulary::HuggingFace(t) => Spellings::new(t.guarded()),
+            Vocabulary::Gguf(t) => Spellings::new(t.guarded()),
+        };
+        let spellings = Arc::new(spellings?);
+        Ok(self.spellings.get_or_init(|| spellings).clone())
+    }
+
+    fn render_template(
+        &self,
+        source: &[u8],
+        given: &[u8],
+        own: &[u8],
+        limits: &ffi::TemplateLimits,
+    ) -> Result<ffi::Rendering> {
+        guard(|| render(source, given, own, self.spellings()?, limits))
+    }
+
     fn token_bytes(&self, id: i32, keep_special: bool) -> Result<Vec<u8>> {
-        guard(|| match (u32::try_from(id), self) {
-            (Ok(id), Tokenizer::HuggingFace(t)) => Ok(t.token_bytes(id, keep_special)),
-            (Ok(id), Tokenizer::Gguf(t)) if (id as usize) < t.vocab_size() => {
+        guard(|| match (u32::try_from(id), &self.vocabulary) {
+            (Ok(id), Vocabulary::HuggingFace(t)) => Ok(t.token_bytes(id, keep_special)),
+            (Ok(id), Vocabulary::Gguf(t)) if (id as usize) < t.vocab_size() => {
                 Ok(t.token_bytes(id, keep_special))
             }
             _ => Ok(Vec::new()),
@@ -166,11 +279,11 @@ impl Tokenizer {
 
     fn token_id(&self, text: &[u8]) -> Result<i32> {
         guard(|| {
-            let id = match self {
-                Tokenizer::HuggingFace(t) => {
+            let id = match &self.vocabulary {
+                Vocabulary::HuggingFace(t) => {
                     std::str::from_utf8(text).ok().and_then(|s| t.token_id(s))
                 }
-                Tokenizer::Gguf(t) => t.token_id(text),
+                Vocabulary::Gguf(t) => t.token_id(text),
             };
             Ok(id.and_then(|id| i32::try_from(id).ok()).unwrap_or(-1))
         })
@@ -178,57 +291,79 @@ impl Tokenizer {
 
     fn vocab_size(&self) -> Result<i64> {
         guard(|| {
-            Ok(match self {
-                Tokenizer::HuggingFace(t) => t.vocab_size() as i64,
-                Tokenizer::Gguf(t) => t.vocab_size() as i64,
+            Ok(match &self.vocabulary {
+                Vocabulary::HuggingFace(t) => t.vocab_size() as i64,
+                Vocabulary::Gguf(t) => t.vocab_size() as i64,
             })
         })
     }
 
     fn drops_first_space(&self) -> bool {
-        match self {
-            Tokenizer::HuggingFace(t) => t.drops_first_space(),
-            Tokenizer::Gguf(t) => t.drops_first_space(),
+        match &self.vocabulary {
+            Vocabulary::HuggingFace(t) => t.drops_first_space(),
+            Vocabulary::Gguf(t) => t.drops_first_space(),
         }
     }
 
     fn bos(&self) -> i32 {
-        match self {
-            Tokenizer::HuggingFace(_) => -1,
-            Tokenizer::Gguf(t) => t.bos().map_or(-1, |id| id as i32),
+        match &self.vocabulary {
+            Vocabulary::HuggingFace(_) => -1,
+            Vocabulary::Gguf(t) => t.bos().map_or(-1, |id| id as i32),
+        }
+    }
+
+    fn unknown(&self) -> i32 {
+        match &self.vocabulary {
+            Vocabulary::HuggingFace(_) => -1,
+            Vocabulary::Gguf(t) => t.unknown().map_or(-1, |id| id as i32),
         }
     }
 
     fn adds_bos(&self) -> bool {
-        matches!(self, Tokenizer::Gguf(t) if t.adds_bos())
+        matches!(&self.vocabulary, Vocabulary::Gguf(t) if t.adds_bos())
     }
 
     fn eos(&self) -> Vec<i32> {
-        match self {
-            Tokenizer::HuggingFace(_) => Vec::new(),
-            Tokenizer::Gguf(t) => t.eos().to_vec(),
+        match &self.vocabulary {
+            Vocabulary::HuggingFace(_) => Vec::new(),
+            Vocabulary::Gguf(t) => t.eos().to_vec(),
         }
     }
 }
 
 fn render_template(
     source: &[u8],
-    context: &[u8],
+    given: &[u8],
     limits: &ffi::TemplateLimits,
 ) -> Result<ffi::Rendering> {
-    guard(|| {
-        let source = std::str::from_utf8(source)
-            .map_err(|_| Failure::BadModel("the template is not UTF-8".into()))?;
-        let limits = template::Limits {
-            steps: limits.steps,
-            output_bytes: limits.output_bytes as usize,
-            memory_bytes: limits.memory_bytes as usize,
-            time: std::time::Duration::from_millis(limits.time_ms),
-        };
-        let (text, overrun) = match template::render(source, utf8(context)?, limits)? {
-            template::Rendering::Done(text) => (text, String::new()),
-            template::Rendering::Overrun(what) => (String::new(), what.to_string()),
-        };
-        Ok(ffi::Rendering { text, overrun })
-    })
+    guard(|| render(source, given, b"{}", Arc::new(Spellings::new(std::iter::empty())?), limits))
+}
+
+fn render(
+    source: &[u8],
+    given: &[u8],
+    own: &[u8],
+    spellings: Arc<Spellings>,
+    limits: &ffi::TemplateLimits,
+) -> Result<ffi::Rendering> {
+    let source = std::str::from_utf8(source)
+        .map_err(|_| Failure::BadModel("the template is not UTF-8".into()))?;
+    let limits = template::Limits {
+        steps: limits.steps,
+        output_bytes: limits.output_bytes as usize,
+        memory_bytes: limits.memory_bytes as usize,
+        time: std::time::Duration::from_millis(limits.time_ms),
+    };
+    let (given, own) = (utf8(given)?.to_string(), utf8(own)?.to_string());
+    let variables = template::Variables { given, own, spellings };
+    let (rendered, overrun) = match template::render(source, &variables, limits)? {
+        template::Rendering::Done(rendered) => (rendered, String::new()),
+        template::Rendering::Overrun(what) => (Rendered::default(), what.to_string()),
+    };
+    let span = |bytes: std::ops::Range<usize>| ffi::Span {
+        begin: bytes.start as u64,
+        end: bytes.end as u64,
+    };
+    let trusted = rendered.trusted.into_iter().map(span).collect();
+    Ok(ffi::Rendering { text: rendered.text, trusted, overrun })
 }

@@ -90,6 +90,15 @@ fn read_bpe(fields: &Fields, words: &RawValue, merges: &RawValue) -> serde_json:
     Ok(Bpe::new(words, merges, options))
 }
 
+impl Model {
+    pub fn largest_id(&self) -> Option<u32> {
+        match self {
+            Model::Bpe(bpe) => bpe.words().largest_id(),
+            Model::Other(model) => tokenizers::Model::get_vocab(&**model).into_values().max(),
+        }
+    }
+}
+
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
 use crate::failure::{Failure, Result};
+use crate::trust::{find, Found, Special, Trust};
 use crate::vocabulary::{TokenType, Vocabulary};
 
 /// Texts that end a generation in one model family or another. Files often name only one EOS, and some
@@ -43,6 +44,11 @@ const END_TEXTS: &[&str] = &[
     "<|file_sep|>",
 ];
 
+/// Whether this is the text of a token that ends a generation, whatever its file says of it.
+pub fn ends_generation(text: &str) -> bool {
+    text != "</s>" && END_TEXTS.contains(&text) // </s> is HTML as well
+}
+
 /// The tokens that end a generation, `named` (the file's own EOS, EOT, EOM) first. They become control
 /// tokens, so that text cannot spell them and decoding does not show them.
 pub fn end_tokens(vocabulary: &mut Vocabulary, named: &[i32]) -> Vec<i32> {
@@ -77,7 +83,7 @@ pub enum Fragment<'t> {
 }
 
 /// Cuts text at special tokens: the leftmost, of those the longest. User-defined tokens are always
-/// found; control and unknown ones only where the caller trusts the text.
+/// found; control and unknown ones only where the text is trusted.
 pub struct SpecialTokens {
     all: OnceLock<Matcher>,
     user_defined: OnceLock<Matcher>,
@@ -99,28 +105,45 @@ impl SpecialTokens {
         &self,
         vocabulary: &Vocabulary,
         text: &'t str,
-        parse_special: bool,
+        special: Special,
     ) -> Result<Vec<Fragment<'t>>> {
+        let parse_special = !matches!(special, Special::Nowhere);
         let cell = if parse_special { &self.all } else { &self.user_defined };
         if cell.get().is_none() {
             let matcher = Matcher::new(vocabulary, parse_special)?;
             cell.get_or_init(|| matcher);
         }
         let matcher = cell.get().expect("set above");
+        let trust = |found: &Found| {
+            let id = matcher.ids[found.pattern];
+            match special {
+                // A user-defined token may be spelled within a control token that is only text.
+                Special::Within(_) if is_guarded(vocabulary, id) => {
+                    let trust = special.trust(&found.bytes);
+                    if trust == Trust::None {
+                        Trust::Part
+                    } else {
+                        trust
+                    }
+                }
+                _ => Trust::Whole,
+            }
+        };
 
         let mut fragments = Vec::new();
         let mut end = 0;
-        let found = matcher.automaton.iter().flat_map(|a| a.find_iter(text));
+        let found = matcher.automaton.iter().flat_map(|a| find(a, text, trust));
         for found in found {
-            if found.start() < end {
+            let (pattern, bytes) = (found.pattern, found.bytes);
+            if bytes.start < end {
                 continue; // within the white space that the token before swallowed
             }
-            if found.start() > end {
-                fragments.push(Fragment::Text(&text[end..found.start()]));
+            if bytes.start > end {
+                fragments.push(Fragment::Text(&text[end..bytes.start]));
             }
-            let id = matcher.ids[found.pattern()];
+            let id = matcher.ids[pattern];
             fragments.push(Fragment::Token(id));
-            end = found.end();
+            end = bytes.end;
             if self.strips_right
                 && !matches!(vocabulary.text(id), b"<unk>" | b"<s>" | b"<|endoftext|>")
             {
@@ -132,6 +155,17 @@ impl SpecialTokens {
         }
         Ok(fragments)
     }
+}
+
+/// The spellings that only a trusted text may use.
+pub fn guarded(vocabulary: &Vocabulary) -> impl Iterator<Item = &str> {
+    let ids = (0..vocabulary.len() as u32).filter(|&id| is_guarded(vocabulary, id));
+    ids.filter_map(|id| std::str::from_utf8(vocabulary.text(id)).ok())
+}
+
+fn is_guarded(vocabulary: &Vocabulary, id: u32) -> bool {
+    matches!(vocabulary.token_type(id), TokenType::Control | TokenType::Unknown)
+        && !vocabulary.text(id).trim_ascii().is_empty()
 }
 
 impl Matcher {

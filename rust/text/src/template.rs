@@ -3,7 +3,7 @@
 //! steps, output, memory and time, and a stack that deeply nested values cannot exhaust.
 
 use std::io;
-use std::sync::mpsc;
+use std::sync::{mpsc, Arc};
 use std::time::Duration;
 
 use minijinja::syntax::SyntaxConfig;
@@ -12,6 +12,7 @@ use minijinja::{Environment, Error, ErrorKind};
 use minijinja_contrib::pycompat::unknown_method_callback;
 
 use crate::failure::{guard, Failure, Result};
+use crate::marking::{Marking, Rendered, Spellings};
 use crate::quota;
 use crate::tojson::tojson;
 
@@ -31,15 +32,25 @@ const STACK_BYTES: usize = 512 << 20;
 
 #[derive(Debug, PartialEq)]
 pub enum Rendering {
-    Done(String),
+    Done(Rendered),
     /// It used up its memory or its time, and a thread with what it held is lost.
     Overrun(&'static str),
 }
 
-/// `context` is a JSON object of the template's variables.
-pub fn render(source: &str, context: &str, limits: Limits) -> Result<Rendering> {
+/// What a template is rendered with.
+#[derive(Clone)]
+pub struct Variables {
+    /// A JSON object of what others give, and a JSON object of what it finds as the model's own where they
+    /// give nothing: the texts of bos_token and its like.
+    pub given: String,
+    pub own: String,
+    /// The special tokens that are trusted where the template spells them.
+    pub spellings: Arc<Spellings>,
+}
+
+pub fn render(source: &str, variables: &Variables, limits: Limits) -> Result<Rendering> {
     let (sender, receiver) = mpsc::channel();
-    let (source, context) = (source.to_string(), context.to_string());
+    let (source, variables) = (source.to_string(), variables.clone());
     let thread = std::thread::Builder::new()
         .name("chat template".into())
         .stack_size(STACK_BYTES)
@@ -49,7 +60,7 @@ pub fn render(source: &str, context: &str, limits: Limits) -> Result<Rendering> 
                 let _ = stopped.send(Ok(Rendering::Overrun("memory or time")));
             };
             let outcome = quota::limited(limits.memory_bytes, limits.time, over_quota, || {
-                guard(|| render_here(&source, &context, limits)).map(Rendering::Done)
+                guard(|| render_here(&source, &variables, limits)).map(Rendering::Done)
             });
             let _ = sender.send(outcome); // nobody listens after a timeout
         });
@@ -65,16 +76,34 @@ fn too_much(what: &str) -> Failure {
     Failure::BadRequest(format!("the chat template takes too much {what}"))
 }
 
-fn render_here(source: &str, context: &str, limits: Limits) -> Result<String> {
-    let context: serde_json::Value = serde_json::from_str(context)
-        .map_err(|e| Failure::BadRequest(format!("the chat template's variables: {e}")))?;
-    let source = without_generation_tags(source);
+fn render_here(source: &str, variables: &Variables, limits: Limits) -> Result<Rendered> {
+    let mut given = object(&variables.given)?;
+    let mut marking = Marking::new(&variables.spellings, source, &given);
+    for (name, value) in object(&variables.own)? {
+        let own = marking.own(value.as_str().unwrap_or_default())?;
+        given.entry(name).or_insert(own.into());
+    }
+    let source = marking.template(&without_generation_tags(source))?;
+    let rendered = render_bounded(&source, &given.into(), limits);
+    rendered.map(|text| marking.unmark(&text)).map_err(|failure| match failure {
+        Failure::BadRequest(message) => Failure::BadRequest(marking.unmark(&message).text),
+        Failure::BadModel(message) => Failure::BadModel(marking.unmark(&message).text),
+        other => other,
+    })
+}
+
+fn object(json: &str) -> Result<serde_json::Map<String, serde_json::Value>> {
+    serde_json::from_str(json)
+        .map_err(|e| Failure::BadRequest(format!("the chat template's variables: {e}")))
+}
+
+fn render_bounded(source: &str, context: &serde_json::Value, limits: Limits) -> Result<String> {
     let environment = environment(limits.steps);
-    let template = environment.template_from_str(&source);
+    let template = environment.template_from_str(source);
     let template = template
         .map_err(|e| Failure::BadModel(format!("the chat template does not parse: {e}")))?;
     let mut output = BoundedOutput { bytes: Vec::new(), limit: limits.output_bytes, full: false };
-    let rendered = template.render_captured_to(Value::from(Serde(&context)), &mut output);
+    let rendered = template.render_captured_to(Value::from(Serde(context)), &mut output);
     if output.full {
         return Err(too_much("room"));
     }
@@ -190,15 +219,20 @@ mod tests {
         time: Duration::from_secs(5),
     };
 
+    fn variables(given: &str) -> Variables {
+        let spellings = Spellings::new(["<s>", "<|end|>"].into_iter()).unwrap();
+        Variables { given: given.into(), own: "{}".into(), spellings: Arc::new(spellings) }
+    }
+
     fn rendered(source: &str, context: &str) -> String {
-        match render(source, context, LIMITS).unwrap() {
-            Rendering::Done(text) => text,
+        match render(source, &variables(context), LIMITS).unwrap() {
+            Rendering::Done(rendered) => rendered.text,
             overrun => panic!("{overrun:?}"),
         }
     }
 
     fn refused(source: &str) -> String {
-        render(source, "{}", LIMITS).unwrap_err().to_string()
+        render(source, &variables("{}"), LIMITS).unwrap_err().to_string()
     }
 
     #[test]
@@ -245,6 +279,19 @@ mod tests {
     }
 
     #[test]
+    fn only_the_templates_special_tokens_are_trusted() {
+        let source = "{{ bos_token }}{% set x = m|replace('-', '') %}{{ x ~ '<|end|>' }}";
+        let mut variables = variables(r#"{"m": "<s><|e-nd|>"}"#);
+        variables.own = r#"{"bos_token": "<s>", "m": "not used"}"#.into();
+        let Rendering::Done(rendered) = render(source, &variables, LIMITS).unwrap() else {
+            panic!()
+        };
+        assert_eq!(rendered.text, "<s><s><|end|><|end|>");
+        assert_eq!(rendered.trusted, [0..3, 13..20]);
+        assert!(refused("{{ raise_exception('no <s>') }}").contains("no <s>"));
+    }
+
+    #[test]
     fn a_raised_exception_is_a_bad_request() {
         let message = refused("{{ raise_exception('roles must alternate') }}");
         assert!(message.starts_with("bad_request: ") && message.contains("roles must alternate"));
@@ -264,7 +311,7 @@ mod tests {
     #[test]
     fn doubling_a_string_is_given_up() {
         let source = "{% set ns = namespace(x='ab') %}{% for i in range(60) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}";
-        let outcome = render(source, "{}", LIMITS).unwrap();
+        let outcome = render(source, &variables("{}"), LIMITS).unwrap();
         assert!(matches!(outcome, Rendering::Overrun(_)));
     }
 
@@ -272,15 +319,15 @@ mod tests {
     fn slow_steps_are_given_up() {
         let source = "{% set x = 'ab' * 10000000 %}{% for i in range(90000) %}{% set y = x|upper %}{% endfor %}";
         let limits = Limits { time: Duration::from_millis(300), ..LIMITS };
-        assert!(matches!(render(source, "{}", limits), Ok(Rendering::Overrun(_))));
+        assert!(matches!(render(source, &variables("{}"), limits), Ok(Rendering::Overrun(_))));
     }
 
     #[test]
     fn deep_nesting_ends_cleanly() {
         let nest = "{% set ns = namespace(x=[]) %}{% for i in range(10) %}{% for j in range(99999) %}{% set ns.x = [ns.x] %}{% endfor %}{% endfor %}";
         let limits = Limits { steps: 4_000_000, memory_bytes: 512 << 20, ..LIMITS };
-        let _ = render(nest, "{}", limits); // drops the value at its deepest
+        let _ = render(nest, &variables("{}"), limits); // drops the value at its deepest
         let print = nest.replace("range(10)", "range(3)") + "{{ ns.x }}";
-        let _ = render(&print, "{}", limits);
+        let _ = render(&print, &variables("{}"), limits);
     }
 }

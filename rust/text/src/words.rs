@@ -78,6 +78,10 @@ impl Words {
         Some(self.list.get(self.by_id[place] as usize))
     }
 
+    pub fn largest_id(&self) -> Option<u32> {
+        self.by_id.last().map(|&i| self.list.ids[i as usize])
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], u32)> {
         let word = |&i: &u32| (self.list.get(i as usize), self.list.ids[i as usize]);
         self.by_id.iter().map(word)
