@@ -8,6 +8,7 @@ mod byte_level;
 mod failure;
 mod gguf;
 mod huggingface;
+mod jinja;
 mod merge;
 mod model;
 mod pretokenizer;
@@ -15,7 +16,6 @@ mod quota;
 mod special;
 mod strings;
 mod template;
-mod tojson;
 mod vocabulary;
 mod words;
 

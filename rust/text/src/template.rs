@@ -1,19 +1,12 @@
-//! Chat templates: Jinja as Hugging Face's transformers set it up, rendered by minijinja. Templates come
+//! Chat templates, rendered by jinja/. Templates come
 //! with models and are not trusted, so each rendering runs on a thread of its own, with limits on its
 //! steps, output, memory and time, and a stack that deeply nested values cannot exhaust.
 
-use std::io;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Serde, Value};
-use minijinja::{Environment, Error, ErrorKind};
-use minijinja_contrib::pycompat::unknown_method_callback;
-
 use crate::failure::{guard, Failure, Result};
-use crate::quota;
-use crate::tojson::tojson;
+use crate::{jinja, quota};
 
 #[derive(Clone, Copy)]
 pub struct Limits {
@@ -61,122 +54,21 @@ pub fn render(source: &str, context: &str, limits: Limits) -> Result<Rendering> 
     }
 }
 
-fn too_much(what: &str) -> Failure {
-    Failure::BadRequest(format!("the chat template takes too much {what}"))
-}
-
 fn render_here(source: &str, context: &str, limits: Limits) -> Result<String> {
     let context: serde_json::Value = serde_json::from_str(context)
         .map_err(|e| Failure::BadRequest(format!("the chat template's variables: {e}")))?;
-    let source = without_generation_tags(source);
-    let environment = environment(limits.steps);
-    let template = environment.template_from_str(&source);
-    let template = template
-        .map_err(|e| Failure::BadModel(format!("the chat template does not parse: {e}")))?;
-    let mut output = BoundedOutput { bytes: Vec::new(), limit: limits.output_bytes, full: false };
-    let rendered = template.render_captured_to(Value::from(Serde(&context)), &mut output);
-    if output.full {
-        return Err(too_much("room"));
-    }
-    match rendered {
-        Ok(_) => String::from_utf8(output.bytes).map_err(|e| Failure::Internal(e.to_string())),
-        Err(e) if e.kind() == ErrorKind::OutOfFuel => Err(too_much("time")),
-        Err(e) => Err(Failure::BadRequest(format!("the chat template failed: {e}"))),
-    }
-}
-
-fn environment(steps: u64) -> Environment<'static> {
-    let mut environment = Environment::new();
-    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
-    environment.set_syntax(syntax.expect("the default delimiters are valid"));
-    environment.set_unknown_method_callback(unknown_method_callback);
-    environment.set_fuel(Some(steps));
-    environment.add_filter("tojson", tojson);
-    environment.add_test("iterable", is_iterable);
-    environment.add_test("sequence", is_sequence);
-    environment.add_function("raise_exception", raise_exception);
-    environment.add_function("strftime_now", strftime_now);
-    environment
-}
-
-/// As in Python, None cannot be iterated over: templates ask `tools is iterable and tools|length > 0`.
-fn is_iterable(value: &Value) -> bool {
-    !value.is_none() && value.try_iter().is_ok()
-}
-
-/// As in Jinja2, where text and mappings have a length and elements too.
-fn is_sequence(value: &Value) -> bool {
-    use minijinja::value::ValueKind::{Map, Seq, String, Undefined};
-    matches!(value.kind(), Seq | Map | String | Undefined)
-}
-
-fn raise_exception(message: String) -> std::result::Result<Value, Error> {
-    Err(Error::new(ErrorKind::InvalidOperation, message))
-}
-
-/// The local time, as Python's datetime.now().strftime(format).
-fn strftime_now(format: String) -> std::result::Result<String, Error> {
-    use std::fmt::Write;
-    let mut text = String::new();
-    write!(text, "{}", chrono::Local::now().format(&format)).map_err(|_| {
-        Error::new(ErrorKind::InvalidOperation, format!("strftime_now: bad format '{format}'"))
-    })?;
-    Ok(text)
-}
-
-/// {% generation %} ... {% endgeneration %} marks the assistant's tokens for training; here it is a
-/// block that is always taken, with the same control of white space.
-fn without_generation_tags(source: &str) -> String {
-    let mut out = String::with_capacity(source.len());
-    let mut rest = source;
-    while let Some(at) = rest.find("{%") {
-        let (before, tag) = rest.split_at(at);
-        out.push_str(before);
-        let end = tag.find("%}").map_or(tag.len(), |i| i + 2);
-        let inner = tag[2..end].trim_end_matches("%}");
-        let word = inner.trim_matches(['-', '+']).trim();
-        let statement = match word {
-            "generation" => "if true",
-            "endgeneration" => "endif",
-            "raw" => {
-                let end = tag.find("endraw").unwrap_or(tag.len());
-                out.push_str(&tag[..end]);
-                rest = &tag[end..];
-                continue;
-            }
-            _ => {
-                // Only past the opening: a string in the tag may hold "%}".
-                out.push_str("{%");
-                rest = &tag[2..];
-                continue;
-            }
-        };
-        out.push_str(&tag[..end].replacen(word, statement, 1));
-        rest = &tag[end..];
-    }
-    out.push_str(rest);
-    out
-}
-
-struct BoundedOutput {
-    bytes: Vec<u8>,
-    limit: usize,
-    full: bool,
-}
-
-impl io::Write for BoundedOutput {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if bytes.len() > self.limit - self.bytes.len() {
-            self.full = true;
-            return Err(io::ErrorKind::FileTooLarge.into());
+    let limits = jinja::Limits {
+        steps: limits.steps,
+        output_bytes: limits.output_bytes,
+        memory_bytes: limits.memory_bytes,
+    };
+    jinja::render(source, &context, limits).map_err(|error| match error.kind {
+        jinja::Kind::Syntax => Failure::BadModel(format!("the chat template does not parse: {error}")),
+        jinja::Kind::Raised => Failure::BadRequest(format!("the chat template failed: {error}")),
+        jinja::Kind::TooMuch(what) => {
+            Failure::BadRequest(format!("the chat template takes too much {what}"))
         }
-        self.bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    })
 }
 
 #[cfg(test)]
