@@ -1,6 +1,6 @@
-//! Chat templates, rendered by jinja/. Templates come
-//! with models and are not trusted, so each rendering runs on a thread of its own, with limits on its
-//! steps, output, memory and time, and a stack that deeply nested values cannot exhaust.
+//! Chat templates, rendered by jinja/. They come with models and are not trusted, so each rendering runs
+//! on a thread of its own, with limits on its steps, output, memory and time, and a stack that deeply
+//! nested values cannot exhaust.
 
 use std::sync::mpsc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::{jinja, quota};
 
 #[derive(Clone, Copy)]
 pub struct Limits {
-    /// Template instructions.
+    /// See jinja::Limits.
     pub steps: u64,
     pub output_bytes: usize,
     /// Everything the rendering allocates less what it frees.
@@ -150,21 +150,69 @@ mod tests {
         assert!(refused(nested).contains("too much"));
         let recursion = "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}";
         assert!(refused(recursion).starts_with("bad_request: "));
-        assert!(refused("{{ 'abcdefgh' * 1000000 }}").contains("too much room"));
     }
 
     #[test]
-    fn doubling_a_string_is_given_up() {
-        let source = "{% set ns = namespace(x='ab') %}{% for i in range(60) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}";
-        let outcome = render(source, "{}", LIMITS).unwrap();
-        assert!(matches!(outcome, Rendering::Overrun(_)));
+    fn sizes_are_checked_before_anything_is_made() {
+        let huge = [
+            "'x' * 10**9", "'x'.ljust(10**12)", "'x'.zfill(10**12)", "'x'.center(10**30)", "'%1000000000s' % 1",
+            "'%.1000000000f' % 1.5", "'%*d' % (10**12, 1)", "'{:1000000000}'.format(1)", "'{:{}}'.format(1, 10**15)",
+            "[0] * 10**9", "(1,) * 10**9", "[[0] * 10000] * 10000", "'x'|indent(10**12, true)", "[1]|tojson(indent=10**12)",
+            "('a' * 10000).replace('a', 'x' * 10000)", "'\\t'.expandtabs(10**12)", "'x'|center(10**12)",
+            "(['x' * 10000] * 10000)|join", "[[1]]|batch(10**12, 1)|list", "strftime_now('%A' * 500000)",
+        ];
+        for source in huge {
+            let message = refused(&format!("{{{{ {source} }}}}"));
+            assert!(message.contains("too much room"), "{source}: {message}");
+        }
+        let doubling = "{% set ns = namespace(x='ab', y=[1], z=(1,)) %}{% for i in range(60) %}";
+        for step in ["x = ns.x ~ ns.x", "x = ns.x + ns.x", "y = ns.y + ns.y"] {
+            let message = refused(&format!("{doubling}{{% set ns.{step} %}}{{% endfor %}}"));
+            assert!(message.contains("too much"), "{step}: {message}");
+        }
+    }
+
+    #[test]
+    fn values_that_share_their_parts_are_not_unfolded() {
+        for end in ["{{ ns.x }}", "{{ ns.x == ns.y }}", "{{ ns.x|tojson }}", "{{ {ns.x: 1} }}", "{{ ns.x|pprint }}"] {
+            let fold = "{% set ns = namespace(x=(1,), y=(1,)) %}{% for i in range(60) %}{% set ns.x = (ns.x, ns.x) %}{% set ns.y = (ns.y, ns.y) %}{% endfor %}";
+            let message = refused(&format!("{fold}{end}"));
+            assert!(message.contains("too "), "{end}: {message}");
+        }
+    }
+
+    #[test]
+    fn recursion_and_nesting_end() {
+        let (open, close) = ("(".repeat(100_000), ")".repeat(100_000));
+        let endless = [
+            "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}".to_string(),
+            "{% macro f(a=f()) %}{% endmacro %}{{ f() }}".to_string(),
+            "{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}".to_string(),
+            "{% set ns = namespace() %}{% set ns.me = ns %}{{ ns }}".to_string(),
+            format!("{{{{ {open}1{close} }}}}"),
+            format!("{{{{ {}1 }}}}", "-".repeat(100_000)),
+            format!("{{{{ 1{} }}}}", "+1".repeat(100_000)),
+            format!("{{{{ a{} }}}}", "|upper".repeat(100_000)),
+            "{% if 1 %}".repeat(100_000),
+        ];
+        for source in endless {
+            let message = refused(&source);
+            assert!(["recursion", "deeply", "long"].iter().any(|word| message.contains(word)), "{message}");
+        }
+    }
+
+    #[test]
+    fn an_error_names_its_line() {
+        assert!(refused("a\n{% if true %}\n{{ missing.x }}\n{% endif %}").contains("line 3: 'missing' is undefined"));
+        assert!(refused("a\n{{ 1 + }}").contains("line 2"));
     }
 
     #[test]
     fn slow_steps_are_given_up() {
-        let source = "{% set x = 'ab' * 10000000 %}{% for i in range(90000) %}{% set y = x|upper %}{% endfor %}";
-        let limits = Limits { time: Duration::from_millis(300), ..LIMITS };
+        let source = "{% set x = 'ab' * 500000 %}{% for i in range(90000) %}{% set y = x|upper %}{% endfor %}";
+        let limits = Limits { time: Duration::from_millis(1), ..LIMITS };
         assert!(matches!(render(source, "{}", limits), Ok(Rendering::Overrun(_))));
+        assert!(refused(source).contains("too much time"));
     }
 
     #[test]

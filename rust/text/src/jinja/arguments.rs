@@ -75,6 +75,11 @@ pub fn truth_or(argument: &Option<Value>, default: bool) -> bool {
     argument.as_ref().map_or(default, Value::truth)
 }
 
+/// A switch that Python takes an integer for.
+pub fn switch(argument: Option<Value>, what: &str) -> Result<bool> {
+    Ok(int_or(argument, 0, what)? != 0)
+}
+
 /// An argument that must be text.
 pub fn text(value: &Value, what: &str) -> Result<Rc<str>> {
     match value {

@@ -45,18 +45,19 @@ impl Equivalent<Key> for TextKey<'_> {
     }
 }
 
-/// Tuples within tuples, further than any template goes.
-const MAX_DEPTH: usize = 100;
+/// Elements of tuples within tuples, more than any template has.
+const MAX_PARTS: usize = 10_000;
 
 impl Key {
     pub fn of(value: &Value) -> Result<Key> {
-        Key::nested(value, 0)
+        Key::nested(value, &mut 0)
     }
 
-    fn nested(value: &Value, depth: usize) -> Result<Key> {
+    fn nested(value: &Value, parts: &mut usize) -> Result<Key> {
         let address = |at: *const ()| Ok(Key::Address(at as usize));
+        *parts += 1;
         match value {
-            _ if depth > MAX_DEPTH => raise("a key is nested too deeply"),
+            _ if *parts > MAX_PARTS => raise("a key is too large"),
             Value::None => Ok(Key::None),
             Value::Undefined(_) => Ok(Key::Undefined),
             Value::Bool(value) => Ok(Key::Int((*value).into())),
@@ -65,7 +66,8 @@ impl Key {
             Value::Float(x) => Ok(Key::Float(x.to_bits())),
             Value::Text(text) => Ok(Key::Text(text.text.clone())),
             Value::Tuple(items) => {
-                Ok(Key::Tuple(items.iter().map(|v| Key::nested(v, depth + 1)).collect::<Result<_>>()?))
+                let keys = items.iter().map(|item| Key::nested(item, parts)).collect::<Result<_>>()?;
+                Ok(Key::Tuple(keys))
             }
             Value::Range(Range { start, stop, step }) => Ok(Key::Range(*start, *stop, *step)),
             Value::List(_) | Value::Dict(_) | Value::View(..) => {

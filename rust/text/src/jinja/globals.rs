@@ -83,7 +83,10 @@ fn range(args: Args) -> Result<Value> {
 fn dict(interpreter: &mut Interpreter, args: Args) -> Result<Dict> {
     let mut positional = args.positional.into_iter();
     let mut dict = match positional.next() {
-        Some(Value::Dict(entries)) => (*entries).clone(),
+        Some(Value::Dict(entries)) => {
+            interpreter.charge_items(entries.len().saturating_mul(8))?;
+            (*entries).clone()
+        }
         Some(pairs) => {
             let mut dict = Dict::default();
             for pair in interpreter.iterate(&pairs)? {

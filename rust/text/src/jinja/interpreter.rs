@@ -15,7 +15,7 @@ pub struct Limits {
     pub steps: u64,
     /// Of the rendered text, and of any text on the way to it.
     pub output_bytes: usize,
-    /// Lists larger than this are refused before they are made.
+    /// Lists larger than a quarter of this are refused before they are made.
     pub memory_bytes: usize,
 }
 
@@ -128,7 +128,7 @@ impl Interpreter {
 
     /// Before a list of that size is made.
     pub fn charge_items(&mut self, count: usize) -> Result<()> {
-        if count.saturating_mul(size_of::<Value>()) > self.limits.memory_bytes {
+        if count.saturating_mul(size_of::<Value>()) > self.limits.memory_bytes / 4 {
             return Err(Error::too_much("room"));
         }
         self.take(count / 8)

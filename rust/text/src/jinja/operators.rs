@@ -100,7 +100,8 @@ impl Interpreter {
             Value::List(values) | Value::Tuple(values) => {
                 let total = values.len().saturating_mul(count);
                 self.charge_items(total)?;
-                let repeated = values.iter().cycle().take(total).cloned().collect();
+                let mut repeated = Vec::with_capacity(total);
+                repeated.extend(values.iter().cycle().take(total).cloned());
                 Ok(match items {
                     Value::List(_) => Value::list(repeated),
                     _ => Value::tuple(repeated),

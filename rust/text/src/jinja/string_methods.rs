@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::arguments::{given, int, int_or, required, size, text, truth_or, Args};
+use super::arguments::{given, int, int_or, required, size, switch, text, Args};
 use super::dict::Dict;
 use super::error::{raise, Result};
 use super::html;
@@ -70,7 +70,7 @@ pub fn call(i: &mut Interpreter, this: &Text, name: &str, args: Args) -> Result<
         }
         "splitlines" => {
             let [keep] = args.bind(name, ["keepends"])?;
-            list_like(i, this, text_search::lines(s, truth_or(&keep, false)))
+            list_like(i, this, text_search::lines(s, switch(keep, name)?))
         }
         "partition" | "rpartition" => {
             let [separator] = args.positional(name)?;

@@ -68,7 +68,7 @@ pub fn int(_: &mut Interpreter, value: Value, args: Args) -> Result<Value> {
     let found = match &value {
         Value::Undefined(why) => return raise(&**why),
         Value::Text(text) => {
-            let base = int_or(base, 10, "int")?;
+            let base = int_or(base, 10, "int").unwrap_or(1); // no base: then it is no integer
             parse_int(&text.text, base).or_else(|| parse_float(&text.text).and_then(truncated))
         }
         Value::Float(x) if x.is_infinite() => return raise("cannot convert float infinity to integer"),

@@ -38,6 +38,9 @@ fn sorted(i: &mut Interpreter, value: &Value, depth: usize) -> Result<Value> {
     let inner = |i: &mut Interpreter, items: &[Value]| -> Result<Vec<Value>> {
         items.iter().map(|item| sorted(i, item, depth + 1)).collect()
     };
+    if let Some(length) = i.length(value)?.filter(|_| value.as_str().is_none()) {
+        i.charge_items(length.saturating_mul(64).saturating_add(64))?;
+    }
     Ok(match value {
         Value::List(items) => Value::list(inner(i, items)?),
         Value::Tuple(items) => Value::tuple(inner(i, items)?),

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::jinja::arguments::{given, required, text, truth_or, Args};
+use crate::jinja::arguments::{given, required, switch, text, truth_or, Args};
 use crate::jinja::ast::Binary;
 use crate::jinja::dict::Seen;
 use crate::jinja::error::{raise, Result};
@@ -77,7 +77,7 @@ pub fn default(_: &mut Interpreter, value: Value, args: Args) -> Result<Value> {
 
 pub fn sort(i: &mut Interpreter, value: Value, args: Args) -> Result<Value> {
     let [reverse, case, attribute] = args.bind("sort", ["reverse", "case_sensitive", "attribute"])?;
-    let case_sensitive = truth_or(&case, false);
+    let (case_sensitive, reverse) = (truth_or(&case, false), switch(reverse, "sort")?);
     let attributes: Vec<Value> = match given(attribute) {
         None => vec![Value::None],
         Some(Value::Text(names)) => names.text.split(',').map(Value::text).collect(),
@@ -92,7 +92,7 @@ pub fn sort(i: &mut Interpreter, value: Value, args: Args) -> Result<Value> {
         }
         sorted.push((Value::list(key), item));
     }
-    Ok(Value::list(i.sorted(sorted, truth_or(&reverse, false))?))
+    Ok(Value::list(i.sorted(sorted, reverse)?))
 }
 
 pub fn unique(_: &mut Interpreter, value: Value, args: Args) -> Result<Value> {

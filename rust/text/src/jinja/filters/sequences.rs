@@ -1,6 +1,6 @@
 //! Filters over sequences.
 
-use crate::jinja::arguments::{given, int, required, text, truth_or, Args};
+use crate::jinja::arguments::{given, int, required, switch, text, truth_or, Args};
 use crate::jinja::error::{raise, Result};
 use crate::jinja::interpreter::Interpreter;
 use crate::jinja::value::{Text, Value};
@@ -99,7 +99,7 @@ pub fn dictsort(i: &mut Interpreter, value: Value, args: Args) -> Result<Value> 
         (key, Value::tuple(vec![k.clone(), v.clone()]))
     });
     let keyed = keyed.collect();
-    Ok(Value::list(i.sorted(keyed, truth_or(&reverse, false))?))
+    Ok(Value::list(i.sorted(keyed, switch(reverse, "dictsort")?)?))
 }
 
 /// Rows of `linecount` elements, the last one filled up with `fill_with`.

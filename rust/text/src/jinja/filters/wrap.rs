@@ -18,7 +18,7 @@ pub fn wordwrap(i: &mut Interpreter, value: Value, args: Args) -> Result<Value> 
         args.bind("wordwrap", ["width", "break_long_words", "wrapstring", "break_on_hyphens"])?;
     let this = text(&value, "wordwrap")?;
     let separator = given(wrapstring).map_or(Ok("\n".into()), |w| text(&w, "wordwrap"))?;
-    let width = int_or(width, 79, "wordwrap")?;
+    let width = if this.is_empty() { 79 } else { int_or(width, 79, "wordwrap")? };
     let options = Options {
         width: usize::try_from(width).unwrap_or(0),
         break_long_words: truth_or(&long, true),
@@ -49,7 +49,8 @@ fn is_blank(c: char) -> bool {
 }
 
 fn wrap(line: &str, options: &Options) -> Vec<String> {
-    let mut chunks: Vec<Vec<char>> = chunks(line, options.break_on_hyphens);
+    let chars: Vec<char> = line.chars().collect();
+    let mut chunks = chunks(&chars, options.break_on_hyphens);
     chunks.reverse();
     let blank = |chunk: &[char]| chunk.iter().all(|&c| is_blank(c));
     let mut rows: Vec<String> = Vec::new();
@@ -60,7 +61,7 @@ fn wrap(line: &str, options: &Options) -> Vec<String> {
             chunks.pop();
         }
         while let Some(chunk) = chunks.pop_if(|c| row.len() + c.len() <= options.width) {
-            last_blank = if blank(&chunk) { chunk.len() } else { 0 };
+            last_blank = if blank(chunk) { chunk.len() } else { 0 };
             row.extend(chunk);
         }
         if let Some(long) = chunks.pop_if(|c| c.len() > options.width) {
@@ -81,9 +82,9 @@ fn wrap(line: &str, options: &Options) -> Vec<String> {
 }
 
 /// What of a chunk that is longer than a row goes into this one, which has `room`.
-fn broken(chunk: Vec<char>, room: usize, alone: bool, options: &Options) -> (Vec<char>, Vec<char>) {
+fn broken<'a>(chunk: &'a [char], room: usize, alone: bool, options: &Options) -> (&'a [char], &'a [char]) {
     if !options.break_long_words {
-        return if alone { (chunk, Vec::new()) } else { (Vec::new(), chunk) };
+        return chunk.split_at(if alone { chunk.len() } else { 0 });
     }
     let mut end = room;
     if options.break_on_hyphens {
@@ -92,21 +93,19 @@ fn broken(chunk: Vec<char>, room: usize, alone: bool, options: &Options) -> (Vec
             end = hyphen + 1;
         }
     }
-    let tail = chunk[end..].to_vec();
-    (chunk[..end].to_vec(), tail)
+    chunk.split_at(end)
 }
 
 /// White space, words and, within words, parts that end in a hyphen or are a dash.
-fn chunks(line: &str, hyphens: bool) -> Vec<Vec<char>> {
-    let chars: Vec<char> = line.chars().collect();
+fn chunks(chars: &[char], hyphens: bool) -> Vec<&[char]> {
     let mut chunks = Vec::new();
     let mut start = 0;
     for at in 1..=chars.len() {
         let ends = at == chars.len()
             || is_blank(chars[at]) != is_blank(chars[at - 1])
-            || hyphens && (after_hyphen(&chars, start, at) || at_dash(&chars, at));
+            || hyphens && (after_hyphen(chars, start, at) || at_dash(chars, at));
         if ends {
-            chunks.push(chars[start..at].to_vec());
+            chunks.push(&chars[start..at]);
             start = at;
         }
     }
