@@ -97,7 +97,8 @@ mod tests {
 
     #[test]
     fn a_message_cannot_command_a_terminal() {
-        let hostile = "\u{1b}]0;owned\u{7} \u{7f}\u{9b}31m \u{202e}abc\u{2066}\u{200f}\u{61c}\u{2028} é🙂\t.";
+        let hostile =
+            "\u{1b}]0;owned\u{7} \u{7f}\u{9b}31m \u{202e}abc\u{2066}\u{200f}\u{61c}\u{2028} é🙂\t.";
         let shown = "bad_request: \\x1b]0;owned\\x07 \\x7f\\x9b31m \\u202eabc\\u2066\\u200f\\u061c\\u2028 é🙂\\x09.";
         assert_eq!(Failure::BadRequest(hostile.into()).to_string(), shown);
     }

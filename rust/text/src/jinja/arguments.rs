@@ -14,7 +14,11 @@ pub struct Args {
 
 impl Args {
     /// The arguments in the order of `parameters`, None for one that was not given.
-    pub fn bind<const N: usize>(self, what: &str, parameters: [&str; N]) -> Result<[Option<Value>; N]> {
+    pub fn bind<const N: usize>(
+        self,
+        what: &str,
+        parameters: [&str; N],
+    ) -> Result<[Option<Value>; N]> {
         if self.positional.len() > N {
             return raise(format!("{what} takes {N} arguments, got {}", self.positional.len()));
         }

@@ -50,7 +50,11 @@ pub enum Expr {
     Compare(Box<Expr>, Vec<(Comparison, Expr)>),
     /// `a ~ b`.
     Concat(Vec<Expr>),
-    Conditional { test: Box<Expr>, then: Box<Expr>, otherwise: Option<Box<Expr>> },
+    Conditional {
+        test: Box<Expr>,
+        then: Box<Expr>,
+        otherwise: Option<Box<Expr>>,
+    },
     Attribute(Box<Expr>, Name),
     Item(Box<Expr>, Box<Expr>),
     /// Start, stop, step.
@@ -92,14 +96,33 @@ pub enum Statement {
     Text(Rc<str>),
     Output(Vec<Expr>),
     For(Rc<For>),
-    If { branches: Vec<(Expr, Body)>, otherwise: Body },
-    Set { target: Target, value: Expr },
-    SetBlock { target: Target, filters: Vec<FilterCall>, body: Body },
-    FilterBlock { filters: Vec<FilterCall>, body: Body },
-    With { bindings: Vec<(Target, Expr)>, body: Body },
+    If {
+        branches: Vec<(Expr, Body)>,
+        otherwise: Body,
+    },
+    Set {
+        target: Target,
+        value: Expr,
+    },
+    SetBlock {
+        target: Target,
+        filters: Vec<FilterCall>,
+        body: Body,
+    },
+    FilterBlock {
+        filters: Vec<FilterCall>,
+        body: Body,
+    },
+    With {
+        bindings: Vec<(Target, Expr)>,
+        body: Body,
+    },
     Macro(Rc<Macro>),
     /// `{% call(...) f() %}`: `call` is f(), and it finds the body as `caller`.
-    Call { call: Expr, caller: Rc<Macro> },
+    Call {
+        call: Expr,
+        caller: Rc<Macro>,
+    },
     /// A body with variables of its own: `{% generation %}`.
     Scope(Body),
     /// `{% block %}`: only the template's own variables are seen inside.

@@ -71,7 +71,13 @@ impl Interpreter {
         self.order_at(a, b, symbol, 0)
     }
 
-    fn order_at(&mut self, a: &Value, b: &Value, symbol: &str, depth: usize) -> Result<Option<Ordering>> {
+    fn order_at(
+        &mut self,
+        a: &Value,
+        b: &Value,
+        symbol: &str,
+        depth: usize,
+    ) -> Result<Option<Ordering>> {
         if let Value::Undefined(why) = if a.is_undefined() { a } else { b } {
             return raise(&**why);
         }
@@ -158,7 +164,11 @@ impl Interpreter {
                 None
             });
             let order = order.unwrap_or(Ordering::Equal);
-            if reverse { order.reverse() } else { order }
+            if reverse {
+                order.reverse()
+            } else {
+                order
+            }
         });
         match failure {
             Some(error) => Err(error),

@@ -66,7 +66,8 @@ impl Key {
             Value::Float(x) => Ok(Key::Float(x.to_bits())),
             Value::Text(text) => Ok(Key::Text(text.text.clone())),
             Value::Tuple(items) => {
-                let keys = items.iter().map(|item| Key::nested(item, parts)).collect::<Result<_>>()?;
+                let keys =
+                    items.iter().map(|item| Key::nested(item, parts)).collect::<Result<_>>()?;
                 Ok(Key::Tuple(keys))
             }
             Value::Range(Range { start, stop, step }) => Ok(Key::Range(*start, *stop, *step)),

@@ -27,14 +27,7 @@ impl Interpreter {
             Expr::Name(name) => Ok(self.lookup(name, scope)),
             Expr::List(items) => Ok(Value::list(self.all(items, scope)?)),
             Expr::Tuple(items) => Ok(Value::tuple(self.all(items, scope)?)),
-            Expr::Dict(entries) => {
-                let mut dict = Dict::default();
-                for (key, value) in entries {
-                    let key = self.evaluate(key, scope)?;
-                    dict.insert(key, self.evaluate(value, scope)?)?;
-                }
-                Ok(Value::Dict(Rc::new(dict)))
-            }
+            Expr::Dict(entries) => self.dict(entries, scope),
             Expr::Unary(operator, operand) => {
                 let operand = self.evaluate(operand, scope)?;
                 unary(*operator, operand)
@@ -52,15 +45,7 @@ impl Interpreter {
                 self.evaluate(b, scope)
             }
             Expr::Compare(first, rest) => self.compare(first, rest, scope),
-            Expr::Concat(parts) => {
-                let mut text = String::new();
-                for part in parts {
-                    let value = self.evaluate(part, scope)?;
-                    let part = self.str(&value)?;
-                    self.write(&part, &mut text)?;
-                }
-                Ok(Value::text(text))
-            }
+            Expr::Concat(parts) => self.concat(parts, scope),
             Expr::Conditional { test, then, otherwise } => {
                 if self.evaluate(test, scope)?.truth() {
                     return self.evaluate(then, scope);
@@ -104,12 +89,41 @@ impl Interpreter {
         }
     }
 
-    pub fn filter(&mut self, value: Value, filter: &FilterCall, scope: &Rc<Scope>) -> Result<Value> {
+    fn dict(&mut self, entries: &[(Expr, Expr)], scope: &Rc<Scope>) -> Result<Value> {
+        let mut dict = Dict::default();
+        for (key, value) in entries {
+            let key = self.evaluate(key, scope)?;
+            dict.insert(key, self.evaluate(value, scope)?)?;
+        }
+        Ok(Value::Dict(Rc::new(dict)))
+    }
+
+    fn concat(&mut self, parts: &[Expr], scope: &Rc<Scope>) -> Result<Value> {
+        let mut text = String::new();
+        for part in parts {
+            let value = self.evaluate(part, scope)?;
+            let part = self.str(&value)?;
+            self.write(&part, &mut text)?;
+        }
+        Ok(Value::text(text))
+    }
+
+    pub fn filter(
+        &mut self,
+        value: Value,
+        filter: &FilterCall,
+        scope: &Rc<Scope>,
+    ) -> Result<Value> {
         let args = self.arguments(&filter.arguments, scope)?;
         filters::apply(self, &filter.name, value, args)
     }
 
-    fn compare(&mut self, first: &Expr, rest: &[(Comparison, Expr)], scope: &Rc<Scope>) -> Result<Value> {
+    fn compare(
+        &mut self,
+        first: &Expr,
+        rest: &[(Comparison, Expr)],
+        scope: &Rc<Scope>,
+    ) -> Result<Value> {
         let mut left = self.evaluate(first, scope)?;
         for (comparison, right) in rest {
             let right = self.evaluate(right, scope)?;
@@ -135,7 +149,8 @@ impl Interpreter {
     }
 
     pub fn arguments(&mut self, arguments: &Arguments, scope: &Rc<Scope>) -> Result<Args> {
-        let mut args = Args { positional: self.all(&arguments.positional, scope)?, named: Vec::new() };
+        let mut args =
+            Args { positional: self.all(&arguments.positional, scope)?, named: Vec::new() };
         for (name, value) in &arguments.named {
             args.named.push((name.clone(), self.evaluate(value, scope)?));
         }
@@ -180,7 +195,10 @@ impl Interpreter {
         }
         let Value::Text(name) = index else {
             let index = self.repr(index)?;
-            return Ok(Value::undefined(format!("{} object has no element {index}", value.type_name())));
+            return Ok(Value::undefined(format!(
+                "{} object has no element {index}",
+                value.type_name()
+            )));
         };
         let found = self.own_attribute(value, &name.text)?;
         Ok(found.unwrap_or_else(|| no_attribute(value, &name.text)))
@@ -196,21 +214,25 @@ impl Interpreter {
             Value::Namespace(attributes) => attributes.borrow().get_text(name).cloned(),
             Value::Loop(state) => return state.clone().attribute(self, value, name),
             Value::Macro(object) => object.attribute(name),
-            Value::Cycler(cycler) if **name == *"current" => Some(cycler.0[*cycler.1.borrow()].clone()),
+            Value::Cycler(cycler) if **name == *"current" => {
+                Some(cycler.0[*cycler.1.borrow()].clone())
+            }
             Value::Range(Range { start, stop, step }) => match &**name {
                 "start" => Some(Value::Int(*start)),
                 "stop" => Some(Value::Int(*stop)),
                 "step" => Some(Value::Int(*step)),
                 _ => super::methods::bound(value, name),
             },
-            Value::Bool(_) | Value::Int(_) | Value::Float(_) => match (&**name, Number::of(value)) {
-                ("real", Some(Number::Float(x))) => Some(Value::Float(x)),
-                ("imag", Some(Number::Float(_))) => Some(Value::Float(0.0)),
-                ("real" | "numerator", Some(Number::Int(i))) => Some(Value::Int(i)),
-                ("imag", _) => Some(Value::Int(0)),
-                ("denominator", Some(Number::Int(_))) => Some(Value::Int(1)),
-                _ => super::methods::bound(value, name),
-            },
+            Value::Bool(_) | Value::Int(_) | Value::Float(_) => {
+                match (&**name, Number::of(value)) {
+                    ("real", Some(Number::Float(x))) => Some(Value::Float(x)),
+                    ("imag", Some(Number::Float(_))) => Some(Value::Float(0.0)),
+                    ("real" | "numerator", Some(Number::Int(i))) => Some(Value::Int(i)),
+                    ("imag", _) => Some(Value::Int(0)),
+                    ("denominator", Some(Number::Int(_))) => Some(Value::Int(1)),
+                    _ => super::methods::bound(value, name),
+                }
+            }
             _ => super::methods::bound(value, name),
         })
     }

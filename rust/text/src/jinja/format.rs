@@ -26,7 +26,8 @@ pub fn call(i: &mut Interpreter, this: &Text, name: &str, args: Args) -> Result<
             }
         }
     };
-    let mut formatter = Formatter { positional, named, next: Some(0), manual: false, safe: this.safe };
+    let mut formatter =
+        Formatter { positional, named, next: Some(0), manual: false, safe: this.safe };
     let text = formatter.format(i, &this.text, 2)?;
     Ok(Value::Text(Text { text: text.into(), safe: this.safe }))
 }
@@ -60,7 +61,9 @@ impl Formatter {
             if brace == "}" {
                 return raise("single '}' in a format string");
             }
-            let Some(end) = field_end(rest) else { return raise("expected '}' before end of string") };
+            let Some(end) = field_end(rest) else {
+                return raise("expected '}' before end of string");
+            };
             let text = self.field(i, &rest[..end], depth)?;
             i.write(&text, &mut out)?;
             rest = &rest[end + 1..];

@@ -24,7 +24,11 @@ fn search(body: &Body, name: &str) -> Found {
 }
 
 fn found(read: bool) -> Found {
-    if read { Found::Read } else { Found::Nothing }
+    if read {
+        Found::Read
+    } else {
+        Found::Nothing
+    }
 }
 
 fn statement(s: &Statement, name: &str) -> Found {
@@ -35,7 +39,11 @@ fn statement(s: &Statement, name: &str) -> Found {
         Statement::Output(values) => found(values.iter().any(|e| expr(e, name))),
         Statement::For(f) => {
             let header = expr(&f.iterable, name) || f.test.iter().any(|e| expr(e, name));
-            found(header || !assigns(&f.target, name) && uses(&f.body, name) || uses(&f.otherwise, name))
+            found(
+                header
+                    || !assigns(&f.target, name) && uses(&f.body, name)
+                    || uses(&f.otherwise, name),
+            )
         }
         Statement::If { branches, otherwise } => {
             let read = branches.iter().any(|(test, body)| expr(test, name) || uses(body, name));
@@ -48,7 +56,11 @@ fn statement(s: &Statement, name: &str) -> Found {
             if filters.iter().any(|f| call(f, name)) || uses(body, name) || reads(target, name) {
                 return Found::Read;
             }
-            if assigns(target, name) { Found::Assigned } else { Found::Nothing }
+            if assigns(target, name) {
+                Found::Assigned
+            } else {
+                Found::Nothing
+            }
         }
         Statement::FilterBlock { filters, body } => {
             found(filters.iter().any(|f| call(f, name)) || uses(body, name))
@@ -60,11 +72,17 @@ fn statement(s: &Statement, name: &str) -> Found {
         }
         Statement::Macro(m) => {
             let read = m.defaults.iter().any(|e| expr(e, name)) || uses(&m.body, name);
-            if *m.name == *name && !read { Found::Assigned } else { found(read) }
+            if *m.name == *name && !read {
+                Found::Assigned
+            } else {
+                found(read)
+            }
         }
-        Statement::Call { call: e, caller } => {
-            found(expr(e, name) || caller.defaults.iter().any(|e| expr(e, name)) || uses(&caller.body, name))
-        }
+        Statement::Call { call: e, caller } => found(
+            expr(e, name)
+                || caller.defaults.iter().any(|e| expr(e, name))
+                || uses(&caller.body, name),
+        ),
         Statement::Scope(body) => found(uses(body, name)),
         Statement::Block(_) => Found::Nothing,
     }

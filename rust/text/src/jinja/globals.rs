@@ -26,7 +26,8 @@ pub fn call(interpreter: &mut Interpreter, name: &str, args: Args) -> Result<Val
         "dict" => Ok(Value::Dict(Rc::new(dict(interpreter, args)?))),
         "namespace" => {
             let attributes = dict(interpreter, args)?;
-            let hidden = |(key, _): &(Value, Value)| key.as_str().is_some_and(|k| k.starts_with('_'));
+            let hidden =
+                |(key, _): &(Value, Value)| key.as_str().is_some_and(|k| k.starts_with('_'));
             if attributes.iter().any(hidden) {
                 return raise("a namespace's attributes must not start with an underscore");
             }

@@ -51,9 +51,24 @@ pub fn without_tags(text: &str) -> String {
 }
 
 const ENTITIES: [(&str, &str); 18] = [
-    ("amp", "&"), ("lt", "<"), ("gt", ">"), ("quot", "\""), ("apos", "'"), ("nbsp", "\u{a0}"),
-    ("raquo", "»"), ("laquo", "«"), ("copy", "©"), ("reg", "®"), ("trade", "™"), ("hellip", "…"),
-    ("ndash", "–"), ("mdash", "—"), ("euro", "€"), ("middot", "·"), ("bull", "•"), ("deg", "°"),
+    ("amp", "&"),
+    ("lt", "<"),
+    ("gt", ">"),
+    ("quot", "\""),
+    ("apos", "'"),
+    ("nbsp", "\u{a0}"),
+    ("raquo", "»"),
+    ("laquo", "«"),
+    ("copy", "©"),
+    ("reg", "®"),
+    ("trade", "™"),
+    ("hellip", "…"),
+    ("ndash", "–"),
+    ("mdash", "—"),
+    ("euro", "€"),
+    ("middot", "·"),
+    ("bull", "•"),
+    ("deg", "°"),
 ];
 
 /// Numbers and the entities above, of HTML's two thousand.

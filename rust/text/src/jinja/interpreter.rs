@@ -168,9 +168,9 @@ impl Interpreter {
 
     pub fn lookup(&self, name: &Name, scope: &Scope) -> Value {
         let found = scope.get(name).or_else(|| self.variables.get_text(name).cloned());
-        found.or_else(|| super::globals::function(name)).unwrap_or_else(|| {
-            Value::undefined(format!("'{name}' is undefined"))
-        })
+        found
+            .or_else(|| super::globals::function(name))
+            .unwrap_or_else(|| Value::undefined(format!("'{name}' is undefined")))
     }
 
     pub fn write(&mut self, text: &str, out: &mut String) -> Result<()> {
@@ -204,8 +204,7 @@ impl Interpreter {
             Statement::Output(values) => {
                 for value in values {
                     let value = self.evaluate(value, scope)?;
-                    let text = self.str(&value)?;
-                    self.write(&text, out)?;
+                    self.print(&value, out)?;
                 }
             }
             Statement::If { branches, otherwise } => {
@@ -222,25 +221,16 @@ impl Interpreter {
                 self.assign(target, value, scope)?;
             }
             Statement::SetBlock { target, filters, body } => {
-                let inner = Scope::within(scope);
-                let mut text = String::new();
-                let flow = self.deeper(|i| i.run(body, &inner, &mut text))?;
-                if flow != Flow::Normal {
-                    return Ok(flow);
-                }
-                let value = self.filtered(Value::text(text), filters, &inner)?;
-                self.assign(target, value, scope)?;
+                return match self.captured_text(filters, body, scope)? {
+                    Ok(value) => self.assign(target, value, scope).map(|()| Flow::Normal),
+                    Err(flow) => Ok(flow),
+                };
             }
             Statement::FilterBlock { filters, body } => {
-                let inner = Scope::within(scope);
-                let mut text = String::new();
-                let flow = self.deeper(|i| i.run(body, &inner, &mut text))?;
-                if flow != Flow::Normal {
-                    return Ok(flow);
+                match self.captured_text(filters, body, scope)? {
+                    Ok(value) => self.print(&value, out)?,
+                    Err(flow) => return Ok(flow),
                 }
-                let value = self.filtered(Value::text(text), filters, &inner)?;
-                let text = self.str(&value)?;
-                self.write(&text, out)?;
             }
             Statement::With { bindings, body } => {
                 let inner = Scope::within(scope);
@@ -276,12 +266,29 @@ impl Interpreter {
         Ok(Flow::Normal)
     }
 
-    fn filtered(&mut self, value: Value, filters: &[FilterCall], scope: &Rc<Scope>) -> Result<Value> {
-        let mut value = value;
-        for filter in filters {
-            value = self.filter(value, filter, scope)?;
+    fn print(&mut self, value: &Value, out: &mut String) -> Result<()> {
+        let text = self.str(value)?;
+        self.write(&text, out)
+    }
+
+    /// What a body renders to, filtered; or that it left its loop, and the text is lost.
+    fn captured_text(
+        &mut self,
+        filters: &[FilterCall],
+        body: &[Node],
+        scope: &Rc<Scope>,
+    ) -> Result<std::result::Result<Value, Flow>> {
+        let inner = Scope::within(scope);
+        let mut text = String::new();
+        let flow = self.deeper(|i| i.run(body, &inner, &mut text))?;
+        if flow != Flow::Normal {
+            return Ok(Err(flow));
         }
-        Ok(value)
+        let mut value = Value::text(text);
+        for filter in filters {
+            value = self.filter(value, filter, &inner)?;
+        }
+        Ok(Ok(value))
     }
 
     pub fn assign(&mut self, target: &Target, value: Value, scope: &Rc<Scope>) -> Result<()> {

@@ -121,7 +121,8 @@ impl<'a> Lexer<'a> {
             Some('-') => self.plain(text.trim_end_matches(is_space)),
             None if may_lstrip => {
                 let line = text.rfind('\n').map_or(0, |i| i + 1);
-                let starts_line = line > 0 || self.source[..self.at].ends_with('\n') || self.at == 0;
+                let starts_line =
+                    line > 0 || self.source[..self.at].ends_with('\n') || self.at == 0;
                 let blank = text[line..].chars().all(is_space);
                 self.plain(if starts_line && blank { &text[..line] } else { text });
             }
@@ -157,8 +158,10 @@ impl<'a> Lexer<'a> {
             let sign = tag.chars().next().filter(|c| matches!(c, '-' | '+'));
             let inner = tag[usize::from(sign.is_some())..].trim_start_matches(is_space);
             let closing = inner.strip_prefix("endraw").map(|t| t.trim_start_matches(is_space));
-            let closing_sign = closing.and_then(|t| t.chars().next()).filter(|c| matches!(c, '-' | '+'));
-            let end = closing.and_then(|t| t[usize::from(closing_sign.is_some())..].strip_prefix("%}"));
+            let closing_sign =
+                closing.and_then(|t| t.chars().next()).filter(|c| matches!(c, '-' | '+'));
+            let end =
+                closing.and_then(|t| t[usize::from(closing_sign.is_some())..].strip_prefix("%}"));
             let Some(end) = end else {
                 from = begin + 2;
                 continue;

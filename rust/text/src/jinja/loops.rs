@@ -90,7 +90,12 @@ impl Loop {
         Ok(length)
     }
 
-    pub fn attribute(&self, i: &mut Interpreter, this: &Value, name: &Rc<str>) -> Result<Option<Value>> {
+    pub fn attribute(
+        &self,
+        i: &mut Interpreter,
+        this: &Value,
+        name: &Rc<str>,
+    ) -> Result<Option<Value>> {
         let index = self.state.borrow().index;
         let none = |what: &str| Value::undefined(format!("there is no {what} item"));
         Ok(Some(match &**name {
@@ -136,7 +141,12 @@ impl Loop {
 }
 
 impl Interpreter {
-    pub fn for_loop(&mut self, definition: &Rc<For>, scope: &Rc<Scope>, out: &mut String) -> Result<Flow> {
+    pub fn for_loop(
+        &mut self,
+        definition: &Rc<For>,
+        scope: &Rc<Scope>,
+        out: &mut String,
+    ) -> Result<Flow> {
         let iterable = self.evaluate(&definition.iterable, scope)?;
         self.deeper(|i| i.go_through(definition, &iterable, scope, 0, out))
     }
@@ -148,7 +158,9 @@ impl Interpreter {
         }
         let mut text = String::new();
         let depth = outer.depth + 1;
-        self.calling(|i| i.go_through(&outer.definition, iterable, &outer.scope, depth, &mut text))?;
+        self.calling(|i| {
+            i.go_through(&outer.definition, iterable, &outer.scope, depth, &mut text)
+        })?;
         Ok(text)
     }
 
@@ -177,12 +189,13 @@ impl Interpreter {
             depth,
             state: RefCell::new(state),
         });
+        let name = "loop".into();
         let mut any = false;
         while let Some(item) = this.next(self)? {
             any = true;
             self.step()?;
             let inner = Scope::within(scope);
-            inner.set(&"loop".into(), Value::Loop(this.clone()));
+            inner.set(&name, Value::Loop(this.clone()));
             self.assign(&definition.target, item, &inner)?;
             if self.run(&definition.body, &inner, out)? == Flow::Break {
                 break;

@@ -41,7 +41,12 @@ impl Interpreter {
         Ok(text)
     }
 
-    fn bind_parameters(&mut self, definition: &Macro, scope: &Rc<Scope>, mut args: Args) -> Result<()> {
+    fn bind_parameters(
+        &mut self,
+        definition: &Macro,
+        scope: &Rc<Scope>,
+        mut args: Args,
+    ) -> Result<()> {
         let Macro { name: macro_name, parameters, defaults, .. } = definition;
         let positional = parameters.len().min(args.positional.len());
         let extra = args.positional.split_off(positional);
@@ -50,7 +55,8 @@ impl Interpreter {
             given.push(take_named(&mut args.named, name));
         }
         if definition.uses_caller && !parameters.iter().any(|p| **p == *"caller") {
-            let caller = take_named(&mut args.named, "caller").filter(|v| !matches!(v, Value::None));
+            let caller =
+                take_named(&mut args.named, "caller").filter(|v| !matches!(v, Value::None));
             let caller = caller.unwrap_or_else(|| Value::undefined("no caller defined"));
             scope.set(&"caller".into(), caller);
         }
@@ -79,7 +85,12 @@ impl Interpreter {
         Ok(())
     }
 
-    pub fn call_block(&mut self, call: &Expr, caller: &Rc<Macro>, scope: &Rc<Scope>) -> Result<Rc<str>> {
+    pub fn call_block(
+        &mut self,
+        call: &Expr,
+        caller: &Rc<Macro>,
+        scope: &Rc<Scope>,
+    ) -> Result<Rc<str>> {
         let Expr::Call(callee, arguments) = call else { return raise("not a call") };
         let callee = self.evaluate(callee, scope)?;
         let mut args = self.arguments(arguments, scope)?;

@@ -23,14 +23,17 @@ pub fn bound(value: &Value, name: &Rc<str>) -> Option<Value> {
         Value::Dict(_) => (&DICT, &DICT_UNSAFE),
         Value::View(View::Values, _) => (&["mapping"], &[]),
         Value::View(..) => (&["isdisjoint", "mapping"], &[]),
-        Value::Int(_) | Value::Bool(_) => (&["bit_length", "bit_count", "conjugate", "is_integer"], &[]),
+        Value::Int(_) | Value::Bool(_) => {
+            (&["bit_length", "bit_count", "conjugate", "is_integer"], &[])
+        }
         Value::Float(_) => (&["is_integer", "conjugate", "hex", "as_integer_ratio"], &[]),
         Value::Cycler(_) => (&["next", "reset"], &[]),
         Value::Function("dict") => (&["fromkeys"], &[]),
         _ => return None,
     };
     if refused.contains(&&**name) {
-        let why = format!("access to attribute '{name}' of '{}' object is unsafe", value.type_name());
+        let why =
+            format!("access to attribute '{name}' of '{}' object is unsafe", value.type_name());
         return Some(Value::undefined(why));
     }
     if matches!(value, Value::Int(_) | Value::Bool(_)) && **name == *"is_integer" {

@@ -8,6 +8,7 @@
 mod arguments;
 mod ast;
 mod compare;
+mod definitions;
 mod dict;
 mod error;
 mod evaluate;
@@ -31,6 +32,7 @@ mod print;
 mod sequences;
 mod strftime;
 mod string_methods;
+mod suffixes;
 mod tests;
 mod text_search;
 mod unicode;

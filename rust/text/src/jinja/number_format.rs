@@ -57,7 +57,8 @@ impl Spec {
         spec.grouping = take(&mut rest, ",_");
         if take(&mut rest, ".").is_some() {
             let precision = digits(&mut rest)?;
-            spec.precision = Some(precision.ok_or_else(|| Error::raised("format: precision missing"))?);
+            spec.precision =
+                Some(precision.ok_or_else(|| Error::raised("format: precision missing"))?);
         }
         spec.kind = take(&mut rest, "bcdeEfFgGnosxX%");
         match rest {
@@ -119,7 +120,8 @@ impl Spec {
             true => (self.fill.unwrap_or('0'), self.align.unwrap_or('=')),
             false => (self.fill.unwrap_or(' '), self.align.unwrap_or('>')),
         };
-        let digits = self.grouped(&digits, if align == '=' && fill == '0' { sign.len() } else { usize::MAX });
+        let digits = self
+            .grouped(&digits, if align == '=' && fill == '0' { sign.len() } else { usize::MAX });
         Ok(self.aligned(&sign, &digits, fill, align))
     }
 
@@ -143,7 +145,11 @@ impl Spec {
         let kind = self.kind.unwrap_or(' ');
         let text = if !x.is_finite() {
             let text = if x.is_nan() { "nan" } else { "inf" };
-            if kind == '%' { format!("{text}%") } else { text.to_string() }
+            if kind == '%' {
+                format!("{text}%")
+            } else {
+                text.to_string()
+            }
         } else {
             let precision = self.precision.unwrap_or(6);
             match kind {
@@ -157,7 +163,11 @@ impl Spec {
                 },
             }
         };
-        if kind.is_ascii_uppercase() { text.to_uppercase() } else { text }
+        if kind.is_ascii_uppercase() {
+            text.to_uppercase()
+        } else {
+            text
+        }
     }
 
     /// Thousands apart; zeros in front up to the width, which the sign shares, are grouped as well.

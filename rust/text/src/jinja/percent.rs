@@ -125,12 +125,21 @@ impl Interpreter {
         Ok(rest)
     }
 
-    fn converted(&mut self, kind: char, spec: Spec, left: bool, value: &Value, safe: bool) -> Result<String> {
+    fn converted(
+        &mut self,
+        kind: char,
+        spec: Spec,
+        left: bool,
+        value: &Value,
+        safe: bool,
+    ) -> Result<String> {
         spec.check(self, 0)?;
         match kind {
             's' | 'r' | 'a' => {
                 let text = match kind {
-                    's' if safe => html::escape(self, value)?.as_str().unwrap_or_default().to_string(),
+                    's' if safe => {
+                        html::escape(self, value)?.as_str().unwrap_or_default().to_string()
+                    }
                     's' => self.str(value)?.to_string(),
                     _ => self.repr(value)?,
                 };
@@ -142,11 +151,20 @@ impl Interpreter {
             'c' => {
                 let text = match value {
                     Value::Text(text) if text.text.chars().count() == 1 => text.text.to_string(),
-                    Value::Int(_) => Spec { kind: Some('c'), ..Spec::default() }.number(number(value, "c")?)?,
+                    Value::Int(_) => {
+                        Spec { kind: Some('c'), ..Spec::default() }.number(number(value, "c")?)?
+                    }
                     _ => return raise("%c requires int or char"),
                 };
-                Spec { sign: None, alternate: false, zero: false, precision: None, kind: None, ..spec }
-                    .text(&text)
+                Spec {
+                    sign: None,
+                    alternate: false,
+                    zero: false,
+                    precision: None,
+                    kind: None,
+                    ..spec
+                }
+                .text(&text)
             }
             'd' | 'i' | 'u' | 'x' | 'X' | 'o' => {
                 let number = match (number(value, "d")?, kind) {
@@ -174,8 +192,9 @@ impl Interpreter {
 fn integer(spec: Spec, number: Number, kind: char, left: bool) -> Result<String> {
     let zero = spec.zero && !left && spec.precision.is_none();
     let align = if zero { None } else { spec.align };
-    let digits = Spec { kind: Some(kind), sign: spec.sign, alternate: spec.alternate, ..Spec::default() }
-        .number(number)?;
+    let digits =
+        Spec { kind: Some(kind), sign: spec.sign, alternate: spec.alternate, ..Spec::default() }
+            .number(number)?;
     let Some(precision) = spec.precision else {
         return Spec { align, zero, kind: Some(kind), ..spec }.number(number);
     };
@@ -183,13 +202,16 @@ fn integer(spec: Spec, number: Number, kind: char, left: bool) -> Result<String>
     let start = if spec.alternate && "xXo".contains(kind) { start + 2 } else { start };
     let (sign, digits) = digits.split_at(start);
     let padded = format!("{sign}{digits:0>precision$}");
-    Spec { precision: None, sign: None, alternate: false, zero: false, kind: None, ..spec }.text(&padded)
+    Spec { precision: None, sign: None, alternate: false, zero: false, kind: None, ..spec }
+        .text(&padded)
 }
 
 fn number(value: &Value, kind: &str) -> Result<Number> {
     match Number::of(value) {
         Some(number) => Ok(number),
-        None => raise(format!("%{kind} format: a real number is required, not {}", value.type_name())),
+        None => {
+            raise(format!("%{kind} format: a real number is required, not {}", value.type_name()))
+        }
     }
 }
 

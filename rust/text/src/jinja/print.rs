@@ -122,7 +122,13 @@ impl Printer {
         Ok(())
     }
 
-    fn entries(&mut self, open: &str, dict: &super::dict::Dict, close: &str, depth: usize) -> Result<()> {
+    fn entries(
+        &mut self,
+        open: &str,
+        dict: &super::dict::Dict,
+        close: &str,
+        depth: usize,
+    ) -> Result<()> {
         self.out.push_str(open);
         for (i, (key, value)) in dict.iter().enumerate() {
             if i > 0 {

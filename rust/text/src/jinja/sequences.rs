@@ -19,9 +19,12 @@ impl Interpreter {
             Value::Dict(dict) | Value::View(View::Keys, dict) => {
                 dict.iter().map(|(key, _)| key.clone()).collect()
             }
-            Value::View(View::Values, dict) => dict.iter().map(|(_, value)| value.clone()).collect(),
+            Value::View(View::Values, dict) => {
+                dict.iter().map(|(_, value)| value.clone()).collect()
+            }
             Value::View(View::Items, dict) => {
-                let pair = |(key, value): &(Value, Value)| Value::tuple(vec![key.clone(), value.clone()]);
+                let pair =
+                    |(key, value): &(Value, Value)| Value::tuple(vec![key.clone(), value.clone()]);
                 dict.iter().map(pair).collect()
             }
             Value::Range(range) => {
@@ -73,9 +76,18 @@ impl Interpreter {
     pub fn reversed(&mut self, value: &Value) -> Result<Option<Vec<Value>>> {
         let reversible = !matches!(
             value,
-            Value::Iterator(_) | Value::None | Value::Bool(_) | Value::Int(_) | Value::Float(_)
-                | Value::Namespace(_) | Value::Cycler(_) | Value::Joiner(_) | Value::Loop(_)
-                | Value::Macro(_) | Value::Method(_) | Value::Function(_)
+            Value::Iterator(_)
+                | Value::None
+                | Value::Bool(_)
+                | Value::Int(_)
+                | Value::Float(_)
+                | Value::Namespace(_)
+                | Value::Cycler(_)
+                | Value::Joiner(_)
+                | Value::Loop(_)
+                | Value::Macro(_)
+                | Value::Method(_)
+                | Value::Function(_)
         );
         if !reversible {
             return Ok(None);
@@ -88,9 +100,12 @@ impl Interpreter {
     /// `value[index]`; None where Python raises and Jinja2 goes on with an attribute of that name.
     pub fn element(&mut self, value: &Value, index: &Value) -> Result<Option<Value>> {
         if let Value::Dict(dict) = value {
-            return Ok(super::dict::Key::of(index).ok().and_then(|_| dict.get(index).ok()?.cloned()));
+            return Ok(super::dict::Key::of(index)
+                .ok()
+                .and_then(|_| dict.get(index).ok()?.cloned()));
         }
-        let (Some(Number::Int(index)), false) = (Number::of(index), matches!(index, Value::Float(_)))
+        let (Some(Number::Int(index)), false) =
+            (Number::of(index), matches!(index, Value::Float(_)))
         else {
             return Ok(None);
         };

@@ -54,7 +54,8 @@ fn push_letter(letter: char, t: &NaiveDateTime, out: &mut String) {
         'R' => write!(out, "{}", t.format("%H:%M")),
         's' => {
             use chrono::TimeZone;
-            let seconds = chrono::Local.from_local_datetime(t).earliest().map_or(0, |l| l.timestamp());
+            let seconds =
+                chrono::Local.from_local_datetime(t).earliest().map_or(0, |l| l.timestamp());
             write!(out, "{seconds}")
         }
         'S' => write!(out, "{:02}", t.second()),
@@ -82,7 +83,8 @@ mod tests {
     fn every_letter_is_the_c_librarys() {
         let date = chrono::NaiveDate::from_ymd_opt(2024, 12, 30).unwrap();
         let time = date.and_hms_micro_opt(5, 7, 9, 42).unwrap();
-        let format = "%a %A %b %B %c|%C %d %D %e %f %F %g %G %h %H %I %j %k %l %m %M %p %P %r %R %S %T %u \
+        let format =
+            "%a %A %b %B %c|%C %d %D %e %f %F %g %G %h %H %I %j %k %l %m %M %p %P %r %R %S %T %u \
                       %U %V %w %W %x %X %y %Y %z%Z%%";
         // date -u -d '2024-12-30 05:07:09' +"…" of GNU coreutils, %f apart.
         let expected = "Mon Monday Dec December Mon Dec 30 05:07:09 2024|20 30 12/30/24 30 000042 \

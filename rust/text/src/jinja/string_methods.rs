@@ -13,12 +13,53 @@ use super::unicode::{self, is_space};
 use super::value::{Text, Value};
 
 pub const NAMES: [&str; 47] = [
-    "capitalize", "casefold", "center", "count", "encode", "endswith", "expandtabs", "find", "format",
-    "format_map", "index", "isalnum", "isalpha", "isascii", "isdecimal", "isdigit", "isidentifier",
-    "islower", "isnumeric", "isprintable", "isspace", "istitle", "isupper", "join", "ljust", "lower",
-    "lstrip", "maketrans", "partition", "removeprefix", "removesuffix", "replace", "rfind", "rindex",
-    "rjust", "rpartition", "rsplit", "rstrip", "split", "splitlines", "startswith", "strip", "swapcase",
-    "title", "translate", "upper", "zfill",
+    "capitalize",
+    "casefold",
+    "center",
+    "count",
+    "encode",
+    "endswith",
+    "expandtabs",
+    "find",
+    "format",
+    "format_map",
+    "index",
+    "isalnum",
+    "isalpha",
+    "isascii",
+    "isdecimal",
+    "isdigit",
+    "isidentifier",
+    "islower",
+    "isnumeric",
+    "isprintable",
+    "isspace",
+    "istitle",
+    "isupper",
+    "join",
+    "ljust",
+    "lower",
+    "lstrip",
+    "maketrans",
+    "partition",
+    "removeprefix",
+    "removesuffix",
+    "replace",
+    "rfind",
+    "rindex",
+    "rjust",
+    "rpartition",
+    "rsplit",
+    "rstrip",
+    "split",
+    "splitlines",
+    "startswith",
+    "strip",
+    "swapcase",
+    "title",
+    "translate",
+    "upper",
+    "zfill",
 ];
 
 pub fn call(i: &mut Interpreter, this: &Text, name: &str, args: Args) -> Result<Value> {
@@ -76,7 +117,9 @@ pub fn call(i: &mut Interpreter, this: &Text, name: &str, args: Args) -> Result<
             let [separator] = args.positional(name)?;
             let separator = text_argument(separator, name)?;
             let parts = text_search::partition(s, &separator, name == "rpartition")?;
-            Ok(Value::tuple(parts.map(|p| Value::Text(Text { text: p.into(), safe: this.safe })).into()))
+            Ok(Value::tuple(
+                parts.map(|p| Value::Text(Text { text: p.into(), safe: this.safe })).into(),
+            ))
         }
         "replace" => {
             let [old, new, most] = args.positional(name)?;
@@ -111,7 +154,9 @@ fn list_like(i: &mut Interpreter, this: &Text, parts: Vec<&str>) -> Result<Value
 fn is(s: &str, name: &str) -> bool {
     let all = |class: fn(char) -> bool| !s.is_empty() && s.chars().all(class);
     match name {
-        "isalnum" => all(|c| unicode::is_alpha(c) || unicode::is_digit(c) || unicode::is_numeric(c)),
+        "isalnum" => {
+            all(|c| unicode::is_alpha(c) || unicode::is_digit(c) || unicode::is_numeric(c))
+        }
         "isalpha" => all(unicode::is_alpha),
         "isascii" => s.is_ascii(),
         "isdecimal" => all(unicode::is_decimal),
@@ -141,7 +186,11 @@ pub fn is_upper(s: &str) -> bool {
 pub fn stripped<'a>(s: &'a str, name: &str, chars: Option<&str>) -> &'a str {
     let strip = |c: char| chars.map_or_else(|| is_space(c), |chars| chars.contains(c));
     let s = if name == "lstrip" { s } else { s.trim_end_matches(strip) };
-    if name == "rstrip" { s } else { s.trim_start_matches(strip) }
+    if name == "rstrip" {
+        s
+    } else {
+        s.trim_start_matches(strip)
+    }
 }
 
 fn pad(i: &mut Interpreter, this: &Text, name: &str, args: Args) -> Result<Value> {
@@ -160,7 +209,10 @@ fn pad(i: &mut Interpreter, this: &Text, name: &str, args: Args) -> Result<Value
     let length = this.text.chars().count();
     let missing = width.saturating_sub(length);
     i.charge_text(missing.saturating_mul(fill.len_utf8()).saturating_add(this.text.len()))?;
-    Ok(Value::Text(Text { text: padded(&this.text, name, width, length, fill).into(), safe: this.safe }))
+    Ok(Value::Text(Text {
+        text: padded(&this.text, name, width, length, fill).into(),
+        safe: this.safe,
+    }))
 }
 
 fn padded(s: &str, name: &str, width: usize, length: usize, fill: char) -> String {
@@ -211,7 +263,12 @@ fn expanded(s: &str, tab: usize) -> String {
     out
 }
 
-fn window<'a>(s: &'a str, start: Option<Value>, end: Option<Value>, name: &str) -> Result<Option<Window<'a>>> {
+fn window<'a>(
+    s: &'a str,
+    start: Option<Value>,
+    end: Option<Value>,
+    name: &str,
+) -> Result<Option<Window<'a>>> {
     let start = given(start).map(|v| int(&v, name)).transpose()?;
     let end = given(end).map(|v| int(&v, name)).transpose()?;
     Ok(Window::of(s, start, end))
@@ -301,7 +358,9 @@ fn table(i: &mut Interpreter, args: Args) -> Result<Value> {
     let mut table = Dict::default();
     let code = |c: char| Value::Int(u32::from(c).into());
     let Some(to) = to else {
-        let Value::Dict(dict) = &from else { return raise("maketrans: one argument must be a mapping") };
+        let Value::Dict(dict) = &from else {
+            return raise("maketrans: one argument must be a mapping");
+        };
         for (key, value) in dict.iter() {
             let mut chars = key.as_str().unwrap_or("").chars();
             let key = match (key, chars.next(), chars.next()) {

@@ -11,10 +11,45 @@ use super::string_methods::{is_lower, is_upper};
 use super::value::Value;
 
 const NAMES: [&str; 39] = [
-    "!=", "<", "<=", "==", ">", ">=", "boolean", "callable", "defined", "divisibleby", "eq", "equalto",
-    "escaped", "even", "false", "filter", "float", "ge", "greaterthan", "gt", "in", "integer", "iterable",
-    "le", "lessthan", "lower", "lt", "mapping", "ne", "none", "number", "odd", "sameas", "sequence",
-    "string", "test", "true", "undefined", "upper",
+    "!=",
+    "<",
+    "<=",
+    "==",
+    ">",
+    ">=",
+    "boolean",
+    "callable",
+    "defined",
+    "divisibleby",
+    "eq",
+    "equalto",
+    "escaped",
+    "even",
+    "false",
+    "filter",
+    "float",
+    "ge",
+    "greaterthan",
+    "gt",
+    "in",
+    "integer",
+    "iterable",
+    "le",
+    "lessthan",
+    "lower",
+    "lt",
+    "mapping",
+    "ne",
+    "none",
+    "number",
+    "odd",
+    "sameas",
+    "sequence",
+    "string",
+    "test",
+    "true",
+    "undefined",
+    "upper",
 ];
 
 pub fn exists(name: &str) -> bool {
@@ -77,7 +112,11 @@ fn comparison(name: &str) -> Option<Comparison> {
 fn is(name: &str, value: &Value) -> bool {
     let sequence = matches!(
         value,
-        Value::Undefined(_) | Value::Text(_) | Value::List(_) | Value::Tuple(_) | Value::Dict(_)
+        Value::Undefined(_)
+            | Value::Text(_)
+            | Value::List(_)
+            | Value::Tuple(_)
+            | Value::Dict(_)
             | Value::Range(_)
     );
     match name {
@@ -94,11 +133,17 @@ fn is(name: &str, value: &Value) -> bool {
         "escaped" => value.is_safe(),
         "mapping" => matches!(value, Value::Dict(_)),
         "sequence" => sequence,
-        "iterable" => sequence || matches!(value, Value::View(..) | Value::Iterator(_) | Value::Loop(_)),
+        "iterable" => {
+            sequence || matches!(value, Value::View(..) | Value::Iterator(_) | Value::Loop(_))
+        }
         _ => matches!(
             value,
-            Value::Undefined(_) | Value::Macro(_) | Value::Method(_) | Value::Function(_)
-                | Value::Joiner(_) | Value::Loop(_)
+            Value::Undefined(_)
+                | Value::Macro(_)
+                | Value::Method(_)
+                | Value::Function(_)
+                | Value::Joiner(_)
+                | Value::Loop(_)
         ),
     }
 }

@@ -22,7 +22,8 @@ impl<'a> Window<'a> {
         if start > end {
             return None;
         }
-        let byte = |chars: i128| text.char_indices().nth(chars as usize).map_or(text.len(), |(b, _)| b);
+        let byte =
+            |chars: i128| text.char_indices().nth(chars as usize).map_or(text.len(), |(b, _)| b);
         Some(Window { text: &text[byte(start)..byte(end)], start: start as usize })
     }
 
@@ -42,7 +43,12 @@ pub fn count(text: &str, part: &str) -> usize {
 }
 
 /// At most `most` splits, from the right if so. White space parts without a separator.
-pub fn split<'a>(text: &'a str, separator: Option<&str>, most: usize, right: bool) -> Result<Vec<&'a str>> {
+pub fn split<'a>(
+    text: &'a str,
+    separator: Option<&str>,
+    most: usize,
+    right: bool,
+) -> Result<Vec<&'a str>> {
     let limit = most.saturating_add(1);
     match separator {
         Some("") => raise("empty separator"),
@@ -82,7 +88,9 @@ fn split_space_from_right(text: &str, most: usize) -> Vec<&str> {
     while !rest.is_empty() {
         let start = match parts.len() == most {
             true => None,
-            false => rest.char_indices().rfind(|&(_, c)| is_space(c)).map(|(i, c)| i + c.len_utf8()),
+            false => {
+                rest.char_indices().rfind(|&(_, c)| is_space(c)).map(|(i, c)| i + c.len_utf8())
+            }
         };
         match start {
             Some(start) => {

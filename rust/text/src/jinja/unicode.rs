@@ -21,12 +21,20 @@ fn matches(regex: &'static OnceLock<Regex>, pattern: &str, c: char) -> bool {
 
 pub fn is_alpha(c: char) -> bool {
     static LETTER: OnceLock<Regex> = OnceLock::new();
-    if c.is_ascii() { c.is_ascii_alphabetic() } else { matches(&LETTER, r"^\p{L}$", c) }
+    if c.is_ascii() {
+        c.is_ascii_alphabetic()
+    } else {
+        matches(&LETTER, r"^\p{L}$", c)
+    }
 }
 
 pub fn is_decimal(c: char) -> bool {
     static DECIMAL: OnceLock<Regex> = OnceLock::new();
-    if c.is_ascii() { c.is_ascii_digit() } else { matches(&DECIMAL, r"^\p{Nd}$", c) }
+    if c.is_ascii() {
+        c.is_ascii_digit()
+    } else {
+        matches(&DECIMAL, r"^\p{Nd}$", c)
+    }
 }
 
 /// Decimal digits of every script as 0 to 9. They are in runs of ten.
@@ -50,7 +58,8 @@ pub fn is_digit(c: char) -> bool {
 
 pub fn is_numeric(c: char) -> bool {
     static NUMBER: OnceLock<Regex> = OnceLock::new();
-    const IDEOGRAPHS: &str = "〇一二三四五六七八九十百千万億兆零壱壹弌弍弎弐貳贰参參叁叄亖肆伍陆陸柒漆捌玖\
+    const IDEOGRAPHS: &str =
+        "〇一二三四五六七八九十百千万億兆零壱壹弌弍弎弐貳贰参參叁叄亖肆伍陆陸柒漆捌玖\
         拾佰陌仟阡萬廿卅卌京両亿兩仨什仟幺㐅㒃㓼㠪㭍";
     match c.is_ascii() {
         true => c.is_ascii_digit(),
@@ -109,7 +118,8 @@ pub fn titled(text: &str) -> String {
         if !in_word {
             push_titlecase(c, &mut out);
         } else if c == 'Σ' {
-            let word_goes_on = text[at + c.len_utf8()..].chars().next().is_some_and(char::is_alphabetic);
+            let word_goes_on =
+                text[at + c.len_utf8()..].chars().next().is_some_and(char::is_alphabetic);
             out.push(if word_goes_on { 'σ' } else { 'ς' });
         } else {
             out.extend(c.to_lowercase());

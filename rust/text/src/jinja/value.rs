@@ -68,7 +68,11 @@ impl Range {
             false => (self.stop, self.start),
         };
         let span = high.saturating_sub(low);
-        if span <= 0 { 0 } else { ((span - 1) / self.step.saturating_abs() + 1) as usize }
+        if span <= 0 {
+            0
+        } else {
+            ((span - 1) / self.step.saturating_abs() + 1) as usize
+        }
     }
 
     pub fn get(&self, i: usize) -> i128 {
@@ -154,7 +158,13 @@ impl Value {
             Value::Bool(_) => "bool",
             Value::Int(_) => "int",
             Value::Float(_) => "float",
-            Value::Text(text) => if text.safe { "Markup" } else { "str" },
+            Value::Text(text) => {
+                if text.safe {
+                    "Markup"
+                } else {
+                    "str"
+                }
+            }
             Value::List(_) => "list",
             Value::Tuple(_) => "tuple",
             Value::Dict(_) => "dict",

@@ -38,7 +38,9 @@ fn parse_int(text: &str, base: i128) -> Option<i128> {
     let prefix = prefixes.iter().find(|(p, b)| lower.starts_with(p) && (base == 0 || base == *b));
     let (digits, base) = match prefix {
         Some((_, base)) => (digits[2..].strip_prefix('_').unwrap_or(&digits[2..]), *base),
-        None if base == 0 && digits.starts_with('0') && digits.trim_matches(['0', '_']) != "" => return None,
+        None if base == 0 && digits.starts_with('0') && digits.trim_matches(['0', '_']) != "" => {
+            return None
+        }
         None if base == 0 => (digits, 10),
         None => (digits, base),
     };
@@ -71,7 +73,9 @@ pub fn int(_: &mut Interpreter, value: Value, args: Args) -> Result<Value> {
             let base = int_or(base, 10, "int").unwrap_or(1); // no base: then it is no integer
             parse_int(&text.text, base).or_else(|| parse_float(&text.text).and_then(truncated))
         }
-        Value::Float(x) if x.is_infinite() => return raise("cannot convert float infinity to integer"),
+        Value::Float(x) if x.is_infinite() => {
+            return raise("cannot convert float infinity to integer")
+        }
         other => match Number::of(other) {
             Some(Number::Int(i)) => Some(i),
             Some(Number::Float(x)) => truncated(x),
@@ -113,7 +117,9 @@ pub fn round(_: &mut Interpreter, value: Value, args: Args) -> Result<Value> {
             let scale = Number::of(&scale).unwrap_or(Number::Int(1));
             let scaled = arithmetic(Binary::Multiply, number, scale)?;
             let whole = match Number::of(&scaled) {
-                Some(Number::Float(x)) => truncated(if *method == *"ceil" { x.ceil() } else { x.floor() }),
+                Some(Number::Float(x)) => {
+                    truncated(if *method == *"ceil" { x.ceil() } else { x.floor() })
+                }
                 Some(Number::Int(i)) => Some(i),
                 None => None,
             };
@@ -136,7 +142,11 @@ fn rounded(x: f64, precision: i32) -> f64 {
         return text.parse::<f64>().unwrap_or(x).copysign(x);
     }
     let scale = 10f64.powi(-precision);
-    if scale.is_infinite() { 0f64.copysign(x) } else { (x / scale).round_ties_even() * scale }
+    if scale.is_infinite() {
+        0f64.copysign(x)
+    } else {
+        (x / scale).round_ties_even() * scale
+    }
 }
 
 fn rounded_int(i: i128, digits: u32) -> i128 {
@@ -158,9 +168,14 @@ pub fn filesizeformat(i: &mut Interpreter, value: Value, args: Args) -> Result<V
         return Ok(Value::text("1 Byte"));
     }
     if bytes < base {
-        return Ok(Value::text(format!("{} Bytes", int_argument(&whole(bytes)?, "filesizeformat")?)));
+        return Ok(Value::text(format!(
+            "{} Bytes",
+            int_argument(&whole(bytes)?, "filesizeformat")?
+        )));
     }
-    let prefixes = if binary { ["Ki", "Mi", "Gi", "Ti", "Pi", "Ei", "Zi", "Yi"] } else {
+    let prefixes = if binary {
+        ["Ki", "Mi", "Gi", "Ti", "Pi", "Ei", "Zi", "Yi"]
+    } else {
         ["k", "M", "G", "T", "P", "E", "Z", "Y"]
     };
     let mut unit = base;

@@ -130,7 +130,13 @@ fn quoted(text: &str) -> String {
 }
 
 /// A long text: a literal for each line or, where that is too long, for as many words as fit.
-fn string(i: &mut Interpreter, text: &str, place: Place, repr: &str, out: &mut String) -> Result<()> {
+fn string(
+    i: &mut Interpreter,
+    text: &str,
+    place: Place,
+    repr: &str,
+    out: &mut String,
+) -> Result<()> {
     let outermost = usize::from(place.depth == 1);
     let indent = place.indent + outermost;
     let allowance = (place.allowance + outermost) as isize;

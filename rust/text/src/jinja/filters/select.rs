@@ -76,7 +76,8 @@ pub fn default(_: &mut Interpreter, value: Value, args: Args) -> Result<Value> {
 }
 
 pub fn sort(i: &mut Interpreter, value: Value, args: Args) -> Result<Value> {
-    let [reverse, case, attribute] = args.bind("sort", ["reverse", "case_sensitive", "attribute"])?;
+    let [reverse, case, attribute] =
+        args.bind("sort", ["reverse", "case_sensitive", "attribute"])?;
     let (case_sensitive, reverse) = (truth_or(&case, false), switch(reverse, "sort")?);
     let attributes: Vec<Value> = match given(attribute) {
         None => vec![Value::None],
@@ -115,7 +116,9 @@ fn extreme(i: &mut Interpreter, value: Value, args: Args, name: &str) -> Result<
     for (key, item) in keyed(i, &value, attribute, truth_or(&case, false))? {
         let better = match &best {
             None => true,
-            Some((best, _)) if name == "min" => i.order(&key, best, "<")?.is_some_and(|o| o.is_lt()),
+            Some((best, _)) if name == "min" => {
+                i.order(&key, best, "<")?.is_some_and(|o| o.is_lt())
+            }
             Some((best, _)) => i.order(&key, best, ">")?.is_some_and(|o| o.is_gt()),
         };
         if better {
@@ -150,7 +153,8 @@ pub fn sum(i: &mut Interpreter, value: Value, args: Args) -> Result<Value> {
 
 /// Pairs of what the elements have in common and these elements, in the order of the former.
 pub fn groupby(i: &mut Interpreter, value: Value, args: Args) -> Result<Value> {
-    let [attribute, default, case] = args.bind("groupby", ["attribute", "default", "case_sensitive"])?;
+    let [attribute, default, case] =
+        args.bind("groupby", ["attribute", "default", "case_sensitive"])?;
     let path = Path::of(&required(attribute, "groupby", "attribute")?)?;
     let default = given(default);
     let case_sensitive = truth_or(&case, false);

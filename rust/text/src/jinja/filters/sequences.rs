@@ -85,7 +85,8 @@ pub fn items(_: &mut Interpreter, value: Value, args: Args) -> Result<Value> {
 }
 
 pub fn dictsort(i: &mut Interpreter, value: Value, args: Args) -> Result<Value> {
-    let [case_sensitive, by, reverse] = args.bind("dictsort", ["case_sensitive", "by", "reverse"])?;
+    let [case_sensitive, by, reverse] =
+        args.bind("dictsort", ["case_sensitive", "by", "reverse"])?;
     let by_value = match by.map(|by| text(&by, "dictsort")).transpose()?.as_deref() {
         None | Some("key") => false,
         Some("value") => true,

@@ -36,7 +36,8 @@ pub fn tojson(i: &mut Interpreter, value: Value, args: Args) -> Result<Value> {
     };
     let (ensure_ascii, sort_keys) = (truth_or(&ensure_ascii, false), truth_or(&sort_keys, false));
     let limit = i.limits.output_bytes;
-    let mut writer = Writer { out: String::new(), indent, item, key, ensure_ascii, sort_keys, limit };
+    let mut writer =
+        Writer { out: String::new(), indent, item, key, ensure_ascii, sort_keys, limit };
     writer.value(i, &value, 0)?;
     i.charge_text(writer.out.len())?;
     Ok(Value::text(writer.out))
@@ -85,7 +86,12 @@ impl Writer {
                 }
                 self.close('}', dict.len(), depth);
             }
-            other => return raise(format!("Object of type {} is not JSON serializable", other.type_name())),
+            other => {
+                return raise(format!(
+                    "Object of type {} is not JSON serializable",
+                    other.type_name()
+                ))
+            }
         }
         Ok(())
     }
@@ -95,7 +101,8 @@ impl Writer {
         if !self.sort_keys {
             return Ok(entries);
         }
-        let keyed = entries.into_iter().map(|(k, v)| (k.clone(), Value::tuple(vec![k, v]))).collect();
+        let keyed =
+            entries.into_iter().map(|(k, v)| (k.clone(), Value::tuple(vec![k, v]))).collect();
         let pair = |pair: Value| match pair {
             Value::Tuple(pair) => (pair[0].clone(), pair[1].clone()),
             other => (other, Value::None),
@@ -158,7 +165,9 @@ fn scalar(value: &Value) -> String {
         Value::Bool(false) => "false".into(),
         Value::Int(i) => i.to_string(),
         Value::Float(x) if x.is_nan() => "NaN".into(),
-        Value::Float(x) if x.is_infinite() => if *x > 0.0 { "Infinity" } else { "-Infinity" }.into(),
+        Value::Float(x) if x.is_infinite() => {
+            if *x > 0.0 { "Infinity" } else { "-Infinity" }.into()
+        }
         Value::Float(x) => print::float(*x),
         _ => "null".into(),
     }
@@ -168,6 +177,8 @@ fn key_text(key: &Value) -> Result<Rc<str>> {
     match key {
         Value::Text(text) => Ok(text.text.clone()),
         Value::None | Value::Bool(_) | Value::Int(_) | Value::Float(_) => Ok(scalar(key).into()),
-        other => raise(format!("keys must be str, int, float, bool or None, not {}", other.type_name())),
+        other => {
+            raise(format!("keys must be str, int, float, bool or None, not {}", other.type_name()))
+        }
     }
 }

@@ -82,7 +82,12 @@ fn wrap(line: &str, options: &Options) -> Vec<String> {
 }
 
 /// What of a chunk that is longer than a row goes into this one, which has `room`.
-fn broken<'a>(chunk: &'a [char], room: usize, alone: bool, options: &Options) -> (&'a [char], &'a [char]) {
+fn broken<'a>(
+    chunk: &'a [char],
+    room: usize,
+    alone: bool,
+    options: &Options,
+) -> (&'a [char], &'a [char]) {
     if !options.break_long_words {
         return chunk.split_at(if alone { chunk.len() } else { 0 });
     }
@@ -131,7 +136,10 @@ fn after_hyphen(chars: &[char], start: usize, at: usize) -> bool {
         return false;
     }
     let before = is_letter(chars[at - 2]) && is_letter(chars[at - 3])
-        || at >= 4 && is_word_or_mark(chars[at - 2]) && chars[at - 3] == '-' && is_letter(chars[at - 4]);
+        || at >= 4
+            && is_word_or_mark(chars[at - 2])
+            && chars[at - 3] == '-'
+            && is_letter(chars[at - 4]);
     let after = is_letter(get(at))
         && (is_letter(get(at + 1)) || get(at + 1) == '-' && is_letter(get(at + 2)));
     before && after
