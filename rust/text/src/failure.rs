@@ -23,10 +23,26 @@ impl fmt::Display for Failure {
             Failure::Unsupported(message) => ("unsupported", message),
             Failure::Internal(message) => ("internal", message),
         };
-        // One line whatever a dependency wrote, and no NUL: C++ reads it as a C string.
-        let line = message.replace(['\n', '\r', '\0'], " ");
-        write!(f, "{kind}: {line}")
+        write!(f, "{kind}: {}", printable(message))
     }
+}
+
+/// One line that a terminal shows as it is, whatever a file or a template put into it: control characters
+/// (C0, DEL, C1), line separators and what changes the direction of text as escapes. No NUL either: C++
+/// reads it as a C string.
+fn printable(message: &str) -> String {
+    let mut line = String::with_capacity(message.len());
+    for c in message.chars() {
+        match u32::from(c) {
+            0x0a | 0x0d => line.push(' '),
+            code @ (0..=0x1f | 0x7f..=0x9f) => line.push_str(&format!("\\x{code:02x}")),
+            code @ (0x61c | 0x200e | 0x200f | 0x2028..=0x202e | 0x2066..=0x2069) => {
+                line.push_str(&format!("\\u{code:04x}"));
+            }
+            _ => line.push(c),
+        }
+    }
+    line
 }
 
 impl std::error::Error for Failure {}
@@ -76,6 +92,14 @@ mod tests {
 
     #[test]
     fn a_message_is_one_line() {
-        assert_eq!(Failure::BadModel("a\nb\0c".into()).to_string(), "bad_model: a b c");
+        assert_eq!(Failure::BadModel("a\nb\0c".into()).to_string(), "bad_model: a b\\x00c");
+    }
+
+    #[test]
+    fn a_message_cannot_command_a_terminal() {
+        let hostile =
+            "\u{1b}]0;owned\u{7} \u{7f}\u{9b}31m \u{202e}abc\u{2066}\u{200f}\u{61c}\u{2028} é🙂\t.";
+        let shown = "bad_request: \\x1b]0;owned\\x07 \\x7f\\x9b31m \\u202eabc\\u2066\\u200f\\u061c\\u2028 é🙂\\x09.";
+        assert_eq!(Failure::BadRequest(hostile.into()).to_string(), shown);
     }
 }
