@@ -87,7 +87,7 @@ StepSize step_of(const Engine::Impl& engine) {
           .n_waiting = std::max<int64_t>(0, layer_tokens(engine) - chunk),
           .context = engine.context,
           .n_threads = engine.pool.size(),
-          .all_int8 = loaded.only_int8 && !options.exact_activations,
+          .all_int8 = loaded.only_int8 && options.activations != ops::Activations::float32,
           .norms_whole = loaded.norms_whole,
           .logits = std::max(sampled, kMaxLogitsInBudget),
           .embedding = embedding_bytes(loaded.extents, chunk)};

@@ -161,8 +161,8 @@ std::unique_ptr<Engine> Engine::open(const std::filesystem::path& path,
     e.kv_layout = std::make_shared<const nn::KvLayout>(e.loaded.model->kv_layout());
     Timeline* const timeline = options.reader.timeline;
     e.ops_context.emplace(ops::Context{new_stream(), e.pool, e.kernels, *e.loaded.store, e.errors,
-                                       e.scratch, options.exact_activations,
-                                       options.skip_missing_experts, timeline,
+                                       e.scratch, options.activations, options.skip_missing_experts,
+                                       timeline,
                                        timeline == nullptr ? -1 : timeline->add_lane("compute")});
     if (e.loaded.model->config().n_experts > 0) {
       record_experts(e);
@@ -186,8 +186,9 @@ const EngineOptions& Engine::options() const { return impl_->options; }
 int64_t Engine::context() const { return impl_->context; }
 
 std::string_view Engine::activations() const {
-  const bool int8 = impl_->loaded.takes_int8 && !impl_->options.exact_activations;
-  return int8 ? "int8" : "float32";
+  const ops::Activations kind = impl_->options.activations;
+  if (!impl_->loaded.takes_int8 || kind == ops::Activations::float32) return "float32";
+  return kind == ops::Activations::refined ? "refined" : "int8";
 }
 bool Engine::has_lossy_kv() const { return impl_->loaded.lossy_kv; }
 double Engine::load_seconds() const { return impl_->load_seconds; }

@@ -13,6 +13,7 @@
 #include "sluice/decode/runner.h"
 #include "sluice/models/load.h"
 #include "sluice/nn/config.h"
+#include "sluice/ops/context.h"
 #include "sluice/residency/machine/governor.h"
 #include "sluice/text/chat_template.h"
 #include "sluice/text/tokenizer.h"
@@ -25,8 +26,7 @@ struct EngineOptions {
   int64_t kv_reserve = 0;  ///< tokens whose KV blocks are allocated when the model opens
   models::LoadOptions load;
   int64_t chunk = 512;  ///< prompt tokens per step; never changes a result
-  /// Activations stay float32. Without it those that meet quantized weights are rounded to 8 bits, per 32.
-  bool exact_activations = false;
+  ops::Activations activations = ops::Activations::int8;
 
   /// What the whole process may take; unset: the files are mapped, and the system decides.
   std::optional<Bytes> ram;
@@ -88,7 +88,7 @@ class Engine {
   const EngineOptions& options() const;
   /// Most tokens of a sequence.
   int64_t context() const;
-  /// "int8" or "float32": what quantized weights are multiplied with, as every result reports it.
+  /// "int8", "refined" or "float32": what quantized weights are multiplied with, as every result reports it.
   std::string_view activations() const;
   /// Whether --kv-type keeps less of keys and values than fits the weights.
   bool has_lossy_kv() const;

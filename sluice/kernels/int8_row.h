@@ -5,10 +5,11 @@
 
 namespace sluice::kernels {
 
-/// One token's activations rounded to 8 bits: x[k] is about q[k] * scale[k / 32], q in [-127, 127], where scale is the
-/// largest magnitude of the 32 over 127. Kept beside it for the weights' offsets, per group of 32 and per
-/// group of 16: the sum of the q, and that sum times the scale. Columns beyond `cols` are zeros.
-/// This is where each of the parts lies in a row of bytes().
+/// One token's activations rounded to 8 bits: x[k] is about (q[k] + 128 high[k]) * scale[k / 32], both in [-127, 127].
+/// scale is the largest magnitude of the 32 over 127, and all high[k] are 0; but where few elements of a group are
+/// far above the others, scale is a smaller one, and those have a high part (KernelTable::quantize). Kept beside it for the
+/// weights' offsets, per group of 32 and per group of 16: the sum of q + 128 high, and that sum times the scale. Columns
+/// beyond `cols` are zeros. This is where each of the parts lies in a row of bytes().
 struct Int8Row {
   int64_t cols = 0;
 
@@ -21,8 +22,12 @@ struct Int8Row {
   constexpr int64_t group_offset(int64_t group) const {
     return padded_cols() + (group == 32 ? 0 : 12 * groups(32));
   }
+  /// Start of high: int8 [padded_cols].
+  constexpr int64_t high_offset() const { return padded_cols() + 12 * (groups(32) + groups(16)); }
+  /// Start of a byte per group of 32: bit i is set where one of columns 4 i to 4 i + 3 of the group has a high part.
+  constexpr int64_t wide_offset() const { return high_offset() + padded_cols(); }
   /// A multiple of 64.
-  constexpr int64_t bytes() const { return padded_cols() + 12 * (groups(32) + groups(16)); }
+  constexpr int64_t bytes() const { return wide_offset() + (groups(32) + 63) / 64 * 64; }
 
   /// What matmul_int8 needs beside its operands: 32 unpacked rows with their scales and biases.
   constexpr int64_t scratch_bytes() const { return 32 * (padded_cols() + 8 * groups(16)); }

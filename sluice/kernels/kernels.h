@@ -54,8 +54,10 @@ struct KernelTable {
                  int64_t x_stride, int64_t n_tokens, float* y, int64_t y_stride) noexcept;
 
   /// Columns [begin, end) of an Int8Row{cols} from x[0, end - begin). row is a multiple of 4; begin is a multiple of 32, end too unless it
-  /// is cols. A group that holds an infinity or NaN makes every result it takes part in NaN; one smaller than 2^-100 is zero.
-  void (*quantize)(const float* x, int64_t begin, int64_t end, int64_t cols,
+  /// is cols. A group whose largest magnitude exceeds `clip` times its mean magnitude has clip * mean / 127 as its scale and high parts
+  /// where that is too little; clip is at least 1, or 0: no group has. A group that holds an infinity or NaN makes every result it
+  /// takes part in NaN; one smaller than 2^-100 is zero.
+  void (*quantize)(const float* x, int64_t begin, int64_t end, int64_t cols, float clip,
                    std::byte* row) noexcept;
 
   /// The same product from 8-bit activations: x[t] is an Int8Row{w.cols}. w: has_int8(w.format). Per group (32 columns, or 16 where

@@ -51,7 +51,7 @@ class Decoder : public Model {
     if (step.logit_rows.size() != static_cast<size_t>(step.tokens.shape(0))) {
       x = ops::take_rows(step.context, x, step.logit_rows);
     }
-    const mx::array logits = ops::project(step.context, x, norm_, head_)[0];
+    const mx::array logits = ops::logits(step.context, x, norm_, head_[0]);
     return config_.logits_softcap > 0 ? ops::soft_cap(step.context, logits, config_.logits_softcap)
                                       : logits;
   }

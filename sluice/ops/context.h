@@ -3,6 +3,7 @@
 #include <mlx/stream.h>
 
 #include <atomic>
+#include <cstdint>
 #include <exception>
 #include <memory>
 #include <mutex>
@@ -22,6 +23,13 @@ namespace sluice::ops {
 /// Steps of up to so many tokens are decoding: their graph is evaluated whole, and their experts stay for the tokens
 /// that follow. Longer ones are a prompt's, evaluated layer by layer to bound their activations.
 inline constexpr int64_t kDecodeTokens = 16;
+
+/// What activations are where they meet quantized weights.
+enum class Activations : uint8_t {
+  int8,  ///< 8 bits, with a scale per 32
+  refined,  ///< the same, but few large ones among 32 do not make the others coarser (kernels::Int8Row)
+  float32,  ///< as they are
+};
 
 /// Values kept in memory as float32 (norm weights, biases): small, and used by every token.
 using Vector = std::shared_ptr<const std::vector<float>>;
@@ -95,7 +103,7 @@ struct Context {
   const residency::WeightStore& weights;
   ErrorSlot& errors;
   Scratch& scratch;
-  bool exact_activations = false;  ///< activations stay float32 where quantized weights meet them
+  Activations activations = Activations::int8;
   /// Lossy: decoding does without a token's lesser experts that are not in memory.
   bool skip_missing_experts = false;
   Timeline* timeline = nullptr;  ///< where what ran when is drawn

@@ -6,19 +6,22 @@
 
 namespace sluice::ops {
 
-std::vector<mx::array> project(const Context& context, const mx::array& x,
-                               const std::optional<Norm>& norm,
-                               const std::vector<Projection>& projections) {
+namespace {
+
+std::vector<mx::array> project_clipped(const Context& context, const mx::array& x,
+                                       const std::optional<Norm>& norm,
+                                       const std::vector<Projection>& projections, float clip) {
   const int n_tokens = x.shape(0);
   std::vector<OutputSpec> outputs;
   for (const Projection& p : projections) {
     outputs.push_back({{n_tokens, static_cast<int>(p.weight.rows())}, mx::float32});
   }
   return kernel_op(
-      context, "project", {x}, outputs, [&context, norm, projections, n_tokens](const Buffers& b) {
+      context, "project", {x}, outputs,
+      [&context, norm, projections, n_tokens, clip](const Buffers& b) {
         Scratch::Frame frame(context.scratch);
         const int64_t cols = projections[0].weight.cols();
-        Forms forms;
+        Forms forms{.clip = clip};
         for (const Projection& p : projections) forms.add(context, p.weight.matrix);
         const Rows rows = make_rows(context, frame, norm, b.input(0), n_tokens, cols, forms);
         // A weight that comes in blocks is multiplied block by block, the others at once.
@@ -41,6 +44,19 @@ std::vector<mx::array> project(const Context& context, const mx::array& x,
         }
         multiply_all(context, products, rows);
       });
+}
+
+}  // namespace
+
+std::vector<mx::array> project(const Context& context, const mx::array& x,
+                               const std::optional<Norm>& norm,
+                               const std::vector<Projection>& projections) {
+  return project_clipped(context, x, norm, projections, kInputClip);
+}
+
+mx::array logits(const Context& context, const mx::array& x, const std::optional<Norm>& norm,
+                 const Projection& head) {
+  return project_clipped(context, x, norm, {head}, kLogitsClip)[0];
 }
 
 mx::array project_onto(const Context& context, const mx::array& x, const Projection& projection,

@@ -20,6 +20,10 @@ std::vector<mx::array> project(const Context& context, const mx::array& x,
                                const std::optional<Norm>& norm,
                                const std::vector<Projection>& projections);
 
+/// The projection onto the vocabulary: project(), from finer activations where those are refined.
+mx::array logits(const Context& context, const mx::array& x, const std::optional<Norm>& norm,
+                 const Projection& head);
+
 /// residual + norm(x w^T + bias), the norm optional. residual: float32 [T, rows].
 mx::array project_onto(const Context& context, const mx::array& x, const Projection& projection,
                        const std::optional<Norm>& norm, const mx::array& residual);

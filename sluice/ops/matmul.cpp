@@ -15,7 +15,7 @@ int64_t round_up(int64_t n, int64_t step) { return (n + step - 1) / step * step;
 }  // namespace
 
 bool uses_int8(const Context& context, const kernels::Matrix& w) {
-  return !context.exact_activations && kernels::has_int8(w.format);
+  return context.activations != Activations::float32 && kernels::has_int8(w.format);
 }
 
 Rows Rows::part(int64_t begin, int64_t count) const {
@@ -24,7 +24,7 @@ Rows Rows::part(int64_t begin, int64_t count) const {
 }
 
 NewRows::NewRows(Scratch::Frame& frame, int64_t n_rows, int64_t n_cols, Forms forms)
-    : n(n_rows), cols(n_cols) {
+    : n(n_rows), cols(n_cols), clip(forms.clip) {
   if (forms.floats) floats = frame.take<float>(n * cols);
   if (!forms.int8) return;
   const int64_t row_bytes = kernels::Int8Row{cols}.bytes();
@@ -36,7 +36,10 @@ NewRows::NewRows(Scratch::Frame& frame, int64_t n_rows, int64_t n_cols, Forms fo
 
 void NewRows::set(const Context& context, int64_t t, int64_t begin, int64_t count,
                   const float* x) const {
-  if (int8 != nullptr) context.kernels.quantize(x, begin, begin + count, cols, int8[t]);
+  if (int8 != nullptr) {
+    const bool refined = context.activations == Activations::refined;
+    context.kernels.quantize(x, begin, begin + count, cols, refined ? clip : 0.0F, int8[t]);
+  }
   if (floats != nullptr) std::copy_n(x, count, floats + t * cols + begin);
 }
 
@@ -44,7 +47,7 @@ Rows make_rows(const Context& context, Scratch::Frame& frame, const std::optiona
                const float* x, int64_t n, int64_t cols, Forms forms) {
   if (!norm && !forms.int8) return {n, cols, x, nullptr};
   auto* normed = norm ? frame.take<float>(n * cols) : nullptr;
-  const NewRows rows(frame, n, cols, {.floats = false, .int8 = forms.int8});
+  const NewRows rows(frame, n, cols, {.floats = false, .int8 = forms.int8, .clip = forms.clip});
   const int64_t grain = std::max<int64_t>(1, 16384 / cols);
   context.pool.parallel_for(n, grain, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {

@@ -21,9 +21,16 @@ struct Rows {
 /// Whether this weight is multiplied with 8-bit activations.
 bool uses_int8(const Context& context, const kernels::Matrix& w);
 
+// How fine refined activations are: KernelTable::quantize's clip. Where they come from a gate, they have long tails, of
+// which each element costs, and matter less; for the logits, of which a prompt needs one row, they matter most.
+constexpr float kInputClip = 3.25F;
+constexpr float kActivatedClip = 4.5F;
+constexpr float kLogitsClip = 1.0F;
+
 /// The forms that some weights need their activations in.
 struct Forms {
   bool floats = false, int8 = false;
+  float clip = kInputClip;  ///< of the 8-bit ones, when they are refined
 
   void add(const Context& context, const kernels::Matrix& w) {
     (uses_int8(context, w) ? int8 : floats) = true;
@@ -35,6 +42,7 @@ struct NewRows {
   int64_t n = 0, cols = 0;
   float* floats = nullptr;
   std::byte* const* int8 = nullptr;
+  float clip = 0.0F;
 
   NewRows(Scratch::Frame& frame, int64_t n_rows, int64_t n_cols, Forms forms);
   /// Columns [begin, begin + count) of row t; begin and, but at the row's end, count are multiples of 32.

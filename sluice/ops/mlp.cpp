@@ -17,7 +17,7 @@ void run_mlp(const Context& context, const GatedMlpSpec& spec, const float* x, i
   const kernels::Matrix down = context.weights.acquire(spec.down.weight);
   const int64_t hidden = w.gate.cols;
   const int64_t inner = w.gate.rows;
-  Forms needed, made;
+  Forms needed, made{.clip = kActivatedClip};
   needed.add(context, w.gate);
   needed.add(context, w.up);
   made.add(context, down);

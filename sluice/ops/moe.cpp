@@ -94,8 +94,9 @@ Rows gather(Scratch::Frame& frame, const Rows& x, Forms forms, const Assignment&
   return rows;
 }
 
-Forms forms_for(const Context& context, const std::vector<residency::Weight>& weights) {
-  Forms forms;
+Forms forms_for(const Context& context, const std::vector<residency::Weight>& weights,
+                float clip = kInputClip) {
+  Forms forms{.clip = clip};
   for (const residency::Weight& w : weights) forms.add(context, w.matrix);
   return forms;
 }
@@ -133,7 +134,8 @@ using BeforeWaiting = std::function<void(std::span<const int> experts)>;
 void run_experts(const Context& context, Scratch::Frame& frame, const Experts& experts,
                  const Assignment& a, residency::ExpertStream& stream, const Rows& x, float* y,
                  const BeforeWaiting& before_waiting) {
-  const NewRows activated(frame, x.n, experts.gate[0].rows(), forms_for(context, experts.down));
+  const NewRows activated(frame, x.n, experts.gate[0].rows(),
+                          forms_for(context, experts.down, kActivatedClip));
   bool first = true;
   for (std::span<const int> some = stream.next(); !some.empty(); some = stream.next()) {
     run_some_experts(context, experts, a, stream, some, x, activated, y);

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, Sluice, assert_same_choices, sluice_home
+from conftest import ROOT, Choices, Sluice, assert_same_choices, sluice_home
 
 NAME = "smollm2-135m-instruct"
 CHATS = json.loads((ROOT / "tests/golden/smollm2.json").read_text())
@@ -31,10 +31,10 @@ def options_of(chat: dict) -> list[str]:
     return ["-p", chat["messages"][-1]["content"], *(["--system", system[0]] if system else [])]
 
 
-def assert_answers(chat: dict, tokens: list[int]) -> None:
-    steps = np.array(chat["steps"])  # [n, 4]: best token, its logit, second, its logit
-    wanted = [step for step in steps if step[0] != END]
-    assert_same_choices(tokens, np.array([step[0] for step in wanted]).astype(int), steps[:, 1] - steps[:, 3], UNCLEAR_BELOW)
+def assert_answers(sluice: Sluice, model: Path, chat: dict, tokens: list[int]) -> None:
+    steps = np.array([step for step in chat["steps"] if step[0] != END])  # [n, 4]: best token, its logit, second, its logit
+    wanted = Choices(np.array(chat["tokens"]), steps[:, 0].astype(int), steps[:, 1] - steps[:, 3])
+    assert_same_choices(tokens, wanted, UNCLEAR_BELOW, sluice, model)
 
 
 @pytest.mark.parametrize("name", CHATS)
@@ -46,7 +46,7 @@ def test_a_rendered_chat_has_the_tokens_of_the_reference(sluice: Sluice, smollm2
 def test_the_answer_to_a_rendered_chat_is_that_of_the_reference(sluice: Sluice, smollm2: Path, name: str) -> None:
     chat = CHATS[name]
     got = sluice.json("run", smollm2, "--raw", "-p", chat["prompt"], "--exact-activations", "-n", len(chat["steps"]))
-    assert_answers(chat, got["tokens"])
+    assert_answers(sluice, smollm2, chat, got["tokens"])
 
 
 @pytest.mark.parametrize("name", ONE_TURN)
@@ -54,7 +54,7 @@ def test_run_renders_the_chat_itself(sluice: Sluice, smollm2: Path, name: str) -
     chat = ONE_TURN[name]
     got = sluice.json("run", smollm2, *options_of(chat), "--exact-activations", "-n", len(chat["steps"]))
     assert got["prompt_tokens"] == len(chat["tokens"])
-    assert_answers(chat, got["tokens"])
+    assert_answers(sluice, smollm2, chat, got["tokens"])
 
 
 def test_the_default_model_knows_the_capital_of_france(sluice: Sluice, smollm2: Path) -> None:

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import ROOT, Sluice, assert_same_choices, relative_error
+from conftest import ROOT, Choices, Sluice, assert_same_choices, relative_error
 from tokenizers import Tokenizer
 
 MODEL = ROOT / "tests/models/tiny-moe"
@@ -21,7 +21,8 @@ def test_logits_equal_the_reference_and_do_not_depend_on_chunks(sluice: Sluice) 
 def test_greedy_tokens_equal_the_reference(sluice: Sluice) -> None:
     got = sluice.greedy(MODEL, GOLDEN["tokens"], len(GOLDEN["greedy"]))
     unclear_below = TOLERANCE * float(np.abs(GOLDEN["logits"]).max())
-    assert_same_choices(got, GOLDEN["greedy"], GOLDEN["gaps"], unclear_below)
+    wanted = Choices(GOLDEN["tokens"], GOLDEN["greedy"], GOLDEN["gaps"])
+    assert_same_choices(got, wanted, unclear_below, sluice, MODEL)
 
 
 def test_run_decodes_the_tokens_it_reports(sluice: Sluice) -> None:

@@ -16,6 +16,7 @@ constexpr int kFewInt8Tokens = 4;  // a panel for fewer costs more to unpack tha
 constexpr int kPanelVectors = 2;
 constexpr int kPanelTokens = 4;
 constexpr bool kPanelInRegisters = true;
+constexpr bool kHasDot16 = false;
 constexpr int kPanelSteps = 8;  // all: accumulators that a loop carries are copied in each step
 
 inline u8x64 load_bytes64(const void* p) { return {_mm512_loadu_si512(p)}; }
@@ -155,6 +156,14 @@ inline i32x16 dot4(i32x16 sum, u8x64 w, const void* x) {
 template <bool wide>
 inline i32x16 dot4_each(i32x16 sum, u8x64 w, int32_t x) {
   return {_mm512_dpbusd_epi32(sum.v, w.v, _mm512_set1_epi32(x))};
+}
+template <bool wide>
+inline i32x16 dot8(i32x16 sum, u8x64 w, const void* x, u8x64 v, const void* y) {
+  return dot4<wide>(dot4<wide>(sum, w, x), v, y);
+}
+template <bool wide>
+inline i32x16 dot8_each(i32x16 sum, u8x64 w, int32_t x, u8x64 v, int32_t y) {
+  return dot4_each<wide>(dot4_each<wide>(sum, w, x), v, y);
 }
 
 inline __m512i even_pairs(__m512i a, __m512i b) {

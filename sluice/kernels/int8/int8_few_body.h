@@ -33,14 +33,7 @@ class FewTokens {
         left_(w.cols / F::kGroup - whole_),
         scales_ahead_(w.row_bytes == 0 ? 0
                                        : (kPrefetchBytes / w.row_bytes + 1) * w.scale_row_bytes) {
-    for (int t = 0; t < n_tokens; ++t) {
-      x_[t] = x[t];
-      groups_[t] = x[t] + Int8Row{w.cols}.group_offset(F::kGroup);
-      if constexpr (kTwice) {
-        x_[t] = scratch;
-        scratch = split_row(x[t], Int8Row{w.cols}.padded_cols(), scratch);
-      }
-    }
+    for (int t = 0; t < n_tokens; ++t) scratch = arrange(t, x[t], scratch);
   }
 
   void rows(int64_t begin, int64_t end, float* y, int64_t y_stride) const {
@@ -77,6 +70,37 @@ class FewTokens {
     }
   };
 
+  /// Where token t's parts are, after they were copied to scratch in the order in which they are multiplied. Returns where that ends.
+  std::byte* arrange(int t, const std::byte* x, std::byte* scratch) {
+    const Int8Row layout{w_.cols};
+    const int64_t columns = layout.padded_cols();
+    x_[t] = x;
+    high_[t] = x + layout.high_offset();
+    wide_[t] = x + layout.wide_offset();
+    groups_[t] = x + layout.group_offset(F::kGroup);
+    any_wide_[t] = false;
+    for (int64_t i = 0; i < layout.groups(32); i += 8) {
+      any_wide_[t] = any_wide_[t] || load_as<uint64_t>(wide_[t] + i) != 0;
+    }
+    if constexpr (kTwice) {
+      const auto split = [&](const std::byte*& of) {
+        const std::byte* from = of;
+        of = scratch;
+        scratch = split_row(from, columns, scratch);
+      };
+      split(x_[t]);
+      if (any_wide_[t]) split(high_[t]);
+    }
+    if constexpr (kHasDot16) {
+      if (!any_wide_[t]) return scratch;
+      const int64_t n = kTwice ? scratch - high_[t] : columns;
+      widen_row<F::kWide>(x_[t], high_[t], n, scratch);
+      x_[t] = scratch;
+      scratch += 2 * n;
+    }
+    return scratch;
+  }
+
   static void finish(const Sums& sums, float* y, int64_t y_stride) {
     for (int t = 0; t < n_tokens; ++t) y[t * y_stride] = tree_sum(sums.of[t]);
   }
@@ -101,15 +125,35 @@ class FewTokens {
                    codes[0], codes[1]);
     }
   }
+  [[gnu::always_inline]] static i32x16 dots(const u8x64 (&codes)[1 + kTwice], const std::byte* x) {
+    const i32x16 none = splat_int(0);
+    if constexpr (kTwice) return dot8<F::kWide>(none, codes[0], x, codes[1], x + 64);
+    return dot4<F::kWide>(none, codes[0], x);
+  }
+  [[gnu::always_inline]] static i32x16 wide_dots(const u8x64 (&codes)[1 + kTwice],
+                                                 const std::byte* x) {
+    const i32x16 sum = dot16<F::kWide>(splat_int(0), codes[0], x);
+    if constexpr (kTwice) return dot16<F::kWide>(sum, codes[1], x + 128);
+    return sum;
+  }
+  /// Whether token t has high parts in the part's columns.
+  [[gnu::always_inline]] bool is_wide(int t, int64_t column) const {
+    const std::byte* wide = wide_[t] + column / 32;
+    if constexpr (kTwice) return load_as<uint32_t>(wide) != 0;
+    return load_as<uint16_t>(wide) != 0;
+  }
   /// Codes from `column` on times x, as part `to` of the sums.
   [[gnu::always_inline]] void multiply(const u8x64 (&codes)[1 + kTwice], int64_t column, int to,
                                        Parts& parts) const {
     for (int t = 0; t < n_tokens; ++t) {
-      i32x16 sum = splat_int(0);
-      for (int half = 0; half <= kTwice; ++half) {
-        sum = dot4<F::kWide>(sum, codes[half], x_[t] + column + 64 * half);
+      if constexpr (kHasDot16) {
+        parts[t][to] =
+            any_wide_[t] ? wide_dots(codes, x_[t] + 2 * column) : dots(codes, x_[t] + column);
+      } else {
+        i32x16 sum = dots(codes, x_[t] + column);
+        if (is_wide(t, column)) sum = sum + shift_left<7>(dots(codes, high_[t] + column));
+        parts[t][to] = sum;
       }
-      parts[t][to] = sum;
     }
   }
 
@@ -230,6 +274,9 @@ class FewTokens {
 
   const Matrix& w_;
   const std::byte* x_[n_tokens];
+  const std::byte* high_[n_tokens];
+  const std::byte* wide_[n_tokens];
+  bool any_wide_[n_tokens];
   const std::byte* groups_[n_tokens];  // scales; sums and scaled sums follow
   int64_t entries_;                    // of each
   int64_t whole_, left_;               // groups in whole batches, groups after them

@@ -18,6 +18,7 @@ struct u8x64 {
 constexpr int kPanelVectors = 1;
 constexpr int kPanelTokens = 4;
 constexpr bool kPanelInRegisters = false;
+constexpr bool kHasDot16 = false;
 constexpr int kPanelSteps = 4;
 
 template <class Each>
@@ -91,6 +92,16 @@ inline u8x64 move_bits(u8x64 a) {
                        : a.v[i] << (from >= to ? 0 : to - from)) &
            splat_byte(mask);
   });
+}
+
+/// dot4 of w and x, then of v and y; the set's header has dot4.
+template <bool wide>
+inline i32x16 dot8(i32x16 sum, u8x64 w, const void* x, u8x64 v, const void* y) {
+  return dot4<wide>(dot4<wide>(sum, w, x), v, y);
+}
+template <bool wide>
+inline i32x16 dot8_each(i32x16 sum, u8x64 w, int32_t x, u8x64 v, int32_t y) {
+  return dot4_each<wide>(dot4_each<wide>(sum, w, x), v, y);
 }
 
 /// n <= 16 bytes, zeros after them.

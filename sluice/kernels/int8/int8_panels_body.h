@@ -39,18 +39,55 @@ struct Part {
   int64_t lines;
 };
 
+template <int n_tokens>
+using Starts = int32_t[16][n_tokens][kPanelRows];
+
+/// Where a batch's dot products start, of one token: with what the weights' zero takes away and with x's high parts. The
+/// groups' lie `stride` apart.
+template <class Form>
+[[gnu::noinline]] void start_dots(const std::byte* codes, int64_t first, const Int8Row& row,
+                                  const std::byte* x, int32_t* starts, int64_t stride) {
+  alignas(64) int32_t less[16] = {};
+  if constexpr (Form::kZeroShift > 0) {
+    const std::byte* sums = x + row.group_offset(Form::kGroup) + 4 * row.groups(Form::kGroup);
+    const i32x16 zeros = splat_int(0) - shift_left<Form::kZeroShift>(int_lanes(sums + 4 * first));
+    std::memcpy(less, &zeros, sizeof less);
+  }
+  const auto store_ints = [](int32_t* to, i32x16 lanes) { std::memcpy(to, &lanes, sizeof lanes); };
+  for (int c = 0; c < 16; ++c) {
+    for (int v = 0; v < kPanelVectors; ++v) {
+      store_ints(starts + c * stride + 16 * v, splat_int(less[c]));
+    }
+  }
+  const std::byte* high = x + row.high_offset() + first * Form::kGroup;
+  const std::byte* wide = x + row.wide_offset() + first * Form::kGroup / 32;
+  for (int word = 0; word < Form::kGroup / 16; ++word) {
+    for (auto fours = load_as<uint64_t>(wide + 8 * word); fours != 0; fours &= fours - 1) {
+      const int i = 64 * word + __builtin_ctzll(fours);
+      const auto four = load_as<int32_t>(high + 4 * i);
+      for (int v = 0; v < kPanelVectors; ++v) {
+        int32_t* start = starts + i * 4 / Form::kGroup * stride + 16 * v;
+        const u8x64 w = load_bytes64(codes + 64 * (i * kPanelVectors + v));
+        store_ints(start,
+                   load_int(start) + shift_left<7>(dot4_each<Form::kWide>(splat_int(0), w, four)));
+      }
+    }
+  }
+}
+
 /// Adds group g's products of codes and x.
 template <class Form, int n_tokens>
 [[gnu::always_inline]] inline void add_dots(const std::byte* codes, int64_t g,
                                             const std::byte* const* x, Dots<n_tokens>& dots) {
-#pragma GCC unroll kPanelSteps
-  for (int k = 0; k < Form::kGroup; k += 4, codes += 64 * kPanelVectors) {
-    u8x64 w[kPanelVectors];
-    for (int v = 0; v < kPanelVectors; ++v) w[v] = load_bytes64(codes + 64 * v);
+#pragma GCC unroll kPanelSteps / 2
+  for (int k = 0; k < Form::kGroup; k += 8, codes += 2 * 64 * kPanelVectors) {
+    u8x64 w[2 * kPanelVectors];
+    for (int v = 0; v < 2 * kPanelVectors; ++v) w[v] = load_bytes64(codes + 64 * v);
     for (int t = 0; t < n_tokens; ++t) {
-      const auto four = load_as<int32_t>(x[t] + g * Form::kGroup + k);
+      const std::byte* at = x[t] + g * Form::kGroup + k;
+      const auto four = load_as<int32_t>(at), later = load_as<int32_t>(at + 4);
       for (int v = 0; v < kPanelVectors; ++v) {
-        dots[t][v] = dot4_each<Form::kWide>(dots[t][v], w[v], four);
+        dots[t][v] = dot8_each<Form::kWide>(dots[t][v], w[v], four, w[kPanelVectors + v], later);
       }
     }
   }
@@ -67,13 +104,9 @@ template <class Form, bool asks, bool first_batch, int n_tokens>
   const std::byte* codes = panel.codes + (first - part.begin) * (Form::kGroup * kPanelRows);
   const int64_t offset = row.group_offset(Form::kGroup), n_entries = row.groups(Form::kGroup);
   const int64_t count = panel.n_groups - first < 16 ? panel.n_groups - first : 16;
-  alignas(64) int32_t start[n_tokens][16];  // what the weights' zero takes away
-  if constexpr (Form::kZeroShift > 0) {
-    for (int t = 0; t < n_tokens; ++t) {
-      const i32x16 sums = int_lanes(x[t] + offset + 4 * (n_entries + first));
-      const i32x16 less = splat_int(0) - shift_left<Form::kZeroShift>(sums);
-      std::memcpy(start[t], &less, sizeof start[t]);
-    }
+  alignas(64) Starts<n_tokens> starts;
+  for (int t = 0; t < n_tokens; ++t) {
+    start_dots<Form>(codes, first, row, x[t], starts[0][t], n_tokens * kPanelRows);
   }
   for (int64_t c = 0; c < count; ++c) {
     const int64_t g = first + c;
@@ -81,7 +114,7 @@ template <class Form, bool asks, bool first_batch, int n_tokens>
     Dots<n_tokens> dots;
     for (int t = 0; t < n_tokens; ++t) {
       for (int v = 0; v < kPanelVectors; ++v) {
-        dots[t][v] = splat_int(Form::kZeroShift > 0 ? start[t][c] : 0);
+        dots[t][v] = load_int(starts[c][t] + 16 * v);
       }
     }
     add_dots<Form, n_tokens>(codes + c * (Form::kGroup * kPanelRows), g, x, dots);

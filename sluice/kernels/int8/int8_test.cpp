@@ -30,15 +30,21 @@ struct Aligned {
 
 /// A token's row, read back.
 struct Quantized {
-  std::vector<int8_t> q;
+  std::vector<int32_t> q;  // with its high part
+  std::vector<int8_t> high;
+  std::vector<uint8_t> wide;      // per group of 32
   std::vector<float> scale;       // per group
   std::vector<int32_t> sum;       // per group
   std::vector<float> scaled_sum;  // per group
 
   Quantized(const std::byte* row, int64_t cols, int64_t group) {
     const Int8Row layout{cols};
-    q.resize(static_cast<size_t>(layout.padded_cols()));
-    std::memcpy(q.data(), row, q.size());
+    std::vector<int8_t> low(static_cast<size_t>(layout.padded_cols()));
+    std::memcpy(low.data(), row, low.size());
+    high.resize(low.size()), wide.resize(low.size() / 32);
+    std::memcpy(high.data(), row + layout.high_offset(), high.size());
+    std::memcpy(wide.data(), row + layout.wide_offset(), wide.size());
+    for (size_t i = 0; i < low.size(); ++i) q.push_back(low[i] + 128 * high[i]);
     const auto n = static_cast<size_t>(layout.groups(group));
     scale.resize(n), sum.resize(n), scaled_sum.resize(n);
     const std::byte* p = row + layout.group_offset(group);
@@ -60,6 +66,18 @@ int64_t group_of(const Matrix& w) {
   }
 }
 
+/// Floats of which some are far above their neighbours.
+std::vector<float> floats_with_outliers(int64_t n, std::mt19937& random) {
+  std::vector<float> x = random_floats(n, random);
+  for (size_t i = 5; i < x.size(); i += 83) x[i] *= 40.0F;
+  return x;
+}
+
+constexpr float kRefinedClip = 3.25F;
+
+/// Some tokens are rounded plainly, most refined.
+float clip_of(int64_t token) { return token % 4 == 1 ? 0.0F : kRefinedClip; }
+
 struct Problem {
   StoredMatrix w;
   int64_t n_tokens, y_stride;
@@ -74,11 +92,11 @@ struct Problem {
         n_tokens(tokens),
         y_stride(n_rows + 2),
         rows(tokens * Int8Row{cols}.bytes()),
-        floats(random_floats(tokens * cols, random)),
+        floats(floats_with_outliers(tokens * cols, random)),
         scratch(Int8Row{cols}.scratch_bytes()) {
     for (int64_t t = 0; t < tokens; ++t) {
       std::byte* row = rows.data() + t * Int8Row{cols}.bytes();
-      kernels().quantize(floats.data() + t * cols, 0, cols, cols, row);
+      kernels().quantize(floats.data() + t * cols, 0, cols, cols, clip_of(t), row);
       x.push_back(row);
     }
   }
@@ -202,54 +220,93 @@ TEST(Int8, sets_that_fuse_agree_to_the_bit) {
   });
 }
 
-std::vector<std::byte> quantized(const KernelTable& table, const std::vector<float>& x) {
+std::vector<std::byte> quantized(const KernelTable& table, const std::vector<float>& x,
+                                 float clip) {
   const auto cols = static_cast<int64_t>(x.size());
   Aligned row(Int8Row{cols}.bytes());
-  table.quantize(x.data(), 0, cols, cols, row.data());
+  table.quantize(x.data(), 0, cols, cols, clip, row.data());
   return {row.data(), row.data() + Int8Row{cols}.bytes()};
+}
+
+/// Sixteen partial sums by index mod 16, then the tree.
+float sum_of_magnitudes(const float* x, int64_t n) {
+  float sums[16] = {};
+  for (int64_t i = 0; i < n; ++i) sums[i % 16] += std::abs(x[i]);
+  for (int half = 8; half > 0; half /= 2) {
+    for (int i = 0; i < half; ++i) sums[i] += sums[i + half];
+  }
+  return sums[0];
+}
+
+void expect_definition(const std::vector<float>& x, float clip, const std::vector<std::byte>& row) {
+  const auto cols = static_cast<int64_t>(x.size());
+  const Quantized r32(row.data(), cols, 32), r16(row.data(), cols, 16);
+  for (int64_t g = 0; g < (cols + 31) / 32; ++g) {
+    float largest = 0;
+    const int64_t end = std::min(cols, 32 * g + 32);
+    for (int64_t k = 32 * g; k < end; ++k)
+      largest = std::max(largest, std::abs(x[static_cast<size_t>(k)]));
+    const float limit = clip / 32.0F * sum_of_magnitudes(x.data() + 32 * g, end - 32 * g);
+    if (limit > 0) largest = std::min(largest, limit);
+    int32_t sums[2] = {};
+    for (int64_t k = 32 * g; k < end; ++k) {
+      const auto i = static_cast<size_t>(k);
+      EXPECT_EQ(r32.q[i], std::nearbyintf(x[i] * (127.0F / largest)));
+      EXPECT_EQ(r32.high[i] != 0, std::abs(r32.q[i]) > 127);
+      sums[k % 32 / 16] += r32.q[i];
+    }
+    for (int64_t f = 0; f < 8; ++f) {
+      const int8_t* high = r32.high.data() + 32 * g + 4 * f;
+      const bool any = std::any_of(high, high + 4, [](int8_t h) { return h != 0; });
+      EXPECT_EQ((r32.wide[static_cast<size_t>(g)] >> f & 1) != 0, any);
+    }
+    const auto i = static_cast<size_t>(g);
+    EXPECT_EQ(r32.scale[i], largest / 127.0F);
+    EXPECT_EQ(r32.sum[i], sums[0] + sums[1]);
+    EXPECT_EQ(r32.scaled_sum[i], static_cast<float>(sums[0] + sums[1]) * r32.scale[i]);
+    for (size_t h = 0; h < 2; ++h) {
+      EXPECT_EQ(r16.scale[2 * i + h], r32.scale[i]);
+      EXPECT_EQ(r16.sum[2 * i + h], sums[h]);
+    }
+  }
 }
 
 TEST(Quantize, every_set_agrees_with_the_definition_to_the_bit) {
   std::mt19937 random(3);
   for (const int64_t cols : {16, 32, 48, 96, 2048, 2080}) {
-    std::vector<float> x = random_floats(cols, random);
-    x[3] = 0.0F;
-    for (size_t i = 0; i < std::min<size_t>(16, x.size()); ++i) x[i] *= 1e-3F;
-    const std::vector<std::byte> row = quantized(kernels(), x);
-    EXPECT_EQ(row, quantized(portable_table, x)) << cols;
-    const Quantized r32(row.data(), cols, 32), r16(row.data(), cols, 16);
-    for (int64_t g = 0; g < (cols + 31) / 32; ++g) {
-      float largest = 0;
-      const int64_t end = std::min(cols, 32 * g + 32);
-      for (int64_t k = 32 * g; k < end; ++k)
-        largest = std::max(largest, std::abs(x[static_cast<size_t>(k)]));
-      int32_t sums[2] = {};
-      for (int64_t k = 32 * g; k < end; ++k) {
-        const auto i = static_cast<size_t>(k);
-        EXPECT_EQ(r32.q[i], std::nearbyintf(x[i] * (127.0F / largest)));
-        sums[k % 32 / 16] += r32.q[i];
-      }
-      const auto i = static_cast<size_t>(g);
-      EXPECT_EQ(r32.scale[i], largest / 127.0F);
-      EXPECT_EQ(r32.sum[i], sums[0] + sums[1]);
-      EXPECT_EQ(r32.scaled_sum[i], static_cast<float>(sums[0] + sums[1]) * r32.scale[i]);
-      for (size_t h = 0; h < 2; ++h) {
-        EXPECT_EQ(r16.scale[2 * i + h], r32.scale[i]);
-        EXPECT_EQ(r16.sum[2 * i + h], sums[h]);
-      }
+    for (const float clip : {0.0F, 1.0F, kRefinedClip}) {
+      std::vector<float> x = floats_with_outliers(cols, random);
+      x[3] = 0.0F;
+      for (size_t i = 0; i < std::min<size_t>(16, x.size()); ++i) x[i] *= 1e-3F;
+      const std::vector<std::byte> row = quantized(kernels(), x, clip);
+      EXPECT_EQ(row, quantized(portable_table, x, clip)) << cols;
+      expect_definition(x, clip, row);
     }
   }
 }
 
+TEST(Quantize, an_outlier_does_not_make_its_neighbours_coarser) {
+  std::mt19937 random(6);
+  std::vector<float> x = random_floats(32, random);
+  x[7] = 500.0F;
+  const std::vector<std::byte> plain = quantized(kernels(), x, 0.0F);
+  const std::vector<std::byte> refined = quantized(kernels(), x, kRefinedClip);
+  const Quantized p(plain.data(), 32, 32), r(refined.data(), 32, 32);
+  EXPECT_LT(r.scale[0], p.scale[0] / 7);
+  EXPECT_NEAR(static_cast<float>(r.q[7]) * r.scale[0], 500.0F, r.scale[0] / 2);
+  EXPECT_EQ(r.wide[0], 2);
+}
+
 TEST(Quantize, parts_make_the_same_row) {
   std::mt19937 random(4);
-  const std::vector<float> x = random_floats(1104, random);
+  const std::vector<float> x = floats_with_outliers(1104, random);
   Aligned row(Int8Row{1104}.bytes());
   for (int64_t k = 0; k < 1104; k += 160) {
-    kernels().quantize(x.data() + k, k, std::min<int64_t>(k + 160, 1104), 1104, row.data());
+    kernels().quantize(x.data() + k, k, std::min<int64_t>(k + 160, 1104), 1104, kRefinedClip,
+                       row.data());
   }
   EXPECT_EQ((std::vector<std::byte>{row.data(), row.data() + Int8Row{1104}.bytes()}),
-            quantized(kernels(), x));
+            quantized(kernels(), x, kRefinedClip));
 }
 
 TEST(Quantize, what_is_not_finite_spreads_and_what_is_tiny_is_zero) {
@@ -262,13 +319,14 @@ TEST(Quantize, what_is_not_finite_spreads_and_what_is_tiny_is_zero) {
   for (const float bad : {std::numeric_limits<float>::infinity(), -std::nanf("")}) {
     std::vector<float> values = random_floats(256, random);
     values[77] = bad;
-    kernels().quantize(values.data(), 0, 256, 256, row.data());
+    kernels().quantize(values.data(), 0, 256, 256, kRefinedClip, row.data());
     float y[3];
     kernels().matmul_int8(w.matrix, 0, 3, x, 1, y, 3, scratch.data());
     EXPECT_TRUE(std::isnan(y[0]) && std::isnan(y[2]));
   }
   for (const float small : {0.0F, 1e-42F, 0x1p-101F}) {
-    kernels().quantize(std::vector<float>(256, small).data(), 0, 256, 256, row.data());
+    kernels().quantize(std::vector<float>(256, small).data(), 0, 256, 256, kRefinedClip,
+                       row.data());
     float y[3];
     kernels().matmul_int8(w.matrix, 0, 3, x, 1, y, 3, scratch.data());
     EXPECT_EQ(y[0], 0.0F);
