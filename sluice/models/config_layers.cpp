@@ -14,7 +14,7 @@ std::vector<bool> from_types(const Source& s, const std::vector<std::string>& ty
   for (const std::string& type : types) {
     if (type != "sliding_attention" && type != "full_attention") {
       fail(ErrorKind::unsupported, "{}: layer_types has '{}', which is not supported", s.where(),
-           io::printable(type));
+           printable(type));
     }
     sliding.push_back(type == "sliding_attention");
   }

@@ -14,7 +14,7 @@ void refuse_methods_of_others(const nlohmann::json& quantization, const std::str
   fail(ErrorKind::unsupported,
        "{}: the weights are quantized by '{}' (quantization_config.quant_method), which is not "
        "supported; use the original, or an MLX or GGUF conversion of it",
-       where, io::printable(method->get_ref<const std::string&>()));
+       where, printable(method->get_ref<const std::string&>()));
 }
 
 }  // namespace

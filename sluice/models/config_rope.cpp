@@ -34,7 +34,7 @@ Kind kind_of(const Source& s, const std::string& type) {
   if (type == "yarn") return Kind::yarn;
   if (type == "longrope" || type == "su") return Kind::longrope;
   fail(ErrorKind::unsupported, "{}: RoPE scaling '{}' is not supported", s.where(),
-       io::printable(type));
+       printable(type));
 }
 
 /// A table of frequency divisors that a GGUF stores as a tensor.

@@ -78,7 +78,7 @@ std::string shortened(const nlohmann::json& value) {
   constexpr size_t kShown = 60;
   std::string text = value.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
   if (text.size() > kShown) text = text.substr(0, kShown) + "...";
-  return io::printable(text);
+  return printable(text);
 }
 
 }  // namespace
@@ -86,7 +86,7 @@ std::string shortened(const nlohmann::json& value) {
 void Source::not_asked(string_view key, string_view value) const {
   fail(ErrorKind::unsupported,
        "{}: {} is {}, which Sluice does not know for '{}'; it may change every answer", where_,
-       io::printable(key), value, io::printable(architecture_));
+       printable(key), value, printable(architecture_));
 }
 
 void Source::check_object(const nlohmann::json& object, const std::string& scope) const {

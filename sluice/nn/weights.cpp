@@ -27,7 +27,7 @@ void WeightTable::add(std::string name, const io::TensorInfo& tensor) {
   const auto [at, added] = tensors_.try_emplace(std::move(name), Stored{&tensor});
   if (!added) {
     fail(ErrorKind::bad_model, "{} and {} are both {}", where(*at->second.tensor), where(tensor),
-         io::printable(at->first));
+         printable(at->first));
   }
 }
 
@@ -45,7 +45,7 @@ const io::TensorInfo* WeightTable::take(std::string_view name) {
 
 std::string WeightTable::where(const io::TensorInfo& tensor) const {
   return fmt::format("{}: {}", store_->index().files[tensor.file].path.filename().string(),
-                     io::printable(tensor.name));
+                     printable(tensor.name));
 }
 
 bool WeightTable::asked_for(std::string_view name) const {
