@@ -130,7 +130,7 @@ std::unique_ptr<text::Tokenizer> open_tokenizer(const std::filesystem::path& pat
 }
 
 std::optional<text::ChatTemplate> open_chat_template(const std::filesystem::path& path) {
-  if (models::is_gguf(path)) return text::ChatTemplate::from_gguf(io::open_gguf(path));
+  if (io::is_gguf(path)) return text::ChatTemplate::from_gguf(io::open_gguf(path));
   return text::ChatTemplate::from_directory(path);
 }
 
