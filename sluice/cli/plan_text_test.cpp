@@ -56,7 +56,7 @@ TEST(PlanText, without_a_disk_speed_there_is_no_speed_but_where_all_is_mapped) {
 TEST(PlanText, a_line_says_how_it_runs) {
   EXPECT_NE(to_line(report(200, {30e9, 2e9})).find(": runs here, all in "), std::string::npos);
   const std::string streamed = to_line(report(60, {30e9, 2e9}));
-  EXPECT_NE(streamed.find("within 60 MB of memory, with "), std::string::npos) << streamed;
+  EXPECT_NE(streamed.find("within 60.0 MB of memory, with "), std::string::npos) << streamed;
   EXPECT_NE(streamed.find(" tok/s"), std::string::npos);
   EXPECT_EQ(to_line(report(60, {30e9, 0})).find("tok/s"), std::string::npos);
   EXPECT_EQ(streamed.find_first_of("\x1b\n"), std::string::npos);

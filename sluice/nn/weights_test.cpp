@@ -70,7 +70,8 @@ TEST(Weights, experts_lie_in_one_stack_or_one_by_one) {
     const Weights experts = Weights(*files->table)["experts"];
     const auto stack = experts.stack("up", 3, 2, 4);
     ASSERT_EQ(stack.size(), 3U);
-    EXPECT_EQ(stack[2].data.offset - stack[1].data.offset, 32U);
+    // One by one, an expert's bias lies between its matrix and the next.
+    EXPECT_EQ(stack[2].data.offset - stack[1].data.offset, files == &whole ? 32U : 40U);
     EXPECT_EQ(experts.optional_vectors("up.bias", 3, 2).size(), 3U);
     EXPECT_TRUE(files->table->left_over().empty());
     EXPECT_THROW(experts.stack("up", 4, 2, 4), Error);
