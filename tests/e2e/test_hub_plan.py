@@ -148,7 +148,7 @@ def test_every_shard_is_asked(hub: Hub, plan) -> None:
     hub.repositories["org/moe"] = files
     many = planned(plan("org/moe"))
     assert many["bytes_active"] == one["bytes_active"]
-    assert abs(many["smallest_budget"] - one["smallest_budget"]) < 4 * MB
+    assert abs(many["smallest_budget"] - one["smallest_budget"]) < 8 * MB  # the process has 60 headers more
 
 
 def test_what_would_not_run_is_told_before_it_is_fetched(hub: Hub, plan, gguf: bytes) -> None:
