@@ -77,7 +77,8 @@ TEST(ChatTemplate, SaysWhoseFaultAFailureIs) {
 
 TEST(ChatTemplate, IsNotRunAgainOnceItOverran) {
   const auto bomb = ChatTemplate::from_source(
-      "{% set ns = namespace(x=0) %}{% for i in range(99) %}{% set ns.x = [ns.x, range(99999)|list] "
+      "{% set ns = namespace(x=0) %}{% for i in range(99) %}{% set ns.x = [ns.x, "
+      "range(99999)|list] "
       "%}{% endfor %}",
       "here");
   EXPECT_EQ(kind_of(bomb), ErrorKind::bad_request);
