@@ -167,7 +167,7 @@ class FewTokens {
     }
   }
 
-  [[gnu::noinline]] void add_whole_batches(const Row& row, Sums& sums) const {
+  [[gnu::always_inline]] void add_whole_batches(const Row& row, Sums& sums) const {
     if (row.scales != nullptr) prefetch_new_lines(row.scales);
     if (row.biases != nullptr) prefetch_new_lines(row.biases);
     for (int64_t first = 0; first < whole_; first += 16) {
@@ -219,8 +219,8 @@ class FewTokens {
     }
     multiply(codes, x_column, to, parts);
   }
-  /// The first n parts of a row's last, partial batch, as parts from `to` on. Not inlined, as the compiler would do many times.
-  [[gnu::noinline]] void last_parts(const Row& row, int n, int to, Parts& parts) const {
+  /// The first n parts of a row's last, partial batch, as parts from `to` on.
+  [[gnu::always_inline]] void last_parts(const Row& row, int n, int to, Parts& parts) const {
     const std::byte* p = batch_data(row, whole_);
     int64_t columns = left_ * F::kGroup, x_column = whole_ * F::kGroup;
     const auto next = [&] { columns -= kPartColumns, x_column += kPartColumns; };
@@ -244,14 +244,14 @@ class FewTokens {
   }
 
   /// The last 8 or fewer groups of two rows, which share a batch.
-  [[gnu::noinline]] void add_last_of_two(const Row& row, const Row& next, Sums& sums,
-                                         Sums& next_sums) const {
+  [[gnu::always_inline]] void add_last_of_two(const Row& row, const Row& next, Sums& sums,
+                                              Sums& next_sums) const {
     Parts parts;
     last_parts(row, kParts / 2, 0, parts);
     last_parts(next, kParts / 2, kParts / 2, parts);
     f32x16 scale, bias = splat(0.0F), next_scale, next_bias = splat(0.0F);
-    load_scales<F, 8>(row, whole_, left_, scale, bias);
-    load_scales<F, 8>(next, whole_, left_, next_scale, next_bias);
+    F::template scales<8>(row, whole_, left_, scale, bias);
+    F::template scales<8>(next, whole_, left_, next_scale, next_bias);
     scale = join_first(scale, next_scale);
     if constexpr (F::kHasBias) bias = join_first(bias, next_bias);
     const auto twice = [](const std::byte* p) __attribute__((always_inline)) {
