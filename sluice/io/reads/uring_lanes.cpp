@@ -41,6 +41,7 @@ class UringLanes : public AsyncReader::Lanes {
     try {
       thread_ = start_thread("reads files", [this] { drive(); });
     } catch (const Error& error) {
+      queue_.on_work(nullptr);  // the queue outlives these lanes
       return error.what();
     }
     return "";
