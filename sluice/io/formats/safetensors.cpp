@@ -88,7 +88,7 @@ std::vector<fs::path> indexed_shards(const fs::path& directory, Data data) {
   for (const auto& [tensor, shard] : read_weight_map(directory / kIndexName))
     names.push_back(shard);
   std::ranges::sort(names);
-  names.erase(std::ranges::unique(names).begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
   const fs::path whole = directory / "model.safetensors";
   std::vector<fs::path> shards;
   std::error_code error;

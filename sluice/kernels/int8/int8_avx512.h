@@ -17,6 +17,11 @@ constexpr int kPanelVectors = 2;
 constexpr int kPanelTokens = 4;
 constexpr bool kPanelInRegisters = true;
 constexpr bool kHasDot16 = false;
+template <bool wide>
+i32x16 dot16(i32x16 sum, u8x64 w,
+             const void* x);  // declared for compilers that look it up all the same
+template <bool wide>
+void widen_row(const void* low, const void* high, int64_t n, void* out);
 constexpr int kPanelSteps = 8;  // all: accumulators that a loop carries are copied in each step
 
 inline u8x64 load_bytes64(const void* p) { return {_mm512_loadu_si512(p)}; }

@@ -19,6 +19,11 @@ constexpr int kPanelVectors = 1;
 constexpr int kPanelTokens = 4;
 constexpr bool kPanelInRegisters = false;
 constexpr bool kHasDot16 = false;
+template <bool wide>
+i32x16 dot16(i32x16 sum, u8x64 w,
+             const void* x);  // declared for compilers that look it up all the same
+template <bool wide>
+void widen_row(const void* low, const void* high, int64_t n, void* out);
 constexpr int kPanelSteps = 4;
 
 template <class Each>
