@@ -38,7 +38,10 @@ fn parse_int(text: &str, base: i128) -> Option<i128> {
     let prefix = prefixes.iter().find(|(p, b)| lower.starts_with(p) && (base == 0 || base == *b));
     let (digits, base) = match prefix {
         Some((_, base)) => (digits[2..].strip_prefix('_').unwrap_or(&digits[2..]), *base),
-        None if base == 0 && digits.starts_with('0') && digits.trim_matches(['0', '_']) != "" => {
+        None if base == 0
+            && digits.starts_with('0')
+            && !digits.trim_matches(['0', '_']).is_empty() =>
+        {
             return None
         }
         None if base == 0 => (digits, 10),

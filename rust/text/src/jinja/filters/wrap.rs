@@ -48,6 +48,15 @@ fn is_blank(c: char) -> bool {
     matches!(c, '\t'..='\r' | ' ')
 }
 
+/// As Vec::pop_if, which Rust 1.85 has not.
+fn pop_if<T>(items: &mut Vec<T>, is_wanted: impl Fn(&T) -> bool) -> Option<T> {
+    if items.last().is_some_and(is_wanted) {
+        items.pop()
+    } else {
+        None
+    }
+}
+
 fn wrap(line: &str, options: &Options) -> Vec<String> {
     let chars: Vec<char> = line.chars().collect();
     let mut chunks = chunks(&chars, options.break_on_hyphens);
@@ -60,11 +69,11 @@ fn wrap(line: &str, options: &Options) -> Vec<String> {
         if !rows.is_empty() && chunks.last().is_some_and(|c| blank(c)) {
             chunks.pop();
         }
-        while let Some(chunk) = chunks.pop_if(|c| row.len() + c.len() <= options.width) {
+        while let Some(chunk) = pop_if(&mut chunks, |c| row.len() + c.len() <= options.width) {
             last_blank = if blank(chunk) { chunk.len() } else { 0 };
             row.extend(chunk);
         }
-        if let Some(long) = chunks.pop_if(|c| c.len() > options.width) {
+        if let Some(long) = pop_if(&mut chunks, |c| c.len() > options.width) {
             let room = options.width - row.len();
             let (head, tail) = broken(long, room, row.is_empty(), options);
             last_blank = if head.is_empty() { last_blank } else { 0 };
