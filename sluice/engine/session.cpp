@@ -19,33 +19,6 @@ double seconds_since(Clock::time_point start) {
 
 }  // namespace
 
-std::string_view to_string(FinishReason reason) {
-  switch (reason) {
-    case FinishReason::eos:
-      return "stop";
-    case FinishReason::stop_string:
-      return "stop_string";
-    case FinishReason::max_tokens:
-      return "length";
-    case FinishReason::context_full:
-      return "context_full";
-    case FinishReason::cancelled:
-      return "cancelled";
-  }
-  return "";
-}
-
-double Result::prefill_tps() const {
-  return prefill_seconds > 0 ? static_cast<double>(prompt_tokens - reused_tokens) / prefill_seconds
-                             : 0;
-}
-
-double Result::decode_tps() const {
-  return decode_seconds > 0 && tokens.size() > 1
-             ? static_cast<double>(tokens.size() - 1) / decode_seconds
-             : 0;
-}
-
 struct Session::State {
   nn::KvCache cache;
   std::vector<text::Token> tokens;

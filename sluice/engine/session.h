@@ -1,52 +1,13 @@
 #pragma once
 
-#include <atomic>
 #include <functional>
 #include <memory>
-#include <string>
 #include <vector>
 
-#include "sluice/decode/sampler.h"
 #include "sluice/engine/engine.h"
+#include "sluice/engine/request.h"
 
 namespace sluice::engine {
-
-/// What to generate. `tokens` is the whole timeline so far: what a session already holds of it is not
-/// computed again.
-struct Request {
-  std::vector<text::Token> tokens;
-  int64_t max_tokens = 512;
-  decode::SamplerConfig sampling;
-  std::vector<std::string> stop;
-  bool ignore_eos = false;
-  bool continues_text = false;  ///< the answer goes on where the prompt ends: its first space stays
-  /// Set it from anywhere, also from a signal handler, to end the generation within a layer.
-  const std::atomic<bool>* cancel = nullptr;
-};
-
-/// One token as it comes. `text` may be empty: part of a character, or held back for a stop string.
-struct Event {
-  text::Token token = 0;
-  std::string text;
-};
-
-enum class FinishReason { eos, stop_string, max_tokens, context_full, cancelled };
-std::string_view to_string(FinishReason reason);
-
-struct Result {
-  std::string text;
-  std::vector<text::Token> tokens;  ///< generated ones, without the end-of-sequence token
-  int64_t prompt_tokens = 0;
-  int64_t reused_tokens = 0;   ///< of the prompt, found in the session's KV
-  double prefill_seconds = 0;  ///< until the first token was chosen
-  double decode_seconds = 0;   ///< from then to the end
-  std::optional<residency::StreamStatistics>
-      streaming;  ///< what this request cost; unset where nothing is streamed
-  FinishReason finish_reason = FinishReason::eos;
-
-  double prefill_tps() const;  ///< computed prompt tokens per second
-  double decode_tps() const;   ///< tokens after the first, per second
-};
 
 /// One token timeline with its keys and values. Use from one thread at a time.
 class Session {

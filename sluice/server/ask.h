@@ -1,0 +1,127 @@
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "sluice/decode/sampler.h"
+#include "sluice/engine/request.h"
+
+namespace sluice::server {
+
+/// Keys keep their order: templates show it.
+using Json = nlohmann::ordered_json;
+
+/// Whether tools may, must or must not be called.
+struct ToolChoice {
+  enum class Mode { automatic, none, required, named };
+  Mode mode = Mode::automatic;
+  std::string name = {};  ///< Mode::named
+  bool parallel = true;   ///< more than one call in an answer
+};
+
+/// What the answer's text has to be.
+struct Format {
+  enum class Kind { text, json, json_schema, regex, lark, gbnf };
+  Kind kind = Kind::text;
+  std::string definition = {};  ///< the schema as JSON, the expression, or the grammar
+};
+
+/// What a client asks for, whatever its dialect. Dialects read it from JSON (dialects/), the server answers it.
+struct Ask {
+  std::string model = {};  ///< empty: the default one
+
+  /// A conversation. Messages have OpenAI's shape: role, content (a string), and where there are such
+  /// reasoning_content, tool_calls (arguments as an object), tool_call_id, name.
+  struct Chat {
+    Json messages = Json::array();
+    Json tools = Json::array();  ///< OpenAI's shape: {"type": "function", "function": {...}}
+    ToolChoice tool_choice = {};
+    Json template_args = Json::object();
+    std::optional<bool> think = std::nullopt;  ///< unset: as the template has it
+    std::optional<int64_t> think_budget = std::nullopt;  ///< tokens
+    bool continues = false;  ///< the last message is the answer's beginning, to go on with
+  };
+  /// A text to go on with.
+  struct Text {
+    std::variant<std::string, std::vector<text::Token>> prompt = {};
+    std::optional<std::string> suffix = std::nullopt;  ///< what comes behind the gap to be filled
+    bool raw = false;   ///< control tokens in the text count as such
+    bool echo = false;  ///< the answer begins with the prompt
+  };
+  std::variant<Chat, Text> prompt = {};
+
+  std::optional<int64_t> max_tokens = std::nullopt;  ///< unset: what the context holds
+  int n = 1;  ///< answers, of which the i-th has the seed + i
+  decode::SamplerConfig sampling = {};
+  std::optional<uint64_t> seed = std::nullopt;  ///< unset: drawn
+  std::vector<std::string> stop = {};
+  bool ignore_eos = false;
+  std::optional<int> top_logprobs = std::nullopt;  ///< unset: no log probabilities
+  Format format = {};
+  bool stream = false;
+  std::string cache_salt = {};  ///< of the prompt cache: what others have cached is not looked at
+};
+
+/// A piece of one answer.
+struct Piece {
+  enum class Kind {
+    text,
+    reasoning,
+    tool_begin,      ///< tool_id and tool_name are known
+    tool_arguments,  ///< text: more of the arguments' JSON
+    tool_end,
+  };
+  Kind kind = Kind::text;
+  int choice = 0;  ///< which of the n answers
+  std::string text = {};
+  int tool = 0;  ///< which call of this answer, from 0
+  std::string tool_id = {}, tool_name = {};
+  std::vector<engine::Event> tokens = {};  ///< those of the piece, where log probabilities are asked for
+};
+
+/// How one answer ended.
+struct Ending {
+  int choice = 0;
+  engine::FinishReason reason = engine::FinishReason::eos;
+  bool called_tools = false;
+  std::string stop_string = {};
+};
+
+struct Usage {
+  int64_t prompt_tokens = 0;  ///< of all, cached ones too
+  int64_t cached_tokens = 0;  ///< of these, whose keys and values were held
+  int64_t completion_tokens = 0;
+  int64_t reasoning_tokens = 0;  ///< of these
+  double queued_seconds = 0, load_seconds = 0, prefill_seconds = 0, decode_seconds = 0;
+};
+
+/// What is known of an answer before its first token.
+struct Head {
+  std::string id = {};  ///< 24 letters and digits; a dialect puts its prefix before it
+  int64_t created = 0;  ///< seconds since 1970
+  std::string model = {};
+  Usage usage = {};  ///< prompt and cached tokens
+};
+
+/// How a dialect tells an answer. Calls come in this order: begin, piece and end in turns (one end for each of the n
+/// answers), finish; or fail at any moment instead, which ends it. What is to be sent next is appended to `out`.
+/// A writer of a stream sends as it goes, another one at the end.
+class Writer {
+ public:
+  virtual ~Writer() = default;
+  virtual const char* content_type() const = 0;
+  virtual void begin(const Head& head, std::string& out) = 0;
+  virtual void piece(const Piece& piece, std::string& out) = 0;
+  virtual void end(const Ending& ending, std::string& out) = 0;
+  virtual void finish(const Usage& usage, std::string& out) = 0;
+  /// After the head was sent; before it, error_body() of the dialect is the whole answer.
+  virtual void fail(int status, const std::string& message, std::string& out) = 0;
+  /// Sent when nothing else was for some seconds; empty where the dialect has no such thing.
+  virtual std::string keep_alive() const = 0;
+};
+
+}  // namespace sluice::server
