@@ -30,8 +30,8 @@ class Alone : public Generation {
     try {
       Session session(engine);
       listener_->on_admitted(std::ssize(request_.tokens), 0);
-      listener_->on_end(session.generate(
-          request_, [this](const Event& event) { listener_->on_token(event); }));
+      listener_->on_end(
+          session.generate(request_, [this](const Event& event) { listener_->on_token(event); }));
     } catch (...) {
       listener_->on_error(std::current_exception());
     }

@@ -41,7 +41,7 @@ struct Ask {
     Json tools = Json::array();  ///< OpenAI's shape: {"type": "function", "function": {...}}
     ToolChoice tool_choice = {};
     Json template_args = Json::object();
-    std::optional<bool> think = std::nullopt;  ///< unset: as the template has it
+    std::optional<bool> think = std::nullopt;            ///< unset: as the template has it
     std::optional<int64_t> think_budget = std::nullopt;  ///< tokens
     bool continues = false;  ///< the last message is the answer's beginning, to go on with
   };
@@ -49,8 +49,8 @@ struct Ask {
   struct Text {
     std::variant<std::string, std::vector<text::Token>> prompt = {};
     std::optional<std::string> suffix = std::nullopt;  ///< what comes behind the gap to be filled
-    bool raw = false;   ///< control tokens in the text count as such
-    bool echo = false;  ///< the answer begins with the prompt
+    bool raw = false;                                  ///< control tokens in the text count as such
+    bool echo = false;                                 ///< the answer begins with the prompt
   };
   std::variant<Chat, Text> prompt = {};
 
@@ -80,7 +80,8 @@ struct Piece {
   std::string text = {};
   int tool = 0;  ///< which call of this answer, from 0
   std::string tool_id = {}, tool_name = {};
-  std::vector<engine::Event> tokens = {};  ///< those of the piece, where log probabilities are asked for
+  std::vector<engine::Event> tokens =
+      {};  ///< those of the piece, where log probabilities are asked for
 };
 
 /// How one answer ended.
