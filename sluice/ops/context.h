@@ -2,6 +2,7 @@
 
 #include <mlx/stream.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <exception>
@@ -20,9 +21,9 @@ namespace mx = mlx::core;
 
 namespace sluice::ops {
 
-/// Steps of up to so many tokens are decoding: their graph is evaluated whole, and their experts stay for the tokens
-/// that follow. Longer ones are a prompt's, evaluated layer by layer to bound their activations.
-inline constexpr int64_t kDecodeTokens = 16;
+/// The graph of a step of up to so many tokens is evaluated whole. Longer ones are evaluated layer by layer, which
+/// bounds their activations.
+inline constexpr int64_t kShortStep = 16;
 
 /// What activations are where they meet quantized weights.
 enum class Activations : uint8_t {
@@ -46,8 +47,15 @@ class ErrorSlot {
   /// Whether tasks do nothing.
   bool is_set() noexcept {
     const std::lock_guard lock(mutex_);
-    if (cancel_ != nullptr && cancel_->load()) ended_ = true;
+    const auto asked = [](const std::atomic<bool>* cancel) { return cancel->load(); };
+    if (!cancels_.empty() && std::ranges::all_of(cancels_, asked)) ended_ = true;
     return ended_ || error_ != nullptr;
+  }
+  /// Whoever sets the last of these (a signal handler may) ends the step: tasks that have not begun do nothing. Empty:
+  /// nobody does. They outlive the step.
+  void set_cancels(std::vector<const std::atomic<bool>*> cancels) noexcept {
+    const std::lock_guard lock(mutex_);
+    cancels_ = std::move(cancels);
   }
   void end() noexcept {
     const std::lock_guard lock(mutex_);
@@ -63,7 +71,6 @@ class ErrorSlot {
   }
 
  private:
-  friend class CancelScope;
   std::pair<std::exception_ptr, bool> take() noexcept {
     const std::lock_guard lock(mutex_);
     return {std::exchange(error_, nullptr), std::exchange(ended_, false)};
@@ -72,27 +79,7 @@ class ErrorSlot {
   std::mutex mutex_;
   std::exception_ptr error_;
   bool ended_ = false;
-  const std::atomic<bool>* cancel_ = nullptr;
-};
-
-/// While it lives, whoever sets *cancel (a signal handler may) ends the step: tasks that have not begun do nothing.
-/// Null: nobody. One within another counts alone.
-class CancelScope {
- public:
-  CancelScope(ErrorSlot& errors, const std::atomic<bool>* cancel) noexcept
-      : errors_(errors), before_(exchange(cancel)) {}
-  ~CancelScope() { exchange(before_); }
-  CancelScope(const CancelScope&) = delete;
-  CancelScope& operator=(const CancelScope&) = delete;
-
- private:
-  const std::atomic<bool>* exchange(const std::atomic<bool>* cancel) noexcept {
-    const std::lock_guard lock(errors_.mutex_);
-    return std::exchange(errors_.cancel_, cancel);
-  }
-
-  ErrorSlot& errors_;
-  const std::atomic<bool>* before_;
+  std::vector<const std::atomic<bool>*> cancels_;
 };
 
 /// What every primitive needs. One per engine; outlives the arrays made with it.

@@ -88,4 +88,13 @@ mx::array choose(const Context& context, const mx::array& logits, ChooseRow choo
                    })[0];
 }
 
+mx::array take_tokens(const Context& context, const mx::array& chosen, std::vector<int> from) {
+  const OutputSpec tokens{{static_cast<int>(from.size())}, mx::int32};
+  return kernel_op(context, "take_tokens", {chosen}, std::vector{tokens},
+                   [from = std::move(from)](const Buffers& b) {
+                     auto* const out = static_cast<int32_t*>(b.outputs[0]);
+                     for (size_t i = 0; i < from.size(); ++i) out[i] = b.ids(0)[from[i]];
+                   })[0];
+}
+
 }  // namespace sluice::ops

@@ -28,4 +28,7 @@ using ChooseRow = std::function<int32_t(size_t row, std::span<const float> logit
 /// What `choose` says of each row, in order, on the stream's thread. logits: [T, vocab_size]; returns int32 [T].
 mx::array choose(const Context& context, const mx::array& logits, ChooseRow choose);
 
+/// tokens[i] = chosen[from[i]]: a step's tokens before they are known. chosen: int32; returns int32 [from.size()].
+mx::array take_tokens(const Context& context, const mx::array& chosen, std::vector<int> from);
+
 }  // namespace sluice::ops
