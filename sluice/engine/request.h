@@ -52,7 +52,7 @@ struct TokenLogprob {
 
 /// One token as it comes. `text` may be empty: part of a character, or held back for a stop string.
 struct Event {
-  text::Token token = 0;
+  text::Token token = 0;  ///< -1: the rest of the text, at its end
   std::string text;
   std::optional<float> logprob = std::nullopt;  ///< with Request::top_logprobs
   std::vector<TokenLogprob> top = {};           ///< best first

@@ -124,7 +124,7 @@ void Sequence::end(FinishReason reason) {
     std::string rest = stops_.push(detokenizer_.finish());
     rest += stops_.finish();
     result_.text += rest;
-    if (!rest.empty()) listener_->on_token({result_.tokens.back(), std::move(rest)});
+    if (!rest.empty()) listener_->on_token({-1, std::move(rest)});
   }
   listener_->on_end(std::move(result_));
 }
