@@ -39,8 +39,8 @@ Stepper::~Stepper() {
 int64_t Stepper::max_ahead() const { return std::min(ops::kShortStep, max_logit_rows()); }
 
 int64_t Stepper::max_logit_rows() const {
-  return std::max<int64_t>(1,
-                           static_cast<int64_t>(logits_.count) / (4 * model_.config().vocab_size));
+  return std::max<int64_t>(
+      1, static_cast<int64_t>(limits_.logits.count) / (4 * model_.config().vocab_size));
 }
 
 mx::array Stepper::tokens_of(std::span<const Row> rows) const {
@@ -132,12 +132,14 @@ mx::array Stepper::choose(const mx::array& logits, Step& step) const {
   std::vector<int64_t> ends(step.rows.size());
   for (size_t i = 0; i < step.rows.size(); ++i)
     ends[i] = step.before[i].second.length() + step.rows[i].n_tokens();
+  std::vector<int> begins;
   for (size_t i = 0; i < step.rows.size(); ++i) {
     const Row& row = step.rows[i];
+    if (row.logits_from < row.n_tokens()) begins.push_back(static_cast<int>(wanted.size()));
     for (int64_t t = row.logits_from; t < row.n_tokens(); ++t)
       wanted.push_back({i, ends[i] - row.n_tokens() + t, row.choose});
   }
-  return ops::choose(context_, logits,
+  return ops::choose(context_, logits, std::move(begins), limits_.choose_together,
                      [wanted = std::move(wanted), outcomes = step.outcomes](
                          size_t i, std::span<const float> of) -> int32_t {
                        const Wanted& w = wanted[i];

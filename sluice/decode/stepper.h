@@ -32,7 +32,8 @@ struct Row {
   std::optional<size_t> from = std::nullopt;
   int64_t logits_from = 0;  ///< of the tokens, those from here on want logits; past the last: none
   Phase phase = Phase::prompt;
-  /// Called on the stream's thread, for each wanted position in order.
+  /// Called for each wanted position in order, on the stream's thread or one of the pool's, there beside those of other
+  /// rows.
   Choose choose = {};
   /// When it becomes true for all rows of a step, the step ends within a layer. Null: never.
   const std::atomic<bool>* cancel = nullptr;
@@ -60,9 +61,15 @@ struct Outcome {
 /// nor what is done with a token costs time. Belongs to the engine's thread.
 class Stepper {
  public:
-  /// logits: what those of one step may take.
-  Stepper(const nn::Model& model, const ops::Context& context, Bytes logits = {64 << 20})
-      : model_(model), context_(context), logits_(logits) {}
+  struct Limits {
+    Bytes logits{64 << 20};  ///< what those of one step may take
+    /// Whether the tokens of several rows are chosen at once, which takes memory for each.
+    bool choose_together = true;
+  };
+  Stepper(const nn::Model& model, const ops::Context& context, const Limits& limits)
+      : model_(model), context_(context), limits_(limits) {}
+  Stepper(const nn::Model& model, const ops::Context& context)
+      : Stepper(model, context, Limits{}) {}
   /// Waits for what was begun.
   ~Stepper();
   Stepper(const Stepper&) = delete;
@@ -108,7 +115,7 @@ class Stepper {
 
   const nn::Model& model_;
   const ops::Context& context_;
-  Bytes logits_;
+  Limits limits_;
   std::deque<Step> steps_;  // at most two
 };
 

@@ -55,8 +55,10 @@ void Engine::check_ids(std::span<const text::Token> tokens) const {
 
 void Engine::Impl::make_scheduler() {
   const bool streams = loaded.store->statistics().has_value();
-  stepper.emplace(*loaded.model, *ops_context,
-                  options.ram ? logits_within_budget(*this) : kMaxLogits);
+  stepper.emplace(
+      *loaded.model, *ops_context,
+      decode::Stepper::Limits{.logits = options.ram ? logits_within_budget(*this) : kMaxLogits,
+                              .choose_together = !options.ram});
   runs_ahead = !streams && options.expert_trace.empty() && options.expert_profile.empty();
   prefixes.emplace(kv_layout, kv_pool, options.prefix_cache);
   scheduler.emplace(
