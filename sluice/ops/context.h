@@ -37,7 +37,7 @@ using Vector = std::shared_ptr<const std::vector<float>>;
 
 /// Where a step's failure goes: a task on a stream must not throw (MLX would lose the type and run later
 /// tasks on unwritten buffers). The first failure stays; later tasks of the step see it and do nothing.
-/// So do they when the step was ended because nobody wants it any more, or cancelled.
+/// So do they when the step was ended because nobody wants it any more, or cancelled. One for each step.
 class ErrorSlot {
  public:
   void set(std::exception_ptr error) noexcept {
@@ -49,40 +49,41 @@ class ErrorSlot {
     const std::lock_guard lock(mutex_);
     const auto asked = [](const std::atomic<bool>* cancel) { return cancel->load(); };
     if (!cancels_.empty() && std::ranges::all_of(cancels_, asked)) ended_ = true;
+    if (before_ != nullptr && before_->is_set()) ended_ = true;
     return ended_ || error_ != nullptr;
-  }
-  /// Whoever sets the last of these (a signal handler may) ends the step: tasks that have not begun do nothing. Empty:
-  /// nobody does. They outlive the step.
-  void set_cancels(std::vector<const std::atomic<bool>*> cancels) noexcept {
-    const std::lock_guard lock(mutex_);
-    cancels_ = std::move(cancels);
   }
   void end() noexcept {
     const std::lock_guard lock(mutex_);
     ended_ = true;
   }
-  /// From here on tasks run again.
-  void clear() noexcept { take(); }
-  /// The same, and throws what was set. False when the step was ended: perhaps not all of it was computed.
-  bool rethrow() {
-    const auto [error, ended] = take();
-    if (error) std::rethrow_exception(error);
-    return !ended;
+  /// Throws what was set. False when the step was ended: perhaps not all of it was computed.
+  bool check() {
+    const std::lock_guard lock(mutex_);
+    if (error_) std::rethrow_exception(error_);
+    return !ended_;
+  }
+
+  /// Whoever sets the last of these (a signal handler may) ends the step. Empty: nobody does. They outlive the step.
+  void set_cancels(std::vector<const std::atomic<bool>*> cancels) noexcept {
+    const std::lock_guard lock(mutex_);
+    cancels_ = std::move(cancels);
+  }
+  /// The slot of the step whose results this one takes, as long as that is computed: what ends that ends this one too.
+  /// Null: it was computed.
+  void follow(ErrorSlot* before) noexcept {
+    const std::lock_guard lock(mutex_);
+    before_ = before;
   }
 
  private:
-  std::pair<std::exception_ptr, bool> take() noexcept {
-    const std::lock_guard lock(mutex_);
-    return {std::exchange(error_, nullptr), std::exchange(ended_, false)};
-  }
-
-  std::mutex mutex_;
+  std::mutex mutex_;  // guards what follows
   std::exception_ptr error_;
   bool ended_ = false;
   std::vector<const std::atomic<bool>*> cancels_;
+  ErrorSlot* before_ = nullptr;
 };
 
-/// What every primitive needs. One per engine; outlives the arrays made with it.
+/// What every primitive needs. One per step; outlives the arrays made with it.
 struct Context {
   mx::Stream stream;
   ThreadPool& pool;
@@ -95,6 +96,12 @@ struct Context {
   bool skip_missing_experts = false;
   Timeline* timeline = nullptr;  ///< where what ran when is drawn
   int lane = -1;                 ///< of it, for the stream
+
+  /// The same, with another slot.
+  Context with(ErrorSlot& slot) const {
+    return {stream,   pool, kernels, weights, slot, scratch, activations, skip_missing_experts,
+            timeline, lane};
+  }
 };
 
 }  // namespace sluice::ops
