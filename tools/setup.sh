@@ -99,17 +99,22 @@ apt_setup() {
     apt_has "$package" || die "package $package cannot be had from this system's package sources"
   done
   say "installing ${missing[*]}"
-  # With recommended packages only where clang's run-time libraries need it.
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null ||
     die "apt-get install failed for: ${missing[*]}"
   rust_is_there || link_versioned_rust
 }
 
-apt_setup_fuzz() {
-  apt_installed clang && return
+apt_install_one() {
+  apt_installed "$1" && return
   apt_update_once
-  say "installing clang"
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq clang >/dev/null || die "apt-get install failed for: clang"
+  say "installing $1"
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >/dev/null || die "apt-get install failed for: $1"
+}
+
+# Its run-time libraries are only recommended by what clang-tidy brought already: hence by name.
+apt_setup_fuzz() {
+  apt_install_one clang
+  apt_install_one "libclang-rt-$(version_of clang | cut -d. -f1)-dev"
 }
 
 ARM_PACKAGES=(g++-aarch64-linux-gnu qemu-user googletest)
