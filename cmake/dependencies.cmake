@@ -23,6 +23,7 @@ find_package(CLI11 REQUIRED)
 find_package(GTest) # without it, no tests: `make test` installs it
 find_package(CURL REQUIRED)
 find_package(OpenSSL REQUIRED)
+find_package(Boost 1.81 REQUIRED) # headers only: Beast and Asio
 # Linux only; a build without it reads with threads, and says so.
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(LIBURING IMPORTED_TARGET liburing)
