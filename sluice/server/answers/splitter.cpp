@@ -193,7 +193,10 @@ bool Splitter::is_offered(const std::vector<ToolCall>& calls) const {
 void Splitter::end_call(size_t body, bool ended, std::vector<Piece>& pieces) {
   const size_t whole = ended ? body + format_->end.size() : body;
   const std::string text = std::string(format_->begin) + held_.substr(0, whole);
-  auto calls = format_->parse(std::string_view(held_).substr(0, body));
+  // Models that end an answer behind a call leave its marker out; JSON alone shows that it is whole.
+  const size_t first = std::min(held_.find_first_not_of(kSpace), held_.size());
+  const bool whole_call = ended || held_[first] == '{' || held_[first] == '[';
+  auto calls = whole_call ? format_->parse(std::string_view(held_).substr(0, body)) : std::nullopt;
   held_.erase(0, whole);
   mode_ = Mode::text;
   if (calls && format_ == &bare_call_format() && !is_offered(*calls)) calls.reset();

@@ -135,7 +135,7 @@ void LiveExchange::watch(std::shared_ptr<Watcher> watcher) {
   const std::lock_guard lock(mutex_);
   if (state_ == State::ended) return;
   watcher_ = std::move(watcher);
-  if (gone_) wiring_.on_strand([watching = watcher_] { watching->on_gone(); });
+  if (gone_ && watcher_) wiring_.on_strand([watching = watcher_] { watching->on_gone(); });
 }
 
 void LiveExchange::tell(std::function<void(Watcher&)> what) {
