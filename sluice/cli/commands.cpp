@@ -9,6 +9,7 @@
 #include "sluice/cli/command_tree.h"
 
 namespace sluice::cli {
+void add_serve(CLI::App& app, Globals& globals);
 namespace {
 
 using AddCommand = void (*)(CLI::App&, Globals&);

@@ -150,6 +150,7 @@ void add_network_options(CLI::App& command, Options& o) {
 
 }  // namespace
 
+void add_serve(CLI::App& app, Globals& globals);
 void add_serve(CLI::App& app, Globals& globals) {
   CLI::App& command = add_command(
       app, "serve", "Answer OpenAI's, Anthropic's and Ollama's clients over HTTP",

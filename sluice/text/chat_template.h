@@ -39,11 +39,6 @@ class ChatTemplate {
   std::string render(const nlohmann::ordered_json& messages, const nlohmann::ordered_json& tools,
                      const nlohmann::ordered_json& args, bool add_generation_prompt) const;
 
-  /// Its text; of several the default one.
-  const std::string& source() const {
-    return default_source_.empty() ? tool_source_ : default_source_;
-  }
-
  private:
   ChatTemplate() : overran_(std::make_shared<std::atomic<bool>>(false)) {}
 

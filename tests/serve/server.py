@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import subprocess
+import threading
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = pathlib.Path(os.environ.get("SLUICE_BIN", ROOT / "build/release/bin/sluice"))
@@ -34,12 +35,20 @@ class Server:
                 break
         assert self.port, f"the server did not start: {self.errors}"
         self.url = f"http://127.0.0.1:{self.port}"
+        self.reader = threading.Thread(target=self.read_errors, daemon=True)
+        self.reader.start()
+
+    def read_errors(self):
+        """A full pipe would stop the server."""
+        for line in self.process.stderr:
+            self.errors += line
 
     def stop(self, timeout=30) -> int:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        self.errors += self.process.communicate(timeout=timeout)[1]
-        return self.process.returncode
+        code = self.process.wait(timeout)
+        self.reader.join()
+        return code
 
     def connect(self, timeout=20) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=timeout)

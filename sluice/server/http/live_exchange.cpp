@@ -30,15 +30,23 @@ void LiveExchange::guarded(const std::function<void()>& work) {
     work();
     return;
   } catch (const Refusal& refusal) {
-    reply(wiring_.handler->refuse(request_.head, refusal, request_.id));
+    give_up(refusal);
   } catch (const std::exception& error) {
-    reply(wiring_.handler->refuse(request_.head, Refusal(500, error.what()), request_.id));
+    give_up(Refusal(500, error.what()));
   }
-  const std::lock_guard lock(mutex_);
-  if (state_ != State::streaming) return;
-  end_locked();  // no way to tell it in a stream: the connection ends before the body does
-  gone_ = true;
-  wake_locked();
+}
+
+/// Answers with an error. In a stream there is no way to tell it: the connection ends before the body does.
+void LiveExchange::give_up(const Refusal& refusal) {
+  std::shared_ptr<Watcher> watcher;
+  {
+    const std::lock_guard lock(mutex_);
+    watcher = watcher_;
+    if (state_ == State::streaming) gone_ = true;
+    if (gone_) wake_locked();
+  }
+  reply(wiring_.handler->refuse(request_.head, refusal, request_.id));
+  if (watcher) watcher->on_gone();
 }
 
 Headers LiveExchange::all_headers(Headers more) const {

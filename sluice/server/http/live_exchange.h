@@ -64,6 +64,7 @@ class LiveExchange : public Exchange, public std::enable_shared_from_this<LiveEx
   enum class State { fresh, streaming, ended };
 
   void guarded(const std::function<void()>& work);
+  void give_up(const Refusal& refusal);
   void append_body(std::string_view bytes);
   Headers all_headers(Headers more) const;
   void tell(std::function<void(Watcher&)> what);

@@ -63,8 +63,8 @@ int64_t seconds_since_1970(const std::filesystem::path& file) {
   return std::chrono::duration_cast<std::chrono::seconds>(system.time_since_epoch()).count();
 }
 
-bool mentions(const text::ChatTemplate* chat_template, std::string_view text) {
-  return chat_template != nullptr && chat_template->source().find(text) != std::string::npos;
+bool has_token(const text::Tokenizer& tokenizer, std::string_view text) {
+  return tokenizer.token_id(text).has_value();
 }
 
 }  // namespace
@@ -101,13 +101,12 @@ void ServedModel::describe() {
   const text::ChatTemplate* own = engine_->chat_template();
   info_.chats = own != nullptr;
   if (own == nullptr) return;
-  info_.chat_template = own->source();
   abilities_ = probe_template([&](const Json& messages, const Json& tools) {
     return own->render(messages, tools, Json::object(), true, tokenizer).text;
   });
   info_.tools = abilities_.tools;
-  info_.thinks = tokenizer.token_id(kThinkBegin).has_value() || mentions(own, kThinkBegin);
-  bare_calls_ = mentions(own, "<|python_tag|>") || mentions(own, "ipython");
+  info_.thinks = has_token(tokenizer, kThinkBegin);
+  bare_calls_ = has_token(tokenizer, "<|python_tag|>");
 }
 
 /// Control tokens are no text: those that mark a call are made text again, for the splitter.
@@ -190,7 +189,7 @@ std::string ServedModel::begin_wanted_call(const ToolChoice& choice,
                                            text::RenderedPrompt& rendered) const {
   using Mode = ToolChoice::Mode;
   if (choice.mode != Mode::required && choice.mode != Mode::named) return {};
-  const bool is_mistral = mentions(engine_->chat_template(), "[TOOL_CALLS]");
+  const bool is_mistral = has_token(engine_->tokenizer(), "[TOOL_CALLS]");
   const std::string_view marker = bare_calls_ ? "" : is_mistral ? "[TOOL_CALLS]" : "<tool_call>";
   std::string begun(marker);
   begun += is_mistral ? "[" : bare_calls_ ? "" : "\n";

@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <ctime>
 #include <utility>
 
 #include "sluice/base/printable.h"
 #include "sluice/residency/machine/memory.h"
+#include "sluice/server/answers/answer_id.h"
 #include "sluice/server/serving/routes.h"
 
 namespace sluice::server {
@@ -92,20 +94,12 @@ void Service::handle(const std::shared_ptr<Exchange>& exchange) {
 void Service::answer(const std::shared_ptr<Exchange>& exchange, const Dialect& dialect) {
   const Json body = parse_body(exchange->request().body, options_.read.limits);
   Asked asked = dialect.read(body, options_.read);
-  if (asked.ask.job == Job::unload) {
-    models_.unload(asked.ask.model);
-    asked.ask.job = Job::count;  // nothing else is to be told
-  }
-  const bool loads = asked.ask.job == Job::load;
-  Counted counted(n_answers_, asked.ask.n, options_.most_answers);
-  const auto model = models_.get(asked.ask.model);
-  if (loads) {
-    std::string out;
-    asked.writer->begin({.model = model->name()}, out);
-    asked.writer->finish({}, out);
-    exchange->reply({.content_type = asked.writer->content_type(), .body = std::move(out)});
+  if (asked.ask.job == Job::load || asked.ask.job == Job::unload) {
+    exchange->reply(load_or_unload(asked));
     return;
   }
+  Counted counted(n_answers_, asked.ask.n, options_.most_answers);
+  const auto model = models_.get(asked.ask.model);
   const bool generates = asked.ask.job == Job::answer;
   const auto answer = std::make_shared<Answer>(exchange, model, std::move(asked), *this);
   answer->begin();
@@ -115,6 +109,21 @@ void Service::answer(const std::shared_ptr<Exchange>& exchange, const Dialect& d
   const std::lock_guard lock(mutex_);
   std::erase_if(answers_, [](const auto& other) { return other.expired(); });
   answers_.push_back(answer);
+}
+
+Reply Service::load_or_unload(const Asked& asked) {
+  if (asked.ask.job == Job::load) {
+    models_.get(asked.ask.model);
+  } else {
+    models_.unload(asked.ask.model);
+  }
+  std::string out;
+  asked.writer->begin({.id = new_id(),
+                       .created = std::time(nullptr),
+                       .model = models_.info(asked.ask.model).id},
+                      out);
+  asked.writer->finish({}, out);
+  return {.content_type = asked.writer->content_type(), .body = std::move(out)};
 }
 
 Reply Service::refuse(const RequestHead& head, const Refusal& refusal,

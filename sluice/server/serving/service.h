@@ -44,6 +44,7 @@ class Service : public HttpHandler, private Answer::Observer {
   static std::string methods_of(std::string_view path);
 
   void answer(const std::shared_ptr<Exchange>& exchange, const Dialect& dialect);
+  Reply load_or_unload(const Asked& asked);
   Reply show_readiness() const;
   Reply show_metrics();
   Reply show_slots() const;
