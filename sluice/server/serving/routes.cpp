@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "sluice/base/printable.h"
 #include "sluice/server/dialects/data_asks.h"
+#include "sluice/server/page/page.h"
 
 namespace sluice::server {
 namespace {
@@ -19,8 +21,33 @@ std::string_view rest_of(const HttpRequest& request, std::string_view before) {
   return std::string_view(request.head.path).substr(before.size());
 }
 
-/// A page for people, a sentence for Ollama's clients, who only look whether somebody is there.
-Reply greet() { return {.content_type = "text/plain; charset=utf-8", .body = "Ollama is running"}; }
+/// A file of the page, as its README wants it sent.
+Reply show_page(const HttpRequest& request) {
+  const auto file = page_file(request.head.path);
+  if (!file) throw Refusal(404, "there is nothing at " + printable_name(request.head.path));
+  Reply reply{.content_type = std::string(file->content_type),
+              .body = std::string(file->bytes),
+              .headers = {{"ETag", std::string(file->etag)},
+                          {"Cache-Control", "no-cache"},
+                          {"Referrer-Policy", "no-referrer"},
+                          {"Cross-Origin-Opener-Policy", "same-origin"},
+                          {"Cross-Origin-Resource-Policy", "same-origin"},
+                          {"Content-Security-Policy", std::string(page_policy)}}};
+  if (request.head.header("if-none-match") == file->etag) {
+    reply.status = 304;
+    reply.body.clear();
+  }
+  return reply;
+}
+
+/// The page for people, a sentence for Ollama's clients, who only look whether somebody is there.
+Reply greet(const HttpRequest& request) {
+  const std::string_view accepted = request.head.header("accept").value_or("");
+  if (accepted.find("text/html") != accepted.npos) return show_page(request);
+  return {.content_type = "text/plain; charset=utf-8",
+          .body = "Ollama is running",
+          .headers = {{"Vary", "Accept"}}};
+}
 
 [[noreturn]] void refuse_storage(const ExchangePtr&) {
   throw Refusal(501, "models are not changed over the network: `sluice pull` and `sluice rm` do it");
@@ -110,7 +137,11 @@ const std::vector<Service::Route>& Service::routes() {
       {"POST", "/api/copy", nothing_here},
       {"DELETE", "/api/delete", nothing_here},
 
-      {"GET", "/", reply([](Service&, const HttpRequest&) { return greet(); }), true},
+      {"GET", "/", reply([](Service&, const HttpRequest& r) { return greet(r); }), true},
+      {"GET", "/favicon.ico",
+       reply([](Service&, const HttpRequest& r) { return show_page(r); }), true},
+      {"GET", "/page/*", reply([](Service&, const HttpRequest& r) { return show_page(r); }),
+       true},
       {"GET", "/api/hello",
        reply([](Service&, const HttpRequest&) { return Reply{.content_type = {}}; }), true},
       {"GET", "/health", reply([](Service&, const HttpRequest&) {
