@@ -23,9 +23,11 @@ find_package(CLI11 REQUIRED)
 find_package(GTest) # without it, no tests: `make test` installs it
 find_package(CURL REQUIRED)
 find_package(OpenSSL REQUIRED)
+find_package(Boost 1.81 REQUIRED) # headers only: Beast and Asio
 # Linux only; a build without it reads with threads, and says so.
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(LIBURING IMPORTED_TARGET liburing)
+pkg_check_modules(PROMETHEUS REQUIRED IMPORTED_TARGET prometheus-cpp-core)
 
 execute_process(
   COMMAND ${SLUICE_PYTHON} -c "import importlib.util as u; print(list(u.find_spec('mlx').submodule_search_locations)[0])"

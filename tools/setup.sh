@@ -39,6 +39,7 @@ rust_is_there() {
 APT_PACKAGES=(
   g++ cmake ninja-build ccache pkg-config git python3 python3-venv python3-dev ca-certificates
   libcurl4-openssl-dev libssl-dev nlohmann-json3-dev libcli11-dev libfmt-dev libedit-dev liburing-dev
+  prometheus-cpp-dev
 )
 APT_TEST_PACKAGES=(libgtest-dev libbenchmark-dev clang-format clang-tidy)
 
@@ -52,6 +53,9 @@ apt_update_once() {
   as_root apt-get update -qq || die "apt-get update failed"
   apt_updated=yes
 }
+
+# Boost's headers, 1.81 or later: Debian 12's libboost-dev is older, its libboost1.81-dev is not.
+apt_boost_package() { apt_has libboost1.81-dev && echo libboost1.81-dev || echo libboost-dev; }
 
 # Rust packages that are new enough, by name; Debian 12's rustc is not, its rustc-web is.
 apt_rust_packages() {
@@ -81,6 +85,8 @@ link_versioned_rust() {
 apt_setup() {
   local package missing=() rust=()
   [ $test = no ] || APT_PACKAGES+=("${APT_TEST_PACKAGES[@]}")
+  apt_has libboost-dev || apt_update_once
+  APT_PACKAGES+=("$(apt_boost_package)")
   for package in "${APT_PACKAGES[@]}"; do
     apt_installed "$package" || missing+=("$package")
   done
@@ -133,7 +139,7 @@ apt_setup_arm() {
 
 # --- macOS
 
-BREW_PACKAGES=(cmake ninja ccache pkg-config python@3.12 curl openssl@3 nlohmann-json cli11 fmt)
+BREW_PACKAGES=(cmake ninja ccache pkg-config python@3.12 curl openssl@3 nlohmann-json cli11 fmt boost prometheus-cpp)
 BREW_TEST_PACKAGES=(googletest google-benchmark clang-format)
 
 brew_setup() {

@@ -9,6 +9,7 @@
 
 #include "sluice/decode/sampler.h"
 #include "sluice/engine/request.h"
+#include "sluice/server/refusal.h"
 
 namespace sluice::server {
 
@@ -30,31 +31,52 @@ struct Format {
   std::string definition = {};  ///< the schema as JSON, the expression, or the grammar
 };
 
+/// What the server is to do. All but `answer` give their writer begin(), for `render` one piece, and finish().
+enum class Job {
+  answer,
+  count,   ///< the prompt's tokens: Head::usage
+  render,  ///< the prompt as the template writes it, in one piece of text
+  load,    ///< the model, so that the next answer need not wait
+  unload,
+};
+
+/// A conversation. Messages have OpenAI's shape: role, content (a string), and where there are such
+/// reasoning_content, tool_calls (arguments as an object), tool_call_id, name.
+struct ChatPrompt {
+  Json messages = Json::array();
+  Json tools = Json::array();  ///< OpenAI's shape: {"type": "function", "function": {...}}
+  ToolChoice tool_choice = {};
+  Json template_args = Json::object();
+  std::optional<bool> think = std::nullopt;            ///< unset: as the template has it
+  std::optional<int64_t> think_budget = std::nullopt;  ///< tokens
+  bool continues = false;  ///< the last message is the answer's beginning, to go on with
+};
+/// A text to go on with.
+struct TextPrompt {
+  std::variant<std::string, std::vector<text::Token>> prompt = {};
+  std::optional<std::string> suffix = std::nullopt;  ///< what comes behind the gap to be filled
+  struct File {
+    std::string name = {}, text = {};
+  };
+  std::vector<File> files = {};  ///< with a suffix: others of the same repository, to look at
+  bool raw = false;              ///< control tokens in the text count as such
+  bool echo = false;             ///< the answer begins with the prompt
+};
+
 /// What a client asks for, whatever its dialect. Dialects read it from JSON (dialects/), the server answers it.
 struct Ask {
+  Job job = Job::answer;
   std::string model = {};  ///< empty: the default one
 
-  /// A conversation. Messages have OpenAI's shape: role, content (a string), and where there are such
-  /// reasoning_content, tool_calls (arguments as an object), tool_call_id, name.
-  struct Chat {
-    Json messages = Json::array();
-    Json tools = Json::array();  ///< OpenAI's shape: {"type": "function", "function": {...}}
-    ToolChoice tool_choice = {};
-    Json template_args = Json::object();
-    std::optional<bool> think = std::nullopt;            ///< unset: as the template has it
-    std::optional<int64_t> think_budget = std::nullopt;  ///< tokens
-    bool continues = false;  ///< the last message is the answer's beginning, to go on with
-  };
-  /// A text to go on with.
-  struct Text {
-    std::variant<std::string, std::vector<text::Token>> prompt = {};
-    std::optional<std::string> suffix = std::nullopt;  ///< what comes behind the gap to be filled
-    bool raw = false;                                  ///< control tokens in the text count as such
-    bool echo = false;                                 ///< the answer begins with the prompt
-  };
+  using Chat = ChatPrompt;
+  using Text = TextPrompt;
   std::variant<Chat, Text> prompt = {};
 
-  std::optional<int64_t> max_tokens = std::nullopt;  ///< unset: what the context holds
+  /// Unset: what the context holds; 0: the prompt only.
+  std::optional<int64_t> max_tokens = std::nullopt;
+  /// Most tokens of prompt and answer, where that is less than the server's.
+  std::optional<int64_t> context = std::nullopt;
+  std::optional<int64_t> max_decode_ms = std::nullopt;  ///< the answer ends as with max_tokens
   int n = 1;  ///< answers, of which the i-th has the seed + i
   decode::SamplerConfig sampling = {};
   std::optional<uint64_t> seed = std::nullopt;  ///< unset: drawn
@@ -64,6 +86,16 @@ struct Ask {
   Format format = {};
   bool stream = false;
   std::string cache_salt = {};  ///< of the prompt cache: what others have cached is not looked at
+  /// How long the model stays loaded after this; negative: for ever. Unset: as the server has it.
+  std::optional<double> keep_alive_seconds = std::nullopt;
+};
+
+/// A token with its log probability, and the best ones in its place.
+struct ScoredToken {
+  text::Token id = 0;
+  std::string bytes = {};                       ///< may be part of a character
+  std::optional<float> logprob = std::nullopt;  ///< unset: of a prompt's first token
+  std::vector<ScoredToken> top = {};
 };
 
 /// A piece of one answer.
@@ -78,10 +110,10 @@ struct Piece {
   Kind kind = Kind::text;
   int choice = 0;  ///< which of the n answers
   std::string text = {};
-  int tool = 0;  ///< which call of this answer, from 0
-  std::string tool_id = {}, tool_name = {};
-  std::vector<engine::Event> tokens =
-      {};  ///< those of the piece, where log probabilities are asked for
+  int tool = 0;              ///< which call of this answer, from 0
+  std::string tool_id = {};  ///< 24 letters and digits; a dialect puts its prefix before it
+  std::string tool_name = {};
+  std::vector<ScoredToken> tokens = {};  ///< of the piece, where log probabilities are asked for
 };
 
 /// How one answer ended.
@@ -109,7 +141,8 @@ struct Head {
 };
 
 /// How a dialect tells an answer. Calls come in this order: begin, piece and end in turns (one end for each of the n
-/// answers), finish; or fail at any moment instead, which ends it. What is to be sent next is appended to `out`.
+/// answers), finish; or fail at any moment instead, which ends it. The pieces of a tool's call come from tool_begin to
+/// tool_end with no other piece of the same answer between. What is to be sent next is appended to `out`.
 /// A writer of a stream sends as it goes, another one at the end.
 class Writer {
  public:
@@ -120,7 +153,7 @@ class Writer {
   virtual void end(const Ending& ending, std::string& out) = 0;
   virtual void finish(const Usage& usage, std::string& out) = 0;
   /// After the head was sent; before it, error_body() of the dialect is the whole answer.
-  virtual void fail(int status, const std::string& message, std::string& out) = 0;
+  virtual void fail(const Refusal& refusal, std::string& out) = 0;
   /// Sent when nothing else was for some seconds; empty where the dialect has no such thing.
   virtual std::string keep_alive() const = 0;
 };

@@ -1,0 +1,179 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <sstream>
+#include <utility>
+
+#include "sluice/base/error.h"
+#include "sluice/cli/commands.h"
+#include "sluice/cli/model_options.h"
+#include "sluice/cli/output.h"
+#include "sluice/cli/sampling_options.h"
+#include "sluice/cli/signals.h"
+#include "sluice/cli/text_input.h"
+#include "sluice/engine/hub/model_store.h"
+#include "sluice/server/http/http_server.h"
+#include "sluice/server/serving/models.h"
+#include "sluice/server/serving/service.h"
+
+namespace sluice::cli {
+namespace {
+
+struct Options {
+  ModelOptions model;
+  std::vector<std::string> more_models, aliases;  // NAME=MODEL, PATTERN=NAME
+  SamplingOptions sampling;
+  server::HttpOptions http;
+  std::vector<std::string> api_keys;
+  std::string api_key_file;
+  int64_t most_answers = 64;
+  double drain_seconds = 30;
+  bool log = false;
+};
+
+/// "NAME=REST".
+std::pair<std::string, std::string> split_at_equals(const std::string& option,
+                                                    const std::string& given) {
+  const size_t at = given.find('=');
+  if (at == given.npos || at == 0 || at + 1 == given.size())
+    fail(ErrorKind::bad_request, "{} {}: has to be NAME=...", option, given);
+  return {given.substr(0, at), given.substr(at + 1)};
+}
+
+/// What clients call a model: its name in the store, or that of its file.
+std::string served_name(const std::string& model) {
+  if (model.empty()) return std::string(engine::kDefaultModel);
+  std::error_code ignored;
+  if (!std::filesystem::exists(model, ignored)) return model;
+  std::filesystem::path path(model);
+  if (!path.has_filename()) path = path.parent_path();
+  return path.extension() == ".gguf" ? path.stem().string() : path.filename().string();
+}
+
+std::vector<server::Models::Named> models_of(const Options& o) {
+  std::vector<server::Models::Named> models;
+  if (!o.model.model.empty() || o.more_models.empty())
+    models.push_back({served_name(o.model.model), o.model.model});
+  for (const std::string& given : o.more_models) {
+    auto [name, model] = split_at_equals("--model", given);
+    models.push_back({std::move(name), std::move(model)});
+  }
+  if (models.size() > 1 && o.model.engine.ram)
+    fail(ErrorKind::bad_request, "--ram divides memory for one model; serve one, or leave it out");
+  return models;
+}
+
+server::Models::Aliases aliases_of(const Options& o) {
+  server::Models::Aliases aliases;
+  for (const std::string& given : o.aliases) aliases.push_back(split_at_equals("--alias", given));
+  return aliases;
+}
+
+/// A key a line.
+std::vector<std::string> read_keys(const std::string& path) {
+  std::istringstream lines(read_file(path));
+  std::vector<std::string> keys;
+  for (std::string line; std::getline(lines, line);) {
+    while (!line.empty() && std::isspace(static_cast<unsigned char>(line.back())) != 0)
+      line.pop_back();
+    if (!line.empty()) keys.push_back(line);
+  }
+  if (keys.empty()) fail(ErrorKind::bad_request, "--api-key-file {}: holds no key", path);
+  return keys;
+}
+
+server::HttpOptions http_options(const Options& o) {
+  server::HttpOptions http = o.http;
+  http.gate.api_keys = o.api_keys;
+  if (!o.api_key_file.empty()) {
+    const auto keys = read_keys(o.api_key_file);
+    http.gate.api_keys.insert(http.gate.api_keys.end(), keys.begin(), keys.end());
+  }
+  if (std::ranges::find(http.gate.api_keys, "") != http.gate.api_keys.end())
+    fail(ErrorKind::bad_request, "--api-key is empty: everybody would have it");
+  http.drain_time = std::chrono::milliseconds(static_cast<int64_t>(o.drain_seconds * 1e3));
+  return http;
+}
+
+void serve(const Options& o, const Globals& globals) {
+  server::ServiceOptions service_options{
+      .read = {.limits = {}, .sampling = o.sampling.resolve()},
+      .most_answers = o.most_answers,
+      .version = SLUICE_VERSION};
+  if (o.log) service_options.log = [](std::string_view line) { note(line); };
+  server::Models models(models_of(o), aliases_of(o), [&](const std::string& model) {
+    ModelOptions options = o.model;
+    options.model = model;
+    const auto opened = std::make_shared<OpenModel>(options, globals.quiet);
+    return std::shared_ptr<engine::Engine>(opened, &**opened);  // which finishes what it began
+  });
+  server::Service service(models, std::move(service_options));
+  server::HttpServer server(http_options(o), service);  // before the model is loaded for nothing
+  const auto first = models.open_first();
+  const Cancellation cancellation(Cancellation::Of::all);
+  if (!globals.quiet) note(fmt::format("{} at {}", first->name(), server.address()));
+  server.run(cancellation.asked());
+}
+
+void add_network_options(CLI::App& command, Options& o) {
+  constexpr const char* kNetwork = "Who may ask";
+  const auto option = [&](const char* name, const char* value_name, auto& value, const char* help) {
+    return command.add_option(name, value, help)->type_name(value_name)->group(kNetwork);
+  };
+  auto* const host = option("--host", "ADDRESS", o.http.host,
+                            "Address to listen at; beyond 127.0.0.1 with a key only "
+                            "(default: 127.0.0.1)");
+  auto* const port =
+      option("--port", "N", o.http.port, "Port; 0 takes a free one (default: 8080)");
+  option("--unix-socket", "FILE", o.http.unix_socket, "Listen at a socket that is a file instead")
+      ->excludes(host)
+      ->excludes(port);
+  option("--api-key", "KEY", o.api_keys, "Answer those only who know it (repeatable)")
+      ->allow_extra_args(false);
+  option("--api-key-file", "FILE", o.api_key_file, "The same, a key a line");
+  option("--allow-origin", "ORIGIN", o.http.gate.allowed_origins,
+         "Let pages of it ask: https://chat.example, app://*, * (repeatable)")
+      ->allow_extra_args(false);
+  option("--allow-host", "NAME", o.http.gate.allowed_hosts,
+         "A name of this machine that clients use (repeatable)")
+      ->allow_extra_args(false);
+  option("--max-connections", "N", o.http.most_connections, "Connections at once (default: 512)")
+      ->check(at_least(1));
+  option("--max-answers", "N", o.most_answers, "Answers on their way at once (default: 64)")
+      ->check(at_least(1));
+  option("--drain", "SECONDS", o.drain_seconds,
+         "Time for answers on their way when the end is asked for (default: 30)")
+      ->check(CLI::Range(0.0, 1e6));
+  command.add_flag("--log", o.log, "A line about each request on stderr; never what it says")
+      ->group(kNetwork);
+}
+
+}  // namespace
+
+void add_serve(CLI::App& app, Globals& globals);
+void add_serve(CLI::App& app, Globals& globals) {
+  CLI::App& command = add_command(
+      app, "serve", "Answer OpenAI's, Anthropic's and Ollama's clients over HTTP",
+      "sluice serve org/chat-model\n"
+      "sluice serve org/chat-model --alias 'claude-*=org/chat-model' --log\n"
+      "sluice serve --model small=org/chat-model --model base=org/base-model\n"
+      "sluice serve org/chat-model --host 0.0.0.0 --api-key-file keys.txt");
+  const auto o = std::make_shared<Options>();
+  add_model_options(command, o->model);
+  command.get_option("MODEL")->required(false);  // then it is the default model
+  command.add_option("--model", o->more_models, "One more, loaded when asked for (repeatable)")
+      ->type_name("NAME=MODEL")
+      ->allow_extra_args(false);
+  command
+      .add_option("--alias", o->aliases,
+                  "Another name for a model; * at its end stands for any rest (repeatable)")
+      ->type_name("ALIAS=NAME")
+      ->allow_extra_args(false);
+  add_network_options(command, *o);
+  add_sampling_options(command, o->sampling);
+  command.remove_option(command.get_option("--seed"));  // requests have theirs
+  add_quiet_flag(command, globals);
+  command.callback([o, &globals] { serve(*o, globals); });
+}
+
+}  // namespace sluice::cli

@@ -1,0 +1,253 @@
+#include "sluice/server/answers/splitter.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "sluice/server/answers/answer_id.h"
+
+namespace sluice::server {
+namespace {
+
+constexpr auto npos = std::string::npos;
+constexpr std::string_view kSpace = " \t\r\n";
+constexpr std::string_view kBetweenBareCalls = " \t\r\n;,";
+constexpr size_t kLongestName = 256;  // between a marker and the arguments, where they have no end marker
+
+/// The length of the longest end of `text` that begins one of the markers.
+size_t begun_marker(std::string_view text, const std::vector<std::string_view>& markers) {
+  size_t keep = 0;
+  for (const std::string_view marker : markers) {
+    for (size_t n = std::min(marker.size() - 1, text.size()); n > keep; --n) {
+      if (text.ends_with(marker.substr(0, n))) keep = n;
+    }
+  }
+  return keep;
+}
+
+}  // namespace
+
+Splitter::Splitter(Markup markup)
+    : markup_(std::move(markup)),
+      mode_(markup_.begins_in_reasoning ? Mode::reasoning : Mode::text),
+      drops_space_(markup_.begins_in_reasoning) {
+  if (!markup_.think_begin.empty()) begins_.push_back(markup_.think_begin);
+  if (!markup_.calls_tools) return;
+  for (const CallFormat& format : call_formats()) begins_.push_back(format.begin);
+}
+
+std::vector<Piece> Splitter::push(std::string_view text) {
+  std::vector<Piece> pieces;
+  held_ += text;
+  while (!held_.empty() && step(pieces)) {
+  }
+  return pieces;
+}
+
+std::vector<Piece> Splitter::finish() {
+  std::vector<Piece> pieces;
+  while (mode_ == Mode::call) {
+    end_call(held_.size(), false, pieces);
+    while (!held_.empty() && step(pieces)) {
+    }
+  }
+  const bool between_calls = markup_.bare_calls && !said_text_ && n_calls_ > 0;
+  if (mode_ == Mode::text && !between_calls) {
+    say(Piece::Kind::text, std::exchange(held_, {}), pieces);
+    said_text_ = said_text_ || !space_.empty();
+    if (!space_.empty()) pieces.push_back({.text = std::exchange(space_, {})});
+  }
+  if (mode_ == Mode::reasoning) say(Piece::Kind::reasoning, std::exchange(held_, {}), pieces);
+  return pieces;
+}
+
+/// Understands some of what is held; false when more has to come first.
+bool Splitter::step(std::vector<Piece>& pieces) {
+  switch (mode_) {
+    case Mode::text:
+      return step_text(pieces);
+    case Mode::reasoning:
+      return step_reasoning(pieces);
+    case Mode::call:
+      return step_call(pieces);
+  }
+  return false;
+}
+
+Splitter::Found Splitter::find_marker() const {
+  Found found;
+  const auto look_for = [&](std::string_view marker, const CallFormat* format) {
+    const size_t at = held_.find(marker);
+    if (at < found.at) found = {at, marker.size(), format};
+  };
+  if (!markup_.think_begin.empty()) look_for(markup_.think_begin, nullptr);
+  if (markup_.calls_tools) {
+    for (const CallFormat& format : call_formats()) look_for(format.begin, &format);
+  }
+  return found;
+}
+
+bool Splitter::step_text(std::vector<Piece>& pieces) {
+  if (markup_.bare_calls && !said_text_) {
+    const size_t first = held_.find_first_not_of(n_calls_ > 0 ? kBetweenBareCalls : kSpace);
+    if (first == npos) return false;
+    if (held_[first] == '{') {
+      space_ += held_.substr(0, first);
+      held_.erase(0, first);
+      begin_call(bare_call_format());
+      return true;
+    }
+  }
+  const Found found = find_marker();
+  if (found.at == npos) {
+    say_all_but(begun_marker(held_, begins_), Piece::Kind::text, pieces);
+    return false;
+  }
+  say(Piece::Kind::text, std::string_view(held_).substr(0, found.at), pieces);
+  held_.erase(0, found.at + found.size);
+  if (found.format != nullptr) {
+    begin_call(*found.format);
+  } else {
+    mode_ = Mode::reasoning;
+    space_.clear();
+    drops_space_ = true;
+  }
+  return true;
+}
+
+bool Splitter::step_reasoning(std::vector<Piece>& pieces) {
+  const size_t end = held_.find(markup_.think_end);
+  if (end == npos) {
+    say_all_but(begun_marker(held_, {markup_.think_end}), Piece::Kind::reasoning, pieces);
+    return false;
+  }
+  say(Piece::Kind::reasoning, std::string_view(held_).substr(0, end), pieces);
+  held_.erase(0, end + markup_.think_end.size());
+  mode_ = Mode::text;
+  space_.clear();
+  drops_space_ = true;
+  return true;
+}
+
+void Splitter::begin_call(const CallFormat& format) {
+  mode_ = Mode::call;
+  format_ = &format;
+  json_ = {};
+  scanned_ = 0;
+}
+
+bool Splitter::step_call(std::vector<Piece>& pieces) {
+  const std::optional<size_t> end = body_end();
+  if (!end) return false;
+  end_call(*end, true, pieces);
+  return true;
+}
+
+/// How much of what is held is the call; nullopt while it goes on.
+std::optional<size_t> Splitter::body_end() {
+  return format_->end.empty() ? json_end() : marked_end();
+}
+
+/// Where the end marker stands. In a string of a JSON body it is a part of that string.
+std::optional<size_t> Splitter::marked_end() {
+  const size_t first = held_.find_first_not_of(kSpace);
+  if (first == npos) return std::nullopt;
+  const bool is_json = held_[first] == '{' || held_[first] == '[';
+  while (true) {
+    const size_t end = held_.find(format_->end, scanned_);
+    const size_t to = end == npos ? held_.size() - std::min(held_.size(), format_->end.size()) : end;
+    for (; scanned_ < to; ++scanned_) json_.push(std::string_view(held_).substr(scanned_, 1));
+    if (end == npos) return std::nullopt;
+    if (!is_json || !json_.in_string()) return end;
+    for (; scanned_ < end + format_->end.size(); ++scanned_)
+      json_.push(std::string_view(held_).substr(scanned_, 1));
+  }
+}
+
+/// Where the JSON closes that the body is, or that follows a name.
+std::optional<size_t> Splitter::json_end() {
+  if (scanned_ == 0) {
+    const size_t first = held_.find_first_not_of(kSpace);
+    if (first == npos) return std::nullopt;
+    const bool is_json = held_[first] == '{' || held_[first] == '[';
+    const size_t begin = is_json ? first : held_.find('{');
+    if (begin > kLongestName + first) {
+      if (held_.size() <= kLongestName + first) return std::nullopt;
+      return kLongestName + first;  // no call begins so
+    }
+    scanned_ = begin;
+  }
+  const size_t end = json_.push(std::string_view(held_).substr(scanned_));
+  if (end != npos) return scanned_ + end;
+  scanned_ = held_.size();
+  return std::nullopt;
+}
+
+bool Splitter::is_offered(const std::vector<ToolCall>& calls) const {
+  return std::ranges::all_of(calls, [this](const ToolCall& call) {
+    return std::ranges::find(markup_.tool_names, call.name) != markup_.tool_names.end();
+  });
+}
+
+/// The first `body` bytes are a call, or text if they do not parse. ended: by what ends a call, not by the answer's
+/// end.
+void Splitter::end_call(size_t body, bool ended, std::vector<Piece>& pieces) {
+  const size_t whole = ended ? body + format_->end.size() : body;
+  const std::string text = std::string(format_->begin) + held_.substr(0, whole);
+  // Models that end an answer behind a call leave its marker out; JSON alone shows that it is whole.
+  const size_t first = std::min(held_.find_first_not_of(kSpace), held_.size());
+  const bool whole_call = ended || held_[first] == '{' || held_[first] == '[';
+  auto calls = whole_call ? format_->parse(std::string_view(held_).substr(0, body)) : std::nullopt;
+  held_.erase(0, whole);
+  mode_ = Mode::text;
+  if (calls && format_ == &bare_call_format() && !is_offered(*calls)) calls.reset();
+  if (!calls) {
+    say(Piece::Kind::text, text, pieces);
+    return;
+  }
+  space_.clear();
+  drops_space_ = true;
+  say_calls(std::move(*calls), pieces);
+}
+
+void Splitter::say_calls(std::vector<ToolCall> calls, std::vector<Piece>& pieces) {
+  for (ToolCall& call : calls) {
+    Piece piece{.tool = n_calls_++, .tool_id = new_id(), .tool_name = std::move(call.name)};
+    piece.kind = Piece::Kind::tool_begin;
+    pieces.push_back(piece);
+    piece.kind = Piece::Kind::tool_arguments;
+    piece.text = std::move(call.arguments);
+    pieces.push_back(piece);
+    piece.kind = Piece::Kind::tool_end;
+    piece.text.clear();
+    pieces.push_back(std::move(piece));
+  }
+}
+
+void Splitter::say_all_but(size_t keep, Piece::Kind kind, std::vector<Piece>& pieces) {
+  const size_t n = held_.size() - keep;
+  say(kind, std::string_view(held_).substr(0, n), pieces);
+  held_.erase(0, n);
+}
+
+/// White space at the end waits: if a call or the end of reasoning follows it, it goes.
+void Splitter::say(Piece::Kind kind, std::string_view text, std::vector<Piece>& pieces) {
+  if (drops_space_) text.remove_prefix(std::min(text.find_first_not_of(kSpace), text.size()));
+  if (text.empty()) return;
+  drops_space_ = false;
+  std::string said = std::exchange(space_, {}) + std::string(text);
+  if (!begins_.empty() || kind == Piece::Kind::reasoning) {
+    const size_t last = said.find_last_not_of(kSpace);
+    const size_t n = last == npos ? 0 : last + 1;
+    space_ = said.substr(n);
+    said.resize(n);
+  }
+  if (said.empty()) return;
+  if (kind == Piece::Kind::text) said_text_ = true;
+  if (!pieces.empty() && pieces.back().kind == kind) {
+    pieces.back().text += said;
+  } else {
+    pieces.push_back({.kind = kind, .text = std::move(said)});
+  }
+}
+
+}  // namespace sluice::server

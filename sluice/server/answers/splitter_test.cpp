@@ -1,0 +1,124 @@
+#include "sluice/server/answers/splitter.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+namespace sluice::server {
+namespace {
+
+const Markup kAll{.think_begin = "<think>", .think_end = "</think>", .calls_tools = true};
+
+/// What pieces say, however it is cut: "text(Hi)reasoning(so)call(f,{})".
+std::string told(const std::vector<Piece>& pieces) {
+  std::string all, open;
+  for (const Piece& piece : pieces) {
+    std::string kind;
+    switch (piece.kind) {
+      case Piece::Kind::text:
+        kind = "text(";
+        break;
+      case Piece::Kind::reasoning:
+        kind = "reasoning(";
+        break;
+      case Piece::Kind::tool_begin:
+        all += (open.empty() ? "" : ")") + std::string("call(") + piece.tool_name + ",";
+        open = "call";
+        continue;
+      case Piece::Kind::tool_arguments:
+        all += piece.text;
+        continue;
+      case Piece::Kind::tool_end:
+        all += ")";
+        open.clear();
+        continue;
+    }
+    if (open != kind) all += (open.empty() ? "" : ")") + kind;
+    open = kind;
+    all += piece.text;
+  }
+  return all + (open.empty() ? "" : ")");
+}
+
+std::string told(const Markup& markup, const std::vector<std::string>& pushes) {
+  Splitter splitter(markup);
+  std::vector<Piece> all;
+  const auto add = [&](std::vector<Piece> more) { all.insert(all.end(), more.begin(), more.end()); };
+  for (const std::string& text : pushes) add(splitter.push(text));
+  add(splitter.finish());
+  return told(all);
+}
+
+TEST(Splitter, cuts_out_reasoning_and_calls) {
+  EXPECT_EQ(told(kAll, {"<think>\nHm.\n</think>\n\nHello"}), "reasoning(Hm.)text(Hello)");
+  EXPECT_EQ(told(kAll, {"<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": 1}}\n</tool_call>"}),
+            "call(f,{\"a\":1})");
+  EXPECT_EQ(told(kAll, {"So:\n<tool_call>{\"name\":\"f\"}</tool_call>\n"
+                        "<tool_call>{\"name\":\"g\"}</tool_call>"}),
+            "text(So:)call(f,{})call(g,{})");
+  EXPECT_EQ(told(kAll, {"[TOOL_CALLS][{\"name\":\"f\",\"arguments\":{}},{\"name\":\"g\"}]"}),
+            "call(f,{})call(g,{})");
+  EXPECT_EQ(told(kAll, {"[TOOL_CALLS]f[ARGS]{\"a\":[1]}[TOOL_CALLS]g{}"}),
+            "call(f,{\"a\":[1]})call(g,{})");
+  EXPECT_EQ(told(kAll, {"<|python_tag|>{\"name\":\"f\",\"parameters\":{\"x\":\"y\"}}"}),
+            "call(f,{\"x\":\"y\"})");
+  EXPECT_EQ(told(kAll, {"<tool_call><function=f>\n<parameter=a>\n7\n</parameter>\n"
+                        "<parameter=b>\ntwo words\n</parameter>\n</function></tool_call>"}),
+            "call(f,{\"a\":7,\"b\":\"two words\"})");
+  EXPECT_EQ(told(kAll, {"<tool_call>f\n<arg_key>a</arg_key>\n<arg_value>x</arg_value>\n</tool_call>"}),
+            "call(f,{\"a\":\"x\"})");
+}
+
+TEST(Splitter, tells_a_call_that_does_not_parse_as_text) {
+  for (const std::string wrong :
+       {"<tool_call>{\"name\": f}</tool_call>", "<tool_call>{\"name\": \"f\", \"argu",
+        "[TOOL_CALLS][{\"nam\":\"f\"}]", "a <tool_call> b", "<|python_tag|>print(1)"}) {
+    EXPECT_EQ(told(kAll, {wrong}), "text(" + wrong + ")");
+  }
+}
+
+TEST(Splitter, takes_an_answer_of_json_for_a_call_only_of_an_offered_tool) {
+  Markup llama{.calls_tools = true, .bare_calls = true, .tool_names = {"f"}};
+  EXPECT_EQ(told(llama, {"{\"name\":\"f\",\"parameters\":{\"a\":1}}; {\"name\":\"f\"}"}),
+            "call(f,{\"a\":1})call(f,{})");
+  EXPECT_EQ(told(llama, {"{\"name\":\"Bob\"} is JSON"}), "text({\"name\":\"Bob\"} is JSON)");
+  EXPECT_EQ(told(llama, {"It is {\"name\":\"f\"}"}), "text(It is {\"name\":\"f\"})");
+}
+
+TEST(Splitter, leaves_plain_text_alone) {
+  const std::string text = "  <think> and <tool_call> are \n words \n";
+  EXPECT_EQ(told({}, {text}), "text(" + text + ")");
+  EXPECT_EQ(told(kAll, {" two \n lines \n"}), "text( two \n lines \n)");
+}
+
+TEST(Splitter, knows_that_the_prompt_began_the_reasoning) {
+  Markup begun = kAll;
+  begun.begins_in_reasoning = true;
+  EXPECT_EQ(told(begun, {"\nHm.", "</thi", "nk>\n", "Yes"}), "reasoning(Hm.)text(Yes)");
+}
+
+TEST(Splitter, says_the_same_however_the_text_is_cut) {
+  const std::vector<std::string> parts{
+      "<think>", "</think>", "<tool_call>", "</tool_call>", "[TOOL_CALLS]", "<|python_tag|>",
+      "{\"name\":\"f\",\"arguments\":{\"a\":\"</tool_call>\"}}", "[{\"name\":\"f\"}]", "text ", "\n",
+      "<", "</", "{", "}", "\"", "f{\"a\":1}", ";", "<tool", "[TOOL"};
+  std::mt19937 random(1);
+  for (int round = 0; round < 3000; ++round) {
+    std::string text;
+    for (unsigned i = random() % 9; i > 0; --i) text += parts[random() % parts.size()];
+    Markup markup = kAll;
+    markup.bare_calls = random() % 2 == 0;
+    markup.tool_names = {"f"};
+    markup.begins_in_reasoning = random() % 2 == 0;
+    const std::string whole = told(markup, {text});
+    std::vector<std::string> pushes(1);
+    for (const char c : text) {
+      pushes.back() += c;
+      if (random() % 3 == 0) pushes.emplace_back();
+    }
+    ASSERT_EQ(told(markup, pushes), whole) << text;
+  }
+}
+
+}  // namespace
+}  // namespace sluice::server

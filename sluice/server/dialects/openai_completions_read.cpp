@@ -1,0 +1,64 @@
+#include <array>
+
+#include "sluice/server/dialects/dialect.h"
+#include "sluice/server/dialects/fields.h"
+#include "sluice/server/dialects/format.h"
+#include "sluice/server/dialects/openai_chat.h"
+#include "sluice/server/dialects/openai_fields.h"
+#include "sluice/server/dialects/prompt.h"
+#include "sluice/server/dialects/sampling.h"
+
+namespace sluice::server {
+namespace {
+
+void read_logprobs(Fields& body, Ask& ask, const Limits& limits) {
+  const Json* value = body.any("logprobs");
+  if (!value) return;
+  if (value->is_boolean()) {  // llama-server's
+    if (value->get<bool>()) ask.top_logprobs = 0;
+    return;
+  }
+  ask.top_logprobs =
+      static_cast<int>(to_integer(*value, body.path("logprobs"), 0, limits.top_logprobs));
+}
+
+Asked read_completion(const Json& json, const ReadOptions& options, ChatShape shape) {
+  Asked asked;
+  Ask& ask = asked.ask;
+  Fields body(json, "");
+  auto& text = ask.prompt.emplace<Ask::Text>();
+  read_openai_common(body, ask, options);
+  if (!body.has("prompt")) {
+    refuse_field("prompt", "is missing, wanted a string or token ids",
+                 "missing_required_parameter");
+  }
+  text.prompt = read_prompt(*body.any("prompt"), "prompt");
+  text.suffix = body.text("suffix");
+  if (text.suffix && text.suffix->empty()) text.suffix.reset();
+  text.raw = true;  // who has no template here writes its control tokens
+  text.echo = body.boolean("echo").value_or(false);
+  read_response_format(body, ask, options.limits);
+  read_grammars(body, ask, options.limits);
+  read_logprobs(body, ask, options.limits);
+  read_max_tokens(body, {"max_tokens", "max_completion_tokens", "n_predict"}, 0, ask,
+                  options.limits);
+  const bool with_usage = read_stream_options(body);
+  body.finish();
+  asked.writer = openai_completion_writer(ask, shape, with_usage);
+  return asked;
+}
+
+Asked read_openai(const Json& json, const ReadOptions& options) {
+  return read_completion(json, options, ChatShape::openai);
+}
+
+Asked read_lmstudio(const Json& json, const ReadOptions& options) {
+  return read_completion(json, options, ChatShape::lmstudio);
+}
+
+}  // namespace
+
+const Dialect kOpenAiCompletions{"openai-completions", read_openai, openai_error};
+const Dialect kLmStudioCompletions{"lmstudio-completions", read_lmstudio, openai_error};
+
+}  // namespace sluice::server

@@ -1,0 +1,315 @@
+#include "sluice/server/http/connection.h"
+
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/strand.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/beast/http/error.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/read.hpp>
+#include <boost/beast/http/string_body.hpp>
+
+#include "sluice/server/answers/answer_id.h"
+#include "sluice/server/http/reply_text.h"
+
+namespace sluice::server {
+namespace {
+
+namespace asio = boost::asio;
+namespace http = boost::beast::http;
+using asio::awaitable;
+using asio::use_awaitable;
+using boost::system::error_code;
+
+constexpr auto kForever = std::chrono::hours(24 * 365);
+constexpr size_t kReadAhead = 64 << 10;  // of requests that come while another one is answered
+constexpr size_t kLingerBytes = 4 << 20;
+
+std::string_view view_of(const boost::beast::flat_buffer& buffer) {
+  return {static_cast<const char*>(buffer.data().data()), buffer.size()};
+}
+
+/// A client's own name for its request, if it can be shown as it is.
+std::string request_id(const RequestHead& head) {
+  const auto given = head.header("x-request-id");
+  const bool plain = given && !given->empty() && given->size() <= 64 &&
+                     given->find_first_not_of("0123456789abcdefghijklmnopqrstuvwxyz"
+                                              "ABCDEFGHIJKLMNOPQRSTUVWXYZ-_.") == given->npos;
+  return plain ? std::string(*given) : "req_" + new_id();
+}
+
+}  // namespace
+
+Connection::Connection(Socket socket, std::string peer, ConnectionContext& context)
+    : socket_(std::move(socket)),
+      peer_(std::move(peer)),
+      context_(context),
+      deadline_(Clock::now() + context.options.idle_time),
+      wake_(context.network, Clock::time_point::max()) {}
+
+void Connection::enter(Phase phase, std::chrono::milliseconds time) {
+  phase_ = phase;
+  deadline_ = Clock::now() + time;
+}
+
+void Connection::tick(Clock::time_point now) {
+  if (exchange_ && phase_ == Phase::answering) exchange_->tick(now, context_.options.keep_alive);
+  if (now < deadline_ || timed_out_) return;
+  timed_out_ = true;
+  if (phase_ == Phase::head || phase_ == Phase::body) {
+    socket_.cancel();  // it is told
+  } else {
+    close();
+  }
+}
+
+void Connection::drain() {
+  if (phase_ == Phase::idle && buffer_.size() == 0) close();
+}
+
+void Connection::close() {
+  error_code ignored;
+  socket_.close(ignored);
+}
+
+awaitable<void> Connection::run(std::shared_ptr<Connection> self) {
+  try {
+    co_await self->serve();
+  } catch (const boost::system::system_error&) {
+    // The connection broke.
+  }
+  self->close();
+}
+
+awaitable<void> Connection::serve() {
+  while (keeps_alive_ && !(context_.draining && buffer_.size() == 0)) {
+    std::optional<HttpRequest> request = co_await read_request();
+    if (!request) break;
+    co_await answer(std::move(*request));
+  }
+  co_await linger();
+}
+
+/// Reads up to `most` bytes into the buffer; false when there will be none, or it took too long.
+awaitable<bool> Connection::read_some(size_t most) {
+  error_code error;
+  const size_t n = co_await socket_.async_read_some(buffer_.prepare(most),
+                                                    asio::redirect_error(use_awaitable, error));
+  buffer_.commit(n);
+  co_return !error;
+}
+
+/// nullopt when there is none: the client left, was too slow, or was told what is wrong with it.
+awaitable<std::optional<RequestHead>> Connection::read_head() {
+  const HttpOptions& options = context_.options;
+  enter(Phase::idle, options.idle_time);
+  bool begun = false;
+  while (true) {
+    while (view_of(buffer_).starts_with("\r\n") && !begun) buffer_.consume(2);
+    if (!begun && buffer_.size() > 0) {
+      begun = true;
+      enter(Phase::head, options.head_time);
+    }
+    const auto end = find_head_end(view_of(buffer_));
+    if (end ? *end > options.head_bytes : buffer_.size() > options.head_bytes) {
+      co_await refuse({}, Refusal(431, "the request's head is too large"));
+      co_return std::nullopt;
+    }
+    if (end) {
+      head_bytes_ = view_of(buffer_).substr(0, *end);
+      buffer_.consume(*end);
+      break;
+    }
+    if (!co_await read_some(8 << 10)) {
+      if (timed_out_ && begun)
+        co_await refuse({}, Refusal(408, "the request's head took too long"));
+      co_return std::nullopt;
+    }
+  }
+  std::optional<Refusal> refusal;
+  try {
+    co_return parse_head(head_bytes_);
+  } catch (const Refusal& wrong) {
+    refusal = wrong;
+  }
+  co_await refuse({}, *refusal);
+  co_return std::nullopt;
+}
+
+awaitable<std::optional<HttpRequest>> Connection::read_request() {
+  std::optional<RequestHead> head = co_await read_head();
+  if (!head) co_return std::nullopt;
+  keeps_alive_ = head->keeps_alive;
+  std::optional<Refusal> refusal;
+  HttpRequest request;
+  try {
+    context_.gate.check_place(*head);
+    if (head->method != "OPTIONS" && !context_.handler.is_public(*head))
+      context_.gate.check_key(*head);
+    if (head->content_length.value_or(0) > context_.options.body_bytes.count)
+      throw Refusal(413, "the body is larger than " + to_string(context_.options.body_bytes));
+    request.client = context_.gate.client_of(*head);
+  } catch (const Refusal& wrong) {
+    refusal = wrong;
+  }
+  if (refusal) {
+    co_await refuse(*head, *refusal);
+    co_return std::nullopt;
+  }
+  if (request.client.empty()) request.client = peer_;
+  request.id = request_id(*head);
+  if (head->has_body()) {
+    std::optional<std::string> body = co_await read_body(head_bytes_, *head);
+    if (!body) co_return std::nullopt;
+    request.body = std::move(*body);
+  }
+  request.head = std::move(*head);
+  co_return request;
+}
+
+awaitable<std::optional<std::string>> Connection::read_body(const std::string& bytes,
+                                                            const RequestHead& head) {
+  const HttpOptions& options = context_.options;
+  enter(Phase::body, options.body_time);
+  if (head.expects_continue)
+    co_await asio::async_write(socket_, asio::buffer("HTTP/1.1 100 Continue\r\n\r\n", 25),
+                               use_awaitable);
+  http::request_parser<http::string_body> parser;
+  parser.header_limit(static_cast<uint32_t>(2 * options.head_bytes));
+  parser.body_limit(options.body_bytes.count);
+  parser.eager(true);
+  error_code error;
+  parser.put(asio::buffer(bytes), error);
+  while (!error && !parser.is_done()) {
+    co_await http::async_read_some(socket_, buffer_, parser,
+                                   asio::redirect_error(use_awaitable, error));
+    deadline_ = Clock::now() + options.body_time;
+  }
+  if (!error) co_return std::move(parser.get().body());
+  if (error == http::error::body_limit) {
+    co_await refuse(
+        head, Refusal(413, "the body is larger than " + to_string(options.body_bytes)));
+  } else if (timed_out_) {
+    co_await refuse(head, Refusal(408, "the request's body took too long"));
+  } else if (error.category() == http::make_error_code(http::error::bad_chunk).category() &&
+             error != http::error::partial_message && error != http::error::end_of_stream) {
+    co_await refuse(head, Refusal(400, "the body's chunks are damaged: " + error.message()));
+  }
+  co_return std::nullopt;
+}
+
+std::shared_ptr<LiveExchange> Connection::make_exchange(HttpRequest request) {
+  LiveExchange::Style style{.keeps_alive = keeps_alive_ && !context_.draining,
+                            .minor_version = request.head.minor_version,
+                            .without_body = request.head.method == "HEAD",
+                            .headers = context_.gate.cors_headers(request.head)};
+  if (style.minor_version == 0) style.keeps_alive = false;
+  style.headers.emplace_back("x-request-id", request.id);
+  style.headers.emplace_back("request-id", request.id);
+  LiveExchange::Wiring wiring{
+      .on_strand = [strand = asio::make_strand(context_.workers)](
+                       std::function<void()> work) { asio::post(strand, std::move(work)); },
+      .wake =
+          [weak = weak_from_this(), &network = context_.network] {
+            asio::post(network, [weak] {
+              if (const auto self = weak.lock()) {
+                self->woken_ = true;
+                self->wake_.cancel();
+              }
+            });
+          },
+      .presence = context_.presence,
+      .handler = &context_.handler};
+  return std::make_shared<LiveExchange>(std::move(request), std::move(style), std::move(wiring));
+}
+
+awaitable<void> Connection::answer(HttpRequest request) {
+  using namespace asio::experimental::awaitable_operators;  // NOLINT: for ||
+  enter(Phase::answering, kForever);
+  exchange_ = make_exchange(std::move(request));
+  keeps_alive_ = exchange_->keeps_alive();
+  exchange_->begin();
+  const auto first = co_await (send(*exchange_) || watch_client(*exchange_));
+  const bool whole = first.index() == 0 && std::get<0>(first);
+  if (!whole || exchange_->record().gone) {
+    exchange_->gone();
+    keeps_alive_ = false;
+    close();
+  }
+  context_.handler.on_done(exchange_->record());
+  exchange_.reset();
+}
+
+/// Sends what the exchange holds until it has ended; false when the client left meanwhile.
+awaitable<bool> Connection::send(LiveExchange& exchange) {
+  while (true) {
+    woken_ = false;
+    const LiveExchange::Batch batch = exchange.take();
+    if (!batch.bytes.empty()) {
+      deadline_ = Clock::now() + context_.options.send_time;
+      error_code error;
+      co_await asio::async_write(socket_, asio::buffer(batch.bytes),
+                                 asio::redirect_error(use_awaitable, error));
+      if (error) co_return false;
+      deadline_ = Clock::now() + kForever;
+      exchange.sent(batch.bytes.size());
+    }
+    if (batch.last) co_return true;
+    while (!woken_) {
+      error_code cancelled;
+      co_await wake_.async_wait(asio::redirect_error(use_awaitable, cancelled));
+    }
+  }
+}
+
+/// Ends when the client has closed its side: who asked does not wait for the answer any more. Requests that it sends
+/// meanwhile are kept for later. Answers that are at hand still reach a client that has only ended its own words.
+awaitable<void> Connection::watch_client(LiveExchange& exchange) {
+  asio::steady_timer timer(context_.network, Clock::time_point::max());
+  while (buffer_.size() < kReadAhead) {
+    if (co_await read_some(kReadAhead - buffer_.size())) continue;
+    for (int i = 0; i < 20 && socket_.is_open() && !exchange.is_watched(); ++i) {
+      timer.expires_after(std::chrono::milliseconds(25));
+      co_await timer.async_wait(use_awaitable);
+    }
+    co_return;
+  }
+  co_await timer.async_wait(use_awaitable);
+}
+
+/// Answers what is not handed to the handler; after it the connection ends, for what follows may be anything.
+awaitable<void> Connection::refuse(const RequestHead& head, const Refusal& refusal) {
+  enter(Phase::closing, context_.options.head_time);
+  timed_out_ = false;
+  keeps_alive_ = false;
+  const std::string id = request_id(head);
+  HttpRequest request{.head = head, .body = {}, .id = id, .client = peer_};
+  Reply reply = context_.handler.refuse(head, refusal, id);
+  Headers headers = context_.gate.cors_headers(head);
+  headers.emplace_back("x-request-id", id);
+  headers.insert(headers.end(), reply.headers.begin(), reply.headers.end());
+  std::string text = head_text({.status = reply.status,
+                                .content_type = reply.content_type,
+                                .content_length = reply.body.size(),
+                                .keeps_alive = false},
+                               headers);
+  if (head.method != "HEAD") text += reply.body;
+  co_await asio::async_write(socket_, asio::buffer(text), use_awaitable);
+  context_.handler.on_done({.request = &request, .status = reply.status, .sent_bytes = text.size()});
+}
+
+/// Reads for a moment what the client still sends: closing with bytes unread would take the answer away from it.
+awaitable<void> Connection::linger() {
+  if (!socket_.is_open()) co_return;
+  enter(Phase::closing, std::chrono::seconds(2));
+  error_code ignored;
+  socket_.shutdown(asio::socket_base::shutdown_send, ignored);
+  buffer_.clear();
+  for (size_t read = 0; read < kLingerBytes; read += buffer_.size(), buffer_.clear()) {
+    if (!co_await read_some(64 << 10)) break;
+  }
+}
+
+}  // namespace sluice::server

@@ -1,0 +1,94 @@
+#include "sluice/server/serving/metrics.h"
+
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
+
+#include <ctime>
+
+namespace sluice::server {
+namespace {
+
+using prometheus::Counter;
+using prometheus::Family;
+using prometheus::Gauge;
+using prometheus::Histogram;
+using prometheus::Registry;
+
+const Histogram::BucketBoundaries kFirstToken{0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1,
+                                              2.5,  5,     10,   25,  60,   120, 300};
+const Histogram::BucketBoundaries kNextToken{0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075,
+                                             0.1,   0.15,  0.25, 0.5,  1,    2.5,  10};
+
+Family<Counter>& counters(Registry& registry, const char* name, const char* help) {
+  return prometheus::BuildCounter().Name(name).Help(help).Register(registry);
+}
+
+Family<Gauge>& gauges(Registry& registry, const char* name, const char* help) {
+  return prometheus::BuildGauge().Name(name).Help(help).Register(registry);
+}
+
+Histogram& histogram(Registry& registry, const char* name, const char* help,
+                     const Histogram::BucketBoundaries& buckets) {
+  return prometheus::BuildHistogram().Name(name).Help(help).Register(registry).Add({}, buckets);
+}
+
+}  // namespace
+
+struct Metrics::Impl {
+  Registry registry;
+  Family<Counter>& requests = counters(registry, "sluice_requests_total", "Requests answered");
+  Counter& prompt = counters(registry, "sluice_prompt_tokens_total",
+                             "Tokens of prompts, cached ones too").Add({});
+  Counter& cached = counters(registry, "sluice_prompt_tokens_cached_total",
+                             "Tokens of prompts that were not computed again")
+                        .Add({{"tier", "ram"}});
+  Counter& computed = counters(registry, "sluice_prompt_tokens_computed_total",
+                               "Tokens of prompts that were computed").Add({});
+  Counter& generated =
+      counters(registry, "sluice_generated_tokens_total", "Tokens of answers").Add({});
+  Gauge& running = gauges(registry, "sluice_requests_running", "Answers on their way").Add({});
+  Family<Gauge>& memory = gauges(registry, "sluice_memory_bytes", "Memory by what it is for");
+  Histogram& first_token = histogram(registry, "sluice_time_to_first_token_seconds",
+                                     "From a request to its first token", kFirstToken);
+  Histogram& next_token = histogram(registry, "sluice_inter_token_seconds",
+                                    "Between a request's tokens", kNextToken);
+};
+
+Metrics::Metrics(const std::string& version) : impl_(std::make_unique<Impl>()) {
+  gauges(impl_->registry, "sluice_build_info", "Which Sluice this is")
+      .Add({{"version", version}})
+      .Set(1);
+  gauges(impl_->registry, "process_start_time_seconds", "When it was started")
+      .Add({})
+      .Set(static_cast<double>(std::time(nullptr)));
+}
+
+Metrics::~Metrics() = default;
+
+void Metrics::count_request(std::string_view api, int status) {
+  impl_->requests.Add({{"api", std::string(api)}, {"status", std::to_string(status)}}).Increment();
+}
+
+void Metrics::count_tokens(const Usage& usage) {
+  impl_->prompt.Increment(static_cast<double>(usage.prompt_tokens));
+  impl_->cached.Increment(static_cast<double>(usage.cached_tokens));
+  impl_->computed.Increment(static_cast<double>(usage.prompt_tokens - usage.cached_tokens));
+  impl_->generated.Increment(static_cast<double>(usage.completion_tokens));
+}
+
+void Metrics::note_first_token(double seconds) { impl_->first_token.Observe(seconds); }
+void Metrics::note_next_token(double seconds) { impl_->next_token.Observe(seconds); }
+void Metrics::set_running(int64_t n) { impl_->running.Set(static_cast<double>(n)); }
+
+void Metrics::set_memory(std::string_view owner, double bytes) {
+  impl_->memory.Add({{"owner", std::string(owner)}}).Set(bytes);
+}
+
+std::string Metrics::text() const {
+  return prometheus::TextSerializer().Serialize(impl_->registry.Collect());
+}
+
+}  // namespace sluice::server

@@ -1,0 +1,267 @@
+#include "sluice/server/serving/served_model.h"
+
+#include <fmt/format.h>
+#include <openssl/sha.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <utility>
+
+#include "sluice/base/error.h"
+#include "sluice/engine/hub/model_store.h"
+#include "sluice/server/dialects/dialect.h"
+
+namespace sluice::server {
+namespace {
+
+constexpr std::string_view kThinkBegin = "<think>", kThinkEnd = "</think>";
+
+/// How models that fill gaps mark prefix, suffix and what is to come.
+struct GapMarkers {
+  std::string_view prefix, suffix, middle;
+};
+constexpr GapMarkers kGapMarkers[] = {
+    {"<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"},
+    {"<fim_prefix>", "<fim_suffix>", "<fim_middle>"},
+    {"<|fim_begin|>", "<|fim_hole|>", "<|fim_end|>"},
+    {"<PRE>", "<SUF>", "<MID>"},
+};
+
+struct GapTokens {
+  text::Token prefix, suffix, middle;
+};
+
+std::optional<GapTokens> gap_markers(const text::Tokenizer& tokenizer) {
+  for (const GapMarkers& markers : kGapMarkers) {
+    const auto prefix = tokenizer.token_id(markers.prefix);
+    const auto suffix = tokenizer.token_id(markers.suffix);
+    const auto middle = tokenizer.token_id(markers.middle);
+    if (prefix && suffix && middle) return GapTokens{*prefix, *suffix, *middle};
+  }
+  return std::nullopt;
+}
+
+/// Of the file's name, size and time: it need not be read whole.
+std::string digest_of(const std::filesystem::path& file) {
+  std::error_code ignored;
+  const auto time = std::filesystem::last_write_time(file, ignored).time_since_epoch().count();
+  const std::string text = fmt::format("{}\n{}\n{}", file.filename().string(),
+                                       std::filesystem::file_size(file, ignored), time);
+  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest{};
+  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data());
+  std::string hex;
+  for (const unsigned char byte : digest) hex += fmt::format("{:02x}", byte);
+  return hex;
+}
+
+int64_t seconds_since_1970(const std::filesystem::path& file) {
+  std::error_code error;
+  const auto time = std::filesystem::last_write_time(file, error);
+  if (error) return 0;
+  const auto system = std::chrono::file_clock::to_sys(time);
+  return std::chrono::duration_cast<std::chrono::seconds>(system.time_since_epoch()).count();
+}
+
+bool has_token(const text::Tokenizer& tokenizer, std::string_view text) {
+  return tokenizer.token_id(text).has_value();
+}
+
+}  // namespace
+
+ServedModel::ServedModel(std::string name, std::shared_ptr<engine::Engine> engine)
+    : engine_(std::move(engine)) {
+  info_.id = std::move(name);
+  describe();
+  find_markers();
+}
+
+void ServedModel::describe() {
+  const nn::Config& config = engine_->config();
+  const text::Tokenizer& tokenizer = engine_->tokenizer();
+  const auto file = engine_->largest_file();
+  info_.created = seconds_since_1970(file);
+  info_.state = ModelInfo::State::loaded;
+  info_.context = engine_->context();
+  info_.trained_context = config.max_position_embeddings;
+  info_.architecture = config.architecture;
+  info_.format = file.extension() == ".gguf" ? "gguf" : "safetensors";
+  info_.quantization = engine::quantization_tag(file.filename().string()).value_or("");
+  info_.digest = digest_of(file);
+  info_.file_bytes = engine_->file_bytes().count;
+  info_.resident_bytes = info_.file_bytes;
+  info_.vocab_size = config.vocab_size;
+  info_.hidden_size = config.hidden_size;
+  info_.n_layers = config.n_layers;
+  for (const auto& [name, text] : tokenizer.named_tokens()) {
+    if (name == "bos_token") info_.bos_token = text;
+    if (name == "eos_token") info_.eos_token = text;
+  }
+  info_.fills_gaps = gap_markers(tokenizer).has_value();
+  const text::ChatTemplate* own = engine_->chat_template();
+  info_.chats = own != nullptr;
+  if (own == nullptr) return;
+  abilities_ = probe_template([&](const Json& messages, const Json& tools) {
+    return own->render(messages, tools, Json::object(), true, tokenizer).text;
+  });
+  info_.tools = abilities_.tools;
+  info_.thinks = has_token(tokenizer, kThinkBegin);
+  bare_calls_ = has_token(tokenizer, "<|python_tag|>");
+}
+
+/// Control tokens are no text: those that mark a call are made text again, for the splitter.
+void ServedModel::find_markers() {
+  const text::Tokenizer& tokenizer = engine_->tokenizer();
+  std::vector<std::string> markers{std::string(kThinkBegin), std::string(kThinkEnd), "[ARGS]",
+                                   "[CALL_ID]"};
+  for (const CallFormat& format : call_formats()) {
+    markers.emplace_back(format.begin);
+    if (!format.end.empty()) markers.emplace_back(format.end);
+  }
+  for (std::string& marker : markers) {
+    const auto token = tokenizer.token_id(marker);
+    if (token && tokenizer.is_special(*token)) markers_.emplace(*token, std::move(marker));
+  }
+}
+
+std::string_view ServedModel::marker(text::Token token) const {
+  const auto found = markers_.find(token);
+  return found == markers_.end() ? std::string_view() : found->second;
+}
+
+ScoredToken ServedModel::scored(const engine::TokenLogprob& token) const {
+  return {.id = token.token,
+          .bytes = engine_->tokenizer().token_bytes(token.token, true),
+          .logprob = token.logprob};
+}
+
+Prompt ServedModel::prompt_of(const Ask& ask) const {
+  check_token_ids(ask, engine_->config().vocab_size);
+  try {
+    if (const auto* chat = std::get_if<Ask::Chat>(&ask.prompt)) return chat_prompt(*chat);
+    return text_prompt(std::get<Ask::Text>(ask.prompt));
+  } catch (const Error& error) {
+    throw Refusal(400, error.what());
+  }
+}
+
+int64_t ServedModel::room_after(const Ask& ask, int64_t prompt_tokens) const {
+  const int64_t context = std::min(ask.context.value_or(info_.context), info_.context);
+  const int64_t room = context - prompt_tokens;
+  const int64_t wanted = ask.max_tokens.value_or(room);
+  if (room < std::min<int64_t>(wanted, 1)) {
+    throw Refusal::context_overflow(
+        {.context = context, .prompt_tokens = prompt_tokens, .max_tokens = ask.max_tokens.value_or(0)});
+  }
+  return std::min(wanted, room);
+}
+
+Prompt ServedModel::chat_prompt(const Ask::Chat& chat) const {
+  const text::ChatTemplate* own = engine_->chat_template();
+  if (own == nullptr) {
+    throw Refusal(400, info_.id +
+                           " is a base model without a chat template: it completes texts, at "
+                           "/v1/completions");
+  }
+  const bool with_tools = chat.tool_choice.mode != ToolChoice::Mode::none && !chat.tools.empty();
+  Json tools = with_tools ? chat.tools : Json();
+  Json messages = chat.messages;
+  std::string begun;  // of the answer
+  if (chat.continues && !messages.empty()) {
+    begun = messages.back().value("content", "");
+    messages.erase(messages.size() - 1);
+  }
+  messages = normalise_roles(messages, tools, abilities_);
+  Json args = chat.template_args;
+  if (chat.think && !args.contains("enable_thinking")) args["enable_thinking"] = *chat.think;
+  text::RenderedPrompt rendered =
+      own->render(messages, tools, args, true, engine_->tokenizer());
+  rendered.text += begun;
+  Prompt prompt{.markup = markup_of(chat, rendered.text), .continues_text = !begun.empty()};
+  if (with_tools) prompt.begun = begin_wanted_call(chat.tool_choice, rendered);
+  prompt.tokens = engine_->tokenizer().encode(rendered);
+  prompt.text = std::move(rendered.text);
+  return prompt;
+}
+
+/// A call that is asked for is begun in the prompt: the model can only go on with it.
+std::string ServedModel::begin_wanted_call(const ToolChoice& choice,
+                                           text::RenderedPrompt& rendered) const {
+  using Mode = ToolChoice::Mode;
+  if (choice.mode != Mode::required && choice.mode != Mode::named) return {};
+  const bool is_mistral = has_token(engine_->tokenizer(), "[TOOL_CALLS]");
+  const std::string_view marker = bare_calls_ ? "" : is_mistral ? "[TOOL_CALLS]" : "<tool_call>";
+  std::string begun(marker);
+  begun += is_mistral ? "[" : bare_calls_ ? "" : "\n";
+  begun += R"({"name": ")";
+  if (choice.mode == Mode::named) {
+    const std::string name = Json(choice.name).dump();
+    begun += name.substr(1) + (bare_calls_ ? R"(, "parameters": )" : R"(, "arguments": )");
+  }
+  const size_t at = rendered.text.size();
+  if (!marker.empty()) rendered.trusted.push_back({at, at + marker.size()});
+  rendered.text += begun;
+  return begun;
+}
+
+Markup ServedModel::markup_of(const Ask::Chat& chat, const std::string& rendered) const {
+  Markup markup;
+  if (info_.thinks) {
+    markup.think_begin = kThinkBegin;
+    markup.think_end = kThinkEnd;
+    const size_t begin = rendered.rfind(kThinkBegin);
+    markup.begins_in_reasoning =
+        begin != rendered.npos &&
+        rendered.find_first_not_of(" \r\n\t", begin + kThinkBegin.size()) == rendered.npos;
+  }
+  markup.calls_tools = chat.tool_choice.mode != ToolChoice::Mode::none && !chat.tools.empty();
+  markup.bare_calls = markup.calls_tools && (bare_calls_ || !abilities_.tools);
+  for (const Json& tool : chat.tools) {
+    if (const auto function = tool.find("function"); function != tool.end())
+      markup.tool_names.push_back(function->value("name", ""));
+  }
+  return markup;
+}
+
+Prompt ServedModel::text_prompt(const Ask::Text& text) const {
+  const text::Tokenizer& tokenizer = engine_->tokenizer();
+  Prompt prompt{.continues_text = true};
+  if (text.suffix) {
+    prompt.tokens = gap_tokens(text);
+  } else if (const auto* tokens = std::get_if<std::vector<text::Token>>(&text.prompt)) {
+    prompt.tokens = *tokens;
+  } else {
+    prompt.tokens = tokenizer.encode(std::get<std::string>(text.prompt),
+                                     {.add_bos = true, .parse_special = text.raw});
+  }
+  const auto* given = std::get_if<std::string>(&text.prompt);
+  prompt.text = given != nullptr ? *given : tokenizer.decode(prompt.tokens);
+  if (prompt.tokens.empty()) throw Refusal::field("prompt", "the prompt is empty");
+  return prompt;
+}
+
+/// prefix, suffix, middle (Bavarian et al. 2022, arXiv:2207.14255).
+std::vector<text::Token> ServedModel::gap_tokens(const Ask::Text& text) const {
+  const text::Tokenizer& tokenizer = engine_->tokenizer();
+  const auto markers = gap_markers(tokenizer);
+  const auto* prefix = std::get_if<std::string>(&text.prompt);
+  if (!markers)
+    throw Refusal::field("suffix", info_.id + " has no tokens for a gap to be filled");
+  if (prefix == nullptr)
+    throw Refusal::field("prompt", "with a suffix the prompt has to be text");
+  std::vector<text::Token> tokens;
+  const auto append = [&](std::string_view part) {
+    const auto more = tokenizer.encode(part, {.add_bos = false, .parse_special = false});
+    tokens.insert(tokens.end(), more.begin(), more.end());
+  };
+  if (tokenizer.adds_bos() && tokenizer.bos()) tokens.push_back(*tokenizer.bos());
+  for (const Ask::Text::File& file : text.files) append(file.name + "\n" + file.text + "\n");
+  tokens.push_back(markers->prefix);
+  append(*prefix);
+  tokens.push_back(markers->suffix);
+  append(*text.suffix);
+  tokens.push_back(markers->middle);
+  return tokens;
+}
+
+}  // namespace sluice::server

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "sluice/engine/engine.h"
+#include "sluice/server/answers/splitter.h"
+#include "sluice/server/ask.h"
+#include "sluice/server/dialects/model_info.h"
+#include "sluice/server/dialects/roles.h"
+
+namespace sluice::server {
+
+/// A prompt as the engine takes it.
+struct Prompt {
+  std::vector<text::Token> tokens = {};
+  std::string text = {};              ///< what they say
+  std::vector<std::string> stop = {};  ///< beside those asked for
+  Markup markup = {};                 ///< of the answer
+  std::string begun = {};             ///< of a call that is wanted: the prompt ends with it
+  bool continues_text = false;        ///< as engine::Request has it
+};
+
+/// A loaded model with what answering needs to know of it. Const once made, so any thread may ask it.
+class ServedModel {
+ public:
+  ServedModel(std::string name, std::shared_ptr<engine::Engine> engine);
+
+  const std::string& name() const { return info_.id; }
+  const ModelInfo& info() const { return info_; }
+  engine::Engine& engine() const { return *engine_; }
+
+  /// Throws Refusal for what does not fit the context, and for what the model cannot do.
+  Prompt prompt_of(const Ask& ask) const;
+  /// Most tokens that may follow so many of a prompt. Throws Refusal where none may.
+  int64_t room_after(const Ask& ask, int64_t prompt_tokens) const;
+  /// A control token that begins or ends something in the answer, as text; empty for all others.
+  std::string_view marker(text::Token token) const;
+  /// With its bytes.
+  ScoredToken scored(const engine::TokenLogprob& token) const;
+
+ private:
+  void find_markers();
+  void describe();
+  Prompt chat_prompt(const Ask::Chat& chat) const;
+  Prompt text_prompt(const Ask::Text& text) const;
+  std::vector<text::Token> gap_tokens(const Ask::Text& text) const;
+  std::string begin_wanted_call(const ToolChoice& choice, text::RenderedPrompt& rendered) const;
+  Markup markup_of(const Ask::Chat& chat, const std::string& rendered) const;
+
+  std::shared_ptr<engine::Engine> engine_;
+  ModelInfo info_;
+  TemplateAbilities abilities_;
+  bool bare_calls_ = false;
+  std::unordered_map<text::Token, std::string> markers_;
+};
+
+}  // namespace sluice::server
