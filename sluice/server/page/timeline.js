@@ -1,0 +1,58 @@
+// The engine's steps side by side: as wide as they took, prompts' tokens above, rows that decode below.
+import { h } from './dom.js';
+
+const SHOWN = 30000; // ms
+const HEIGHT = 140; // CSS pixels
+const MAX_STEPS = 20000;
+
+export class Timeline {
+  constructor() {
+    this.steps = [];
+    this.canvas = h('canvas', { height: HEIGHT, role: 'img', 'aria-label': 'No steps yet' });
+    this.element = h('section', { class: 'panel wide', hidden: true }, h('h2', {}, 'Steps'),
+      h('p', { class: 'legend-line' }, h('span', { class: 'colour-0' }, 'rows that decode'), h('span', { class: 'colour-1' }, 'tokens of prompts'),
+        h('span', { class: 'span' }, `the last ${SHOWN / 1000} seconds`)), this.canvas);
+  }
+
+  /** The number of the last step that is known. */
+  get seq() {
+    return this.steps.at(-1)?.seq ?? 0;
+  }
+
+  /** `steps` as /slots tells them, `now` on their clock. A server that was started anew counts from the beginning. */
+  add(steps) {
+    if (steps.length > 0 && steps[0].seq <= this.seq) this.steps = [];
+    this.steps.push(...steps);
+    const newest = this.steps.at(-1)?.at_ms ?? 0;
+    const begin = this.steps.findIndex(({ at_ms }) => at_ms > newest - SHOWN);
+    this.steps.splice(0, Math.max(begin, this.steps.length - MAX_STEPS));
+    this.element.hidden = this.steps.length === 0;
+    this.draw(newest);
+  }
+
+  draw(newest) {
+    const ratio = devicePixelRatio || 1;
+    const width = this.canvas.clientWidth;
+    if (width === 0) return;
+    Object.assign(this.canvas, { width: width * ratio, height: HEIGHT * ratio });
+    const pen = this.canvas.getContext('2d');
+    const style = getComputedStyle(this.element);
+    pen.scale(ratio, ratio);
+    const most = (of) => this.steps.reduce((all, step) => Math.max(all, of(step) ?? 0), 1);
+    const rows = most(({ decode_rows: value }) => value);
+    const tokens = most(({ prefill_tokens: value }) => value);
+    const middle = HEIGHT * 0.5;
+    for (const { at_ms: at, ms, decode_rows: decode = 0, prefill_tokens: prefill = 0 } of this.steps) {
+      const x = width * (1 - (newest - at) / SHOWN);
+      const wide = Math.max((width * ms) / SHOWN - 0.25, 0.5);
+      pen.fillStyle = style.getPropertyValue('--colour-1');
+      const up = (prefill / tokens) * (middle - 6);
+      pen.fillRect(x - wide, middle - 1 - up, wide, up);
+      pen.fillStyle = style.getPropertyValue('--colour-0');
+      pen.fillRect(x - wide, middle + 1, wide, (decode / rows) * (middle - 6));
+    }
+    const mean = this.steps.reduce((sum, { ms }) => sum + ms, 0) / Math.max(this.steps.length, 1);
+    this.canvas.setAttribute('aria-label',
+      `${this.steps.length} steps, ${mean.toFixed(1)} milliseconds each; at most ${rows} rows decoding and ${tokens} prompt tokens in one`);
+  }
+}
