@@ -15,7 +15,7 @@ ROOMS = {
     "residency": [".", "machine", "plan", "experts", "dense", "store"],
     "models": [".", "families"],
     "engine": ["hub", "."],
-    "server": [".", "answers", "dialects", "http", "serving"],
+    "server": [".", "answers", "dialects", "http", "page", "serving"],
 }
 WITHOUT_MLX = {"base", "io", "kernels", "residency"}
 # Headers that cxx generates from rust/text: only sluice/text may see them.

@@ -4,6 +4,7 @@
 
 const MAX_DEPTH = 12; // of emphasis in each other
 const MAX_URL = 2048;
+const MAX_PARENTHESES = 8; // in an address, in each other
 const MAX_MATHS = 1000; // characters
 const PUNCTUATION = /[!-/:-@[-`{-~\p{P}\p{S}]/u;
 const URL_START = /https?:\/\/[^\s<>"'`|\u202a-\u202e\u2066-\u2069]{1,2048}/y;
@@ -26,6 +27,7 @@ class InlineParser {
     this.at = 0;
     this.nodes = [];
     this.brackets = []; // places of "[" in nodes
+    this.found = new Map();
     this.noCloser = new Set(); // of these lengths no run of backticks follows
   }
 
@@ -130,8 +132,17 @@ class InlineParser {
 
   maths(open, close, display) {
     const begin = this.at + open.length;
-    const end = this.text.slice(begin, begin + MAX_MATHS).indexOf(close);
-    return end > 0 && this.addMaths(this.text.slice(begin, begin + end), begin + end + close.length, display);
+    const end = this.find(close, begin);
+    if (end <= begin || end - begin > MAX_MATHS) return false;
+    return this.addMaths(this.text.slice(begin, end), end + close.length, display);
+  }
+
+  /** Where `text` next stands at or behind `from`, which never goes back; -1 if nowhere. Each place is searched once. */
+  find(text, from) {
+    const known = this.found.get(text);
+    if (known !== undefined && (known < 0 || known >= from)) return known;
+    this.found.set(text, this.text.indexOf(text, from));
+    return this.found.get(text);
   }
 
   addMaths(tex, end, display) {
@@ -208,7 +219,7 @@ class InlineParser {
     for (let i = from + 1; i < limit; ++i) {
       const c = this.text[i];
       if (c === '\n') return null;
-      if (c === '(') ++open;
+      if (c === '(' && ++open > MAX_PARENTHESES) return null;
       if (c === ')' && open-- === 0) {
         const inner = this.text.slice(from + 1, i).trim();
         const space = inner.search(/\s/);

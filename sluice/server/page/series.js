@@ -23,7 +23,10 @@ export class History {
 
   /** A counter's growth per second between neighbours; a counter that fell was begun anew. */
   rate(name, labels) {
-    return this.pairs((before, after, seconds) => growth(before, after, name, labels) / seconds);
+    return this.pairs((before, after, seconds) => {
+      const grown = growth(before, after, name, labels);
+      return grown === null ? null : grown / seconds;
+    });
   }
 
   /** hits / (hits + misses) among the lookups of each second; null where there were none. */
@@ -41,7 +44,7 @@ export class History {
     for (let i = 1; i < this.samples.length; ++i) {
       const [before, after] = [this.samples[i - 1], this.samples[i]];
       const value = valueOf(before.metrics, after.metrics, Math.max(after.at - before.at, 0.001));
-      points.push({ at: after.at, value: Number.isFinite(value) ? value : null });
+      points.push({ at: after.at, value });
     }
     return points;
   }
