@@ -1,5 +1,6 @@
 """Takes the pictures of docs/serve.md: .venv/bin/python tests/page/screenshots.py [FOLDER]"""
 
+import os
 import sys
 from pathlib import Path
 
@@ -7,7 +8,7 @@ from playwright.sync_api import sync_playwright
 
 from conftest import ROOT, browser_path
 from fake_server import FakeServer
-from test_chat import answered, ask
+from steps import answered, ask
 
 
 def chat(page, scroll=0):
@@ -18,7 +19,9 @@ def chat(page, scroll=0):
 
 def dashboard(page):
     page.evaluate("location.hash = '#dashboard'")
-    page.wait_for_timeout(26000)
+    for _ in range(300):  # seconds of the page's clock
+        page.clock.run_for(1000)
+        page.wait_for_timeout(10)
 
 
 SHOTS = {
@@ -31,10 +34,11 @@ SHOTS = {
 
 def main(folder):
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path(), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=browser_path(), args=["--no-sandbox"], env={**os.environ, "FONTCONFIG_FILE": str(Path(__file__).parent / "fonts.conf")})
         for name, (options, act) in SHOTS.items():
             server = FakeServer()
             page = browser.new_context(reduced_motion="reduce", **options).new_page()
+            page.clock.install()
             page.goto(server.url)
             page.wait_for_selector("#model option", state="attached")
             act(page)
