@@ -44,7 +44,7 @@ def script(question):
         return [*pieces("Half an ans"), {"error": {"message": "the model's file was changed", "code": "io"}}]
     if word == "cut":
         return [*pieces("Half an ans"), None]
-    if word == "sample":
+    if word == "sample" or "quadratic" in question:
         return [*pieces(SAMPLE, 40), delta("stop")]
     if word == "hostile":
         return [*pieces(HOSTILE, 11), delta("stop")]
@@ -172,8 +172,8 @@ def metrics(server):
         f'sluice_disk_read_bytes_total{{what="weights"}} {n * 3e8 + 2e9 * math.sin(n / 13) + 4e7 * math.sin(n * 1.1):.0f}',
         f'sluice_disk_written_bytes_total{{what="prompt_cache"}} {n * 2e7 + 1e8 * math.sin(n / 29):.0f}',
         "sluice_disk_cache_bytes 2100000000",
-        f"sluice_requests_running {2 + round(wave) % 3}",
-        f"sluice_requests_waiting {round(wave) % 2}",
+        f"sluice_requests_running {3 + round(2 * math.sin(n / 19))}",
+        f"sluice_requests_waiting {round(max(0, 1.6 * math.sin(n / 19)))}",
         f'sluice_requests_total{{api="openai",status="200"}} {n}',
         'sluice_requests_total{api="ollama",status="200"} 4',
         'sluice_requests_total{api="anthropic",status="499"} 1',

@@ -12,23 +12,24 @@ from steps import answered, ask
 
 
 def chat(page, scroll=0):
-    ask(page, "Sample: how do I solve a quadratic equation without losing digits?")
+    ask(page, "How do I solve a quadratic equation without losing digits?")
     answered(page)
     page.evaluate("""n => { document.querySelector('#scroll').scrollTop = n; document.activeElement.blur(); }""", scroll)
 
 
 def dashboard(page):
+    page.clock.pause_at(page.evaluate("(Date.now() + 1000) / 1000"))
     page.evaluate("location.hash = '#dashboard'")
     for _ in range(300):  # seconds of the page's clock
         page.clock.run_for(1000)
-        page.wait_for_timeout(10)
+        page.wait_for_timeout(30)
 
 
 SHOTS = {
     "page-light": ({"viewport": {"width": 1200, "height": 900}}, chat),
     "page-dark": ({"viewport": {"width": 1200, "height": 900}, "color_scheme": "dark"}, chat),
     "page-phone": ({"viewport": {"width": 390, "height": 780}, "device_scale_factor": 1.5}, lambda page: chat(page, 260)),
-    "page-dashboard": ({"viewport": {"width": 1200, "height": 1080}}, dashboard),
+    "page-dashboard": ({"viewport": {"width": 1120, "height": 960}}, dashboard),
 }
 
 

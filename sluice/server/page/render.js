@@ -69,18 +69,12 @@ function drawList({ ordered, start, loose, items }) {
 }
 
 function drawTable({ align, head, rows, rest }) {
-  const cell = (tag) => (inline, i) => h(tag, { class: `to-${align[i]}`, dir: 'auto', ...(tag === 'th' ? columnHead(inline) : {}) }, drawInline(inline));
+  const cell = (tag) => (inline, i) => h(tag, { class: `to-${align[i]}`, dir: 'auto', scope: tag === 'th' ? 'col' : null }, drawInline(inline));
   const table = h('table', {},
     h('thead', {}, h('tr', {}, head.map(cell('th')))),
     h('tbody', {}, rows.map((row) => h('tr', {}, row.map(cell('td'))))));
   const box = h('div', { class: 'table', tabindex: '0', role: 'region', 'aria-label': 'table' }, table);
   return rest ? h('div', {}, box, h('pre', { tabindex: '0' }, rest)) : box;
-}
-
-/** Not all programs that read aloud know that a formula is a name. */
-function columnHead(inline) {
-  const formula = inline.length === 1 && inline[0].type === 'maths';
-  return { scope: 'col', 'aria-label': formula ? inline[0].tex : null };
 }
 
 function drawMaths(tex, display) {

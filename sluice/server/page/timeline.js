@@ -41,10 +41,10 @@ export class Timeline {
     const rows = most(({ decode_rows: value }) => value);
     const tokens = most(({ prefill_tokens: value }) => value);
     const middle = Math.round((HEIGHT * ratio) / 2);
-    const place = (at) => Math.round(width * ratio * (1 - (newest - at) / SHOWN)); // whole dots: no seams between steps
+    const place = (at) => width * ratio * (1 - (newest - at) / SHOWN);
     for (const { at_ms: at, ms, decode_rows: decode = 0, prefill_tokens: prefill = 0 } of this.steps) {
-      const left = place(at - ms);
-      const wide = Math.max(place(at) - left, 1);
+      const left = Math.floor(place(at - ms)); // whole dots: no seams between steps
+      const wide = Math.max(Math.ceil(place(at)) - left, 1);
       const up = Math.round((prefill / tokens) * (middle - 6));
       pen.fillStyle = above;
       pen.fillRect(left, middle - 1 - up, wide, up);
