@@ -19,6 +19,8 @@ function(sluice_unity target)
     list(POP_FRONT groups group file)
     set_source_files_properties(${file} PROPERTIES UNITY_GROUP ${group})
   endwhile()
+  # GCC takes a source that is included for a header, whose anonymous names others would see.
+  target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${sources}) # they say which go together
 endfunction()
 
