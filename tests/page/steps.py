@@ -3,7 +3,7 @@
 import time
 
 
-def until(page, expression, argument=None, timeout=20):
+def until(page, expression, argument=None, timeout=60):
     """Waits until an expression, or a function of `argument`, is true. Asks from outside: the page's policy forbids to
     evaluate a string in it again and again, as wait_for_function would."""
     deadline = time.monotonic() + timeout
@@ -12,7 +12,7 @@ def until(page, expression, argument=None, timeout=20):
         page.wait_for_timeout(50)
 
 
-def shows(page, place, text, timeout=20):
+def shows(page, place, text, timeout=60):
     until(page, "([place, text]) => document.querySelector(place)?.innerText.includes(text)", [place, text], timeout)
 
 

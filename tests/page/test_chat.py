@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from fake_server import SAMPLE, FakeServer
 from steps import answered, ask, shows, texts, until
 
 def test_a_question_is_answered_with_its_cost(page_with_answer):
@@ -137,8 +138,6 @@ def test_a_server_that_is_gone_is_named_so(open_page, server):
 
 
 def test_a_key_is_asked_for_and_kept_for_the_tab_only(browser):
-    from fake_server import FakeServer
-
     server = FakeServer(key="s3cret")
     context = browser.new_context()
     page = context.new_page()
@@ -193,6 +192,19 @@ def test_what_is_exported_can_be_imported_elsewhere(page_with_answer, open_page,
     assert texts(other) == ["Hello there", "You said: Hello there"]
     other.set_input_files("#import-file", {"name": "x.json", "mimeType": "application/json", "buffer": b"{}"})
     shows(other, "#notices", "no conversations of Sluice")
+
+
+def test_answers_and_code_can_be_copied_as_they_were_written(open_page, server):
+    page = open_page(server.url, permissions=["clipboard-read", "clipboard-write"])
+    ask(page, "sample")
+    answered(page)
+    page.click(".message.assistant .foot [aria-label='Copy']")
+    until(page, "document.querySelector('.foot [data-said=Copied]') !== null")
+    assert page.evaluate("navigator.clipboard.readText()") == SAMPLE
+    page.click("[aria-label='Copy code']")
+    until(page, "document.querySelector('.code-head [data-said=Copied]') !== null")
+    assert page.evaluate("navigator.clipboard.readText()").startswith("def roots(a, b, c):\n    ")
+    shows(page, "#spoken", "Copied")
 
 
 def test_a_full_browser_is_said_in_words(open_page, server):
