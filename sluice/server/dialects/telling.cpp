@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <ctime>
 
 #include "sluice/server/dialects/fields.h"
 #include "sluice/text/utf8.h"
