@@ -25,6 +25,7 @@ void add_perplexity(CLI::App& app, Globals& globals);
 void add_pull(CLI::App& app, Globals& globals);
 void add_rm(CLI::App& app, Globals& globals);
 void add_run(CLI::App& app, Globals& globals);
+void add_serve(CLI::App& app, Globals& globals);
 void add_template(CLI::App& app, Globals& globals);
 void add_tokenize(CLI::App& app, Globals& globals);
 

@@ -96,10 +96,9 @@ server::HttpOptions http_options(const Options& o) {
 }
 
 void serve(const Options& o, const Globals& globals) {
-  server::ServiceOptions service_options{
-      .read = {.limits = {}, .sampling = o.sampling.resolve()},
-      .most_answers = o.most_answers,
-      .version = SLUICE_VERSION};
+  server::ServiceOptions service_options{.read = {.limits = {}, .sampling = o.sampling.resolve()},
+                                         .most_answers = o.most_answers,
+                                         .version = SLUICE_VERSION};
   if (o.log) service_options.log = [](std::string_view line) { note(line); };
   server::Models models(models_of(o), aliases_of(o), [&](const std::string& model) {
     ModelOptions options = o.model;
@@ -123,8 +122,7 @@ void add_network_options(CLI::App& command, Options& o) {
   auto* const host = option("--host", "ADDRESS", o.http.host,
                             "Address to listen at; beyond 127.0.0.1 with a key only "
                             "(default: 127.0.0.1)");
-  auto* const port =
-      option("--port", "N", o.http.port, "Port; 0 takes a free one (default: 8080)");
+  auto* const port = option("--port", "N", o.http.port, "Port; 0 takes a free one (default: 8080)");
   option("--unix-socket", "FILE", o.http.unix_socket, "Listen at a socket that is a file instead")
       ->excludes(host)
       ->excludes(port);
@@ -150,14 +148,13 @@ void add_network_options(CLI::App& command, Options& o) {
 
 }  // namespace
 
-void add_serve(CLI::App& app, Globals& globals);
 void add_serve(CLI::App& app, Globals& globals) {
-  CLI::App& command = add_command(
-      app, "serve", "Answer OpenAI's, Anthropic's and Ollama's clients over HTTP",
-      "sluice serve org/chat-model\n"
-      "sluice serve org/chat-model --alias 'claude-*=org/chat-model' --log\n"
-      "sluice serve --model small=org/chat-model --model base=org/base-model\n"
-      "sluice serve org/chat-model --host 0.0.0.0 --api-key-file keys.txt");
+  CLI::App& command =
+      add_command(app, "serve", "Answer OpenAI's, Anthropic's and Ollama's clients over HTTP",
+                  "sluice serve org/chat-model\n"
+                  "sluice serve org/chat-model --alias 'claude-*=org/chat-model' --log\n"
+                  "sluice serve --model small=org/chat-model --model base=org/base-model\n"
+                  "sluice serve org/chat-model --host 0.0.0.0 --api-key-file keys.txt");
   const auto o = std::make_shared<Options>();
   add_model_options(command, o->model);
   command.get_option("MODEL")->required(false);  // then it is the default model

@@ -11,7 +11,8 @@ namespace {
 constexpr auto npos = std::string::npos;
 constexpr std::string_view kSpace = " \t\r\n";
 constexpr std::string_view kBetweenBareCalls = " \t\r\n;,";
-constexpr size_t kLongestName = 256;  // between a marker and the arguments, where they have no end marker
+constexpr size_t kLongestName =
+    256;  // between a marker and the arguments, where they have no end marker
 
 /// The length of the longest end of `text` that begins one of the markers.
 size_t begun_marker(std::string_view text, const std::vector<std::string_view>& markers) {
@@ -154,7 +155,8 @@ std::optional<size_t> Splitter::marked_end() {
   const bool is_json = held_[first] == '{' || held_[first] == '[';
   while (true) {
     const size_t end = held_.find(format_->end, scanned_);
-    const size_t to = end == npos ? held_.size() - std::min(held_.size(), format_->end.size()) : end;
+    const size_t to =
+        end == npos ? held_.size() - std::min(held_.size(), format_->end.size()) : end;
     for (; scanned_ < to; ++scanned_) json_.push(std::string_view(held_).substr(scanned_, 1));
     if (end == npos) return std::nullopt;
     if (!is_json || !json_.in_string()) return end;

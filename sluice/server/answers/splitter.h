@@ -27,6 +27,8 @@ struct Markup {
 class Splitter {
  public:
   explicit Splitter(Markup markup);
+  Splitter(const Splitter&) = delete;
+  Splitter& operator=(const Splitter&) = delete;
 
   std::vector<Piece> push(std::string_view text);
   /// The rest: a call that has not ended is text.

@@ -43,7 +43,9 @@ std::string told(const std::vector<Piece>& pieces) {
 std::string told(const Markup& markup, const std::vector<std::string>& pushes) {
   Splitter splitter(markup);
   std::vector<Piece> all;
-  const auto add = [&](std::vector<Piece> more) { all.insert(all.end(), more.begin(), more.end()); };
+  const auto add = [&](std::vector<Piece> more) {
+    all.insert(all.end(), more.begin(), more.end());
+  };
   for (const std::string& text : pushes) add(splitter.push(text));
   add(splitter.finish());
   return told(all);
@@ -65,8 +67,9 @@ TEST(Splitter, cuts_out_reasoning_and_calls) {
   EXPECT_EQ(told(kAll, {"<tool_call><function=f>\n<parameter=a>\n7\n</parameter>\n"
                         "<parameter=b>\ntwo words\n</parameter>\n</function></tool_call>"}),
             "call(f,{\"a\":7,\"b\":\"two words\"})");
-  EXPECT_EQ(told(kAll, {"<tool_call>f\n<arg_key>a</arg_key>\n<arg_value>x</arg_value>\n</tool_call>"}),
-            "call(f,{\"a\":\"x\"})");
+  EXPECT_EQ(
+      told(kAll, {"<tool_call>f\n<arg_key>a</arg_key>\n<arg_value>x</arg_value>\n</tool_call>"}),
+      "call(f,{\"a\":\"x\"})");
 }
 
 TEST(Splitter, tells_a_call_that_does_not_parse_as_text) {
@@ -98,10 +101,25 @@ TEST(Splitter, knows_that_the_prompt_began_the_reasoning) {
 }
 
 TEST(Splitter, says_the_same_however_the_text_is_cut) {
-  const std::vector<std::string> parts{
-      "<think>", "</think>", "<tool_call>", "</tool_call>", "[TOOL_CALLS]", "<|python_tag|>",
-      "{\"name\":\"f\",\"arguments\":{\"a\":\"</tool_call>\"}}", "[{\"name\":\"f\"}]", "text ", "\n",
-      "<", "</", "{", "}", "\"", "f{\"a\":1}", ";", "<tool", "[TOOL"};
+  const std::vector<std::string> parts{"<think>",
+                                       "</think>",
+                                       "<tool_call>",
+                                       "</tool_call>",
+                                       "[TOOL_CALLS]",
+                                       "<|python_tag|>",
+                                       "{\"name\":\"f\",\"arguments\":{\"a\":\"</tool_call>\"}}",
+                                       "[{\"name\":\"f\"}]",
+                                       "text ",
+                                       "\n",
+                                       "<",
+                                       "</",
+                                       "{",
+                                       "}",
+                                       "\"",
+                                       "f{\"a\":1}",
+                                       ";",
+                                       "<tool",
+                                       "[TOOL"};
   std::mt19937 random(1);
   for (int round = 0; round < 3000; ++round) {
     std::string text;

@@ -135,7 +135,8 @@ Calls parse_mistral(std::string_view body) {
   if (body.starts_with('[')) return parse_json_calls(body);
   const size_t object = std::min(body.find('{'), body.size());
   std::string_view name = body.substr(0, object);
-  for (const std::string_view mark : {"[ARGS]", "[CALL_ID]"}) name = name.substr(0, name.find(mark));
+  for (const std::string_view mark : {"[ARGS]", "[CALL_ID]"})
+    name = name.substr(0, name.find(mark));
   name = trimmed(name);
   const Json arguments = parse_json(body.substr(object));
   if (name.empty() || !arguments.is_object()) return std::nullopt;

@@ -50,7 +50,8 @@ TEST(ClaudeCode, is_understood) {
 }
 
 TEST(ClaudeCode, counts_without_a_limit_for_the_answer) {
-  const auto asked = read(kAnthropicTokens, R"({"model":"c","messages":[{"role":"user","content":"x"}]})");
+  const auto asked =
+      read(kAnthropicTokens, R"({"model":"c","messages":[{"role":"user","content":"x"}]})");
   EXPECT_EQ(asked.ask.job, Job::count);
   EXPECT_EQ(refusal_of(kAnthropicMessages, R"({"messages":[{"role":"user","content":"x"}]})").param,
             "max_tokens");
@@ -58,7 +59,8 @@ TEST(ClaudeCode, counts_without_a_limit_for_the_answer) {
 
 TEST(Anthropic, goes_on_with_the_assistants_last_words) {
   EXPECT_TRUE(chat_of(read(kAnthropicMessages, R"({"max_tokens":1,"messages":[
-      {"role":"user","content":"x"},{"role":"assistant","content":"{"}]})")).continues);
+      {"role":"user","content":"x"},{"role":"assistant","content":"{"}]})"))
+                  .continues);
 }
 
 TEST(Anthropic, has_every_choice_of_tools) {
@@ -100,7 +102,8 @@ TEST(OpenWebUi, is_understood_in_both_its_dialects) {
 }
 
 TEST(OpenWebUi, unloads) {
-  EXPECT_EQ(read(kOllamaGenerate, R"({"model":"m","keep_alive":0,"prompt":""})").ask.job, Job::unload);
+  EXPECT_EQ(read(kOllamaGenerate, R"({"model":"m","keep_alive":0,"prompt":""})").ask.job,
+            Job::unload);
 }
 
 TEST(Zed, may_send_null_for_everything) {
@@ -122,7 +125,8 @@ TEST(Cline, sends_the_names_of_tools_with_their_results) {
 }
 
 TEST(Continue, fills_gaps_through_ollama) {
-  const auto asked = read(kOllamaGenerate, R"({"model":"m","prompt":"def f(","suffix":"\n","raw":true,
+  const auto asked =
+      read(kOllamaGenerate, R"({"model":"m","prompt":"def f(","suffix":"\n","raw":true,
     "keep_alive":1800,"options":{"num_predict":64,"stop":["<end>"]},"stream":true})");
   const auto& text = std::get<Ask::Text>(asked.ask.prompt);
   EXPECT_EQ(std::get<std::string>(text.prompt), "def f(");
@@ -131,7 +135,8 @@ TEST(Continue, fills_gaps_through_ollama) {
 }
 
 TEST(Continue, completes_through_llama_server) {
-  const auto asked = read(kLlamaCompletion, R"({"prompt":"x","n_predict":128,"stream":true,"frequency_penalty":0,
+  const auto asked =
+      read(kLlamaCompletion, R"({"prompt":"x","n_predict":128,"stream":true,"frequency_penalty":0,
     "presence_penalty":0,"min_p":0.1,"mirostat":0,"stop":null,"top_k":40,"top_p":0.9,"temperature":0.2})");
   EXPECT_EQ(asked.ask.sampling.top_k, 40);
   EXPECT_EQ(asked.ask.max_tokens, 128);
@@ -146,19 +151,23 @@ TEST(LlamaVim, fills_gaps) {
   EXPECT_EQ(std::get<std::string>(text.prompt), "a\n  x");
   EXPECT_EQ(text.files.at(0).name, "b.c");
   EXPECT_EQ(asked.ask.max_decode_ms, 1000);
-  EXPECT_EQ(read(kLlamaInfill, R"({"input_prefix":"a","n_predict":0,"response_fields":[""]})").ask.max_tokens, 0);
+  EXPECT_EQ(read(kLlamaInfill, R"({"input_prefix":"a","n_predict":0,"response_fields":[""]})")
+                .ask.max_tokens,
+            0);
 }
 
 TEST(LangChain, names_the_tool_that_must_be_called) {
   const auto choice = [](const std::string& choice) {
     return chat_of(read(kOpenAiChat, R"({"messages":[{"role":"user","content":"x"}],"tools":[
       {"type":"function","function":{"name":"f","parameters":{"$defs":{"A":{}},"type":"object"},"strict":true}},
-      {"type":"function","function":{"name":"g"}}],"tool_choice":)" + choice + "}"));
+      {"type":"function","function":{"name":"g"}}],"tool_choice":)" +
+                                         choice + "}"));
   };
   EXPECT_EQ(choice(R"({"type":"function","function":{"name":"f"}})").tool_choice.name, "f");
   EXPECT_EQ(choice(R"({"type":"function","name":"g"})").tool_choice.mode, Mode::named);
   EXPECT_EQ(choice(R"("required")").tool_choice.mode, Mode::required);
-  const auto allowed = choice(R"({"type":"allowed_tools","allowed_tools":{"mode":"required","tools":[
+  const auto allowed =
+      choice(R"({"type":"allowed_tools","allowed_tools":{"mode":"required","tools":[
       {"type":"function","function":{"name":"g"}}]}})");
   EXPECT_EQ(allowed.tool_choice.mode, Mode::required);
   EXPECT_EQ(allowed.tools.size(), 1U);
@@ -167,7 +176,8 @@ TEST(LangChain, names_the_tool_that_must_be_called) {
 }
 
 TEST(OpenAiSdk, parses_into_a_schema) {
-  const auto asked = read(kOpenAiChat, R"({"model":"m","messages":[{"role":"developer","content":"d"}],
+  const auto asked =
+      read(kOpenAiChat, R"({"model":"m","messages":[{"role":"developer","content":"d"}],
     "response_format":{"type":"json_schema","json_schema":{"name":"n","strict":true,
       "schema":{"type":"object","properties":{"b":{},"a":{}}}}},
     "max_completion_tokens":5,"max_tokens":9,"store":false,"service_tier":"auto","n":2})");
@@ -180,7 +190,8 @@ TEST(OpenAiSdk, parses_into_a_schema) {
 
 TEST(OpenAiSdk, hears_which_field_is_wrong) {
   const auto param = [](const std::string& fields) {
-    return refusal_of(kOpenAiChat, R"({"messages":[{"role":"user","content":"x"}],)" + fields + "}").param;
+    return refusal_of(kOpenAiChat, R"({"messages":[{"role":"user","content":"x"}],)" + fields + "}")
+        .param;
   };
   EXPECT_EQ(param(R"("audio":{"voice":"v"})"), "audio");
   EXPECT_EQ(param(R"("functions":[])"), "functions");
@@ -195,10 +206,12 @@ TEST(OpenAiSdk, hears_which_field_is_wrong) {
   EXPECT_EQ(param(R"("stop":["a",1])"), "stop[1]");
   EXPECT_EQ(param(R"("tool_choice":"required")"), "tool_choice");
   EXPECT_EQ(param(R"("tools":[{"type":"mcp","server_url":"http://x"}])"), "tools[0]");
-  EXPECT_EQ(param(R"("tools":[{"type":"function","function":{"name":"a b"}}])"), "tools[0].function.name");
+  EXPECT_EQ(param(R"("tools":[{"type":"function","function":{"name":"a b"}}])"),
+            "tools[0].function.name");
   EXPECT_EQ(param(R"("response_format":{"type":"xml"})"), "response_format.type");
   EXPECT_EQ(refusal_of(kOpenAiChat, R"({"messages":[{"role":"user","content":[
-      {"type":"image_url","image_url":{"url":"http://x/y.png"}}]}]})").param,
+      {"type":"image_url","image_url":{"url":"http://x/y.png"}}]}]})")
+                .param,
             "messages[0].content[0]");
   EXPECT_EQ(refusal_of(kOpenAiResponses, R"({"input":"x","background":true})").param, "background");
   EXPECT_EQ(refusal_of(kOllamaChat, R"({"options":{"tfs_z":0.5}})").param, "options.tfs_z");
@@ -222,11 +235,12 @@ TEST(LmEval, sends_tokens_and_wants_the_prompts_log_probabilities) {
 TEST(Overflow, is_worded_so_that_each_agent_knows_it) {
   const auto refusal =
       Refusal::context_overflow({.context = 100, .prompt_tokens = 120, .max_tokens = 10});
-  EXPECT_EQ(openai_error(refusal, ""),
-            R"({"error":{"message":"This model's maximum context length is 100 tokens. However, you )"
-            R"(requested 130 tokens (120 in the messages, 10 in the completion). Please reduce the length )"
-            R"(of the messages or completion.","type":"invalid_request_error","param":null,)"
-            R"("code":"context_length_exceeded"}})");
+  EXPECT_EQ(
+      openai_error(refusal, ""),
+      R"({"error":{"message":"This model's maximum context length is 100 tokens. However, you )"
+      R"(requested 130 tokens (120 in the messages, 10 in the completion). Please reduce the length )"
+      R"(of the messages or completion.","type":"invalid_request_error","param":null,)"
+      R"("code":"context_length_exceeded"}})");
   EXPECT_EQ(anthropic_error(refusal, "req_1"),
             R"({"type":"error","error":{"type":"invalid_request_error","message":)"
             R"("prompt is too long: 120 tokens > 100 maximum"},"request_id":"req_1"})");

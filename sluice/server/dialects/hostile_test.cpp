@@ -35,9 +35,11 @@ std::vector<std::pair<const Dialect*, Json>> full_requests() {
     "repetition_penalty":1.1,"presence_penalty":0.1,"frequency_penalty":0.1,"xtc_probability":0.1,"xtc_threshold":0.1,
     "logit_bias":{"1":2},"max_tokens":5,"max_completion_tokens":6,"stream":true,"stream_options":{"include_usage":true},
     "modalities":["text"],"cache_salt":"s","continue_final_message":true,"ignore_eos":false,"store":true,"user":"u"})");
-  const Json text = Json::parse(R"({"model":"m","prompt":["p"],"suffix":"s","echo":true,"logprobs":1,"n":2,
+  const Json text =
+      Json::parse(R"({"model":"m","prompt":["p"],"suffix":"s","echo":true,"logprobs":1,"n":2,
     "structured_outputs":{"choice":["a","b"]},"max_tokens":3,"stop":"x","stream":true,"stream_options":{}})");
-  const Json anthropic = Json::parse(R"({"model":"m","max_tokens":5,"system":[{"type":"text","text":"s","cache_control":{"type":"ephemeral"}}],
+  const Json anthropic = Json::parse(
+      R"({"model":"m","max_tokens":5,"system":[{"type":"text","text":"s","cache_control":{"type":"ephemeral"}}],
     "messages":[{"role":"user","content":[{"type":"text","text":"x"},{"type":"document","source":{"type":"text","media_type":"text/plain","data":"d"}}]},
       {"role":"assistant","content":[{"type":"thinking","thinking":"t","signature":"s"},{"type":"redacted_thinking","data":"x"},{"type":"tool_use","id":"1","name":"f","input":{"a":1}}]},
       {"role":"user","content":[{"type":"tool_result","tool_use_id":"1","is_error":true,"content":[{"type":"text","text":"r"}]}]},
@@ -57,23 +59,34 @@ std::vector<std::pair<const Dialect*, Json>> full_requests() {
     "tool_choice":{"type":"function","name":"f"},"parallel_tool_calls":true,"reasoning":{"effort":"low","summary":"auto"},
     "text":{"format":{"type":"json_schema","name":"n","schema":{},"strict":true},"verbosity":"low"},"include":["message.output_text.logprobs"],
     "top_logprobs":1,"max_output_tokens":5,"stream":true,"store":false,"truncation":"auto","background":false,"metadata":{"a":"b"}})");
-  const Json ollama = Json::parse(R"({"model":"m","messages":[{"role":"user","content":"x","images":[]},
+  const Json ollama =
+      Json::parse(R"({"model":"m","messages":[{"role":"user","content":"x","images":[]},
       {"role":"assistant","content":"","thinking":"t","tool_calls":[{"function":{"name":"f","arguments":{"a":1}}}]},{"role":"tool","tool_name":"f","content":"1"}],
     "tools":[{"type":"function","function":{"name":"f"}}],"format":{"type":"object"},"think":"low","keep_alive":"5m","logprobs":true,"top_logprobs":1,
     "options":{"num_ctx":100,"num_predict":-2,"temperature":1,"stop":["a"],"seed":1,"mirostat":0,"tfs_z":1,"num_gpu":1},"stream":true})");
-  const Json generate = Json::parse(R"({"model":"m","prompt":"p","system":"s","template":"","context":[],"images":[],"raw":false,"format":"json","keep_alive":5,"stream":false})");
-  const Json infill = Json::parse(R"({"input_prefix":"a","input_suffix":"b","prompt":"c","input_extra":[{"filename":"f","text":"t"}],"n_predict":5,
+  const Json generate = Json::parse(
+      R"({"model":"m","prompt":"p","system":"s","template":"","context":[],"images":[],"raw":false,"format":"json","keep_alive":5,"stream":false})");
+  const Json infill = Json::parse(
+      R"({"input_prefix":"a","input_suffix":"b","prompt":"c","input_extra":[{"filename":"f","text":"t"}],"n_predict":5,
     "n_indent":1,"samplers":["top_k","infill"],"response_fields":["content"],"n_probs":2,"t_max_predict_ms":5,"lora":[],"grammar":"root ::= \"a\"","stream":false})");
-  const Json completion = Json::parse(R"({"prompt":[1,2],"n_predict":-1,"stream":true,"return_tokens":true,"json_schema":{"type":"object"},"dynatemp_range":0,"mirostat":0})");
+  const Json completion = Json::parse(
+      R"({"prompt":[1,2],"n_predict":-1,"stream":true,"return_tokens":true,"json_schema":{"type":"object"},"dynatemp_range":0,"mirostat":0})");
   Json plain = chat;
   plain.erase("n");
-  return {{&kOpenAiChat, chat},          {&kLmStudioChat, chat},
-          {&kOpenAiChatTokens, chat},    {&kLlamaApplyTemplate, plain},
-          {&kOpenAiCompletions, text},   {&kLmStudioCompletions, text},
-          {&kAnthropicMessages, anthropic}, {&kAnthropicTokens, anthropic},
-          {&kOpenAiResponses, responses}, {&kOpenAiResponsesTokens, responses},
-          {&kOllamaChat, ollama},        {&kOllamaGenerate, generate},
-          {&kLlamaInfill, infill},       {&kLlamaCompletion, completion}};
+  return {{&kOpenAiChat, chat},
+          {&kLmStudioChat, chat},
+          {&kOpenAiChatTokens, chat},
+          {&kLlamaApplyTemplate, plain},
+          {&kOpenAiCompletions, text},
+          {&kLmStudioCompletions, text},
+          {&kAnthropicMessages, anthropic},
+          {&kAnthropicTokens, anthropic},
+          {&kOpenAiResponses, responses},
+          {&kOpenAiResponsesTokens, responses},
+          {&kOllamaChat, ollama},
+          {&kOllamaGenerate, generate},
+          {&kLlamaInfill, infill},
+          {&kLlamaCompletion, completion}};
 }
 
 /// Every value inside, the value itself included.
@@ -164,10 +177,13 @@ TEST(DataRoutes, answer_or_refuse_values_of_any_type) {
        Json::parse(R"({"model":"m","input":["a"],"encoding_format":"base64","dimensions":3})")},
       {[](const Json& body) { read_ollama_embed(body, {}); },
        Json::parse(R"({"model":"m","input":"a","truncate":true,"options":{}})")},
-      {[](const Json& body) { read_ollama_embeddings(body, {}); }, Json::parse(R"({"prompt":"a"})")},
-      {[](const Json& body) { read_tokenize(body, {}); }, Json::parse(R"({"content":"a","add_special":true})")},
+      {[](const Json& body) { read_ollama_embeddings(body, {}); },
+       Json::parse(R"({"prompt":"a"})")},
+      {[](const Json& body) { read_tokenize(body, {}); },
+       Json::parse(R"({"content":"a","add_special":true})")},
       {[](const Json& body) { read_detokenize(body, {}); }, Json::parse(R"({"tokens":[1]})")},
-      {[](const Json& body) { read_ollama_show(body); }, Json::parse(R"({"model":"m","verbose":true})")}};
+      {[](const Json& body) { read_ollama_show(body); },
+       Json::parse(R"({"model":"m","verbose":true})")}};
   for (const auto& [reader, body] : readers) {
     EXPECT_NO_THROW(reader(body));
     for (const auto& [name, value] : body.items()) {
@@ -194,11 +210,13 @@ std::string refusal_of_body(const std::string& bytes) {
 }
 
 TEST(Body, is_refused_for_levels_and_keys_before_anything_is_built) {
-  EXPECT_EQ(refusal_of_body(std::string(1000000, '[')), "the body: is nested deeper than 64 levels");
+  EXPECT_EQ(refusal_of_body(std::string(1000000, '[')),
+            "the body: is nested deeper than 64 levels");
   std::string keys = "{";
   for (int i = 0; i < 5000; ++i) keys += "\"" + std::to_string(i) + "\":1,";
   EXPECT_EQ(refusal_of_body(keys + "\"a\":1}"), "the body: has an object of more than 4096 keys");
-  EXPECT_EQ(refusal_of_body("{\"a\":1e999}"), "the body: holds a number that no double can represent");
+  EXPECT_EQ(refusal_of_body("{\"a\":1e999}"),
+            "the body: holds a number that no double can represent");
   EXPECT_EQ(refusal_of_body("{\"a\":\"\xFF\"}"), "the body: is no JSON from byte 7 on");
   EXPECT_EQ(refusal_of_body(""), "the body: is no JSON from byte 1 on");
   EXPECT_EQ(refusal_of_body("[]"), "the body: is an array, wanted a JSON object");
@@ -283,7 +301,8 @@ std::vector<Piece> random_pieces(std::mt19937& random) {
       default:
         pieces.push_back(tool_begin(tool, "f"));
         if (random() % 2 == 0) pieces.push_back(arguments(tool, "{"));
-        if (pieces.back().kind == Piece::Kind::tool_arguments) pieces.push_back(arguments(tool, "}"));
+        if (pieces.back().kind == Piece::Kind::tool_arguments)
+          pieces.push_back(arguments(tool, "}"));
         pieces.push_back(tool_end(tool++));
     }
   }
@@ -294,7 +313,8 @@ TEST(EveryStream, keeps_its_invariants_whatever_comes) {
   std::mt19937 random(1);
   const std::vector<std::pair<const Dialect*, std::string>> streams = {
       {&kOpenAiChat, R"({"messages":[{"role":"user","content":"x"}],"stream":true})"},
-      {&kAnthropicMessages, R"({"max_tokens":9,"stream":true,"messages":[{"role":"user","content":"x"}]})"},
+      {&kAnthropicMessages,
+       R"({"max_tokens":9,"stream":true,"messages":[{"role":"user","content":"x"}]})"},
       {&kOpenAiResponses, R"({"input":"x","stream":true})"},
       {&kOpenAiCompletions, R"({"prompt":"x","stream":true})"},
       {&kLlamaCompletion, R"({"prompt":"x","stream":true})"}};

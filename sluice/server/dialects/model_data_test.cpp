@@ -62,7 +62,8 @@ TEST(Models, are_told_as_ollama_tells_them) {
 }
 
 TEST(Models, tell_llama_servers_clients_their_context) {
-  EXPECT_EQ(Json::parse(llama_props_body(model(), 4))["default_generation_settings"]["n_ctx"], 2048);
+  EXPECT_EQ(Json::parse(llama_props_body(model(), 4))["default_generation_settings"]["n_ctx"],
+            2048);
 }
 
 TEST(Durations, are_gos_or_seconds) {

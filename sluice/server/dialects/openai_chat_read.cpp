@@ -65,6 +65,7 @@ Asked read_tokens(const Json& json, const ReadOptions& options) {
   Asked asked = read_chat(json, options, ChatShape::openai);
   asked.ask.job = Job::count;
   asked.ask.stream = false;
+  asked.ask.n = 1;
   asked.writer = openai_count_writer("chat.completion.input_tokens");
   return asked;
 }
@@ -73,6 +74,7 @@ Asked read_apply_template(const Json& json, const ReadOptions& options) {
   Asked asked = read_chat(json, options, ChatShape::openai);
   asked.ask.job = Job::render;
   asked.ask.stream = false;
+  asked.ask.n = 1;
   asked.writer = rendered_writer();
   return asked;
 }

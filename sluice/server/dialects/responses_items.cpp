@@ -12,8 +12,8 @@ namespace sluice::server {
 namespace {
 
 constexpr auto kNeutralOfItem = std::to_array<std::string_view>(
-    {"id", "status", "phase", "end_turn", "created_by", "internal_chat_message_metadata_passthrough",
-     "metadata", "execution", "caller"});
+    {"id", "status", "phase", "end_turn", "created_by",
+     "internal_chat_message_metadata_passthrough", "metadata", "execution", "caller"});
 // What services of OpenAI did, or a client noted for itself: the model here has no use for it.
 constexpr auto kPassedOver = std::to_array<std::string_view>({
     "code_interpreter_call",

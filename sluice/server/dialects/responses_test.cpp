@@ -9,7 +9,8 @@ using namespace testing;  // NOLINT: of sluice::server
 
 std::vector<std::string> names(const std::vector<Event>& list) {
   std::vector<std::string> names;
-  for (const Event& event : list) names.push_back(event.name.substr(std::string("response.").size()));
+  for (const Event& event : list)
+    names.push_back(event.name.substr(std::string("response.").size()));
   return names;
 }
 
@@ -52,10 +53,10 @@ TEST(Responses, give_calls_the_names_by_which_the_client_knows_its_tools) {
   const auto& tools = std::get<Ask::Chat>(asked.ask.prompt).tools;
   ASSERT_EQ(tools.size(), 2U);
   EXPECT_EQ(tools[0]["function"]["name"], "mcp__files__read");
-  const auto list = events(
-      told(*asked.writer, {tool_begin(0, "mcp__files__read"), arguments(0, "{}"), tool_end(0),
-                           tool_begin(1, "patch"), arguments(1, R"({"input":)"),
-                           arguments(1, R"("*** x"})"), tool_end(1)}));
+  const auto list =
+      events(told(*asked.writer, {tool_begin(0, "mcp__files__read"), arguments(0, "{}"),
+                                  tool_end(0), tool_begin(1, "patch"), arguments(1, R"({"input":)"),
+                                  arguments(1, R"("*** x"})"), tool_end(1)}));
   EXPECT_EQ(names(list),
             (std::vector<std::string>{
                 "created", "in_progress", "output_item.added", "function_call_arguments.delta",
@@ -72,8 +73,8 @@ TEST(Responses, give_calls_the_names_by_which_the_client_knows_its_tools) {
 
 TEST(Responses, are_incomplete_or_failed_where_they_are) {
   const char* request = R"({"input":"x","stream":true})";
-  const auto cut = events(told(kOpenAiResponses, request, {text("a")},
-                               {{.reason = engine::FinishReason::max_tokens}}));
+  const auto cut = events(
+      told(kOpenAiResponses, request, {text("a")}, {{.reason = engine::FinishReason::max_tokens}}));
   EXPECT_EQ(cut.back().name, "response.incomplete");
   EXPECT_EQ(cut.back().data["response"]["incomplete_details"]["reason"], "max_output_tokens");
   const auto failed = events(told_failure(
@@ -102,16 +103,15 @@ TEST(Responses, read_what_codex_sends_back) {
       {"type":"custom_tool_call","call_id":"c3","name":"patch","input":"p"},
       {"type":"custom_tool_call_output","call_id":"c3","output":"done"}]})");
   const auto& chat = std::get<Ask::Chat>(asked.ask.prompt);
-  EXPECT_EQ(
-      chat.messages.dump(),
-      R"([{"role":"system","content":"You are Codex"},{"role":"system","content":"rules"},)"
-      R"({"role":"user","content":"ls"},{"role":"assistant","content":"","tool_calls":[)"
-      R"({"id":"c1","type":"function","function":{"name":"shell","arguments":{"cmd":"ls"}}},)"
-      R"({"id":"c2","type":"function","function":{"name":"fs__read","arguments":{}}}],)"
-      R"("reasoning_content":"list"},{"role":"tool","content":"a.txt","tool_call_id":"c1"},)"
-      R"({"role":"tool","content":"b","tool_call_id":"c2"},{"role":"assistant","content":"",)"
-      R"("tool_calls":[{"id":"c3","type":"function","function":{"name":"patch","arguments":)"
-      R"({"input":"p"}}}]},{"role":"tool","content":"done","tool_call_id":"c3"}])");
+  EXPECT_EQ(chat.messages.dump(),
+            R"([{"role":"system","content":"You are Codex"},{"role":"system","content":"rules"},)"
+            R"({"role":"user","content":"ls"},{"role":"assistant","content":"","tool_calls":[)"
+            R"({"id":"c1","type":"function","function":{"name":"shell","arguments":{"cmd":"ls"}}},)"
+            R"({"id":"c2","type":"function","function":{"name":"fs__read","arguments":{}}}],)"
+            R"("reasoning_content":"list"},{"role":"tool","content":"a.txt","tool_call_id":"c1"},)"
+            R"({"role":"tool","content":"b","tool_call_id":"c2"},{"role":"assistant","content":"",)"
+            R"("tool_calls":[{"id":"c3","type":"function","function":{"name":"patch","arguments":)"
+            R"({"input":"p"}}}]},{"role":"tool","content":"done","tool_call_id":"c3"}])");
   EXPECT_FALSE(chat.tool_choice.parallel);
   EXPECT_EQ(chat.template_args["reasoning_effort"], "medium");
   EXPECT_EQ(asked.warnings.size(), 1U);

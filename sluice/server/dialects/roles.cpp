@@ -41,7 +41,8 @@ std::string describe_tools(const Json& tools) {
   std::string text = "You can call these functions, each described by one line of JSON:\n";
   for (const Json& tool : tools) text += dump(tool["function"]) + "\n";
   return text +
-         "To call one, write its name and its arguments like this, several calls one after another:\n"
+         "To call one, write its name and its arguments like this, several calls one after "
+         "another:\n"
          "<tool_call>\n{\"name\": \"NAME\", \"arguments\": {\"KEY\": \"VALUE\"}}\n</tool_call>";
 }
 
@@ -149,13 +150,13 @@ TemplateAbilities probe_template(const Render& render) {
   constexpr const char* kLong = "call_abcdefghijklmnopqrstuvwx";
   const Json system = make_message("system", kWord);
   abilities.system = shows(render, Json::array({system, user("a")}));
-  abilities.late_system = shows(
-      render, Json::array({make_message("system", "s"), user("a"), make_message("assistant", "b"),
-                           system, user("c")}));
+  abilities.late_system =
+      shows(render, Json::array({make_message("system", "s"), user("a"),
+                                 make_message("assistant", "b"), system, user("c")}));
   abilities.repeated_roles = shows(render, Json::array({user("a"), user(kWord)}));
   abilities.tools = shows(render, Json::array({user("a")}), Json::array({tool}));
-  abilities.tool_calls = shows(render, Json::array({user("a"), assistant_call(kWord, kShort),
-                                                    tool_result("b", kShort)}));
+  abilities.tool_calls = shows(
+      render, Json::array({user("a"), assistant_call(kWord, kShort), tool_result("b", kShort)}));
   if (!abilities.tool_calls) {
     abilities.tool_calls =
         shows(render, Json::array({user("a"), assistant_call(kWord, kShort), user("b")}));

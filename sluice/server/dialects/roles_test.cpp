@@ -15,12 +15,14 @@ constexpr const char* kAlternating = R"({% for m in messages %}
 [{{ m.role }}]{{ m.content }}{% endfor %})";
 
 // As Qwen's: a system message at the beginning only, tools and their results.
-constexpr const char* kSystemFirst = R"({% if tools %}{{ tools | tojson }}{% endif %}{% for m in messages %}
+constexpr const char* kSystemFirst =
+    R"({% if tools %}{{ tools | tojson }}{% endif %}{% for m in messages %}
 {% if m.role == 'system' and not loop.first %}{{ raise_exception('System message must be at the beginning') }}{% endif %}
 [{{ m.role }}]{{ m.content }}{% if m.tool_calls %}{% for c in m.tool_calls %}{{ c.function.name }}{{ c.function.arguments | tojson }}{% endfor %}{% endif %}{% endfor %})";
 
 // As Mistral's: ids of 9 letters and digits.
-constexpr const char* kShortIds = R"({% if tools %}{{ tools | tojson }}{% endif %}{% for m in messages %}
+constexpr const char* kShortIds =
+    R"({% if tools %}{{ tools | tojson }}{% endif %}{% for m in messages %}
 {% if m.role == 'tool' and m.tool_call_id | length != 9 %}{{ raise_exception('ids must have 9 letters') }}{% endif %}
 [{{ m.role }}]{{ m.content }}{% if m.tool_calls %}{% for c in m.tool_calls %}{{ c.function.name }}{{ c.id }}{% endfor %}{% endif %}{% endfor %})";
 
@@ -63,26 +65,28 @@ TEST(Roles, stay_as_they_are_where_the_template_shows_all) {
 
 TEST(Roles, put_a_late_system_message_where_it_stood) {
   Json tools;
-  EXPECT_EQ(normalise_roles(conversation(), tools, {.late_system = false}).dump(),
-            R"([{"role":"system","content":"s1\n\ns2"},{"role":"user","content":"u1"},)"
-            R"({"role":"user","content":"<system-reminder>\nlate\n</system-reminder>"},)"
-            R"({"role":"assistant","content":"","tool_calls":[{"id":"call_1","type":"function",)"
-            R"("function":{"name":"f","arguments":{"a":1}}}]},)"
-            R"({"role":"tool","content":"r1","tool_call_id":"call_1"},{"role":"user","content":"u2"}])");
+  EXPECT_EQ(
+      normalise_roles(conversation(), tools, {.late_system = false}).dump(),
+      R"([{"role":"system","content":"s1\n\ns2"},{"role":"user","content":"u1"},)"
+      R"({"role":"user","content":"<system-reminder>\nlate\n</system-reminder>"},)"
+      R"({"role":"assistant","content":"","tool_calls":[{"id":"call_1","type":"function",)"
+      R"("function":{"name":"f","arguments":{"a":1}}}]},)"
+      R"({"role":"tool","content":"r1","tool_call_id":"call_1"},{"role":"user","content":"u2"}])");
 }
 
 TEST(Roles, become_turns_of_text_for_a_template_that_knows_nothing_else) {
   Json tools;
-  EXPECT_EQ(normalise_roles(conversation(), tools, abilities_of(kAlternating)).dump(),
-            R"([{"role":"user","content":"s1\n\ns2\n\nu1\n\n<system-reminder>\nlate\n</system-reminder>"},)"
-            R"({"role":"assistant","content":"<tool_call>\n{\"name\":\"f\",\"arguments\":{\"a\":1}}\n</tool_call>"},)"
-            R"({"role":"user","content":"<tool_response>\nr1\n</tool_response>\n\nu2"}])");
+  EXPECT_EQ(
+      normalise_roles(conversation(), tools, abilities_of(kAlternating)).dump(),
+      R"([{"role":"user","content":"s1\n\ns2\n\nu1\n\n<system-reminder>\nlate\n</system-reminder>"},)"
+      R"({"role":"assistant","content":"<tool_call>\n{\"name\":\"f\",\"arguments\":{\"a\":1}}\n</tool_call>"},)"
+      R"({"role":"user","content":"<tool_response>\nr1\n</tool_response>\n\nu2"}])");
 }
 
 TEST(Roles, describe_tools_that_the_template_cannot_list) {
   Json tools = Json::array({make_tool("f", "does f", nullptr, false)});
-  const Json messages = normalise_roles(Json::parse(R"([{"role":"user","content":"x"}])"), tools,
-                                        {.tools = false});
+  const Json messages =
+      normalise_roles(Json::parse(R"([{"role":"user","content":"x"}])"), tools, {.tools = false});
   EXPECT_TRUE(tools.is_null());
   EXPECT_EQ(messages[0]["role"], "system");
   EXPECT_NE(messages[0]["content"].get<std::string>().find("does f"), std::string::npos);

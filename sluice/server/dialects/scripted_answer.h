@@ -61,8 +61,8 @@ inline Piece tool_end(int tool) { return {.kind = Piece::Kind::tool_end, .tool =
 
 /// Two calls: f({"a":1}) in two pieces, g() without arguments.
 inline std::vector<Piece> two_calls() {
-  return {tool_begin(0, "f"),       arguments(0, "{\"a\""), arguments(0, ":1}"), tool_end(0),
-          tool_begin(1, "g"), tool_end(1)};
+  return {tool_begin(0, "f"), arguments(0, "{\"a\""), arguments(0, ":1}"),
+          tool_end(0),        tool_begin(1, "g"),     tool_end(1)};
 }
 
 /// A piece "a" with its token's log probability, and "b" second best.

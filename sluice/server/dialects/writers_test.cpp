@@ -27,9 +27,8 @@ std::string delta(const std::string& delta, const std::string& finish = "null", 
 
 TEST(OpenAiChatStream, tells_reasoning_then_text) {
   EXPECT_EQ(told(kOpenAiChat, kChat, {reasoning("hm"), text("hi"), text("")}),
-            delta(R"({"role":"assistant","content":""})") +
-                delta(R"({"reasoning_content":"hm"})") + delta(R"({"content":"hi"})") +
-                delta("{}", "\"stop\"") + "data: [DONE]\n\n");
+            delta(R"({"role":"assistant","content":""})") + delta(R"({"reasoning_content":"hm"})") +
+                delta(R"({"content":"hi"})") + delta("{}", "\"stop\"") + "data: [DONE]\n\n");
 }
 
 TEST(OpenAiChatStream, gives_each_call_its_name_once_and_arguments_even_where_there_are_none) {
@@ -79,15 +78,16 @@ TEST(OpenAiChatStream, shows_two_answers_in_order_and_log_probabilities) {
 }
 
 TEST(OpenAiChatStream, tells_a_failure_as_an_event_of_its_own) {
-  EXPECT_EQ(told_failure(kOpenAiChat, kChat, {}, {500, "it broke"}),
-            delta(R"({"role":"assistant","content":""})") +
-                R"(data: {"error":{"message":"it broke","type":"server_error","param":null,"code":null}})"
-                "\n\n");
+  EXPECT_EQ(
+      told_failure(kOpenAiChat, kChat, {}, {500, "it broke"}),
+      delta(R"({"role":"assistant","content":""})") +
+          R"(data: {"error":{"message":"it broke","type":"server_error","param":null,"code":null}})"
+          "\n\n");
 }
 
 TEST(OpenAiChat, tells_a_whole_answer) {
-  const auto body = Json::parse(told(kOpenAiChat, R"({"messages":[{"role":"user","content":"x"}]})",
-                                     two_calls(), {kCalled}));
+  const auto body = Json::parse(
+      told(kOpenAiChat, R"({"messages":[{"role":"user","content":"x"}]})", two_calls(), {kCalled}));
   EXPECT_EQ(body["id"], "chatcmpl-ID");
   EXPECT_EQ(
       body["choices"].dump(),
@@ -99,22 +99,28 @@ TEST(OpenAiChat, tells_a_whole_answer) {
 
 TEST(OpenAiCompletions, lists_log_probabilities_in_the_form_they_always_had) {
   Piece first = text("\xC3\xA9");
-  first.tokens = {{.id = 1, .bytes = "\xC3"}, {.id = 2, .bytes = "\xA9", .logprob = -1.0F, .top = {{.id = 3, .bytes = "x", .logprob = -2.0F}}}};
+  first.tokens = {{.id = 1, .bytes = "\xC3"},
+                  {.id = 2,
+                   .bytes = "\xA9",
+                   .logprob = -1.0F,
+                   .top = {{.id = 3, .bytes = "x", .logprob = -2.0F}}}};
   const auto body = Json::parse(
       told(kOpenAiCompletions, R"({"prompt":"x","logprobs":1,"echo":true})", {first, scored()}));
-  EXPECT_EQ(body["choices"][0]["text"], "\xC3\xA9" "a");
-  EXPECT_EQ(
-      body["choices"][0]["logprobs"].dump(),
-      R"({"tokens":["bytes:\\xc3","bytes:\\xa9","a"],"token_logprobs":[null,-1.0,-0.5],)"
-      R"("top_logprobs":[null,{"x":-2.0},{"a":-0.5,"b":-1.5}],"text_offset":[0,1,1]})");
+  EXPECT_EQ(body["choices"][0]["text"],
+            "\xC3\xA9"
+            "a");
+  EXPECT_EQ(body["choices"][0]["logprobs"].dump(),
+            R"({"tokens":["bytes:\\xc3","bytes:\\xa9","a"],"token_logprobs":[null,-1.0,-0.5],)"
+            R"("top_logprobs":[null,{"x":-2.0},{"a":-0.5,"b":-1.5}],"text_offset":[0,1,1]})");
 }
 
 TEST(OpenAiCompletions, stream_text_and_end) {
-  EXPECT_EQ(told(kOpenAiCompletions, R"({"prompt":"x","stream":true})", {text("a")}),
-            R"(data: {"id":"cmpl-ID","object":"text_completion","created":1700000000,"model":"m","choices":[{"index":0,"text":"a","logprobs":null,"finish_reason":null}]})"
-            "\n\n"
-            R"(data: {"id":"cmpl-ID","object":"text_completion","created":1700000000,"model":"m","choices":[{"index":0,"text":"","logprobs":null,"finish_reason":"stop"}]})"
-            "\n\ndata: [DONE]\n\n");
+  EXPECT_EQ(
+      told(kOpenAiCompletions, R"({"prompt":"x","stream":true})", {text("a")}),
+      R"(data: {"id":"cmpl-ID","object":"text_completion","created":1700000000,"model":"m","choices":[{"index":0,"text":"a","logprobs":null,"finish_reason":null}]})"
+      "\n\n"
+      R"(data: {"id":"cmpl-ID","object":"text_completion","created":1700000000,"model":"m","choices":[{"index":0,"text":"","logprobs":null,"finish_reason":"stop"}]})"
+      "\n\ndata: [DONE]\n\n");
 }
 
 const char* kMessages =
@@ -151,8 +157,7 @@ TEST(AnthropicStream, opens_a_new_block_for_each_kind_of_piece) {
           event("content_block_delta",
                 R"(,"index":0,"delta":{"type":"signature_delta","signature":""})") +
           event("content_block_stop", R"(,"index":0)") +
-          event("content_block_start",
-                R"(,"index":1,"content_block":{"type":"text","text":""})") +
+          event("content_block_start", R"(,"index":1,"content_block":{"type":"text","text":""})") +
           event("content_block_delta", R"(,"index":1,"delta":{"type":"text_delta","text":"a"})") +
           event("content_block_delta", R"(,"index":1,"delta":{"type":"text_delta","text":"b"})") +
           event("content_block_stop", R"(,"index":1)") +
@@ -191,10 +196,10 @@ TEST(AnthropicStream, tells_a_failure) {
 }
 
 TEST(Anthropic, tells_a_whole_answer_and_counts) {
-  const auto body = Json::parse(told(
-      kAnthropicMessages, R"({"max_tokens":9,"messages":[{"role":"user","content":"x"}]})",
-      {reasoning("hm"), text("a"), tool_begin(0, "f"), arguments(0, "{\"b\":2}"), tool_end(0)},
-      {kCalled}));
+  const auto body = Json::parse(
+      told(kAnthropicMessages, R"({"max_tokens":9,"messages":[{"role":"user","content":"x"}]})",
+           {reasoning("hm"), text("a"), tool_begin(0, "f"), arguments(0, "{\"b\":2}"), tool_end(0)},
+           {kCalled}));
   EXPECT_EQ(body["content"].dump(),
             R"([{"type":"thinking","thinking":"hm","signature":""},{"type":"text","text":"a"},)"
             R"({"type":"tool_use","id":"toolu_T0","name":"f","input":{"b":2}}])");
@@ -234,9 +239,10 @@ TEST(Ollama, tells_a_failure_as_a_line) {
 
 TEST(Llama, gives_the_keys_that_are_asked_for) {
   EXPECT_EQ(
-      told(kLlamaInfill,
-           R"({"input_prefix":"a","input_suffix":"b","response_fields":["content","timings/prompt_n",""]})",
-           {text("x\n  y\nz")}),
+      told(
+          kLlamaInfill,
+          R"({"input_prefix":"a","input_suffix":"b","response_fields":["content","timings/prompt_n",""]})",
+          {text("x\n  y\nz")}),
       R"({"content":"x\n  y\nz","timings/prompt_n":6})");
   EXPECT_EQ(Json::parse(told(kLlamaInfill, R"({"input_prefix":"a","n_indent":2})",
                              {text("x\n  y\nz")}))["content"],
@@ -254,9 +260,9 @@ TEST(Llama, streams_contents) {
 }
 
 TEST(LmStudio, adds_statistics) {
-  const auto body = Json::parse(told(kLmStudioChat,
-                                     R"({"messages":[{"role":"user","content":"x"}],"ttl":60})",
-                                     {text("a")}, {{.reason = Reason::max_tokens}}));
+  const auto body =
+      Json::parse(told(kLmStudioChat, R"({"messages":[{"role":"user","content":"x"}],"ttl":60})",
+                       {text("a")}, {{.reason = Reason::max_tokens}}));
   EXPECT_EQ(body["stats"].dump(),
             R"({"tokens_per_second":5.0,"time_to_first_token":0.75,"generation_time":1.0,)"
             R"("stop_reason":"maxPredictedTokensReached"})");

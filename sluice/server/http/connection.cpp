@@ -35,8 +35,9 @@ std::string_view view_of(const boost::beast::flat_buffer& buffer) {
 std::string request_id(const RequestHead& head) {
   const auto given = head.header("x-request-id");
   const bool plain = given && !given->empty() && given->size() <= 64 &&
-                     given->find_first_not_of("0123456789abcdefghijklmnopqrstuvwxyz"
-                                              "ABCDEFGHIJKLMNOPQRSTUVWXYZ-_.") == given->npos;
+                     given->find_first_not_of(
+                         "0123456789abcdefghijklmnopqrstuvwxyz"
+                         "ABCDEFGHIJKLMNOPQRSTUVWXYZ-_.") == given->npos;
   return plain ? std::string(*given) : "req_" + new_id();
 }
 
@@ -59,7 +60,8 @@ void Connection::tick(Clock::time_point now) {
   if (now < deadline_ || timed_out_) return;
   timed_out_ = true;
   if (phase_ == Phase::head || phase_ == Phase::body) {
-    socket_.cancel();  // it is told
+    error_code ignored;
+    socket_.cancel(ignored);  // it is told
   } else {
     close();
   }
@@ -189,8 +191,7 @@ awaitable<std::optional<std::string>> Connection::read_body(const std::string& b
   }
   if (!error) co_return std::move(parser.get().body());
   if (error == http::error::body_limit) {
-    co_await refuse(
-        head, Refusal(413, "the body is larger than " + to_string(options.body_bytes)));
+    co_await refuse(head, Refusal(413, "the body is larger than " + to_string(options.body_bytes)));
   } else if (timed_out_) {
     co_await refuse(head, Refusal(408, "the request's body took too long"));
   } else if (error.category() == http::make_error_code(http::error::bad_chunk).category() &&
@@ -297,7 +298,8 @@ awaitable<void> Connection::refuse(const RequestHead& head, const Refusal& refus
                                headers);
   if (head.method != "HEAD") text += reply.body;
   co_await asio::async_write(socket_, asio::buffer(text), use_awaitable);
-  context_.handler.on_done({.request = &request, .status = reply.status, .sent_bytes = text.size()});
+  context_.handler.on_done(
+      {.request = &request, .status = reply.status, .sent_bytes = text.size()});
 }
 
 /// Reads for a moment what the client still sends: closing with bytes unread would take the answer away from it.

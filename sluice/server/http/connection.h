@@ -52,7 +52,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Awaitable<void> serve();
   Awaitable<std::optional<RequestHead>> read_head();
   Awaitable<std::optional<HttpRequest>> read_request();
-  Awaitable<std::optional<std::string>> read_body(const std::string& bytes, const RequestHead& head);
+  Awaitable<std::optional<std::string>> read_body(const std::string& bytes,
+                                                  const RequestHead& head);
   Awaitable<void> answer(HttpRequest request);
   Awaitable<bool> send(LiveExchange& exchange);
   Awaitable<void> watch_client(LiveExchange& exchange);

@@ -21,6 +21,11 @@ std::string_view shown_key(const RequestHead& head) {
   return head.header("x-api-key").value_or("");
 }
 
+/// Our own page's, also where a proxy before us speaks TLS.
+bool is_own(std::string_view origin, const RequestHead& head) {
+  return same_word(origin, "http://" + head.host) || same_word(origin, "https://" + head.host);
+}
+
 bool matches(std::string_view text, std::string_view pattern) {
   if (pattern.ends_with('*')) return text.starts_with(pattern.substr(0, pattern.size() - 1));
   return text == pattern;
@@ -40,8 +45,8 @@ Gate::Digest Gate::digest(std::string_view text) {
 
 void Gate::check_place(const RequestHead& head) const {
   if (!allows_host(head.host)) {
-    throw Refusal(403, "the Host '" + host_name(head.host) +
-                           "' is not served here; --allow-host names more");
+    throw Refusal(
+        403, "the Host '" + host_name(head.host) + "' is not served here; --allow-host names more");
   }
   if (const auto origin = head.header("origin"); origin && !allows_origin(head, *origin)) {
     throw Refusal(403, "pages of the Origin '" + std::string(*origin) +
@@ -57,7 +62,7 @@ bool Gate::allows_host(std::string_view host) const {
 }
 
 bool Gate::allows_origin(const RequestHead& head, std::string_view origin) const {
-  if (same_word(origin, "http://" + head.host)) return true;
+  if (is_own(origin, head)) return true;
   return std::ranges::any_of(options_.allowed_origins,
                              [&](const std::string& allowed) { return matches(origin, allowed); });
 }
@@ -79,8 +84,7 @@ std::string Gate::client_of(const RequestHead& head) const {
 
 Headers Gate::cors_headers(const RequestHead& head) const {
   const auto origin = head.header("origin");
-  if (!origin || same_word(*origin, "http://" + head.host) || !allows_origin(head, *origin))
-    return {};
+  if (!origin || is_own(*origin, head) || !allows_origin(head, *origin)) return {};
   Headers headers{{"Access-Control-Allow-Origin", std::string(*origin)},
                   {"Access-Control-Expose-Headers", "x-request-id, request-id, retry-after"},
                   {"Vary", "Origin"}};

@@ -41,7 +41,8 @@ class Gate {
   bool allows_origin(const RequestHead& head, std::string_view origin) const;
 
   GateOptions options_;
-  std::vector<Digest> keys_;  // SHA-256, so that a comparison tells neither a key's length nor where it differs
+  std::vector<Digest>
+      keys_;  // SHA-256, so that a comparison tells neither a key's length nor where it differs
 };
 
 /// "example.org", "127.0.0.1" or "::1" of "example.org:80", "127.0.0.1" or "[::1]:80"; in lower case.

@@ -30,8 +30,8 @@ TEST(Gate, without_keys_knows_addresses_and_localhost_only) {
   for (const char* const host : {"localhost", "LOCALHOST:1", "a.localhost", "127.0.0.1:8080",
                                  "[::1]", "[fe80::1]:80", "192.168.0.2", "box.lan:80"})
     EXPECT_TRUE(lets_in(gate, asked(host))) << host;
-  for (const char* const host : {"evil.example", "localhost.evil.example", "127.0.0.1.nip.io",
-                                 "1.2.3", "lan", "[evil]"})
+  for (const char* const host :
+       {"evil.example", "localhost.evil.example", "127.0.0.1.nip.io", "1.2.3", "lan", "[evil]"})
     EXPECT_FALSE(lets_in(gate, asked(host))) << host;
 }
 

@@ -29,13 +29,13 @@ using Tcp = asio::ip::tcp;
 using Unix = asio::local::stream_protocol;
 
 constexpr auto kTick = std::chrono::milliseconds(100);
-constexpr int kWorkers = 2;  // one request's large body does not hold up another's
+constexpr int kWorkers = 4;  // a large body, or a model being loaded, does not hold up all others
 
 Tcp::endpoint resolve(asio::io_context& network, const HttpOptions& options) {
   error_code error;
   Tcp::resolver resolver(network);
-  const auto found = resolver.resolve(options.host, std::to_string(options.port),
-                                      Tcp::resolver::passive, error);
+  const auto found =
+      resolver.resolve(options.host, std::to_string(options.port), Tcp::resolver::passive, error);
   if (error || found.empty())
     fail(ErrorKind::bad_request, "--host {}: {}", options.host, error.message());
   return found.begin()->endpoint();
@@ -45,9 +45,8 @@ Tcp::endpoint resolve(asio::io_context& network, const HttpOptions& options) {
 
 struct HttpServer::Impl {
   Impl(const HttpOptions& o, HttpHandler& handler)
-      : options(o),
-        gate(options.gate),
-        context{options, gate, handler, network, workers, std::make_shared<int>(0)} {}
+      : options(o), gate(options.gate), context{options, gate,    handler,
+                                                network, workers, std::make_shared<int>(0)} {}
 
   void listen_tcp();
   void listen_unix();
@@ -129,15 +128,14 @@ awaitable<void> HttpServer::Impl::accept(Acceptor& acceptor) {
 
 void HttpServer::Impl::add(Connection::Socket socket, std::string peer) {
   if (connections.size() >= options.most_connections) {
-    const std::string busy = head_text(
-        {.status = 503, .content_length = 0, .keeps_alive = false}, {{"Retry-After", "1"}});
+    const std::string busy = head_text({.status = 503, .content_length = 0, .keeps_alive = false},
+                                       {{"Retry-After", "1"}});
     error_code ignored;
     socket.non_blocking(true, ignored);
     socket.write_some(asio::buffer(busy), ignored);
     return;
   }
-  const auto connection =
-      std::make_shared<Connection>(std::move(socket), std::move(peer), context);
+  const auto connection = std::make_shared<Connection>(std::move(socket), std::move(peer), context);
   connections.insert(connection);
   asio::co_spawn(network, Connection::run(connection),
                  [this, connection](const std::exception_ptr&) { connections.erase(connection); });

@@ -14,8 +14,8 @@
 namespace sluice::server {
 
 struct HttpOptions {
-  std::string host = "127.0.0.1";  ///< a name or an address
-  uint16_t port = 8080;            ///< 0: a free one
+  std::string host = "127.0.0.1";          ///< a name or an address
+  uint16_t port = 8080;                    ///< 0: a free one
   std::filesystem::path unix_socket = {};  ///< instead of host and port
   GateOptions gate = {};
 
@@ -27,10 +27,11 @@ struct HttpOptions {
   std::chrono::milliseconds body_time{30'000};   ///< without a byte of the body
   std::chrono::milliseconds send_time{120'000};  ///< without room for a byte of the answer
   std::chrono::milliseconds keep_alive{5'000};   ///< silence of a stream, until it says something
-  std::chrono::milliseconds drain_time{30'000};  ///< for answers on their way when the end is asked for
+  std::chrono::milliseconds drain_time{
+      30'000};  ///< for answers on their way when the end is asked for
 };
 
-/// Serves HTTP/1.1 on a thread for the network, the caller's, and two for the handler.
+/// Serves HTTP/1.1 on a thread for the network, the caller's, and some for the handler.
 class HttpServer {
  public:
   /// Listens. Throws Error(io) when it cannot, Error(bad_request) for a host beyond loopback without keys.

@@ -21,8 +21,7 @@ void LiveExchange::begin() {
 }
 
 void LiveExchange::post(std::function<void()> work) {
-  wiring_.on_strand(
-      [self = shared_from_this(), work = std::move(work)] { self->guarded(work); });
+  wiring_.on_strand([self = shared_from_this(), work = std::move(work)] { self->guarded(work); });
 }
 
 void LiveExchange::guarded(const std::function<void()>& work) {
@@ -51,8 +50,7 @@ void LiveExchange::give_up(const Refusal& refusal) {
 
 Headers LiveExchange::all_headers(Headers more) const {
   Headers all = style_.headers;
-  all.insert(all.end(), std::make_move_iterator(more.begin()),
-             std::make_move_iterator(more.end()));
+  all.insert(all.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
   return all;
 }
 

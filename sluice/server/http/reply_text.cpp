@@ -63,8 +63,8 @@ std::string_view reason_of(int status) {
 }
 
 std::string head_text(const ReplyHead& head, const Headers& headers) {
-  std::string text = fmt::format("HTTP/1.{} {} {}\r\n", head.minor_version, head.status,
-                                 reason_of(head.status));
+  std::string text =
+      fmt::format("HTTP/1.{} {} {}\r\n", head.minor_version, head.status, reason_of(head.status));
   append_header("Date", http_date(std::time(nullptr)), text);
   if (!head.content_type.empty()) append_header("Content-Type", head.content_type, text);
   if (head.content_length) {

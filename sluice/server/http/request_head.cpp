@@ -24,7 +24,8 @@ std::string lowered(std::string_view text) {
 bool is_token(std::string_view text) {
   static constexpr std::string_view kMarks = "!#$%&'*+-.^_`|~";
   return !text.empty() && std::ranges::all_of(text, [](char c) {
-    return (c >= '0' && c <= '9') || (lower(c) >= 'a' && lower(c) <= 'z') || kMarks.find(c) != kMarks.npos;
+    return (c >= '0' && c <= '9') || (lower(c) >= 'a' && lower(c) <= 'z') ||
+           kMarks.find(c) != kMarks.npos;
   });
 }
 
@@ -34,9 +35,7 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(first, text.find_last_not_of(kSpace) - first + 1);
 }
 
-[[noreturn]] void refuse(int status, const std::string& message) {
-  throw Refusal(status, message);
-}
+[[noreturn]] void refuse(int status, const std::string& message) { throw Refusal(status, message); }
 
 /// Takes the text up to `end` from the front of `rest`, and `end` too.
 std::string_view take_until(std::string_view& rest, std::string_view end) {

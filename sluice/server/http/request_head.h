@@ -15,7 +15,8 @@ using Headers = std::vector<std::pair<std::string, std::string>>;
 /// A request's first line and headers.
 struct RequestHead {
   std::string method = {};
-  std::string path = {};   ///< percent-decoded, without the query and without slashes at its end: "/v1/models"
+  std::string path =
+      {};  ///< percent-decoded, without the query and without slashes at its end: "/v1/models"
   std::string query = {};  ///< what follows '?', as it came
   int minor_version = 1;   ///< of HTTP/1.x
   std::string host = {};   ///< as Host, or an absolute target, has it; empty only in HTTP/1.0

@@ -37,7 +37,8 @@ TEST(RequestHead, of_http_1_0_ends_the_connection_unless_told_otherwise) {
 }
 
 TEST(RequestHead, may_have_an_absolute_target_whose_host_counts) {
-  const RequestHead head = parse_head("GET http://evil.example HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  const RequestHead head =
+      parse_head("GET http://evil.example HTTP/1.1\r\nHost: localhost\r\n\r\n");
   EXPECT_EQ(head.host, "evil.example");
   EXPECT_EQ(head.path, "/");
 }

@@ -80,13 +80,16 @@ void Answer::begin() {
   const int64_t max_tokens = model_->room_after(ask_, prompt_tokens);
   const auto* text = std::get_if<Ask::Text>(&ask_.prompt);
   if (text != nullptr && text->echo) echo_ = prompt.text;
-  choices_.reserve(static_cast<size_t>(ask_.n));
   begin_generations(prompt, max_tokens);
   exchange_->watch(shared_from_this());
   if (!ask_.stream) return;
+  exchange_->start(writer_->content_type(), warnings());
+}
+
+Headers Answer::warnings() const {
   Headers headers;
   for (const std::string& warning : warnings_) headers.emplace_back("x-sluice-warning", warning);
-  exchange_->start(writer_->content_type(), std::move(headers));
+  return headers;
 }
 
 void Answer::begin_generations(const Prompt& prompt, int64_t max_tokens) {
@@ -111,8 +114,7 @@ void Answer::begin_generations(const Prompt& prompt, int64_t max_tokens) {
   }
 }
 
-engine::Request Answer::request_of(const Prompt& prompt, int64_t max_tokens,
-                                   int /*choice*/) const {
+engine::Request Answer::request_of(const Prompt& prompt, int64_t max_tokens, int /*choice*/) const {
   engine::Request request;
   request.tokens = prompt.tokens;
   request.max_tokens = max_tokens;
@@ -195,7 +197,6 @@ void Answer::on_token(int index, const engine::Event& event) {
   if (gone_ || failed_) return;
   Choice& choice = choices_[static_cast<size_t>(index)];
   note_time(choice);
-  ++usage_.completion_tokens;
   if (ask_.top_logprobs && event.logprob) {
     ScoredToken token = model_->scored({event.token, *event.logprob});
     for (const engine::TokenLogprob& other : event.top) token.top.push_back(model_->scored(other));
@@ -222,16 +223,17 @@ void Answer::tell(Choice& choice, int index, std::vector<Piece> pieces) {
 void Answer::on_choice_end(int index, const engine::Result& result) {
   Choice& choice = choices_[static_cast<size_t>(index)];
   change_progress(choice, [](Progress& progress) { progress.ended = true; });
+  usage_.completion_tokens += std::ssize(result.tokens);
   usage_.prefill_seconds = std::max(usage_.prefill_seconds, result.prefill_seconds);
   usage_.decode_seconds = std::max(usage_.decode_seconds, result.decode_seconds);
   if (!gone_ && !failed_) {
     tell(choice, index, choice.splitter.finish());
     if (!choice.scored.empty()) tell(choice, index, {Piece{}});
-    Ending ending{.choice = index,
-                  .reason = choice.out_of_time ? engine::FinishReason::max_tokens
-                                               : result.finish_reason,
-                  .called_tools = choice.splitter.n_calls() > 0,
-                  .stop_string = result.stop_string};
+    Ending ending{
+        .choice = index,
+        .reason = choice.out_of_time ? engine::FinishReason::max_tokens : result.finish_reason,
+        .called_tools = choice.splitter.n_calls() > 0,
+        .stop_string = result.stop_string};
     std::string out;
     writer_->end(ending, out);
     send(out);
@@ -266,7 +268,9 @@ void Answer::finish() {
     writer_->finish(usage_, out);
     send(out);
     if (!ask_.stream)
-      exchange_->reply({.content_type = writer_->content_type(), .body = std::move(whole_)});
+      exchange_->reply({.content_type = writer_->content_type(),
+                        .body = std::move(whole_),
+                        .headers = warnings()});
   }
   exchange_->finish();
   exchange_->watch(nullptr);

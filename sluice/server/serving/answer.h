@@ -1,7 +1,8 @@
 #pragma once
 
 #include <chrono>
-#include <functional>
+#include <deque>
+#include <exception>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -72,6 +73,7 @@ class Answer : public Exchange::Watcher, public std::enable_shared_from_this<Ans
   };
 
   void send(const std::string& bytes);
+  Headers warnings() const;
   void begin_generations(const Prompt& prompt, int64_t max_tokens);
   engine::Request request_of(const Prompt& prompt, int64_t max_tokens, int choice) const;
   void tell_head(int64_t prompt_tokens, int64_t cached_tokens);
@@ -99,9 +101,9 @@ class Answer : public Exchange::Watcher, public std::enable_shared_from_this<Ans
   const std::vector<std::string> warnings_;
   Observer& observer_;
   const Clock::time_point begun_ = Clock::now();
-  std::vector<Choice> choices_;
+  std::deque<Choice> choices_;
   mutable std::mutex progress_mutex_;  // of each choice's progress
-  std::string whole_;  // what is told at the end, unless the answer is a stream
+  std::string whole_;                  // what is told at the end, unless the answer is a stream
   std::string echo_;
   Usage usage_;
   bool head_told_ = false, gone_ = false, failed_ = false, ended_ = false;

@@ -40,21 +40,23 @@ Histogram& histogram(Registry& registry, const char* name, const char* help,
 struct Metrics::Impl {
   Registry registry;
   Family<Counter>& requests = counters(registry, "sluice_requests_total", "Requests answered");
-  Counter& prompt = counters(registry, "sluice_prompt_tokens_total",
-                             "Tokens of prompts, cached ones too").Add({});
+  Counter& prompt =
+      counters(registry, "sluice_prompt_tokens_total", "Tokens of prompts, cached ones too")
+          .Add({});
   Counter& cached = counters(registry, "sluice_prompt_tokens_cached_total",
                              "Tokens of prompts that were not computed again")
                         .Add({{"tier", "ram"}});
   Counter& computed = counters(registry, "sluice_prompt_tokens_computed_total",
-                               "Tokens of prompts that were computed").Add({});
+                               "Tokens of prompts that were computed")
+                          .Add({});
   Counter& generated =
       counters(registry, "sluice_generated_tokens_total", "Tokens of answers").Add({});
   Gauge& running = gauges(registry, "sluice_requests_running", "Answers on their way").Add({});
   Family<Gauge>& memory = gauges(registry, "sluice_memory_bytes", "Memory by what it is for");
   Histogram& first_token = histogram(registry, "sluice_time_to_first_token_seconds",
                                      "From a request to its first token", kFirstToken);
-  Histogram& next_token = histogram(registry, "sluice_inter_token_seconds",
-                                    "Between a request's tokens", kNextToken);
+  Histogram& next_token =
+      histogram(registry, "sluice_inter_token_seconds", "Between a request's tokens", kNextToken);
 };
 
 Metrics::Metrics(const std::string& version) : impl_(std::make_unique<Impl>()) {

@@ -50,7 +50,8 @@ Reply greet(const HttpRequest& request) {
 }
 
 [[noreturn]] void refuse_storage(const ExchangePtr&) {
-  throw Refusal(501, "models are not changed over the network: `sluice pull` and `sluice rm` do it");
+  throw Refusal(501,
+                "models are not changed over the network: `sluice pull` and `sluice rm` do it");
 }
 
 bool matches(std::string_view pattern, std::string_view path) {
@@ -68,9 +69,8 @@ const std::vector<Service::Route>& Service::routes() {
   const auto reply = [](auto make) {
     return [make](Service& s, const ExchangePtr& e) { e->reply(make(s, e->request())); };
   };
-  const auto models = reply([](Service& s, const HttpRequest&) {
-    return Reply{.body = models_body(s.models_.list())};
-  });
+  const auto models = reply(
+      [](Service& s, const HttpRequest&) { return Reply{.body = models_body(s.models_.list())}; });
   const auto nothing_here = [](Service&, const ExchangePtr& e) { refuse_storage(e); };
   const auto no_embeddings = [](Service&, const ExchangePtr&) {
     throw Refusal(501, "embeddings are not computed yet");
@@ -103,8 +103,7 @@ const std::vector<Service::Route>& Service::routes() {
          return Reply{.body = lmstudio_models_body(s.models_.list())};
        })},
       {"GET", "/api/v0/models/*", reply([](Service& s, const HttpRequest& r) {
-         return Reply{.body =
-                          lmstudio_model_body(s.models_.info(rest_of(r, "/api/v0/models/")))};
+         return Reply{.body = lmstudio_model_body(s.models_.info(rest_of(r, "/api/v0/models/")))};
        })},
       {"GET", "/api/tags", reply([](Service& s, const HttpRequest&) {
          return Reply{.body = ollama_tags_body(s.models_.list())};
@@ -123,8 +122,7 @@ const std::vector<Service::Route>& Service::routes() {
                                                static_cast<int>(s.options_.most_answers))};
        })},
 
-      {"POST", "/tokenize",
-       reply([](Service& s, const HttpRequest& r) { return s.tokenize(r); })},
+      {"POST", "/tokenize", reply([](Service& s, const HttpRequest& r) { return s.tokenize(r); })},
       {"POST", "/detokenize",
        reply([](Service& s, const HttpRequest& r) { return s.detokenize(r); })},
       {"POST", "/v1/embeddings", no_embeddings},
@@ -138,15 +136,14 @@ const std::vector<Service::Route>& Service::routes() {
       {"DELETE", "/api/delete", nothing_here},
 
       {"GET", "/", reply([](Service&, const HttpRequest& r) { return greet(r); }), true},
-      {"GET", "/favicon.ico",
-       reply([](Service&, const HttpRequest& r) { return show_page(r); }), true},
-      {"GET", "/page/*", reply([](Service&, const HttpRequest& r) { return show_page(r); }),
+      {"GET", "/favicon.ico", reply([](Service&, const HttpRequest& r) { return show_page(r); }),
        true},
+      {"GET", "/page/*", reply([](Service&, const HttpRequest& r) { return show_page(r); }), true},
       {"GET", "/api/hello",
        reply([](Service&, const HttpRequest&) { return Reply{.content_type = {}}; }), true},
-      {"GET", "/health", reply([](Service&, const HttpRequest&) {
-         return Reply{.body = R"({"status":"ok"})"};
-       }), true},
+      {"GET", "/health",
+       reply([](Service&, const HttpRequest&) { return Reply{.body = R"({"status":"ok"})"}; }),
+       true},
       {"GET", "/ready", reply([](Service& s, const HttpRequest&) { return s.show_readiness(); }),
        true},
       {"GET", "/version", reply([](Service& s, const HttpRequest&) {
@@ -182,9 +179,8 @@ Reply Service::tokenize(const HttpRequest& request) {
   const auto model = models_.get(ask.model);
   const text::Tokenizer& tokenizer = model->engine().tokenizer();
   std::vector<ScoredToken> tokens;
-  for (const text::Token token :
-       tokenizer.encode(ask.content, {.add_bos = ask.add_special,
-                                      .parse_special = ask.parse_special})) {
+  for (const text::Token token : tokenizer.encode(
+           ask.content, {.add_bos = ask.add_special, .parse_special = ask.parse_special})) {
     tokens.push_back({.id = token, .bytes = tokenizer.token_bytes(token, true)});
   }
   return {.body = tokenize_body(ask, tokens, model->info().context)};

@@ -150,8 +150,9 @@ int64_t ServedModel::room_after(const Ask& ask, int64_t prompt_tokens) const {
   const int64_t room = context - prompt_tokens;
   const int64_t wanted = ask.max_tokens.value_or(room);
   if (room < std::min<int64_t>(wanted, 1)) {
-    throw Refusal::context_overflow(
-        {.context = context, .prompt_tokens = prompt_tokens, .max_tokens = ask.max_tokens.value_or(0)});
+    throw Refusal::context_overflow({.context = context,
+                                     .prompt_tokens = prompt_tokens,
+                                     .max_tokens = ask.max_tokens.value_or(0)});
   }
   return std::min(wanted, room);
 }
@@ -168,14 +169,14 @@ Prompt ServedModel::chat_prompt(const Ask::Chat& chat) const {
   Json messages = chat.messages;
   std::string begun;  // of the answer
   if (chat.continues && !messages.empty()) {
-    begun = messages.back().value("content", "");
+    const auto content = messages.back().find("content");
+    if (content != messages.back().end() && content->is_string()) begun = *content;
     messages.erase(messages.size() - 1);
   }
   messages = normalise_roles(messages, tools, abilities_);
   Json args = chat.template_args;
   if (chat.think && !args.contains("enable_thinking")) args["enable_thinking"] = *chat.think;
-  text::RenderedPrompt rendered =
-      own->render(messages, tools, args, true, engine_->tokenizer());
+  text::RenderedPrompt rendered = own->render(messages, tools, args, true, engine_->tokenizer());
   rendered.text += begun;
   Prompt prompt{.markup = markup_of(chat, rendered.text), .continues_text = !begun.empty()};
   if (with_tools) prompt.begun = begin_wanted_call(chat.tool_choice, rendered);
@@ -245,10 +246,8 @@ std::vector<text::Token> ServedModel::gap_tokens(const Ask::Text& text) const {
   const text::Tokenizer& tokenizer = engine_->tokenizer();
   const auto markers = gap_markers(tokenizer);
   const auto* prefix = std::get_if<std::string>(&text.prompt);
-  if (!markers)
-    throw Refusal::field("suffix", info_.id + " has no tokens for a gap to be filled");
-  if (prefix == nullptr)
-    throw Refusal::field("prompt", "with a suffix the prompt has to be text");
+  if (!markers) throw Refusal::field("suffix", info_.id + " has no tokens for a gap to be filled");
+  if (prefix == nullptr) throw Refusal::field("prompt", "with a suffix the prompt has to be text");
   std::vector<text::Token> tokens;
   const auto append = [&](std::string_view part) {
     const auto more = tokenizer.encode(part, {.add_bos = false, .parse_special = false});

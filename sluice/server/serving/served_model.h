@@ -16,11 +16,11 @@ namespace sluice::server {
 /// A prompt as the engine takes it.
 struct Prompt {
   std::vector<text::Token> tokens = {};
-  std::string text = {};              ///< what they say
+  std::string text = {};               ///< what they say
   std::vector<std::string> stop = {};  ///< beside those asked for
-  Markup markup = {};                 ///< of the answer
-  std::string begun = {};             ///< of a call that is wanted: the prompt ends with it
-  bool continues_text = false;        ///< as engine::Request has it
+  Markup markup = {};                  ///< of the answer
+  std::string begun = {};              ///< of a call that is wanted: the prompt ends with it
+  bool continues_text = false;         ///< as engine::Request has it
 };
 
 /// A loaded model with what answering needs to know of it. Const once made, so any thread may ask it.

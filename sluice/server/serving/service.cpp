@@ -84,8 +84,7 @@ void Service::handle(const std::shared_ptr<Exchange>& exchange) {
     exchange->reply({.content_type = {}, .headers = {{"Allow", allowed}}});
     return;
   }
-  if (methods.empty())
-    throw Refusal(404, "there is nothing at " + printable_name(head.path));
+  if (methods.empty()) throw Refusal(404, "there is nothing at " + printable_name(head.path));
   Reply reply = refuse(head, Refusal(405, head.path + " takes " + methods), exchange->request().id);
   reply.headers.emplace_back("Allow", methods + ", OPTIONS");
   exchange->reply(std::move(reply));
@@ -101,7 +100,8 @@ void Service::answer(const std::shared_ptr<Exchange>& exchange, const Dialect& d
   Counted counted(n_answers_, asked.ask.n, options_.most_answers);
   const auto model = models_.get(asked.ask.model);
   const bool generates = asked.ask.job == Job::answer;
-  const auto answer = std::make_shared<Answer>(exchange, model, std::move(asked), *this);
+  const auto answer = std::make_shared<Answer>(exchange, model, std::move(asked),
+                                               static_cast<Answer::Observer&>(*this));
   answer->begin();
   if (!generates) return;
   counted.keep();
@@ -118,10 +118,9 @@ Reply Service::load_or_unload(const Asked& asked) {
     models_.unload(asked.ask.model);
   }
   std::string out;
-  asked.writer->begin({.id = new_id(),
-                       .created = std::time(nullptr),
-                       .model = models_.info(asked.ask.model).id},
-                      out);
+  asked.writer->begin(
+      {.id = new_id(), .created = std::time(nullptr), .model = models_.info(asked.ask.model).id},
+      out);
   asked.writer->finish({}, out);
   return {.content_type = asked.writer->content_type(), .body = std::move(out)};
 }
@@ -176,7 +175,8 @@ Reply Service::show_readiness() const {
 
 Reply Service::show_metrics() {
   double kv = 0;
-  for (const auto& model : models_.loaded()) kv += static_cast<double>(model->engine().kv_bytes().count);
+  for (const auto& model : models_.loaded())
+    kv += static_cast<double>(model->engine().kv_bytes().count);
   metrics_.set_memory("kv", kv);
   const auto whole = static_cast<double>(residency::memory_state().resident.count);
   metrics_.set_memory("other", std::max(0.0, whole - kv));
