@@ -27,27 +27,42 @@ text::GrammarKind kind_of(const Format& format) {
 class OfGrammar : public engine::Constraint {
  public:
   OfGrammar(std::unique_ptr<text::GrammarMatcher> matcher, const text::Tokenizer& tokenizer,
-            std::string after)
-      : matcher_(std::move(matcher)), tokenizer_(tokenizer), after_(std::move(after)) {}
+            Thinking thinking)
+      : matcher_(std::move(matcher)), tokenizer_(tokenizer), thinking_(std::move(thinking)) {}
 
   void mask(std::span<float> logits) override {
-    if (after_.empty()) matcher_->mask(logits);
+    if (thinking_.begun) return;
+    if (!thinking_.begin) return matcher_->mask(logits);
+    const auto id = static_cast<size_t>(*thinking_.begin);
+    const float begin = logits[id];
+    matcher_->mask(logits);
+    logits[id] = begin;
   }
+
   bool accept(text::Token token) override {
-    if (after_.empty()) return matcher_->accept(token);
-    seen_ += tokenizer_.token_bytes(token, /*keep_special=*/true);
-    if (seen_.find(after_) != std::string::npos) {
-      after_.clear();
-    } else if (seen_.size() > after_.size()) {
-      seen_.erase(0, seen_.size() - after_.size());
+    if (thinking_.begun) {
+      think(token);
+      return true;
     }
-    return true;
+    thinking_.begun = std::exchange(thinking_.begin, std::nullopt) == token;
+    return thinking_.begun || matcher_->accept(token);
   }
 
  private:
+  void think(text::Token token) {
+    seen_ += tokenizer_.token_bytes(token, /*keep_special=*/true);
+    if (seen_.find(thinking_.end) != std::string::npos) {
+      thinking_.begun = false;
+      thinking_.begin.reset();
+    } else if (seen_.size() > thinking_.end.size()) {
+      seen_.erase(0, seen_.size() - thinking_.end.size());
+    }
+  }
+
   std::unique_ptr<text::GrammarMatcher> matcher_;
   const text::Tokenizer& tokenizer_;
-  std::string after_, seen_;
+  Thinking thinking_;
+  std::string seen_;  // the end of what was thought
 };
 
 }  // namespace
@@ -55,10 +70,10 @@ class OfGrammar : public engine::Constraint {
 std::shared_ptr<engine::Constraint> make_constraint(const text::Grammars& grammars,
                                                     const Format& format,
                                                     const text::Tokenizer& tokenizer,
-                                                    std::string after) {
+                                                    Thinking thinking) {
   if (format.kind == Format::Kind::text) return nullptr;
   return std::make_shared<OfGrammar>(grammars.compile(kind_of(format), format.definition),
-                                     tokenizer, std::move(after));
+                                     tokenizer, std::move(thinking));
 }
 
 }  // namespace sluice::server

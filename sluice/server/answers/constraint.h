@@ -1,8 +1,8 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
-#include <vector>
 
 #include "sluice/engine/request.h"
 #include "sluice/server/ask.h"
@@ -10,12 +10,18 @@
 
 namespace sluice::server {
 
-/// What an answer of this format may be made of; null for Format::Kind::text. after: token texts behind which the
-/// format begins, what comes before is free (a model that thinks first); empty: it begins at once.
-/// Throws Error(bad_request) for a definition that cannot be used.
+/// Where a model may think before it answers in a format.
+struct Thinking {
+  bool begun = false;                               ///< the prompt has begun it
+  std::optional<text::Token> begin = std::nullopt;  ///< begins it, as the answer's first token
+  std::string end = {};                             ///< the text that ends it
+};
+
+/// What an answer of this format may be made of: anything while the model thinks, then what fits. Null for
+/// Format::Kind::text. Throws Error(bad_request) for a definition that cannot be used.
 std::shared_ptr<engine::Constraint> make_constraint(const text::Grammars& grammars,
                                                     const Format& format,
                                                     const text::Tokenizer& tokenizer,
-                                                    std::string after);
+                                                    Thinking thinking);
 
 }  // namespace sluice::server
