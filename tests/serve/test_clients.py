@@ -93,7 +93,7 @@ def test_ollama_chats_generates_and_shows(server):
 
 def test_tokens_go_there_and_back(server):
     _, tokens = server.post("/tokenize", {"content": "Hello, world"})
-    assert server.post("/detokenize", tokens)[1]["content"] == "Hello, world"
+    assert server.post("/detokenize", {"tokens": tokens["tokens"]})[1]["content"] == "Hello, world"
     _, rendered = server.post("/apply-template", {"messages": STORY})
     assert "Tell me a story." in rendered["prompt"]
     status, answer = server.post("/detokenize", {"tokens": [10**7]})

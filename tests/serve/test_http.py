@@ -13,7 +13,7 @@ CHAT = {"messages": [{"role": "user", "content": "Tell me a story."}], "max_toke
 
 
 def statuses(answer: bytes) -> list[int]:
-    return [int(status) for status in re.findall(rb"^HTTP/1\.1 (\d+) ", answer, re.MULTILINE)]
+    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d+) ", answer)]
 
 
 @pytest.mark.parametrize(

@@ -105,39 +105,42 @@ awaitable<bool> Connection::read_some(size_t most) {
 
 /// nullopt when there is none: the client left, was too slow, or was told what is wrong with it.
 awaitable<std::optional<RequestHead>> Connection::read_head() {
+  const RequestHead unknown;
+  std::optional<Refusal> refusal = co_await read_head_bytes();
+  if (!refusal && head_bytes_.empty()) co_return std::nullopt;
+  if (!refusal) {
+    try {
+      co_return parse_head(head_bytes_);
+    } catch (const Refusal& wrong) {
+      refusal = wrong;
+    }
+  }
+  co_await refuse(unknown, *refusal);
+  co_return std::nullopt;
+}
+
+/// Fills head_bytes_, and leaves it empty when the client left. Returns what is wrong with them.
+awaitable<std::optional<Refusal>> Connection::read_head_bytes() {
   const HttpOptions& options = context_.options;
+  head_bytes_.clear();
   enter(Phase::idle, options.idle_time);
-  bool begun = false;
   while (true) {
-    while (view_of(buffer_).starts_with("\r\n") && !begun) buffer_.consume(2);
-    if (!begun && buffer_.size() > 0) {
-      begun = true;
-      enter(Phase::head, options.head_time);
+    if (phase_ == Phase::idle) {
+      while (view_of(buffer_).starts_with("\r\n")) buffer_.consume(2);
+      if (buffer_.size() > 0) enter(Phase::head, options.head_time);
     }
     const auto end = find_head_end(view_of(buffer_));
-    if (end ? *end > options.head_bytes : buffer_.size() > options.head_bytes) {
-      co_await refuse({}, Refusal(431, "the request's head is too large"));
-      co_return std::nullopt;
-    }
+    if (end.value_or(buffer_.size()) > options.head_bytes)
+      co_return Refusal(431, "the request's head is too large");
     if (end) {
       head_bytes_ = view_of(buffer_).substr(0, *end);
       buffer_.consume(*end);
-      break;
-    }
-    if (!co_await read_some(8 << 10)) {
-      if (timed_out_ && begun)
-        co_await refuse({}, Refusal(408, "the request's head took too long"));
       co_return std::nullopt;
     }
+    if (co_await read_some(8 << 10)) continue;
+    if (!timed_out_ || phase_ == Phase::idle) co_return std::nullopt;
+    co_return Refusal(408, "the request's head took too long");
   }
-  std::optional<Refusal> refusal;
-  try {
-    co_return parse_head(head_bytes_);
-  } catch (const Refusal& wrong) {
-    refusal = wrong;
-  }
-  co_await refuse({}, *refusal);
-  co_return std::nullopt;
 }
 
 awaitable<std::optional<HttpRequest>> Connection::read_request() {
@@ -190,14 +193,16 @@ awaitable<std::optional<std::string>> Connection::read_body(const std::string& b
     deadline_ = Clock::now() + options.body_time;
   }
   if (!error) co_return std::move(parser.get().body());
+  std::optional<Refusal> refusal;
   if (error == http::error::body_limit) {
-    co_await refuse(head, Refusal(413, "the body is larger than " + to_string(options.body_bytes)));
+    refusal.emplace(413, "the body is larger than " + to_string(options.body_bytes));
   } else if (timed_out_) {
-    co_await refuse(head, Refusal(408, "the request's body took too long"));
+    refusal.emplace(408, "the request's body took too long");
   } else if (error.category() == http::make_error_code(http::error::bad_chunk).category() &&
              error != http::error::partial_message && error != http::error::end_of_stream) {
-    co_await refuse(head, Refusal(400, "the body's chunks are damaged: " + error.message()));
+    refusal.emplace(400, "the body's chunks are damaged: " + error.message());
   }
+  if (refusal) co_await refuse(head, *refusal);
   co_return std::nullopt;
 }
 

@@ -51,12 +51,14 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   Awaitable<void> serve();
   Awaitable<std::optional<RequestHead>> read_head();
+  Awaitable<std::optional<Refusal>> read_head_bytes();
   Awaitable<std::optional<HttpRequest>> read_request();
   Awaitable<std::optional<std::string>> read_body(const std::string& bytes,
                                                   const RequestHead& head);
   Awaitable<void> answer(HttpRequest request);
   Awaitable<bool> send(LiveExchange& exchange);
   Awaitable<void> watch_client(LiveExchange& exchange);
+  // Both arguments have names where it is called: GCC 12 destroys temporaries of a co_await twice.
   Awaitable<void> refuse(const RequestHead& head, const Refusal& refusal);
   Awaitable<void> linger();
   Awaitable<bool> read_some(size_t most);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <exception>
 #include <functional>
 #include <memory>
 #include <string>
@@ -58,6 +59,9 @@ class Exchange {
   virtual void post(std::function<void()> work) = 0;
 };
 
+/// What an exception means to a client.
+Refusal refusal_of(const std::exception_ptr& error);
+
 /// What became of a request.
 struct ExchangeRecord {
   const HttpRequest* request = nullptr;
@@ -71,7 +75,7 @@ struct ExchangeRecord {
 class HttpHandler {
  public:
   virtual ~HttpHandler() = default;
-  /// On the exchange's strand. A Refusal that it throws is the answer; any other exception is one of 500.
+  /// On the exchange's strand. What it throws is the answer, as refusal_of() has it.
   virtual void handle(const std::shared_ptr<Exchange>& exchange) = 0;
   /// An error in the shape that the request's API has. On any thread, quickly.
   virtual Reply refuse(const RequestHead& head, const Refusal& refusal,

@@ -1,7 +1,9 @@
 #include "sluice/server/http/live_exchange.h"
 
+#include <new>
 #include <utility>
 
+#include "sluice/base/error.h"
 #include "sluice/server/http/reply_text.h"
 
 namespace sluice::server {
@@ -28,10 +30,8 @@ void LiveExchange::guarded(const std::function<void()>& work) {
   try {
     work();
     return;
-  } catch (const Refusal& refusal) {
-    give_up(refusal);
-  } catch (const std::exception& error) {
-    give_up(Refusal(500, error.what()));
+  } catch (...) {
+    give_up(refusal_of(std::current_exception()));
   }
 }
 
@@ -199,6 +199,31 @@ ExchangeRecord LiveExchange::record() const {
           .sent_bytes = sent_bytes_,
           .seconds = std::chrono::duration<double>(Clock::now() - begun_).count(),
           .gone = gone_};
+}
+
+Refusal refusal_of(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const Refusal& refusal) {
+    return refusal;
+  } catch (const Error& wrong) {
+    switch (wrong.kind()) {
+      case ErrorKind::bad_request:
+      case ErrorKind::unsupported:
+        return {400, wrong.what()};
+      case ErrorKind::over_budget:
+        return {503, wrong.what()};
+      case ErrorKind::bad_model:
+      case ErrorKind::io:
+      case ErrorKind::internal:
+        return {500, wrong.what()};
+    }
+    return {500, wrong.what()};
+  } catch (const std::bad_alloc&) {
+    return {503, "out of memory"};
+  } catch (const std::exception& wrong) {
+    return {500, wrong.what()};
+  }
 }
 
 }  // namespace sluice::server

@@ -5,7 +5,6 @@
 #include <random>
 #include <utility>
 
-#include "sluice/base/error.h"
 #include "sluice/server/answers/answer_id.h"
 
 namespace sluice::server {
@@ -317,31 +316,6 @@ std::vector<Progress> Answer::progress() const {
     all.back().seconds = seconds_between(begun_, Clock::now());
   }
   return all;
-}
-
-Refusal refusal_of(const std::exception_ptr& error) {
-  try {
-    std::rethrow_exception(error);
-  } catch (const Refusal& refusal) {
-    return refusal;
-  } catch (const Error& wrong) {
-    switch (wrong.kind()) {
-      case ErrorKind::bad_request:
-      case ErrorKind::unsupported:
-        return {400, wrong.what()};
-      case ErrorKind::over_budget:
-        return {503, wrong.what()};
-      case ErrorKind::bad_model:
-      case ErrorKind::io:
-      case ErrorKind::internal:
-        return {500, wrong.what()};
-    }
-    return {500, wrong.what()};
-  } catch (const std::bad_alloc&) {
-    return {503, "out of memory"};
-  } catch (const std::exception& wrong) {
-    return {500, wrong.what()};
-  }
 }
 
 }  // namespace sluice::server

@@ -109,7 +109,4 @@ class Answer : public Exchange::Watcher, public std::enable_shared_from_this<Ans
   bool head_told_ = false, gone_ = false, failed_ = false, ended_ = false;
 };
 
-/// What an exception means to a client.
-Refusal refusal_of(const std::exception_ptr& error);
-
 }  // namespace sluice::server

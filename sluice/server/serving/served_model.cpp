@@ -163,13 +163,12 @@ std::shared_ptr<engine::Constraint> ServedModel::constraint_of(const Format& for
 int64_t ServedModel::room_after(const Ask& ask, int64_t prompt_tokens) const {
   const int64_t context = std::min(ask.context.value_or(info_.context), info_.context);
   const int64_t room = context - prompt_tokens;
-  const int64_t wanted = ask.max_tokens.value_or(room);
-  if (room < std::min<int64_t>(wanted, 1)) {
+  if (room < std::min<int64_t>(ask.max_tokens.value_or(1), 1)) {
     throw Refusal::context_overflow({.context = context,
                                      .prompt_tokens = prompt_tokens,
                                      .max_tokens = ask.max_tokens.value_or(0)});
   }
-  return std::min(wanted, room);
+  return std::min(ask.max_tokens.value_or(room), room);
 }
 
 Prompt ServedModel::chat_prompt(const Ask::Chat& chat) const {
