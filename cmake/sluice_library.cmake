@@ -9,6 +9,7 @@ add_custom_target(unit_tests) # every folder's tests: what the sanitizer builds 
 function(sluice_unity target)
   set(sources ${ARGN})
   list(FILTER sources INCLUDE REGEX "\\.cpp$")
+  list(FILTER sources EXCLUDE REGEX "^/") # generated, perhaps later
   if(NOT SLUICE_UNITY OR NOT sources)
     return()
   endif()

@@ -41,7 +41,7 @@ struct Request {
   /// Each token comes with its log probability and those of so many best ones; unset: without.
   std::optional<int> top_logprobs = std::nullopt;
   std::shared_ptr<Constraint> constraint = nullptr;  ///< null: anything may follow
-  std::string client = {};      ///< whose it is: clients get equal shares
+  std::string client = {};                           ///< whose it is: clients get equal shares
   std::string cache_salt = {};  ///< what was computed for requests with another one is not used
 };
 
