@@ -58,6 +58,18 @@ pub fn open_grammars(bytes: &[u8], ends: &[u64], eos: &[i32]) -> Result<Box<Gram
     })
 }
 
+/// JSON as Python's json.dumps writes it. Where white space is free, a model that has nothing to say goes on with it.
+fn of_schema(text: &str) -> serde_json::Result<TopLevelGrammar> {
+    let mut schema: serde_json::Value = serde_json::from_str(text)?;
+    if let Some(object) = schema.as_object_mut() {
+        let spelling = serde_json::json!({
+            "whitespace_flexible": false, "item_separator": ", ", "key_separator": ": "
+        });
+        object.insert("x-guidance".into(), spelling);
+    }
+    Ok(TopLevelGrammar::from_json_schema(schema))
+}
+
 impl Grammars {
     /// kind: json_object, json_schema, regex or lark.
     pub fn compile(&self, kind: &str, definition: &[u8]) -> Result<Box<GrammarMatcher>> {
@@ -72,7 +84,12 @@ impl Grammars {
         };
         guard(|| {
             let text = std::str::from_utf8(definition).map_err(|e| bad(&e))?;
-            let grammar = TopLevelGrammar::from_tagged_str(kind, text).map_err(|e| bad(&e))?;
+            let grammar = match kind {
+                "json_object" => of_schema(r#"{"type": "object"}"#).map_err(|e| bad(&e)),
+                "json_schema" => of_schema(text).map_err(|e| bad(&e)),
+                _ => TopLevelGrammar::from_tagged_str(kind, text).map_err(|e| bad(&e)),
+            };
+            let grammar = grammar?;
             let matcher = Matcher::new(self.0.create_parser(grammar));
             if let Some(error) = matcher.get_error() {
                 return Err(bad(&error));
