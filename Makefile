@@ -2,10 +2,11 @@
 # not done again (a stamp's name holds a hash of what it stands for).
 #   make run [PROMPT="..."] [MODEL=...] [ARGS="--temp 0.8 ..."], make chat [MODEL=...] [ARGS="..."]
 #   make setup | build | test | bench | bench-peers | bench-budgets | format | lint | fuzz | clean
+#   make test-page    the page of `sluice serve` in a headless Chromium (Debian and Ubuntu)
 #   make test-arm     the kernels for 64-bit Arm, cross-compiled and run under qemu (Debian and Ubuntu)
 SHELL := bash
 .DEFAULT_GOAL := build
-.PHONY: setup build build-all run chat test test-arm bench bench-peers bench-budgets format lint fuzz clean
+.PHONY: setup build build-all run chat test test-arm test-page bench bench-peers bench-budgets format lint fuzz clean
 
 PYTHON ?= python3
 PROMPT ?= Why is the sky blue?
@@ -83,6 +84,17 @@ test-arm: setup $(TEST_SYSTEM) $(TEST_VENV)
 	@test -e build/arm/build.ninja || cmake --preset arm
 	@cmake --build --preset arm
 	@ctest --preset arm -j $(JOBS)
+
+BROWSER_VENV := .venv/.browser-$(call hash,requirements-browser.txt)
+
+$(BROWSER_VENV): | $(TEST_VENV)
+	@tools/setup.sh --browser
+	@echo "setup: installing requirements-browser.txt into .venv"
+	@$(call install,requirements-browser.txt)
+	@rm -f .venv/.browser-* && touch $@
+
+test-page: build $(TEST_VENV) $(BROWSER_VENV)
+	@.venv/bin/python -m pytest -q -rs -p no:cacheprovider tests/page
 
 bench: build-all
 	@.venv/bin/python bench/run.py

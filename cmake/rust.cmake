@@ -20,13 +20,16 @@ cmake_path(GET SLUICE_CARGO PARENT_PATH rust_bin)
 set(crate ${CMAKE_SOURCE_DIR}/rust/text)
 set(target ${CMAKE_SOURCE_DIR}/build/rust) # shared: the presets build the same library
 set(rust_include ${target}/include)
+set(generated ${target}/generated) # what cargo writes: Ninja removes the outputs of a command that was interrupted
 set(rust_library ${target}/release/libsluice_text.a)
-set(cargo_environment ${CMAKE_COMMAND} -E env CARGO_TARGET_DIR=${target} SLUICE_CXX_INCLUDE=${rust_include}
+set(cargo_environment ${CMAKE_COMMAND} -E env CARGO_TARGET_DIR=${target} SLUICE_CXX_INCLUDE=${generated}
   RUSTC=${SLUICE_RUSTC} ${SLUICE_CARGO})
 
 add_custom_command(
   OUTPUT ${rust_library} ${rust_include}/sluice_text.h ${rust_include}/rust/cxx.h
   COMMAND ${cargo_environment} build --release --locked --quiet
+  COMMAND ${CMAKE_COMMAND} -E copy_if_different ${generated}/sluice_text.h ${rust_include}/sluice_text.h
+  COMMAND ${CMAKE_COMMAND} -E copy_if_different ${generated}/rust/cxx.h ${rust_include}/rust/cxx.h
   COMMAND ${CMAKE_COMMAND} -E touch ${rust_library} # cargo leaves an equal library as old as it was
   DEPENDS ${crate}/Cargo.toml ${crate}/Cargo.lock ${crate}/build.rs ${crate}/src/lib.rs
   DEPFILE ${target}/release/libsluice_text.d # names the other sources
@@ -35,7 +38,7 @@ add_custom_command(
   VERBATIM)
 add_custom_target(sluice_rust_text_build DEPENDS ${rust_library})
 
-file(MAKE_DIRECTORY ${rust_include})
+file(MAKE_DIRECTORY ${rust_include}/rust)
 add_library(sluice_rust_text STATIC IMPORTED)
 set_target_properties(sluice_rust_text PROPERTIES
   IMPORTED_LOCATION ${rust_library}

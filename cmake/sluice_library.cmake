@@ -5,11 +5,31 @@
 include(GoogleTest)
 add_custom_target(unit_tests) # every folder's tests: what the sanitizer builds build
 
+# With SLUICE_UNITY, what of a target's sources can be compiled as one (tools/unity_groups.py).
+function(sluice_unity target)
+  set(sources ${ARGN})
+  list(FILTER sources INCLUDE REGEX "\\.cpp$")
+  if(NOT SLUICE_UNITY OR NOT sources)
+    return()
+  endif()
+  execute_process(COMMAND ${SLUICE_PYTHON} ${CMAKE_SOURCE_DIR}/tools/unity_groups.py ${sources}
+    WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR} OUTPUT_VARIABLE groups COMMAND_ERROR_IS_FATAL ANY)
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
+  while(groups)
+    list(POP_FRONT groups group file)
+    set_source_files_properties(${file} PROPERTIES UNITY_GROUP ${group})
+  endwhile()
+  # GCC takes a source that is included for a header, whose anonymous names others would see.
+  target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${sources}) # they say which go together
+endfunction()
+
 function(sluice_library name)
   cmake_parse_arguments(ARG "COLD" "" "SOURCES;HEADERS;TESTS;LINKS" ${ARGN})
   set(target sluice_${name})
   if(ARG_SOURCES)
     add_library(${target} STATIC ${ARG_SOURCES})
+    sluice_unity(${target} ${ARG_SOURCES})
     target_link_libraries(${target} PUBLIC ${ARG_LINKS} PRIVATE sluice_flags)
     target_include_directories(${target} PUBLIC ${CMAKE_SOURCE_DIR})
     if(ARG_COLD)
@@ -27,6 +47,7 @@ function(sluice_library name)
   add_library(sluice::${name} ALIAS ${target})
   if(ARG_TESTS AND TARGET GTest::gtest_main)
     add_executable(${name}_tests ${ARG_TESTS})
+    sluice_unity(${name}_tests ${ARG_TESTS})
     target_link_libraries(${name}_tests PRIVATE sluice::${name} GTest::gtest_main sluice_flags)
     target_compile_options(${name}_tests PRIVATE -O1) # half of -O3's time to compile
     add_dependencies(unit_tests ${name}_tests)

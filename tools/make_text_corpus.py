@@ -91,6 +91,22 @@ def template_seeds():
         "filters": b"{{ 'a,b'.split(',')|map('upper')|join('-')|indent(4)|tojson(indent=99) }}{{ '%s'|format(1) }}",
         "time": b"{{ strftime_now('%Y-%m-%d %Q %') }}",
         "bad-utf8": b"{{ '\xff' }}",
+        # What asks for time, memory or the stack.
+        "doubling": b"{% set n=namespace(x='ab') %}{% for i in range(99) %}{% set n.x=n.x~n.x %}{% endfor %}{{ n.x|length }}",
+        "repeated": b"{{ 'x'*99999999999 }}{{ [1]*9999999999 }}{{ (1,)*2**40 }}",
+        "padded": b"{{ 'x'.ljust(9**12) }}{{ 'x'|center(9**12) }}{{ 'x'|indent(9**12) }}{{ '%99999999999d'%1 }}{{ 1.0.__format__('9999999999') }}",
+        "powers": b"{{ 9**9**9**9 }}{{ 2**-1 }}{{ 0**-1 }}{{ 1//0 }}{{ -9223372036854775808//-1 }}{{ 1%0 }}{{ 9e999 }}",
+        "replaced": b"{% set x='a'*9999 %}{{ x.replace('', x).replace('a', x)|length }}{{ x|replace('a', x, -1) }}",
+        "circle": b"{% set n=namespace() %}{% set n.a=[n] %}{{ n.a }}{{ n|tojson }}{% set l=[] %}{% set _=l.append(l) %}{{ l }}{{ l==l }}{{ l|tojson }}{{ l|sort }}",
+        "mutual": b"{% macro f(x) %}{{ g(x)~g(x) }}{% endmacro %}{% macro g(x) %}{{ f(x)~f(x) }}{% endmacro %}{{ f(1) }}",
+        "caller": b"{% macro m() %}{{ caller(caller) }}{% endmacro %}{% call(c) m() %}{% call m() %}{{ c() }}{% endcall %}{% endcall %}",
+        "zero-sizes": b"{{ [1]|batch(0)|list }}{{ [1]|slice(0)|list }}{{ 'ab'|truncate(-1) }}{{ 'ab'[::0] }}{{ range(1,2,0)|list }}{{ 'a'.split('') }}{{ 'ab'|wordwrap(0) }}",
+        "internals": b"{{ ''.__class__.__mro__[1].__subclasses__() }}{{ messages.__init__ }}{{ self._TemplateReference__context }}{{ x|attr('__globals__') }}",
+        "other-files": b"{% include '/etc/passwd' %}{% import 'x' as y %}{% extends messages %}{% from 'x' import y %}",
+        "unclosed": b"{% if x %}{{ '{#' }}{# {% raw %}{% endraw %}",
+        "unary": b"{{ " + b"not " * 3000 + b"-" * 3000 + b"1" + b"|abs" * 3000 + b"[0]" * 3000 + b" }}",
+        "ifs": b"{% if 1 %}" * 1000 + b"{{ 1 if 2 else " * 1000,
+        "raised": b"{{ raise_exception('\x1b]0;x\x07' ~ '\\u202e' * 9999) }}",
     }
 
 

@@ -5,6 +5,7 @@
 #   tools/setup.sh --test    and what `make test`, `make lint` and `make bench` need
 #   tools/setup.sh --fuzz    and clang, for `make fuzz`
 #   tools/setup.sh --arm     and what `make test-arm` needs (apt only)
+#   tools/setup.sh --browser and Chromium without a window, for `make test-page` (apt only)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -105,17 +106,22 @@ apt_setup() {
     apt_has "$package" || die "package $package cannot be had from this system's package sources"
   done
   say "installing ${missing[*]}"
-  # With recommended packages only where clang's run-time libraries need it.
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null ||
     die "apt-get install failed for: ${missing[*]}"
   rust_is_there || link_versioned_rust
 }
 
-apt_setup_fuzz() {
-  apt_installed clang && return
+apt_install_one() {
+  apt_installed "$1" && return
   apt_update_once
-  say "installing clang"
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq clang >/dev/null || die "apt-get install failed for: clang"
+  say "installing $1"
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >/dev/null || die "apt-get install failed for: $1"
+}
+
+# Its run-time libraries are only recommended by what clang-tidy brought already: hence by name.
+apt_setup_fuzz() {
+  apt_install_one clang
+  apt_install_one "libclang-rt-$(version_of clang | cut -d. -f1)-dev"
 }
 
 ARM_PACKAGES=(g++-aarch64-linux-gnu qemu-user googletest)
@@ -130,6 +136,23 @@ apt_setup_arm() {
   say "installing ${missing[*]}"
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null ||
     die "apt-get install failed for: ${missing[*]}"
+}
+
+# Debian's package without a window is half the size of the whole browser.
+apt_setup_browser() {
+  local package
+  for package in chromium-headless-shell chromium chromium-browser; do
+    ! apt_installed "$package" || return 0
+  done
+  apt_update_once
+  for package in chromium-headless-shell chromium chromium-browser; do
+    apt_has "$package" || continue
+    say "installing $package"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" >/dev/null ||
+      die "apt-get install failed for: $package"
+    return 0
+  done
+  die "no Chromium in this system's package sources: install one and name it in SLUICE_BROWSER"
 }
 
 # --- macOS
@@ -156,17 +179,19 @@ brew_setup() {
 
 # ---
 
-test=no fuzz=no arm=no
+test=no fuzz=no arm=no browser=no
 case "${1:-}" in
   "") ;;
   --test) test=yes ;;
   --fuzz) fuzz=yes ;;
   --arm) arm=yes ;;
-  *) die "unknown option $1 (only --test, --fuzz and --arm are known)" ;;
+  --browser) browser=yes ;;
+  *) die "unknown option $1 (only --test, --fuzz, --arm and --browser are known)" ;;
 esac
 
 if [ "$(uname)" = Darwin ]; then
   [ $arm = no ] || die "the emulated Arm tests are for Debian and Ubuntu; on an Arm Mac 'make test' runs the same"
+  [ $browser = no ] || die "install Chromium or Chrome yourself and name it in SLUICE_BROWSER; then 'make test-page' runs"
   brew_setup
 elif command -v apt-get >/dev/null; then
   # shellcheck source=/dev/null
@@ -174,6 +199,7 @@ elif command -v apt-get >/dev/null; then
   apt_setup
   [ $fuzz = no ] || apt_setup_fuzz
   [ $arm = no ] || apt_setup_arm
+  [ $browser = no ] || apt_setup_browser
   at_least 12 "$(version_of g++)" || die "g++ is $(version_of g++), Sluice needs 12 or newer"
 else
   die "this system has neither apt nor brew; Debian 12, Ubuntu 24.04 and macOS are known"

@@ -51,7 +51,8 @@ class Timeline {
   void record(const char* name, int lane, int64_t start_ns, int64_t end_ns,
               const SpanArgs& args = {}) noexcept;
 
-  /// Writes the file into its place, once; what is recorded later is ignored. Without it there is no file.
+  /// Writes the file into its place, once; what is recorded later is ignored. Without it, or without an event, an old
+  /// file stays.
   /// Throws Error(io).
   TimelineReport finish();
 

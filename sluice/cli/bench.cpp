@@ -177,7 +177,7 @@ void bench(const Options& o, const Globals& globals) {
   const engine::Workload& w = o.workload;
   model.engine.n_sequences = w.batch;
   model.engine.sequence_tokens = w.depth + w.prompt + w.generate;
-  model.engine.checkpoints = w.depth > 0;  // every run goes back to it
+  model.engine.keep_prefixes = w.depth > 0;  // every run goes back to it
   OpenModel engine(model);
   const Found found = measure(o, *engine);
   engine.finish();

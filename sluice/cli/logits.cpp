@@ -34,7 +34,7 @@ void logits(const Options& o, const Globals& globals) {
   const std::vector<text::Token> tokens = parse_tokens(o.tokens);
   ModelOptions model = o.model;
   model.engine.sequence_tokens = static_cast<int64_t>(tokens.size()) + o.greedy;
-  model.engine.checkpoints = false;
+  model.engine.keep_prefixes = false;
   OpenModel engine(model);
   const auto vocab = static_cast<size_t>(engine->config().vocab_size);
   NpyWriter file(o.out, tokens.size(), vocab);

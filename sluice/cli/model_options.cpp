@@ -171,8 +171,8 @@ void add_step_options(CLI::App& command, ModelOptions& o) {
        {"float32", ops::Activations::float32}},
       [&o](auto kind) { o.engine.activations = kind; },
       "What activations are rounded to where they meet quantized weights: int8 is fast, refined "
-      "nearly "
-      "as fast and 6 to 9 times closer to float32, the reference arithmetic (default: int8)");
+      "up to a sixth slower and 4 to 9 times closer to float32, the reference arithmetic (default: "
+      "int8)");
   command
       .add_flag_callback(
           "--exact-activations", [&o] { o.engine.activations = ops::Activations::float32; },

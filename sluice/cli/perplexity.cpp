@@ -31,7 +31,7 @@ double negative_log_likelihood(std::span<const float> logits, text::Token token)
 /// token becomes BOS where the model wants one; positions window/2 to window - 2 predict their next token.
 void perplexity(Options o, const Globals& globals) {
   o.model.engine.context = o.window;
-  o.model.engine.checkpoints = false;
+  o.model.engine.keep_prefixes = false;
   OpenModel engine(o.model, globals.quiet);
   const text::Tokenizer& tokenizer = engine->tokenizer();
   const auto tokens =

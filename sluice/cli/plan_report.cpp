@@ -62,7 +62,7 @@ fs::path largest_stored_file(const engine::ModelStore& store) {
 
 std::unique_ptr<engine::Engine> open_headers(const fs::path& path, engine::EngineOptions options) {
   options.load.mode = residency::LoadMode::headers;
-  options.checkpoints = false;  // as run and bench
+  options.keep_prefixes = false;  // as run and bench
   return engine::Engine::open(path, options);
 }
 

@@ -72,7 +72,7 @@ void run(const Options& o, const Globals& globals) {
   const decode::SamplerConfig sampling = o.sampling.resolve();  // before the model is loaded for it
   refuse_empty_stops(o.stop);
   ModelOptions model = o.model;
-  model.engine.checkpoints = false;  // there is one turn
+  model.engine.keep_prefixes = false;  // there is one turn
   OpenModel engine(model, globals.quiet);
   engine::Session session(*engine);
   engine::Request request;

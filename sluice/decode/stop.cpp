@@ -10,14 +10,16 @@ StopMatcher::StopMatcher(std::vector<std::string> stops) : stops_(std::move(stop
 }
 
 std::string StopMatcher::push(const std::string& piece) {
-  if (found_) return "";
+  if (found()) return "";
   held_ += piece;
   size_t cut = std::string::npos;
-  for (const std::string& stop : stops_) cut = std::min(cut, held_.find(stop));
-  if (cut != std::string::npos) {
-    found_ = true;
-    return std::exchange(held_, "").substr(0, cut);
+  for (const std::string& stop : stops_) {
+    if (const size_t at = held_.find(stop); at < cut) {
+      cut = at;
+      found_ = stop;
+    }
   }
+  if (found()) return std::exchange(held_, "").substr(0, cut);
   size_t keep = 0;  // the longest end of held_ that begins a stop string
   for (const std::string& stop : stops_) {
     for (size_t n = std::min(stop.size() - 1, held_.size()); n > keep; --n) {
@@ -29,6 +31,6 @@ std::string StopMatcher::push(const std::string& piece) {
   return shown;
 }
 
-std::string StopMatcher::finish() { return found_ ? "" : std::exchange(held_, ""); }
+std::string StopMatcher::finish() { return found() ? "" : std::exchange(held_, ""); }
 
 }  // namespace sluice::decode

@@ -15,12 +15,14 @@ class StopMatcher {
   std::string push(const std::string& piece);
   /// What was held back, at the end of the text.
   std::string finish();
-  bool found() const { return found_; }
+  bool found() const { return !found_.empty(); }
+  /// Which one ended it; empty: none yet.
+  const std::string& which() const { return found_; }
 
  private:
   std::vector<std::string> stops_;
   std::string held_;
-  bool found_ = false;
+  std::string found_;
 };
 
 }  // namespace sluice::decode

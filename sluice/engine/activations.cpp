@@ -42,7 +42,7 @@ int64_t primitive_bytes(const nn::Config& c, const StepSize& step) {
     const int64_t pair =
         64 + hidden + (step.all_int8 ? 0 : hidden) + activated_row(c.moe_intermediate_size, step);
     sparse = kFloat * c.n_experts + k * pair + hidden;
-    guesses = std::min(step.n_tokens, ops::kDecodeTokens) *
+    guesses = std::min(step.n_tokens, ops::kShortStep) *
               (ops::kGuesses * (normed + kFloat * c.n_experts + 8 * k) + hidden);
   }
   return guesses + step.n_tokens * (normed + std::max({attention, dense, sparse}));
@@ -66,7 +66,7 @@ Bytes array_bytes(const nn::Config& c, const StepSize& step) {
   const int64_t normed = step.norms_whole ? query_floats(c) + key_floats(c) : 0;
   const int64_t row = kFloat * (c.hidden_size + query_floats(c) + 2 * key_floats(c) + normed);
   const int64_t rows_ahead =
-      std::min(step.n_tokens, ops::kDecodeTokens) * std::min(c.n_layers, kLayersAhead);
+      std::min(step.n_tokens, ops::kShortStep) * std::min(c.n_layers, kLayersAhead);
   const int64_t angles = kFloat * 2 * c.head_dim * step.n_tokens;
   const int64_t waiting = kFloat * (c.hidden_size + 2 * c.head_dim) * step.n_waiting;
   const Bytes layer{

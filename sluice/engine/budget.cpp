@@ -18,6 +18,12 @@ int64_t layer_tokens(const Engine::Impl& engine) {
   return std::max(std::min(engine.context, kMost), engine.options.chunk);
 }
 
+Bytes logits_within_budget(const Engine::Impl& engine) {
+  constexpr uint64_t kLeast = 4 << 20;
+  const auto row = static_cast<uint64_t>(4 * engine.loaded.model->config().vocab_size);
+  return {std::max(kLeast, row * static_cast<uint64_t>(engine.options.n_sequences))};
+}
+
 namespace {
 
 /// The most tokens of a sequence whose blocks a step may read and write.
@@ -47,7 +53,7 @@ void count_kv(const Engine::Impl& engine, residency::Footprint& footprint) {
   const EngineOptions& options = engine.options;
   const auto n = static_cast<uint64_t>(options.n_sequences);
   for (const auto& group : engine.kv_layout->groups) {
-    int64_t fixed = options.checkpoints ? nn::snapshot_blocks(group, engine.context) : 0;
+    int64_t fixed = options.keep_prefixes ? nn::snapshot_blocks(group, engine.context) : 0;
     if (group.window == 0) {
       footprint.kv_per_token.count += group.block_bytes.count * n / kBlock;
     } else {
@@ -89,7 +95,7 @@ StepSize step_of(const Engine::Impl& engine) {
           .n_threads = engine.pool.size(),
           .all_int8 = loaded.only_int8 && options.activations != ops::Activations::float32,
           .norms_whole = loaded.norms_whole,
-          .logits = std::max(sampled, kMaxLogitsInBudget),
+          .logits = std::max(sampled, logits_within_budget(engine)),
           .embedding = embedding_bytes(loaded.extents, chunk)};
 }
 

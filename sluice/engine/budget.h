@@ -7,8 +7,8 @@ namespace sluice::engine {
 /// Tokens of a prompt that pass a streamed layer before the next one is read.
 int64_t layer_tokens(const Engine::Impl& engine);
 
-/// The most logits of a step where memory is budgeted.
-inline constexpr Bytes kMaxLogitsInBudget{4 << 20};
+/// The most logits of a step where memory is budgeted: a row for each sequence that is expected.
+Bytes logits_within_budget(const Engine::Impl& engine);
 
 /// What the model needs, and the process beside it. The model is open and nothing computed yet: the heap is
 /// counted as it is now, the rest is estimated, from above. `sluice plan` and `--ram` both ask here.

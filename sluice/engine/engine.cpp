@@ -7,7 +7,7 @@
 #include <system_error>
 
 #include "sluice/base/error.h"
-#include "sluice/decode/decoding.h"
+#include "sluice/decode/greedy.h"
 #include "sluice/decode/sampler.h"
 #include "sluice/engine/budget.h"
 #include "sluice/engine/contents.h"
@@ -51,6 +51,31 @@ void Engine::Impl::check_ids(std::span<const text::Token> tokens, std::string_vi
 
 void Engine::check_ids(std::span<const text::Token> tokens) const {
   impl_->check_ids(tokens, "the text");
+}
+
+void Engine::Impl::make_scheduler() {
+  const bool streams = loaded.store->statistics().has_value();
+  stepper.emplace(
+      *loaded.model, *ops_context,
+      decode::Stepper::Limits{.logits = options.ram ? logits_within_budget(*this) : kMaxLogits,
+                              .choose_together = !options.ram});
+  runs_ahead = !streams && options.expert_trace.empty() && options.expert_profile.empty();
+  prefixes.emplace(kv_layout, kv_pool, options.prefix_cache);
+  scheduler.emplace(
+      *stepper, *prefixes, kv_pool, [this] { return new_cache(); },
+      Scheduler::Options{.policy = options.scheduling,
+                         .chunk = options.chunk,
+                         .layer_tokens = streams ? layer_tokens(*this) : 0,
+                         .runs_ahead = runs_ahead,
+                         .keeps_prefixes = options.keep_prefixes});
+  worker.set_work([this](bool others_wait) { return scheduler->turn(others_wait); });
+}
+
+decode::AppendOptions Engine::Impl::append_options(int64_t first_wanted) const {
+  const bool streams = loaded.store->statistics().has_value();
+  return {.chunk = options.chunk,
+          .layer_tokens = streams ? layer_tokens(*this) : 0,
+          .first_wanted = first_wanted};
 }
 
 namespace {
@@ -135,7 +160,10 @@ std::optional<text::ChatTemplate> open_chat_template(const std::filesystem::path
 }
 
 Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-Engine::~Engine() = default;
+Engine::~Engine() {
+  if (!impl_->scheduler) return;
+  impl_->worker.run([this] { impl_->scheduler->cancel_all(); });
+}
 
 std::unique_ptr<Engine> Engine::open(const std::filesystem::path& path,
                                      const EngineOptions& options) {
@@ -171,10 +199,7 @@ std::unique_ptr<Engine> Engine::open(const std::filesystem::path& path,
     }
     if (options.ram) e.plan = hold_weights_within(*options.ram, e);
     const bool streams = e.loaded.store->statistics().has_value();
-    e.runner.emplace(*e.loaded.model, *e.ops_context,
-                     decode::Runner::Limits{.logits = options.ram ? kMaxLogitsInBudget : kMaxLogits,
-                                            .layer_tokens = streams ? layer_tokens(e) : 0});
-    e.runs_ahead = !streams && options.expert_trace.empty() && options.expert_profile.empty();
+    e.make_scheduler();
     preallocate_kv(options.kv_reserve, e);
   });
   e.load_seconds = std::chrono::duration<double>(Clock::now() - start).count();
@@ -227,9 +252,7 @@ void Engine::logits(std::span<const text::Token> tokens, int64_t first_wanted,
   impl_->check_tokens(tokens);
   impl_->worker.run([&] {
     nn::KvCache cache = impl_->new_cache();
-    impl_->runner->run(
-        cache, tokens,
-        {.chunk = impl_->options.chunk, .first_wanted = first_wanted, .cancel = nullptr}, sink);
+    decode::append(*impl_->stepper, cache, tokens, impl_->append_options(first_wanted), sink);
   });
 }
 
@@ -242,20 +265,18 @@ void Engine::greedy(std::span<const text::Token> tokens, int64_t n,
   }
   impl_->worker.run([&] {
     nn::KvCache cache = impl_->new_cache();
-    text::Token next = -1;
-    impl_->runner->run(
-        cache, tokens,
-        {.chunk = impl_->options.chunk,
-         .first_wanted = static_cast<int64_t>(tokens.size()) - 1,
-         .cancel = nullptr},
-        [&](int64_t, std::span<const float> logits) { next = decode::best_token(logits); });
-    decode::Decoding decoding(
-        *impl_->runner, {&cache}, {next},
-        [](size_t, auto logits) { return decode::best_token(logits); }, impl_->runs_ahead);
-    on_token(next);
-    for (int64_t left = n - 1; left > 0; --left) on_token(decoding.next(left > 1)[0]);
+    nn::KvCache* const only = &cache;
+    text::Token first = -1;
+    decode::append(
+        *impl_->stepper, cache, tokens, impl_->append_options(std::ssize(tokens) - 1),
+        [&](int64_t, std::span<const float> logits) { first = decode::best_token(logits); });
+    on_token(first);
+    decode::continue_greedily(*impl_->stepper, {&only, 1}, {first}, n - 1, impl_->runs_ahead,
+                              [&](std::span<const text::Token> next) { on_token(next[0]); });
   });
 }
+
+SchedulerReport Engine::scheduler() const { return impl_->scheduler->report(); }
 
 bool Engine::has_tokenizer() const { return impl_->tokenizer != nullptr; }
 

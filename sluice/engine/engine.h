@@ -10,7 +10,9 @@
 #include <vector>
 
 #include "sluice/base/bytes.h"
-#include "sluice/decode/runner.h"
+#include "sluice/decode/append.h"
+#include "sluice/engine/pace.h"
+#include "sluice/engine/scheduler_report.h"
 #include "sluice/models/load.h"
 #include "sluice/nn/config.h"
 #include "sluice/ops/context.h"
@@ -36,8 +38,11 @@ struct EngineOptions {
   /// becomes so large.
   int64_t n_sequences = 1;
   int64_t sequence_tokens = 0;
-  /// Sessions can go back to the end of their last prompt, which takes a block of keys and values each.
-  bool checkpoints = true;
+  /// What was computed is kept for prompts to come that begin alike, which takes a block of keys and values for each
+  /// sequence, and no more than these bytes.
+  bool keep_prefixes = true;
+  Bytes prefix_cache = residency::KvPool::kNoCap;
+  Policy scheduling = Policy::balanced;
 
   /// Lossy: decoding does without a token's lesser experts that are not in memory. Needs `ram` and a model with experts.
   bool skip_missing_experts = false;
@@ -72,7 +77,7 @@ std::unique_ptr<text::Tokenizer> open_tokenizer(const std::filesystem::path& pat
 std::optional<text::ChatTemplate> open_chat_template(const std::filesystem::path& path);
 
 /// A loaded model. All computing happens on one thread of its own, which MLX's streams demand; every
-/// method may be called from any thread and waits for its turn.
+/// method may be called from any thread, and waits for its turn between the steps of what is generated.
 class Engine {
  public:
   /// path: a .gguf file or a directory with config.json and safetensors. LoadMode::headers: it can be described
@@ -112,7 +117,7 @@ class Engine {
   /// below config().vocab_size.
   void check_ids(std::span<const text::Token> tokens) const;
 
-  /// Logits after every token from first_wanted on, of a fresh sequence; sink runs on the engine's thread.
+  /// Logits after every token from first_wanted on, of a fresh sequence; sink runs on the stream's thread.
   /// Throws Error(bad_request) when the tokens exceed the context or the vocabulary.
   void logits(std::span<const text::Token> tokens, int64_t first_wanted,
               const decode::LogitsSink& sink);
@@ -132,6 +137,8 @@ class Engine {
   std::optional<residency::GovernorReport> governor() const;
   /// Bytes per second that the disk was measured to give; 0 when it was not.
   double disk_bandwidth() const;
+
+  SchedulerReport scheduler() const;
 
   /// Writes the trace and the profile that the options ask for. Throws Error(io).
   void finish();

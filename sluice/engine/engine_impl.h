@@ -4,6 +4,7 @@
 
 #include "sluice/engine/engine.h"
 #include "sluice/engine/expert_records.h"
+#include "sluice/engine/scheduler.h"
 #include "sluice/engine/worker.h"
 #include "sluice/models/load.h"
 #include "sluice/residency/kv_pool.h"
@@ -28,7 +29,7 @@ struct Engine::Impl {
   std::filesystem::path path;
   std::shared_ptr<const nn::KvLayout> kv_layout;
   std::optional<ops::Context> ops_context;
-  std::optional<decode::Runner> runner;
+  std::optional<decode::Stepper> stepper;
   std::optional<residency::ResidencyPlan> plan;
   std::optional<residency::Governor> governor;
   std::optional<ExpertRecords> records;  ///< where there are experts
@@ -38,9 +39,15 @@ struct Engine::Impl {
   double disk_bandwidth = 0;
   int64_t context = 0;
   double load_seconds = 0;
+  std::optional<decode::PrefixIndex> prefixes;
+  std::optional<Scheduler> scheduler;
   Worker worker;
 
   nn::KvCache new_cache() { return nn::KvCache(kv_layout, kv_pool); }
+  /// Has what computes made, once it is known where weights are.
+  void make_scheduler();
+  /// How prompts are cut.
+  decode::AppendOptions append_options(int64_t first_wanted) const;
   /// Throws Error(bad_request) for ids outside the vocabulary and for more tokens than the context holds.
   void check_tokens(std::span<const text::Token> tokens) const;
   /// The first alone. what: who gives the ids, for the message.

@@ -1,54 +1,49 @@
 #include "sluice/engine/generation.h"
 
-#include <atomic>
-#include <thread>
+#include <utility>
 
-#include "sluice/base/threads.h"
+#include "sluice/base/error.h"
 #include "sluice/engine/engine_impl.h"
-#include "sluice/engine/session.h"
+#include "sluice/engine/sequence.h"
 
 namespace sluice::engine {
 namespace {
 
-/// A session on a thread of its own, which waits for its turn at the engine.
-class Alone : public Generation {
+class Scheduled : public Generation {
  public:
-  Alone(Engine& engine, Request request, std::shared_ptr<Listener> listener)
-      : request_(std::move(request)), listener_(std::move(listener)) {
-    request_.cancel = &cancelled_;
-    thread_ = start_thread("makes an answer", [this, &engine] { answer(engine); });
+  Scheduled(Engine::Impl& engine, std::shared_ptr<Sequence> sequence)
+      : engine_(engine), sequence_(std::move(sequence)) {
+    engine_.scheduler->submit(sequence_);
+    engine_.worker.wake();
   }
-  ~Alone() override {
-    cancelled_ = true;
-    thread_.join();
+  ~Scheduled() override { Scheduled::cancel(); }
+
+  void cancel() override {
+    sequence_->cancel();
+    engine_.worker.wake();
   }
-  void cancel() override { cancelled_ = true; }
-  void set_paused(bool /*paused*/) override {}
+  void set_paused(bool paused) override {
+    sequence_->set_paused(paused);
+    engine_.worker.wake();
+  }
 
  private:
-  void answer(Engine& engine) {
-    try {
-      Session session(engine);
-      listener_->on_admitted(std::ssize(request_.tokens), 0);
-      listener_->on_end(
-          session.generate(request_, [this](const Event& event) { listener_->on_token(event); }));
-    } catch (...) {
-      listener_->on_error(std::current_exception());
-    }
-  }
-
-  Request request_;
-  std::shared_ptr<Listener> listener_;
-  std::atomic<bool> cancelled_ = false;
-  std::thread thread_;
+  Engine::Impl& engine_;
+  std::shared_ptr<Sequence> sequence_;
 };
 
 }  // namespace
 
 std::unique_ptr<Generation> begin_generation(Engine& engine, Request request,
                                              std::shared_ptr<Listener> listener) {
-  engine.impl().check_tokens(request.tokens);
-  return std::make_unique<Alone>(engine, std::move(request), std::move(listener));
+  Engine::Impl& impl = engine.impl();
+  if (request.tokens.empty()) fail(ErrorKind::bad_request, "the prompt is empty");
+  impl.check_tokens(request.tokens);
+  for (const auto& [token, bias] : request.sampling.logit_bias)
+    impl.check_ids({&token, 1}, "logit_bias");
+  auto sequence = std::make_shared<Sequence>(std::move(request), std::move(listener),
+                                             engine.tokenizer(), impl.context);
+  return std::make_unique<Scheduled>(impl, std::move(sequence));
 }
 
 }  // namespace sluice::engine

@@ -41,7 +41,8 @@ struct Request {
   /// Each token comes with its log probability and those of so many best ones; unset: without.
   std::optional<int> top_logprobs = std::nullopt;
   std::shared_ptr<Constraint> constraint = nullptr;  ///< null: anything may follow
-  std::string client = {};                           ///< whose it is: clients get equal shares
+  std::string client = {};      ///< whose it is: clients get equal shares
+  std::string cache_salt = {};  ///< what was computed for requests with another one is not used
 };
 
 struct TokenLogprob {
@@ -51,7 +52,7 @@ struct TokenLogprob {
 
 /// One token as it comes. `text` may be empty: part of a character, or held back for a stop string.
 struct Event {
-  text::Token token = 0;
+  text::Token token = 0;  ///< -1: the rest of the text, at its end
   std::string text;
   std::optional<float> logprob = std::nullopt;  ///< with Request::top_logprobs
   std::vector<TokenLogprob> top = {};           ///< best first
@@ -71,6 +72,8 @@ struct Result {
       streaming;  ///< what this request cost; unset where nothing is streamed
   FinishReason finish_reason = FinishReason::eos;
   std::string stop_string = {};  ///< which one ended it, with FinishReason::stop_string
+  double queued_seconds = 0;     ///< before the prompt's first step
+  int64_t n_held = 0;  ///< of the timeline, tokens whose keys and values were there at the end
 
   double prefill_tps() const;  ///< computed prompt tokens per second
   double decode_tps() const;   ///< tokens after the first, per second

@@ -1,7 +1,8 @@
 #pragma once
 
+#include <atomic>
 #include <functional>
-#include <memory>
+#include <string>
 #include <vector>
 
 #include "sluice/engine/engine.h"
@@ -9,7 +10,7 @@
 
 namespace sluice::engine {
 
-/// One token timeline with its keys and values. Use from one thread at a time.
+/// One token timeline: what was computed of it is kept for what comes next, and for nobody else.
 class Session {
  public:
   explicit Session(Engine& engine);
@@ -17,21 +18,23 @@ class Session {
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  /// Calls on_event (on the engine's thread) for each token; it may call the engine, but not this session. Throws
-  /// Error(bad_request) for an empty prompt, one longer than the context, or ids outside the vocabulary; after any
-  /// other error the session starts anew.
+  /// Calls on_event for each token, on the caller's thread, while the next ones are computed. Throws
+  /// Error(bad_request) for an empty prompt, one longer than the context, ids outside the vocabulary, or when another
+  /// answer of this session is on its way, and what on_event threw, which ends the answer.
   Result generate(const Request& request, const std::function<void(const Event&)>& on_event);
 
-  /// Tokens whose keys and values are held.
-  const std::vector<text::Token>& tokens() const;
+  /// Tokens whose keys and values were held at the end of the last answer.
+  const std::vector<text::Token>& tokens() const { return tokens_; }
+  /// Forgets what was computed.
   void reset();
 
  private:
-  struct State;
-  class Generation;
-  int64_t reuse(const std::vector<text::Token>& wanted);
+  void forget();
+
   Engine& engine_;
-  std::unique_ptr<State> state_;
+  std::string salt_;
+  std::vector<text::Token> tokens_;
+  std::atomic<bool> busy_ = false;
 };
 
 }  // namespace sluice::engine

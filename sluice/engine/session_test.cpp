@@ -58,12 +58,13 @@ TEST(Session, a_seeded_text_does_not_depend_on_how_it_comes) {
   Session session(*engine);
   for (int64_t stop = 1; stop < kTokens; stop += 5) {
     std::atomic<bool> cancel{false};
-    Request request = sampled(prompt(40), kTokens);
+    Request request = sampled(prompt(40), 900);  // the engine is a few tokens ahead of who stops it
     request.cancel = &cancel;
     int64_t n = 0;
-    const Result part =
-        session.generate(request, [&](const Event&) { cancel = ++n == stop || cancel; });
+    Result part = session.generate(request, [&](const Event&) { cancel = ++n == stop || cancel; });
     EXPECT_EQ(part.finish_reason, FinishReason::cancelled);
+    ASSERT_GE(std::ssize(part.tokens), stop);
+    part.tokens.resize(static_cast<size_t>(stop));
     Tokens timeline = prompt(40);
     timeline.insert(timeline.end(), part.tokens.begin(), part.tokens.end());
     const int64_t left = kTokens - std::ssize(part.tokens);

@@ -3,7 +3,7 @@
 #include <chrono>
 
 #include "sluice/base/error.h"
-#include "sluice/decode/decoding.h"
+#include "sluice/decode/greedy.h"
 #include "sluice/decode/sampler.h"
 #include "sluice/engine/engine_impl.h"
 
@@ -64,8 +64,7 @@ Trial::Trial(Engine& engine, const Workload& workload)
     RandomTokens random(engine_.config().vocab_size);
     for (int64_t i = 0; i < w.batch; ++i) {
       nn::KvCache cache = e.new_cache();
-      e.runner->run(cache, random.next(w.depth),
-                    {.chunk = e.options.chunk, .first_wanted = w.depth, .cancel = nullptr}, {});
+      decode::append(*e.stepper, cache, random.next(w.depth), e.append_options(w.depth), {});
       Tokens prompt = random.next(w.prompt);
       state_->sequences.push_back({std::move(cache), std::move(prompt), random.next()});
     }
@@ -92,21 +91,16 @@ Timing Trial::run() {
     for (size_t i = 0; i < caches.size(); ++i) {
       const auto& [filled, prompt, first] = state_->sequences[i];
       next.push_back(first);
-      e.runner->run(caches[i], prompt,
-                    {.chunk = e.options.chunk,
-                     .first_wanted = static_cast<int64_t>(prompt.size()) - 1,
-                     .cancel = nullptr},
-                    [&](int64_t, std::span<const float> logits) {
-                      next.back() = decode::best_token(logits);
-                    });
+      decode::append(*e.stepper, caches[i], prompt, e.append_options(std::ssize(prompt) - 1),
+                     [&](int64_t, std::span<const float> logits) {
+                       next.back() = decode::best_token(logits);
+                     });
     }
     const auto prefilled = Clock::now();
     const auto before = engine_.statistics();
     if (e.records) e.records->copy_to(&state_->trace);
-    decode::Decoding decoding(
-        *e.runner, batch, next, [](size_t, auto logits) { return decode::best_token(logits); },
-        e.runs_ahead);
-    for (int64_t left = workload_.generate; left > 0; --left) decoding.next(left > 1);
+    decode::continue_greedily(*e.stepper, batch, next, workload_.generate, e.runs_ahead,
+                              [](std::span<const text::Token>) {});
     Timing timing{
         seconds_between(start, prefilled), seconds_between(prefilled, Clock::now()), {}, {}};
     if (e.records) e.records->copy_to(nullptr);

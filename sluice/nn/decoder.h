@@ -1,5 +1,6 @@
 #pragma once
 
+#include <mlx/ops.h>
 #include <mlx/transforms.h>
 
 #include <optional>
@@ -32,7 +33,7 @@ class Decoder : public Model {
                  : linear(w["lm_head"], config_.hidden_size, config_.vocab_size)};
   }
 
-  mx::array forward(std::span<const Step> steps) const override {
+  std::optional<mx::array> forward(std::span<const Step> steps) const override {
     std::vector<mx::array> rows;
     for (const Step& step : steps) rows.push_back(embedding_(step.tokens, step));
     for (size_t layer = 0; layer < layers_.size(); ++layer) {
@@ -45,14 +46,23 @@ class Decoder : public Model {
         }
       }
     }
-    const Step& step = steps.back();
-    mx::array x = std::move(rows.back());
-    rows.clear();
-    if (step.logit_rows.size() != static_cast<size_t>(step.tokens.shape(0))) {
-      x = ops::take_rows(step.context, x, step.logit_rows);
+    std::vector<mx::array> wanted;
+    for (size_t i = 0; i < steps.size(); ++i) {
+      const std::vector<int>& of = steps[i].logit_rows;
+      if (of.empty()) continue;
+      const bool all = of.size() == static_cast<size_t>(rows[i].shape(0));
+      wanted.push_back(all ? rows[i] : ops::take_rows(steps[i].context, rows[i], of));
     }
-    const mx::array logits = ops::logits(step.context, x, norm_, head_[0]);
-    return config_.logits_softcap > 0 ? ops::soft_cap(step.context, logits, config_.logits_softcap)
+    if (wanted.empty()) {
+      mx::eval(rows);
+      return std::nullopt;
+    }
+    rows.clear();
+    const ops::Context& context = steps[0].context;
+    const mx::array x =
+        wanted.size() == 1 ? wanted[0] : mx::concatenate(std::move(wanted), 0, context.stream);
+    const mx::array logits = ops::logits(context, x, norm_, head_[0]);
+    return config_.logits_softcap > 0 ? ops::soft_cap(context, logits, config_.logits_softcap)
                                       : logits;
   }
 

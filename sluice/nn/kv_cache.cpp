@@ -44,6 +44,22 @@ KvCache::KvCache(std::shared_ptr<const KvLayout> layout, residency::KvPool& pool
       table_(std::make_shared<Table>(layout_->groups.size())),
       id_(next_id()) {}
 
+KvCache::KvCache(std::shared_ptr<const KvLayout> layout, residency::KvPool& pool, int64_t length,
+                 std::span<const KvStretch> stretches)
+    : KvCache(std::move(layout), pool) {
+  for (const KvStretch& stretch : stretches) {
+    for (size_t g = 0; g < stretch.size(); ++g) (*table_)[g].push_back(stretch[g]);
+  }
+  length_ = length;
+  if (!can_trim(length)) fail(ErrorKind::internal, "KV of {} tokens lacks blocks", length);
+}
+
+KvStretch KvCache::stretch(int64_t i) const {
+  KvStretch blocks;
+  for (const auto& group : *table_) blocks.push_back(group[static_cast<size_t>(i)]);
+  return blocks;
+}
+
 KvCache KvCache::snapshot() {
   KvCache copy = *this;
   copy.id_ = next_id();

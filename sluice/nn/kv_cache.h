@@ -29,6 +29,9 @@ struct KvLayout {
   std::vector<ops::KvLayerLayout> layers;
 };
 
+/// The blocks that hold one stretch of 256 tokens, an entry per group; null where a sliding window has passed.
+using KvStretch = std::vector<std::shared_ptr<residency::KvBlock>>;
+
 /// The keys and values of one sequence: blocks of 256 tokens at absolute positions. Only the engine's
 /// thread touches it; tasks that read or write blocks hold references to them.
 ///
@@ -40,9 +43,16 @@ struct KvLayout {
 class KvCache {
  public:
   KvCache(std::shared_ptr<const KvLayout> layout, residency::KvPool& pool);
+  /// A sequence of `length` tokens that are in these blocks, which others may hold too: stretches[i] has positions
+  /// [256 i, 256 i + 256), the last one perhaps more than belongs to this sequence.
+  KvCache(std::shared_ptr<const KvLayout> layout, residency::KvPool& pool, int64_t length,
+          std::span<const KvStretch> stretches);
 
   int64_t length() const { return length_; }
   residency::KvPool& pool() const { return *pool_; }
+
+  /// The blocks of positions [256 i, 256 i + 256), below length().
+  KvStretch stretch(int64_t i) const;
 
   /// A copy that shares all blocks. Restore by assigning it back.
   KvCache snapshot();

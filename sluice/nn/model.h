@@ -2,6 +2,7 @@
 
 #include <mlx/array.h>
 
+#include <optional>
 #include <span>
 
 #include "sluice/nn/step.h"
@@ -14,8 +15,9 @@ class Model {
  public:
   virtual ~Model() = default;
   /// Computes steps that follow each other, all of them in a layer before the next layer runs, so that its weights
-  /// are needed once. Only the last may want logits: returns its float32 [logit_rows.size(), vocab_size].
-  virtual mx::array forward(std::span<const Step> steps) const = 0;
+  /// are needed once. Returns the logits that they want, float32 [all their logit_rows, vocab_size]; without any,
+  /// nothing, and all of it was computed.
+  virtual std::optional<mx::array> forward(std::span<const Step> steps) const = 0;
   virtual const KvLayout& kv_layout() const = 0;
   virtual const Config& config() const = 0;
 };

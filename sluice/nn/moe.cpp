@@ -59,8 +59,8 @@ SparseMlp::SparseMlp(const Config& c, const Weights& w, BlockNorms norms, int64_
 }
 
 mx::array SparseMlp::operator()(const mx::array& x, const Step& step) const {
-  if (!shared_) return ops::moe(step.context, x, spec_, true, step.moe_layers, step.followed);
-  const mx::array routed = ops::moe(step.context, x, spec_, false, step.moe_layers, step.followed);
+  if (!shared_) return ops::moe(step.context, x, spec_, true, step.moe_layers, step.experts);
+  const mx::array routed = ops::moe(step.context, x, spec_, false, step.moe_layers, step.experts);
   const mx::array gate = ops::project(step.context, x, spec_->pre, shared_gate_)[0];
   const mx::array shared = ops::gated_mlp(step.context, x, shared_, false);
   return ops::add(step.context, ops::add_sigmoid_gated(step.context, routed, gate, shared), x);

@@ -23,7 +23,7 @@ struct Step {
   std::vector<ops::KvView> kv;                            ///< per KV group of the layout
   const KvLayout& layout;
   std::vector<int> logit_rows;  ///< the rows whose logits are wanted
-  bool followed = false;  ///< the sequence's next tokens pass each layer before the next one runs
+  ops::ExpertUse experts;
   /// Evaluate after every layer, so that a long prompt's activations do not pile up.
   bool evaluate_layers = false;
 

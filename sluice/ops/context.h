@@ -2,6 +2,7 @@
 
 #include <mlx/stream.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <exception>
@@ -20,9 +21,9 @@ namespace mx = mlx::core;
 
 namespace sluice::ops {
 
-/// Steps of up to so many tokens are decoding: their graph is evaluated whole, and their experts stay for the tokens
-/// that follow. Longer ones are a prompt's, evaluated layer by layer to bound their activations.
-inline constexpr int64_t kDecodeTokens = 16;
+/// The graph of a step of up to so many tokens is evaluated whole. Longer ones are evaluated layer by layer, which
+/// bounds their activations.
+inline constexpr int64_t kShortStep = 16;
 
 /// What activations are where they meet quantized weights.
 enum class Activations : uint8_t {
@@ -36,7 +37,7 @@ using Vector = std::shared_ptr<const std::vector<float>>;
 
 /// Where a step's failure goes: a task on a stream must not throw (MLX would lose the type and run later
 /// tasks on unwritten buffers). The first failure stays; later tasks of the step see it and do nothing.
-/// So do they when the step was ended because nobody wants it any more, or cancelled.
+/// So do they when the step was ended because nobody wants it any more, or cancelled. One for each step.
 class ErrorSlot {
  public:
   void set(std::exception_ptr error) noexcept {
@@ -46,56 +47,43 @@ class ErrorSlot {
   /// Whether tasks do nothing.
   bool is_set() noexcept {
     const std::lock_guard lock(mutex_);
-    if (cancel_ != nullptr && cancel_->load()) ended_ = true;
+    const auto asked = [](const std::atomic<bool>* cancel) { return cancel->load(); };
+    if (!cancels_.empty() && std::ranges::all_of(cancels_, asked)) ended_ = true;
+    if (before_ != nullptr && before_->is_set()) ended_ = true;
     return ended_ || error_ != nullptr;
   }
   void end() noexcept {
     const std::lock_guard lock(mutex_);
     ended_ = true;
   }
-  /// From here on tasks run again.
-  void clear() noexcept { take(); }
-  /// The same, and throws what was set. False when the step was ended: perhaps not all of it was computed.
-  bool rethrow() {
-    const auto [error, ended] = take();
-    if (error) std::rethrow_exception(error);
-    return !ended;
+  /// Throws what was set. False when the step was ended: perhaps not all of it was computed.
+  bool check() {
+    const std::lock_guard lock(mutex_);
+    if (error_) std::rethrow_exception(error_);
+    return !ended_;
+  }
+
+  /// Whoever sets the last of these (a signal handler may) ends the step. Empty: nobody does. They outlive the step.
+  void set_cancels(std::vector<const std::atomic<bool>*> cancels) noexcept {
+    const std::lock_guard lock(mutex_);
+    cancels_ = std::move(cancels);
+  }
+  /// The slot of the step whose results this one takes, as long as that is computed: what ends that ends this one too.
+  /// Null: it was computed.
+  void follow(ErrorSlot* before) noexcept {
+    const std::lock_guard lock(mutex_);
+    before_ = before;
   }
 
  private:
-  friend class CancelScope;
-  std::pair<std::exception_ptr, bool> take() noexcept {
-    const std::lock_guard lock(mutex_);
-    return {std::exchange(error_, nullptr), std::exchange(ended_, false)};
-  }
-
-  std::mutex mutex_;
+  std::mutex mutex_;  // guards what follows
   std::exception_ptr error_;
   bool ended_ = false;
-  const std::atomic<bool>* cancel_ = nullptr;
+  std::vector<const std::atomic<bool>*> cancels_;
+  ErrorSlot* before_ = nullptr;
 };
 
-/// While it lives, whoever sets *cancel (a signal handler may) ends the step: tasks that have not begun do nothing.
-/// Null: nobody. One within another counts alone.
-class CancelScope {
- public:
-  CancelScope(ErrorSlot& errors, const std::atomic<bool>* cancel) noexcept
-      : errors_(errors), before_(exchange(cancel)) {}
-  ~CancelScope() { exchange(before_); }
-  CancelScope(const CancelScope&) = delete;
-  CancelScope& operator=(const CancelScope&) = delete;
-
- private:
-  const std::atomic<bool>* exchange(const std::atomic<bool>* cancel) noexcept {
-    const std::lock_guard lock(errors_.mutex_);
-    return std::exchange(errors_.cancel_, cancel);
-  }
-
-  ErrorSlot& errors_;
-  const std::atomic<bool>* before_;
-};
-
-/// What every primitive needs. One per engine; outlives the arrays made with it.
+/// What every primitive needs. One per step; outlives the arrays made with it.
 struct Context {
   mx::Stream stream;
   ThreadPool& pool;
@@ -108,6 +96,12 @@ struct Context {
   bool skip_missing_experts = false;
   Timeline* timeline = nullptr;  ///< where what ran when is drawn
   int lane = -1;                 ///< of it, for the stream
+
+  /// The same, with another slot.
+  Context with(ErrorSlot& slot) const {
+    return {stream,   pool, kernels, weights, slot, scratch, activations, skip_missing_experts,
+            timeline, lane};
+  }
 };
 
 }  // namespace sluice::ops

@@ -75,16 +75,36 @@ mx::array take_rows(const Context& context, const mx::array& x, std::vector<int>
       });
 }
 
-mx::array choose(const Context& context, const mx::array& logits, ChooseRow choose) {
-  const auto n_rows = static_cast<size_t>(logits.shape(0));
+mx::array choose(const Context& context, const mx::array& logits, std::vector<int> begins,
+                 bool together, ChooseRow choose) {
   const auto vocab_size = static_cast<size_t>(logits.shape(1));
   const OutputSpec tokens{{logits.shape(0)}, mx::int32};
+  begins.push_back(logits.shape(0));
   return kernel_op(context, "choose", {logits}, std::vector{tokens},
-                   [choose = std::move(choose), n_rows, vocab_size](const Buffers& b) {
+                   [&context, begins = std::move(begins), together, choose = std::move(choose),
+                    vocab_size](const Buffers& b) {
                      auto* const chosen = static_cast<int32_t*>(b.outputs[0]);
-                     for (size_t row = 0; row < n_rows; ++row) {
-                       chosen[row] = choose(row, {b.input(0) + row * vocab_size, vocab_size});
+                     const auto choose_some = [&](int64_t begin, int64_t end) {
+                       const auto last = static_cast<size_t>(begins[static_cast<size_t>(end)]);
+                       for (auto row = static_cast<size_t>(begins[static_cast<size_t>(begin)]);
+                            row < last; ++row)
+                         chosen[row] = choose(row, {b.input(0) + row * vocab_size, vocab_size});
+                     };
+                     const int64_t n = std::ssize(begins) - 1;
+                     if (together) {
+                       context.pool.parallel_for(n, 1, choose_some);
+                     } else {
+                       choose_some(0, n);
                      }
+                   })[0];
+}
+
+mx::array take_tokens(const Context& context, const mx::array& chosen, std::vector<int> from) {
+  const OutputSpec tokens{{static_cast<int>(from.size())}, mx::int32};
+  return kernel_op(context, "take_tokens", {chosen}, std::vector{tokens},
+                   [from = std::move(from)](const Buffers& b) {
+                     auto* const out = static_cast<int32_t*>(b.outputs[0]);
+                     for (size_t i = 0; i < from.size(); ++i) out[i] = b.ids(0)[from[i]];
                    })[0];
 }
 

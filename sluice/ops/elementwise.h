@@ -25,7 +25,12 @@ mx::array take_rows(const Context& context, const mx::array& x, std::vector<int>
 /// Chooses the token that follows, by one row of logits: float32 [vocab_size].
 using ChooseRow = std::function<int32_t(size_t row, std::span<const float> logits)>;
 
-/// What `choose` says of each row, in order, on the stream's thread. logits: [T, vocab_size]; returns int32 [T].
-mx::array choose(const Context& context, const mx::array& logits, ChooseRow choose);
+/// What `choose` says of each row. logits: [T, vocab_size]; returns int32 [T]. Rows [begins[i], begins[i + 1]) come in
+/// order, and with `together` different i at once, on the pool's threads; otherwise all on the stream's.
+mx::array choose(const Context& context, const mx::array& logits, std::vector<int> begins,
+                 bool together, ChooseRow choose);
+
+/// tokens[i] = chosen[from[i]]: a step's tokens before they are known. chosen: int32; returns int32 [from.size()].
+mx::array take_tokens(const Context& context, const mx::array& chosen, std::vector<int> from);
 
 }  // namespace sluice::ops

@@ -178,7 +178,7 @@ void skip_missing(const Context& context, const MoeSpec& spec, const Choice& cho
 
 /// `later`: the sparse blocks that run next, where their experts should be guessed.
 void run_moe(const Context& context, const MoeSpec& spec, LookAhead::Layers later,
-             residency::Use use, const float* x, int64_t n_tokens, const float* residual,
+             const ExpertUse& use, const float* x, int64_t n_tokens, const float* residual,
              float* out) {
   Scratch::Frame frame(context.scratch);
   const kernels::Matrix router = context.weights.acquire(spec.router.weight);
@@ -193,12 +193,12 @@ void run_moe(const Context& context, const MoeSpec& spec, LookAhead::Layers late
   forms.add(context, router);
   const Rows rows = make_rows(context, frame, spec.pre, x, n_tokens, hidden, forms);
   const Choice choice = choose(context, frame, spec.routing, spec.router, router, rows);
-  if (context.skip_missing_experts && n_tokens <= kDecodeTokens) {
+  if (context.skip_missing_experts && use.may_skip) {
     skip_missing(context, spec, choice, n_tokens);
   }
   const Assignment a = sort_by_expert(choice.ids, n_tokens * k, static_cast<size_t>(n_experts));
   const std::vector<int> active = active_experts(a);
-  residency::ExpertStream stream = context.weights.experts(spec.layer, active, use);
+  residency::ExpertStream stream = context.weights.experts(spec.layer, active, use.use);
   LookAhead ahead(context, frame, later, n_tokens);
   ahead.before(x);
   const Rows inputs = gather(frame, rows, of_experts, a, k);
@@ -226,19 +226,17 @@ void run_moe(const Context& context, const MoeSpec& spec, LookAhead::Layers late
 }  // namespace
 
 mx::array moe(const Context& context, const mx::array& x, std::shared_ptr<const MoeSpec> spec,
-              bool residual, const std::shared_ptr<MoeLayers>& layers, bool again) {
+              bool residual, const std::shared_ptr<MoeLayers>& layers, const ExpertUse& use) {
   const auto n_tokens = static_cast<int64_t>(x.shape(0));
   layers->push_back(spec);
-  const residency::Use use = again                       ? residency::Use::pass_again
-                             : n_tokens <= kDecodeTokens ? residency::Use::keep
-                                                         : residency::Use::pass;
   return kernel_op(
       context, "moe", {x}, x.shape(),
       [&context, spec = std::move(spec), residual, n_tokens, layers, use,
        next = layers->size()](const Buffers& b) {
         // A graph that is evaluated layer by layer has no later block yet.
         const LookAhead::Layers all = *layers;
-        const auto later = n_tokens <= kDecodeTokens ? all.subspan(next) : LookAhead::Layers{};
+        const bool guesses = use.use == residency::Use::keep && n_tokens <= kShortStep;
+        const auto later = guesses ? all.subspan(next) : LookAhead::Layers{};
         run_moe(context, *spec, later, use, b.input(0), n_tokens, residual ? b.input(0) : nullptr,
                 b.output());
       },

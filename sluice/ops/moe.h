@@ -29,10 +29,16 @@ struct MoeSpec {
 /// The sparse blocks of one step in the order in which they run, as its graph is built.
 using MoeLayers = std::vector<std::shared_ptr<const MoeSpec>>;
 
+/// How a step uses experts.
+struct ExpertUse {
+  residency::Use use = residency::Use::keep;  ///< what becomes of those that are read for it
+  bool may_skip = false;  ///< a token may do without lesser ones, where the context says so
+};
+
 /// The block's output, plus x when `residual`. x: float32 [T, hidden_size]. Tokens are sorted by expert, so that
-/// each expert's weights are read once. Is appended to `layers`, where it finds the blocks after it.
-/// `again`: more tokens follow in this layer, before the next one runs.
+/// each expert's weights are read once. Is appended to `layers`, where it finds the blocks after it: with Use::keep
+/// their experts are foreseen.
 mx::array moe(const Context& context, const mx::array& x, std::shared_ptr<const MoeSpec> spec,
-              bool residual, const std::shared_ptr<MoeLayers>& layers, bool again);
+              bool residual, const std::shared_ptr<MoeLayers>& layers, const ExpertUse& use);
 
 }  // namespace sluice::ops

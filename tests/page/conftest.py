@@ -53,7 +53,7 @@ def open_page(browser):
     def open_one(url, **options):
         options = {"viewport": {"width": 1280, "height": 860}, "color_scheme": "light", "reduced_motion": "reduce", **options}
         context = browser.new_context(**options)
-        context.set_default_timeout(15000)
+        context.set_default_timeout(60000)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: problems.append(str(error)))

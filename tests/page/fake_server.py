@@ -1,6 +1,7 @@
 """A server of scripted answers for the page: what it answers depends on the question's first word."""
 
 import json
+import math
 import re
 import threading
 import time
@@ -32,7 +33,7 @@ def call(name, arguments):
 
 def script(question):
     """Chunks of the answer; a number is a pause in seconds, a string is sent as it is."""
-    word = (question.split() or [""])[0].lower()
+    word = (re.findall(r"\w+", question) or [""])[0].lower()
     if word == "slow":
         return [x for i in range(600) for x in (delta(content=f"word{i} "), 0.05)]
     if word == "think":
@@ -43,7 +44,7 @@ def script(question):
         return [*pieces("Half an ans"), {"error": {"message": "the model's file was changed", "code": "io"}}]
     if word == "cut":
         return [*pieces("Half an ans"), None]
-    if word == "sample":
+    if word == "sample" or "quadratic" in question:
         return [*pieces(SAMPLE, 40), delta("stop")]
     if word == "hostile":
         return [*pieces(HOSTILE, 11), delta("stop")]
@@ -153,26 +154,26 @@ class Handler(BaseHTTPRequestHandler):
 def metrics(server):
     server.polls += 1
     n = server.polls
-    wave = (n * 7) % 5
+    wave = 2 + 2 * math.sin(n / 17) + 0.6 * math.sin(n * 1.3)
     memory = {"weights": 5.2e9, "experts": 6.1e9, "kv": 1.4e9 + wave * 2e7, "prompt_cache": 0.9e9, "scratch": 0.2e9}
     lines = [f'sluice_memory_bytes{{owner="{owner}"}} {value:.0f}' for owner, value in memory.items()]
     lines += [
         "# TYPE sluice_generated_tokens_total counter",
         "sluice_memory_budget_bytes 16000000000",
-        f"sluice_generated_tokens_total {n * 40 + wave * 6}",
+        f"sluice_generated_tokens_total {n * 40 + 30 * math.sin(n / 23) + 3 * math.sin(n * 1.7):.0f}",
         f"sluice_prompt_tokens_total {n * 300}",
-        f"sluice_prompt_tokens_computed_total {n * 90 + wave * 30}",
+        f"sluice_prompt_tokens_computed_total {n * 90 + 300 * math.sin(n / 11) + 20 * math.sin(n * 0.9):.0f}",
         f'sluice_prompt_tokens_cached_total{{tier="ram"}} {n * 200}',
         f'sluice_prompt_tokens_cached_total{{tier="disk"}} {n * 10}',
-        f'sluice_cache_lookups_total{{cache="prompt",result="hit"}} {n * 8 + wave}',
-        f'sluice_cache_lookups_total{{cache="prompt",result="miss"}} {n * 2}',
-        f'sluice_cache_lookups_total{{cache="experts",result="hit"}} {n * 900 + wave * 20}',
+        f'sluice_cache_lookups_total{{cache="prompt",result="hit"}} {n * 80 + 40 * math.sin(n / 31):.0f}',
+        f'sluice_cache_lookups_total{{cache="prompt",result="miss"}} {n * 20}',
+        f'sluice_cache_lookups_total{{cache="experts",result="hit"}} {n * 900 + 800 * math.sin(n / 37):.0f}',
         f'sluice_cache_lookups_total{{cache="experts",result="miss"}} {n * 100}',
-        f'sluice_disk_read_bytes_total{{what="weights"}} {n * 3e8 + wave * 5e7}',
-        f'sluice_disk_written_bytes_total{{what="prompt_cache"}} {n * 2e7}',
+        f'sluice_disk_read_bytes_total{{what="weights"}} {n * 3e8 + 2e9 * math.sin(n / 13) + 4e7 * math.sin(n * 1.1):.0f}',
+        f'sluice_disk_written_bytes_total{{what="prompt_cache"}} {n * 2e7 + 1e8 * math.sin(n / 29):.0f}',
         "sluice_disk_cache_bytes 2100000000",
-        f"sluice_requests_running {2 + wave % 3}",
-        f"sluice_requests_waiting {wave % 2}",
+        f"sluice_requests_running {3 + round(2 * math.sin(n / 19))}",
+        f"sluice_requests_waiting {round(max(0, 1.6 * math.sin(n / 19)))}",
         f'sluice_requests_total{{api="openai",status="200"}} {n}',
         'sluice_requests_total{api="ollama",status="200"} 4',
         'sluice_requests_total{api="anthropic",status="499"} 1',

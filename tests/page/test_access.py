@@ -2,7 +2,7 @@
 
 import pytest
 
-from test_chat import answered, ask, texts
+from steps import answered, ask, shows, texts, until
 
 PHONE = {"viewport": {"width": 360, "height": 720}, "has_touch": True}
 LOOKS = {"light": {}, "dark": {"color_scheme": "dark"}, "phone": PHONE, "dark phone": {**PHONE, "color_scheme": "dark"}}
@@ -64,14 +64,14 @@ def test_everything_by_keyboard_alone(open_page, server):
     page.keyboard.press("Control+a")
     page.keyboard.type("Goodbye")
     page.keyboard.press("Enter")
-    page.wait_for_function("document.querySelector('#messages').innerText.includes('You said: Goodbye')")
+    shows(page, "#messages", "You said: Goodbye")
     answered(page)
     page.keyboard.press("Alt+r")
     page.wait_for_selector(".message.assistant .branch")
     page.keyboard.press("Alt+i")
     page.keyboard.type("slow")
     page.keyboard.press("Enter")
-    page.wait_for_function("document.querySelectorAll('.message').length === 4")
+    until(page, "document.querySelectorAll('.message').length === 4")
     page.keyboard.press("Escape")
     answered(page, 2)
     page.keyboard.press("Alt+n")
@@ -116,7 +116,7 @@ def test_a_screen_reader_hears_paragraphs_and_the_end_not_tokens(open_page, serv
         new MutationObserver(() => said.push(document.querySelector('#spoken').textContent))
             .observe(document.querySelector('#spoken'), {childList: true, characterData: true, subtree: true});""")
     ask(page, "sample")
-    page.wait_for_function("window.said.join(' ').includes('The answer is complete.')")
+    until(page, "window.said.join(' ').includes('The answer is complete.')")
     said = page.evaluate("said")
     assert len(said) <= 4 and "Vieta published" in " ".join(said)
     assert page.query_selector("#messages").evaluate("e => e.closest('[aria-live]')") is None
@@ -141,7 +141,7 @@ def test_the_stream_does_not_move_somebody_who_reads_above(open_page, server):
         ask(page, "sample")
         answered(page, i + 1)
     ask(page, "slow")
-    page.wait_for_function("document.querySelectorAll('.message').length === 8")
+    until(page, "document.querySelectorAll('.message').length === 8")
     page.mouse.move(600, 300)
     page.mouse.wheel(0, -800)
     page.wait_for_timeout(300)

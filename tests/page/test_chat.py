@@ -5,26 +5,8 @@ import re
 
 import pytest
 
-EXPECT_TIMEOUT = 15000  # ms
-
-
-def ask(page, text):
-    page.fill("#question", text)
-    page.press("#question", "Enter")
-
-
-def answered(page, count=1):
-    """Waits until so many messages are shown and none is on its way."""
-    page.wait_for_function(
-        "n => document.querySelectorAll('.message').length === n && document.querySelector('#composer [aria-label=\"Send\"]')",
-        arg=2 * count,
-        timeout=EXPECT_TIMEOUT,
-    )
-
-
-def texts(page):
-    return [message.inner_text() for message in page.query_selector_all(".message .body")]
-
+from fake_server import SAMPLE, FakeServer
+from steps import answered, ask, shows, texts, until
 
 def test_a_question_is_answered_with_its_cost(page_with_answer):
     page, server = page_with_answer
@@ -49,7 +31,7 @@ def page_with_answer(open_page, server):
 def test_stop_ends_the_answer_and_the_server_hears_of_it(open_page, server):
     page = open_page(server.url)
     ask(page, "slow please")
-    page.wait_for_function("document.querySelector('.message.assistant .text')?.textContent.includes('word3')")
+    until(page, "document.querySelector('.message.assistant .text')?.textContent.includes('word3')")
     page.click("#composer [aria-label='Stop']")
     answered(page)
     assert server.left.wait(10)
@@ -64,14 +46,14 @@ def test_an_edited_question_is_a_branch_and_both_survive_a_reload(page_with_answ
     page.click(".message.user [aria-label='Edit']")
     page.fill(".message.user textarea", "Hello moon")
     page.click(".message.user .strong")
-    page.wait_for_function("document.querySelector('#messages').innerText.includes('You said: Hello moon')")
+    shows(page, "#messages", "You said: Hello moon")
     answered(page)
     assert len(server.asked[1]["messages"]) == 1
     page.reload()
     page.wait_for_selector(".message.assistant")
     assert texts(page)[0] == "Hello moon"
     page.click(".message.user [aria-label='Previous version']")
-    page.wait_for_function("document.querySelector('#messages').innerText.includes('You said: Hello there')")
+    shows(page, "#messages", "You said: Hello there")
     assert page.query_selector(".message.user .branch").get_attribute("aria-label") == "Version 1 of 2"
 
 
@@ -144,21 +126,18 @@ def test_a_busy_server_can_be_asked_again(open_page, server):
     page = open_page(server.url)
     ask(page, "Hello")
     page.click(".error button")
-    page.wait_for_function("document.querySelector('#messages').innerText.includes('You said: Hello')")
+    shows(page, "#messages", "You said: Hello")
 
 
 def test_a_server_that_is_gone_is_named_so(open_page, server):
     page = open_page(server.url)
-    server.shutdown()
-    server.server_close()
+    page.context.set_offline(True)
     ask(page, "Hello")
     page.wait_for_selector(".error")
     assert "cannot be reached" in page.query_selector(".error").inner_text()
 
 
 def test_a_key_is_asked_for_and_kept_for_the_tab_only(browser):
-    from fake_server import FakeServer
-
     server = FakeServer(key="s3cret")
     context = browser.new_context()
     page = context.new_page()
@@ -192,9 +171,9 @@ def test_conversations_are_listed_searched_renamed_deleted_and_brought_back(page
     assert sorted(titles()) == ["Greetings", "Something about ducks"]
     page.click("[aria-label='More about Something about ducks']")
     page.click("text=Delete")
-    page.wait_for_function("document.querySelectorAll('#conversations .title').length === 1")
+    until(page, "document.querySelectorAll('#conversations .title').length === 1")
     page.click("text=Undo")
-    page.wait_for_function("document.querySelectorAll('#conversations .title').length === 2")
+    until(page, "document.querySelectorAll('#conversations .title').length === 2")
 
 
 def test_what_is_exported_can_be_imported_elsewhere(page_with_answer, open_page, server, tmp_path):
@@ -212,15 +191,28 @@ def test_what_is_exported_can_be_imported_elsewhere(page_with_answer, open_page,
     other.wait_for_selector(".message.assistant")
     assert texts(other) == ["Hello there", "You said: Hello there"]
     other.set_input_files("#import-file", {"name": "x.json", "mimeType": "application/json", "buffer": b"{}"})
-    other.wait_for_function("document.querySelector('#notices').innerText.includes('no conversations of Sluice')")
+    shows(other, "#notices", "no conversations of Sluice")
+
+
+def test_answers_and_code_can_be_copied_as_they_were_written(open_page, server):
+    page = open_page(server.url, permissions=["clipboard-read", "clipboard-write"])
+    ask(page, "sample")
+    answered(page)
+    page.click(".message.assistant .foot [aria-label='Copy']")
+    until(page, "document.querySelector('.foot [data-said=Copied]') !== null")
+    assert page.evaluate("navigator.clipboard.readText()") == SAMPLE
+    page.click("[aria-label='Copy code']")
+    until(page, "document.querySelector('.code-head [data-said=Copied]') !== null")
+    assert page.evaluate("navigator.clipboard.readText()").startswith("def roots(a, b, c):\n    ")
+    shows(page, "#spoken", "Copied")
 
 
 def test_a_full_browser_is_said_in_words(open_page, server):
     page = open_page(server.url)
-    page.evaluate("""IDBObjectStore.prototype.put = () => { throw new DOMException('full', 'QuotaExceededError'); }""")
+    page.evaluate("void (IDBObjectStore.prototype.put = () => { throw new DOMException('full', 'QuotaExceededError'); })")
     ask(page, "Hello")
     answered(page)
-    page.wait_for_function("document.querySelector('#notices').innerText.includes('no more room')")
+    shows(page, "#notices", "no more room")
 
 
 def test_another_tab_hears_of_a_new_conversation(page_with_answer):
@@ -230,7 +222,7 @@ def test_another_tab_hears_of_a_new_conversation(page_with_answer):
     other.wait_for_selector(".message.assistant")
     ask(page, "More")
     answered(page, 2)
-    other.wait_for_function("document.querySelectorAll('.message').length === 4")
+    until(other, "document.querySelectorAll('.message').length === 4")
 
 
 def test_an_answer_goes_on_while_another_conversation_is_shown(open_page, server):
@@ -242,6 +234,6 @@ def test_an_answer_goes_on_while_another_conversation_is_shown(open_page, server
     ask(page, "Hello")
     answered(page)
     page.click("#conversations >> text=slow one")
-    page.wait_for_function("document.querySelector('.message.assistant .text').textContent.includes('word5')")
+    until(page, "document.querySelector('.message.assistant .text').textContent.includes('word5')")
     page.click("#composer [aria-label='Stop']")
     answered(page)

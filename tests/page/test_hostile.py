@@ -1,6 +1,6 @@
 """What a model writes is text, whatever it looks like."""
 
-from test_chat import answered, ask
+from steps import answered, ask
 
 
 def test_hostile_text_is_shown_as_text(open_page, server):
@@ -12,7 +12,7 @@ def test_hostile_text_is_shown_as_text(open_page, server):
     text = page.query_selector(".message.assistant .text")
     assert page.evaluate("window.owned") is None
     assert "<script>window.owned = 1</script>" in text.inner_text()
-    assert text.query_selector_all("script, img, svg, iframe, object, style, [onclick], [onerror]") == []
+    assert text.query_selector_all("script, img, svg:not(.icon), iframe, object, style, [onclick], [onerror]") == []
     for link in text.query_selector_all("a"):
         assert link.get_attribute("href").startswith("https://") and "noopener" in link.get_attribute("rel")
     assert all(url.startswith(server.url) for url in requests), requests

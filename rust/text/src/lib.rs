@@ -1,5 +1,5 @@
 //! Everything about text that Sluice takes from the Rust world, behind one `cxx` boundary
-//! (sluice/text/ffi.cpp is its only user): tokenizers, chat templates and, later, constrained decoding.
+//! (sluice/text/ffi.cpp is its only user): tokenizers, chat templates and grammars.
 //! No panic crosses: each exported function is a `guard`, and a Failure becomes a C++ exception.
 
 mod added;
@@ -8,6 +8,7 @@ mod bpe_json;
 mod byte_level;
 mod failure;
 mod gguf;
+mod grammar;
 mod huggingface;
 mod jinja;
 mod jinja_literals;
@@ -25,6 +26,7 @@ mod words;
 
 use failure::{guard, Failure, Result};
 use gguf::GgufTokenizer;
+use grammar::{open_grammars, GrammarMatcher, Grammars};
 use huggingface::{BesideToken, HuggingFaceTokenizer};
 use marking::{Rendered, Spellings};
 use std::sync::{Arc, OnceLock};
@@ -130,6 +132,17 @@ mod ffi {
             own: &[u8],
             limits: &TemplateLimits,
         ) -> Result<Rendering>;
+        type Grammars;
+        type GrammarMatcher;
+
+        /// bytes: of all tokens, one after the other; ends: where each one ends; eos: which of them end
+        /// a text.
+        fn open_grammars(bytes: &[u8], ends: &[u64], eos: &[i32]) -> Result<Box<Grammars>>;
+        /// kind: json_object, json_schema, regex or lark.
+        fn compile(self: &Grammars, kind: &str, definition: &[u8]) -> Result<Box<GrammarMatcher>>;
+        fn mask(self: &mut GrammarMatcher, logits: &mut [f32]) -> Result<()>;
+        fn accept(self: &mut GrammarMatcher, token: i32) -> Result<bool>;
+
         /// The same without a model: nothing is trusted.
         fn render_template(
             source: &[u8],

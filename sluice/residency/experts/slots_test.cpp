@@ -217,21 +217,37 @@ TEST(SlotPool, a_lease_that_did_not_fit_leaves_nothing_behind) {
   }
 }
 
-TEST(SlotPool, threads_may_lease_and_prefetch_at_once) {
+TEST(SlotPool, threads_may_lease_prefetch_take_back_and_resize_at_once) {
   Model model;
-  SlotPool pool(model.reader, model.experts, 12, PolicyKind::lfu);
+  SlotPool pool(model.reader, model.experts, 16, PolicyKind::lfu);
   std::vector<std::thread> threads;
+  std::atomic<bool> done{false};
   for (unsigned t = 0; t < 3; ++t) {
     threads.emplace_back([&, t] {
       std::mt19937 random(t);
       for (int i = 0; i < 100; ++i) {
         const int expert = static_cast<int>(random() % kExperts);
         if (i % 3 == 0) pool.prefetch((i + 1) % kLayers, std::vector{expert});
+        if (i % 5 == 0) pool.cancel_prefetches((i + 1) % kLayers, std::vector{expert});
         use(pool, model, i % kLayers, {expert, (expert + 1) % kExperts});
       }
     });
   }
+  std::thread pressure([&] {
+    std::mt19937 random(3);
+    while (!done) {
+      const int n = 12 + static_cast<int>(random() % 5);
+      EXPECT_GE(pool.resize(n), n);
+      EXPECT_LE(pool.n_slots(), 16);
+      (void)pool.holds(0, static_cast<int>(random() % kExperts));
+      EXPECT_LE(pool.statistics().wasted, pool.statistics().prefetched);
+      std::this_thread::yield();
+    }
+  });
   for (auto& thread : threads) thread.join();
+  done = true;
+  pressure.join();
+  EXPECT_EQ(pool.resize(6), 6) << "nobody holds a slot any more";
 }
 
 TEST(SlotPool, may_be_destroyed_while_reads_are_under_way) {

@@ -71,7 +71,7 @@ std::optional<Pressure> pressure(const GovernorLimits& limits, const PressureRea
 uint64_t round_up(uint64_t bytes, uint64_t unit) { return (bytes + unit - 1) / unit * unit; }
 
 void change(GovernorState& state, uint64_t size, const std::string& why, double now_s) {
-  state.reason = fmt::format("{}: {} to {}", why, to_string(state.size), to_string({size}));
+  state.reason = fmt::format("{}: {} to {}", why, to_string(state.size), to_string(Bytes{size}));
   state.size = {size};
   state.changed_s = now_s;
 }

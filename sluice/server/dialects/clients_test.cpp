@@ -64,11 +64,11 @@ TEST(Anthropic, goes_on_with_the_assistants_last_words) {
 }
 
 TEST(Anthropic, has_every_choice_of_tools) {
-  const auto choice = [](const std::string& choice) {
+  const auto choice = [](const std::string& given) {
     return chat_of(read(kAnthropicMessages,
                         R"({"max_tokens":1,"messages":[{"role":"user","content":"x"}],)"
                         R"("tools":[{"name":"f","input_schema":{}}],"tool_choice":)" +
-                            choice + "}"))
+                            given + "}"))
         .tool_choice;
   };
   EXPECT_EQ(choice(R"({"type":"any"})").mode, Mode::required);
@@ -157,11 +157,11 @@ TEST(LlamaVim, fills_gaps) {
 }
 
 TEST(LangChain, names_the_tool_that_must_be_called) {
-  const auto choice = [](const std::string& choice) {
+  const auto choice = [](const std::string& given) {
     return chat_of(read(kOpenAiChat, R"({"messages":[{"role":"user","content":"x"}],"tools":[
       {"type":"function","function":{"name":"f","parameters":{"$defs":{"A":{}},"type":"object"},"strict":true}},
       {"type":"function","function":{"name":"g"}}],"tool_choice":)" +
-                                         choice + "}"));
+                                         given + "}"));
   };
   EXPECT_EQ(choice(R"({"type":"function","function":{"name":"f"}})").tool_choice.name, "f");
   EXPECT_EQ(choice(R"({"type":"function","name":"g"})").tool_choice.mode, Mode::named);

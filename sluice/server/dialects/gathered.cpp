@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "sluice/server/dialects/telling.h"
+
 namespace sluice::server {
 
 std::string Gathered::Choice::joined(Piece::Kind kind) const {
@@ -22,6 +24,16 @@ std::vector<ScoredToken> Gathered::Choice::tokens() const {
   return tokens;
 }
 
+size_t Gathered::Choice::n_unscored() const {
+  size_t n = 0;
+  for (const Part& part : parts) {
+    if (part.kind != Piece::Kind::text) continue;
+    n += part.n_unscored;
+    if (!part.tokens.empty()) break;
+  }
+  return n;
+}
+
 void Gathered::add(const Piece& piece) {
   using Kind = Piece::Kind;
   auto& parts = choices.at(static_cast<size_t>(piece.choice)).parts;
@@ -36,6 +48,9 @@ void Gathered::add(const Piece& piece) {
     if (parts.empty() || parts.back().kind != piece.kind) parts.push_back({.kind = piece.kind});
     parts.back().text += piece.text;
     auto& tokens = parts.back().tokens;
+    if (tokens.empty() && piece.tokens.empty()) {
+      parts.back().n_unscored += n_characters(piece.text);
+    }
     tokens.insert(tokens.end(), piece.tokens.begin(), piece.tokens.end());
   }
 }

@@ -16,6 +16,7 @@ struct Gathered {
     std::string text = {};                 ///< a call's arguments, "{}" where there came none
     std::string tool_id = {}, tool_name = {};
     std::vector<ScoredToken> tokens = {};
+    size_t n_unscored = 0;  ///< characters before the first of the tokens: a prompt's
   };
   struct Choice {
     std::vector<Part> parts = {};
@@ -24,6 +25,7 @@ struct Gathered {
     std::string reasoning() const { return joined(Piece::Kind::reasoning); }
     std::string joined(Piece::Kind kind) const;
     std::vector<ScoredToken> tokens() const;  ///< of its text
+    size_t n_unscored() const;                ///< characters of its text before them
   };
   Head head = {};
   Usage usage = {};

@@ -107,7 +107,7 @@ Asked read_chat(const Json& json, const ReadOptions& options) {
   return asked;
 }
 
-void read_prompt(Fields& body, Ask& ask, const Limits& limits) {
+void read_generate_prompt(Fields& body, Ask& ask, const Limits& limits) {
   const std::string prompt = body.text("prompt").value_or("");
   const std::string system = body.text("system").value_or("");
   const auto suffix = body.text("suffix");
@@ -132,7 +132,7 @@ Asked read_generate(const Json& json, const ReadOptions& options) {
   body.only("images", {Json::array()}, "images cannot be read; send text");
   body.only("template", {""}, "the model's own template is used; send raw to do without");
   body.only("context", {Json::array()}, "is not kept; send the conversation to /api/chat");
-  read_prompt(body, ask, options.limits);
+  read_generate_prompt(body, ask, options.limits);
   body.finish();
   asked.writer = ollama_writer(ask, OllamaShape::generate);
   return asked;

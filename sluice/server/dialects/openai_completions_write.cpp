@@ -72,6 +72,7 @@ class CompletionStream : public Writer {
     size_t& offset = offsets_.at(static_cast<size_t>(piece.choice));
     write(out, piece.choice, piece.text,
           piece.tokens.empty() ? Json() : list_logprobs(piece.tokens, offset), Json());
+    if (piece.tokens.empty()) offset += n_characters(piece.text);
   }
 
   void end(const Ending& ending, std::string& out) override {
@@ -117,7 +118,7 @@ std::string completion_body(const Gathered& answer, bool with_logprobs, ChatShap
     const auto& choice = answer.choices[i];
     std::string text;
     for (const auto& part : choice.parts) text += part.text;
-    size_t offset = 0;
+    size_t offset = choice.n_unscored();
     choices.push_back(
         {{"index", i},
          {"text", std::move(text)},

@@ -114,6 +114,16 @@ TEST(OpenAiCompletions, lists_log_probabilities_in_the_form_they_always_had) {
             R"("top_logprobs":[null,{"x":-2.0},{"a":-0.5,"b":-1.5}],"text_offset":[0,1,1]})");
 }
 
+TEST(OpenAiCompletions, count_the_prompt_that_they_repeat_into_the_offsets) {
+  const auto whole = Json::parse(told(
+      kOpenAiCompletions, R"({"prompt":"x","logprobs":1,"echo":true})", {text("xyz"), scored()}));
+  EXPECT_EQ(whole["choices"][0]["logprobs"]["text_offset"], Json::array({3}));
+  const auto streamed =
+      events(told(kOpenAiCompletions, R"({"prompt":"x","logprobs":1,"echo":true,"stream":true})",
+                  {text("xyz"), scored()}));
+  EXPECT_EQ(streamed[1].data["choices"][0]["logprobs"]["text_offset"], Json::array({3}));
+}
+
 TEST(OpenAiCompletions, stream_text_and_end) {
   EXPECT_EQ(
       told(kOpenAiCompletions, R"({"prompt":"x","stream":true})", {text("a")}),

@@ -97,8 +97,11 @@ export async function streamChat(body, signal, onProgress) {
   });
   try {
     await readBody(response, (text) => {
-      reader.feed(text);
-      onProgress(answer);
+      try {
+        reader.feed(text);
+      } finally {
+        onProgress(answer); // what came before an error too
+      }
     });
   } catch (error) {
     if (error.name === 'AbortError' || error instanceof ApiError) throw error;

@@ -4,8 +4,9 @@ import { ApiError, apiKey, listModels, setApiKey } from './api.js';
 import { Chat } from './chat.js';
 import { Composer } from './composer.js';
 import { newConversation, shownPath } from './conversation.js';
+import { copyFrom } from './copy.js';
 import { Dashboard } from './dashboard.js';
-import { button, byId, copyFrom, h } from './dom.js';
+import { button, byId, h } from './dom.js';
 import { icon } from './icons.js';
 import { keep, kept } from './keep.js';
 import { notice } from './notices.js';
@@ -159,9 +160,9 @@ function escape() {
   } else chat.stop();
 }
 
-async function copyLast() {
+function copyLast() {
   const last = shownPath(chat.conversation).findLast((message) => message.role === 'assistant');
-  if (last) announce(await copyFrom(byId('question'), last.content));
+  if (last) copyFrom(byId('question'), last.content);
 }
 
 const menu = button('Conversations', () => showSidebar(!byId('frame').classList.contains('with-sidebar')),

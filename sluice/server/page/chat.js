@@ -148,7 +148,7 @@ export class Chat {
 
   /** At most once a frame, and for long answers less often, so that drawing takes a small part of the time. */
   drawSoon(message) {
-    if (this.drawing) return;
+    if (this.drawing || !this.views.has(message.id)) return;
     this.drawing = true;
     const pause = Math.min(500, message.content.length / 200); // ms
     setTimeout(() => requestAnimationFrame(() => {

@@ -37,29 +37,3 @@ export function button(label, onclick, { icon = null, text = null, ...rest } = {
   const named = text === null ? { 'aria-label': label, title: label } : {};
   return h('button', { type: 'button', onclick, ...named, ...rest }, icon, text);
 }
-
-/** Copies text; the button says so for a moment. */
-export async function copyFrom(target, text) {
-  let said = 'Copied';
-  try {
-    await navigator.clipboard.writeText(text);
-  } catch {
-    said = copyBySelection(text) ? 'Copied' : 'Copying is not allowed here';
-  }
-  target.dataset.said = said;
-  setTimeout(() => delete target.dataset.said, 1500);
-  return said;
-}
-
-// Pages that came by plain HTTP from another machine have no navigator.clipboard.
-function copyBySelection(text) {
-  const area = h('textarea', { class: 'unseen', 'aria-hidden': 'true', tabindex: '-1' });
-  area.value = text;
-  const focused = document.activeElement;
-  document.body.append(area);
-  area.select();
-  const copied = document.execCommand('copy');
-  area.remove();
-  focused?.focus();
-  return copied;
-}

@@ -104,7 +104,7 @@ class TexParser {
   }
 
   command(name) {
-    if (LETTERS.has(name)) return ['mi', {}, LETTERS.get(name)];
+    if (LETTERS.has(name)) return ['mi', /^[A-Z]/.test(name) ? { mathvariant: 'normal' } : {}, LETTERS.get(name)]; // capitals are upright
     if (OPERATORS.has(name)) return operator(OPERATORS.get(name));
     if (LARGE.has(name)) return withLimits(['mo', { largeop: 'true', movablelimits: 'false' }, LARGE.get(name)]);
     if (INTEGRALS.has(name)) return ['mo', { largeop: 'true' }, INTEGRALS.get(name)];
@@ -216,7 +216,12 @@ class TexParser {
 
 const row = (items) => (items.length === 1 ? items[0] : ['mrow', {}, ...items]);
 const space = (em) => ['mspace', { width: `${em}em` }];
-const operator = (text) => ['mo', '()[]{}|‖⌊⌋⌈⌉⟨⟩'.includes(text) ? { stretchy: 'false' } : {}, text];
+function attributesOf(text) {
+  if (text === '/') return { lspace: '0', rspace: '0' };
+  return '()[]{}|‖⌊⌋⌈⌉⟨⟩'.includes(text) ? { stretchy: 'false' } : {};
+}
+
+const operator = (text) => ['mo', attributesOf(text), text];
 const fence = (text) => (text === '' ? [] : [['mo', { fence: 'true', stretchy: 'true' }, text]]);
 const withLimits = (node, limits = true) => Object.assign(node, { limits });
 

@@ -1,7 +1,8 @@
 // One message on the page: its text, what can be done with it, what it cost.
 import { describeCost, seconds } from './answer.js';
 import { siblings } from './conversation.js';
-import { button, copyFrom, h } from './dom.js';
+import { copyFrom } from './copy.js';
+import { button, h } from './dom.js';
 import { icon } from './icons.js';
 import { renderMarkdown } from './render.js';
 

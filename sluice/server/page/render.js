@@ -1,5 +1,6 @@
 // A tree of markdown.js to elements. A model's text only ever becomes text nodes and checked addresses.
-import { button, copyFrom, h, mathElement } from './dom.js';
+import { copyFrom } from './copy.js';
+import { button, h, mathElement } from './dom.js';
 import { highlight } from './highlight.js';
 import { icon } from './icons.js';
 import { parseMarkdown } from './markdown.js';

@@ -1,4 +1,4 @@
-// Keys. Alt with a letter works everywhere, by the key's place, so that a Mac's Alt letters do too.
+// Keys: Alt with a letter, by the key's place on a keyboard. A Mac's Alt writes letters, so there it is Ctrl Shift.
 import { h } from './dom.js';
 import { openDialog } from './settings.js';
 
@@ -13,28 +13,31 @@ export function listen(actions) {
   });
 }
 
-// What to press, its code with Alt, and what it does.
-const KEYS = [
-  ['Alt N', 'KeyN', 'new', 'New conversation'],
-  ['Alt K', 'KeyK', 'search', 'Search conversations'],
-  ['Alt I', 'KeyI', 'question', 'To the question'],
-  ['Alt U', 'KeyU', 'edit', 'Edit the last question'],
-  ['Alt R', 'KeyR', 'retry', 'Answer again'],
-  ['Alt C', 'KeyC', 'copy', 'Copy the last answer'],
-  ['Alt O', 'KeyO', 'settings', 'Settings'],
-  ['Alt B', 'KeyB', 'board', 'Chat or dashboard'],
-  ['Alt T', 'KeyT', 'theme', 'Dark or light'],
-  ['Alt H', 'KeyH', 'help', 'These keys'],
+const ON_MAC = /^(Mac|iP)/.test(navigator.platform);
+const MODIFIER = ON_MAC ? 'Ctrl Shift' : 'Alt';
+const KEYS = [ // a letter, its action, what it does
+  ['N', 'new', 'New conversation'],
+  ['K', 'search', 'Search conversations'],
+  ['I', 'question', 'To the question'],
+  ['U', 'edit', 'Edit the last question'],
+  ['R', 'retry', 'Answer again'],
+  ['C', 'copy', 'Copy the last answer'],
+  ['O', 'settings', 'Settings'],
+  ['B', 'board', 'Chat or dashboard'],
+  ['T', 'theme', 'Dark or light'],
+  ['H', 'help', 'These keys'],
 ];
 
 function nameOf(event) {
   if (event.key === 'Escape') return 'escape';
-  if (!event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return null;
-  return KEYS.find(([, code]) => code === event.code)?.[2];
+  const { altKey, ctrlKey, shiftKey, metaKey } = event;
+  if (metaKey || altKey === ON_MAC || ctrlKey !== ON_MAC || shiftKey !== ON_MAC) return null;
+  return KEYS.find(([letter]) => event.code === `Key${letter}`)?.[1];
 }
 
 export function showShortcuts() {
-  const rows = [...KEYS, ['Enter', '', '', 'Send'], ['Shift Enter', '', '', 'New line'], ['Escape', '', '', 'Stop the answer, close what is open']];
-  openDialog('Keys', h('dl', { class: 'keys' }, rows.map(([keys, , , text]) =>
+  const fixed = [['Enter', 'Send'], ['Shift Enter', 'New line'], ['Escape', 'Stop the answer, close what is open']];
+  const rows = [...KEYS.map(([letter, , text]) => [`${MODIFIER} ${letter}`, text]), ...fixed];
+  openDialog('Keys', h('dl', { class: 'keys' }, rows.map(([keys, text]) =>
     h('div', {}, h('dt', {}, keys.split(' ').map((key) => h('kbd', {}, key))), h('dd', {}, text)))));
 }

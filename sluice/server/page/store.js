@@ -58,6 +58,7 @@ export class Store {
   }
 
   async reread(id) {
+    if (!this.database) return;
     const found = await this.run('readonly', (table) => table.get(id)).catch(() => undefined);
     if (found) this.conversations.set(id, found);
     else this.conversations.delete(id);

@@ -9,9 +9,9 @@ export class Timeline {
   constructor() {
     this.steps = [];
     this.canvas = h('canvas', { height: HEIGHT, role: 'img', 'aria-label': 'No steps yet' });
+    this.names = ['rows that decode', 'tokens of prompts'].map((name, i) => h('span', { class: `colour-${i}` }, name));
     this.element = h('section', { class: 'panel wide', hidden: true }, h('h2', {}, 'Steps'),
-      h('p', { class: 'legend-line' }, h('span', { class: 'colour-0' }, 'rows that decode'), h('span', { class: 'colour-1' }, 'tokens of prompts'),
-        h('span', { class: 'span' }, `the last ${SHOWN / 1000} seconds`)), this.canvas);
+      h('p', { class: 'legend-line' }, this.names, h('span', { class: 'span' }, `the last ${SHOWN / 1000} seconds`)), this.canvas);
   }
 
   /** The number of the last step that is known. */
@@ -36,20 +36,20 @@ export class Timeline {
     if (width === 0) return;
     Object.assign(this.canvas, { width: width * ratio, height: HEIGHT * ratio });
     const pen = this.canvas.getContext('2d');
-    const style = getComputedStyle(this.element);
-    pen.scale(ratio, ratio);
+    const [below, above] = this.names.map((name) => getComputedStyle(name, '::before').backgroundColor);
     const most = (of) => this.steps.reduce((all, step) => Math.max(all, of(step) ?? 0), 1);
     const rows = most(({ decode_rows: value }) => value);
     const tokens = most(({ prefill_tokens: value }) => value);
-    const middle = HEIGHT * 0.5;
+    const middle = Math.round((HEIGHT * ratio) / 2);
+    const place = (at) => width * ratio * (1 - (newest - at) / SHOWN);
     for (const { at_ms: at, ms, decode_rows: decode = 0, prefill_tokens: prefill = 0 } of this.steps) {
-      const x = width * (1 - (newest - at) / SHOWN);
-      const wide = Math.max((width * ms) / SHOWN - 0.25, 0.5);
-      pen.fillStyle = style.getPropertyValue('--colour-1');
-      const up = (prefill / tokens) * (middle - 6);
-      pen.fillRect(x - wide, middle - 1 - up, wide, up);
-      pen.fillStyle = style.getPropertyValue('--colour-0');
-      pen.fillRect(x - wide, middle + 1, wide, (decode / rows) * (middle - 6));
+      const left = Math.floor(place(at - ms)); // whole dots: no seams between steps
+      const wide = Math.max(Math.ceil(place(at)) - left, 1);
+      const up = Math.round((prefill / tokens) * (middle - 6));
+      pen.fillStyle = above;
+      pen.fillRect(left, middle - 1 - up, wide, up);
+      pen.fillStyle = below;
+      pen.fillRect(left, middle + 1, wide, Math.round((decode / rows) * (middle - 6)));
     }
     const mean = this.steps.reduce((sum, { ms }) => sum + ms, 0) / Math.max(this.steps.length, 1);
     this.canvas.setAttribute('aria-label',

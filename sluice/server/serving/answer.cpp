@@ -65,8 +65,6 @@ Answer::Answer(std::shared_ptr<Exchange> exchange, std::shared_ptr<ServedModel> 
       observer_(observer) {}
 
 void Answer::begin() {
-  if (ask_.format.kind != Format::Kind::text)
-    throw Refusal::field("response_format", "structured output is not supported yet");
   Prompt prompt = model_->prompt_of(ask_);
   const int64_t prompt_tokens = std::ssize(prompt.tokens);
   if (ask_.job != Job::answer) {
@@ -124,6 +122,8 @@ engine::Request Answer::request_of(const Prompt& prompt, int64_t max_tokens, int
   request.continues_text = prompt.continues_text;
   request.top_logprobs = ask_.top_logprobs;
   request.client = exchange_->request().client;
+  request.cache_salt = ask_.cache_salt;
+  request.constraint = model_->constraint_of(ask_.format, prompt);
   return request;
 }
 

@@ -145,6 +145,21 @@ Prompt ServedModel::prompt_of(const Ask& ask) const {
   }
 }
 
+std::shared_ptr<engine::Constraint> ServedModel::constraint_of(const Format& format,
+                                                               const Prompt& prompt) const {
+  if (format.kind == Format::Kind::text) return nullptr;
+  const text::Tokenizer& tokenizer = engine_->tokenizer();
+  std::call_once(grammars_made_,
+                 [&] { grammars_ = text::open_grammars(tokenizer, engine_->config().vocab_size); });
+  Thinking thinking{.begun = prompt.markup.begins_in_reasoning, .end = prompt.markup.think_end};
+  if (info_.thinks && !thinking.end.empty()) thinking.begin = tokenizer.token_id(kThinkBegin);
+  try {
+    return make_constraint(*grammars_, format, tokenizer, std::move(thinking));
+  } catch (const Error& error) {
+    throw Refusal(400, error.what());
+  }
+}
+
 int64_t ServedModel::room_after(const Ask& ask, int64_t prompt_tokens) const {
   const int64_t context = std::min(ask.context.value_or(info_.context), info_.context);
   const int64_t room = context - prompt_tokens;

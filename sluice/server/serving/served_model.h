@@ -1,11 +1,13 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
 #include "sluice/engine/engine.h"
+#include "sluice/server/answers/constraint.h"
 #include "sluice/server/answers/splitter.h"
 #include "sluice/server/ask.h"
 #include "sluice/server/dialects/model_info.h"
@@ -36,6 +38,9 @@ class ServedModel {
   Prompt prompt_of(const Ask& ask) const;
   /// Most tokens that may follow so many of a prompt. Throws Refusal where none may.
   int64_t room_after(const Ask& ask, int64_t prompt_tokens) const;
+  /// What the answer has to be made of; null: of anything. Throws Refusal for a definition that cannot be used.
+  std::shared_ptr<engine::Constraint> constraint_of(const Format& format,
+                                                    const Prompt& prompt) const;
   /// A control token that begins or ends something in the answer, as text; empty for all others.
   std::string_view marker(text::Token token) const;
   /// With its bytes.
@@ -55,6 +60,8 @@ class ServedModel {
   TemplateAbilities abilities_;
   bool bare_calls_ = false;
   std::unordered_map<text::Token, std::string> markers_;
+  mutable std::once_flag grammars_made_;  // by the first answer that has a format
+  mutable std::unique_ptr<text::Grammars> grammars_;
 };
 
 }  // namespace sluice::server

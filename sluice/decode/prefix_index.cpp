@@ -1,0 +1,372 @@
+#include "sluice/decode/prefix_index.h"
+
+#include <algorithm>
+#include <functional>
+#include <utility>
+
+namespace sluice::decode {
+namespace {
+
+using kernels::kKvBlockTokens;
+using Tokens = std::span<const int32_t>;
+
+/// Ends of sequences that a node keeps.
+constexpr size_t kMaxEnds = 32;
+
+uint64_t hash_of(Tokens tokens) {
+  uint64_t hash = 0;  // collisions cost a comparison
+  for (const int32_t token : tokens)
+    hash = (hash ^ static_cast<uint32_t>(token)) * 0x9E3779B97F4A7C15ULL + (hash >> 29);
+  return hash;
+}
+
+int64_t common(Tokens a, Tokens b) {
+  const size_t n = std::min(a.size(), b.size());
+  return std::mismatch(a.begin(), a.begin() + static_cast<ptrdiff_t>(n), b.begin()).first -
+         a.begin();
+}
+
+Tokens stretch_of(Tokens tokens, int64_t i) {
+  return tokens.subspan(static_cast<size_t>(i * kKvBlockTokens), kKvBlockTokens);
+}
+
+bool begins_with(Tokens tokens, Tokens beginning) {
+  return common(tokens, beginning) == std::ssize(beginning);
+}
+
+}  // namespace
+
+struct PrefixIndex::Node {
+  struct End {
+    std::vector<int32_t> tokens;  // fewer than a stretch
+    nn::KvStretch blocks;
+    uint64_t last_use = 0;
+  };
+
+  Node* parent = nullptr;
+  std::vector<int32_t> tokens;  // of this stretch; the root has none
+  nn::KvStretch blocks;
+  uint64_t last_use = 0;
+  std::multimap<uint64_t, std::unique_ptr<Node>> children;  // by their tokens' hash
+  std::vector<End> ends;
+  bool had_end = false;  // within this stretch
+
+  Node* child(Tokens of) const {
+    const auto [first, last] = children.equal_range(hash_of(of));
+    for (auto it = first; it != last; ++it) {
+      if (std::ranges::equal(it->second->tokens, of)) return it->second.get();
+    }
+    return nullptr;
+  }
+};
+
+/// The nodes from the root's child on that match.
+struct PrefixIndex::Place {
+  Node* root = nullptr;
+  std::vector<Node*> path;
+  Node* last() const { return path.empty() ? root : path.back(); }
+};
+
+struct PrefixIndex::Found {
+  int64_t length = 0;
+  std::vector<nn::KvStretch> stretches;
+};
+
+/// What may be given up: an end, a node without any below it, or an inner node's blocks that windows have passed.
+struct PrefixIndex::Victim {
+  uint64_t last_use = 0;
+  Node* node = nullptr;
+  std::optional<uint64_t> end;  // by its last use
+};
+
+PrefixIndex::PrefixIndex(std::shared_ptr<const nn::KvLayout> layout, residency::KvPool& pool,
+                         Bytes cap)
+    : layout_(std::move(layout)), pool_(pool), cap_(cap) {}
+PrefixIndex::~PrefixIndex() = default;
+
+Bytes PrefixIndex::bytes_of(const nn::KvStretch& blocks) const {
+  Bytes sum;
+  for (size_t g = 0; g < blocks.size(); ++g) {
+    if (blocks[g]) sum = sum + layout_->groups[g].block_bytes;
+  }
+  return sum;
+}
+
+PrefixIndex::Place PrefixIndex::walk(std::string_view salt, Tokens tokens) {
+  Place place;
+  const auto root = roots_.find(salt);
+  if (root == roots_.end()) return place;
+  place.root = root->second.get();
+  for (int64_t i = 0; (i + 1) * kKvBlockTokens <= std::ssize(tokens); ++i) {
+    Node* const child = place.last()->child(stretch_of(tokens, i));
+    if (child == nullptr) break;
+    place.path.push_back(child);
+  }
+  return place;
+}
+
+bool PrefixIndex::restorable(int64_t length, std::span<const nn::KvStretch> stretches) const {
+  for (size_t g = 0; g < layout_->groups.size(); ++g) {
+    const int64_t window = layout_->groups[g].window;
+    const int64_t first =
+        window == 0 ? 0 : std::max<int64_t>(0, length - window + 1) / kKvBlockTokens;
+    for (int64_t i = first; i * kKvBlockTokens < length; ++i) {
+      if (!stretches[static_cast<size_t>(i)][g]) return false;
+    }
+  }
+  return true;
+}
+
+PrefixIndex::Found PrefixIndex::search(std::string_view salt, Tokens tokens) {
+  Found found;
+  const Place place = walk(salt, tokens);
+  if (place.root == nullptr) return found;
+  const uint64_t now = ++clock_;
+  for (Node* node : place.path) {
+    node->last_use = now;
+    found.stretches.push_back(node->blocks);
+  }
+  found.length = std::ssize(place.path) * kKvBlockTokens;
+  const Tokens rest = tokens.subspan(static_cast<size_t>(found.length));
+  int64_t most = 0;
+  uint64_t* last_use = nullptr;
+  nn::KvStretch* blocks = nullptr;
+  const auto look_at = [&](Tokens at, nn::KvStretch& of, uint64_t& use) {
+    if (const int64_t n = common(at, rest); n > most) {
+      most = n;
+      blocks = &of;
+      last_use = &use;
+    }
+  };
+  for (auto& [hash, child] : place.last()->children)
+    look_at(child->tokens, child->blocks, child->last_use);
+  for (Node::End& end : place.last()->ends) look_at(end.tokens, end.blocks, end.last_use);
+  if (blocks != nullptr) {
+    found.stretches.push_back(*blocks);
+    if (restorable(found.length + most, found.stretches)) {
+      found.length += most;
+      *last_use = now;
+      return found;
+    }
+    found.stretches.pop_back();
+  }
+  while (found.length > 0 && !restorable(found.length, found.stretches)) {
+    found.stretches.pop_back();
+    found.length -= kKvBlockTokens;
+  }
+  return found;
+}
+
+nn::KvCache PrefixIndex::find(std::string_view salt, Tokens tokens) {
+  const Found found = search(salt, tokens);
+  return {layout_, pool_, found.length, found.stretches};
+}
+
+int64_t PrefixIndex::length_of(std::string_view salt, Tokens tokens) {
+  return search(salt, tokens).length;
+}
+
+void PrefixIndex::add(std::string_view salt, Tokens tokens, std::span<const Sealed> sealed) {
+  if (cap_.count == 0 || sealed.empty()) return;
+  auto& root = roots_.try_emplace(std::string(salt)).first->second;
+  if (!root) root = std::make_unique<Node>();
+  const int64_t first = sealed[0].stretch;
+  const Place place = walk(salt, tokens.first(static_cast<size_t>(first * kKvBlockTokens)));
+  if (std::ssize(place.path) != first) return;  // what comes before was given up
+  const uint64_t now = ++clock_;
+  for (Node* node : place.path) node->last_use = now;
+  Node* node = place.last();
+  for (const Sealed& stretch : sealed) {
+    const Tokens of = stretch_of(tokens, stretch.stretch);
+    Node* child = node->child(of);
+    if (child == nullptr) {
+      auto made = std::make_unique<Node>();
+      made->parent = node;
+      made->tokens.assign(of.begin(), of.end());
+      made->blocks.resize(stretch.blocks.size());
+      child = node->children.emplace(hash_of(of), std::move(made))->second.get();
+    }
+    for (size_t g = 0; g < stretch.blocks.size(); ++g) {
+      if (child->blocks[g] || !stretch.blocks[g]) continue;
+      child->blocks[g] = stretch.blocks[g];
+      held_ = held_ + layout_->groups[g].block_bytes;
+    }
+    child->last_use = now;
+    std::erase_if(node->ends, [&](const Node::End& end) {
+      if (!begins_with(of, end.tokens)) return false;
+      child->had_end = true;
+      held_ = difference(held_, bytes_of(end.blocks));
+      return true;
+    });
+    node = child;
+  }
+  thin(*node);
+  shrink_to(cap_);
+}
+
+void PrefixIndex::release(nn::KvStretch& blocks, size_t group) {
+  if (!blocks[group]) return;
+  held_ = difference(held_, layout_->groups[group].block_bytes);
+  blocks[group].reset();
+}
+
+/// On the way from a new leaf to the root.
+void PrefixIndex::thin(Node& leaf) {
+  int64_t distance = 0;  // stretches to the next place below from which something goes on
+  for (Node* node = &leaf; node->parent != nullptr; node = node->parent, ++distance) {
+    if (node->had_end || !node->ends.empty() || node->children.size() > 1) distance = 0;
+    for (size_t g = 0; g < layout_->groups.size(); ++g) {
+      const int64_t window = layout_->groups[g].window;
+      if (window > 0 && distance > window / kKvBlockTokens + 1) release(node->blocks, g);
+    }
+  }
+}
+
+Bytes PrefixIndex::unused() const {
+  Bytes sum;
+  const auto count = [&](const nn::KvStretch& blocks) {
+    for (size_t g = 0; g < blocks.size(); ++g) {
+      if (blocks[g] && blocks[g].use_count() == 1) sum = sum + layout_->groups[g].block_bytes;
+    }
+  };
+  const std::function<void(const Node&)> visit = [&](const Node& node) {
+    count(node.blocks);
+    for (const Node::End& end : node.ends) count(end.blocks);
+    for (const auto& [hash, child] : node.children) visit(*child);
+  };
+  for (const auto& [salt, root] : roots_) visit(*root);
+  return sum;
+}
+
+void PrefixIndex::add_end(std::string_view salt, Tokens tokens, const nn::KvCache& kv) {
+  const int64_t stretch = std::ssize(tokens) / kKvBlockTokens;
+  const Tokens rest = tokens.subspan(static_cast<size_t>(stretch * kKvBlockTokens));
+  if (cap_.count == 0 || rest.empty()) return;
+  auto& root = roots_.try_emplace(std::string(salt)).first->second;
+  if (!root) root = std::make_unique<Node>();
+  const Place place = walk(salt, tokens);
+  if (std::ssize(place.path) != stretch) return;
+  Node* const node = place.last();
+  const uint64_t now = ++clock_;
+  for (const auto& [hash, child] : node->children) {
+    if (begins_with(child->tokens, rest)) {
+      child->had_end = true;
+      return;
+    }
+  }
+  for (const Node::End& end : node->ends) {
+    if (begins_with(end.tokens, rest)) return;
+  }
+  std::erase_if(node->ends, [&](const Node::End& end) {
+    if (!begins_with(rest, end.tokens)) return false;
+    held_ = difference(held_, bytes_of(end.blocks));
+    return true;
+  });
+  if (node->ends.size() >= kMaxEnds) {
+    const auto oldest = std::ranges::min_element(node->ends, {}, &Node::End::last_use);
+    held_ = difference(held_, bytes_of(oldest->blocks));
+    node->ends.erase(oldest);
+  }
+  node->ends.push_back({{rest.begin(), rest.end()}, kv.stretch(stretch), now});
+  held_ = held_ + bytes_of(node->ends.back().blocks);
+  shrink_to(cap_);
+}
+
+std::vector<PrefixIndex::Victim> PrefixIndex::victims(bool unused_only) {
+  std::vector<Victim> all;
+  const auto wanted = [&](const nn::KvStretch& blocks, bool windows_only) {
+    for (size_t g = 0; g < blocks.size(); ++g) {
+      if (windows_only && layout_->groups[g].window == 0) continue;
+      if (blocks[g] && (!unused_only || blocks[g].use_count() == 1)) return true;
+    }
+    return false;
+  };
+  const std::function<void(Node&)> visit = [&](Node& node) {
+    for (const Node::End& end : node.ends) {
+      if (wanted(end.blocks, false)) all.push_back({end.last_use, &node, end.last_use});
+    }
+    const bool is_inner = !node.children.empty() || !node.ends.empty();
+    if (node.parent != nullptr && wanted(node.blocks, is_inner))
+      all.push_back({node.last_use, &node, std::nullopt});
+    for (auto& [hash, child] : node.children) visit(*child);
+  };
+  for (auto& [salt, root] : roots_) visit(*root);
+  std::ranges::stable_sort(all, {}, &Victim::last_use);
+  return all;
+}
+
+/// Returns the bytes that the pool has got back.
+uint64_t PrefixIndex::give_up(const Victim& victim) {
+  uint64_t freed = 0;
+  Node& node = *victim.node;
+  const auto release = [&](nn::KvStretch& blocks, bool windows_only) {
+    for (size_t g = 0; g < blocks.size(); ++g) {
+      if (!blocks[g] || (windows_only && layout_->groups[g].window == 0)) continue;
+      held_ = difference(held_, layout_->groups[g].block_bytes);
+      if (blocks[g].use_count() == 1) freed += layout_->groups[g].block_bytes.count;
+      blocks[g].reset();
+    }
+  };
+  if (victim.end) {
+    const auto end = std::ranges::find(node.ends, *victim.end, &Node::End::last_use);
+    release(end->blocks, false);
+    node.ends.erase(end);
+    return freed;
+  }
+  const bool is_inner = !node.children.empty() || !node.ends.empty();
+  release(node.blocks, is_inner);
+  if (!is_inner) {
+    auto& siblings = node.parent->children;
+    siblings.erase(
+        std::ranges::find_if(siblings, [&](const auto& of) { return of.second.get() == &node; }));
+  }
+  return freed;
+}
+
+bool PrefixIndex::evict(Bytes wanted) {
+  uint64_t freed = 0;
+  while (freed < wanted.count) {
+    const auto round = victims(/*unused_only=*/true);
+    if (round.empty()) return false;
+    for (const Victim& victim : round) {
+      freed += give_up(victim);
+      if (freed >= wanted.count) break;
+    }
+  }
+  return true;
+}
+
+void PrefixIndex::shrink_to(Bytes most) {
+  while (held_ > most) {
+    const auto round = victims(/*unused_only=*/false);
+    if (round.empty()) return;
+    for (const Victim& victim : round) {
+      give_up(victim);
+      if (held_ <= most) break;
+    }
+  }
+}
+
+void PrefixIndex::drop(std::string_view salt) {
+  const auto root = roots_.find(salt);
+  if (root == roots_.end()) return;
+  const std::function<void(const Node&)> count = [&](const Node& node) {
+    held_ = difference(held_, bytes_of(node.blocks));
+    for (const Node::End& end : node.ends) held_ = difference(held_, bytes_of(end.blocks));
+    for (const auto& [hash, child] : node.children) count(*child);
+  };
+  count(*root->second);
+  roots_.erase(root);
+}
+
+int64_t PrefixIndex::n_stretches() const {
+  int64_t n = 0;
+  const std::function<void(const Node&)> count = [&](const Node& node) {
+    n += std::ssize(node.children);
+    for (const auto& [hash, child] : node.children) count(*child);
+  };
+  for (const auto& [salt, root] : roots_) count(*root);
+  return n;
+}
+
+}  // namespace sluice::decode

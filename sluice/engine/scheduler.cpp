@@ -1,0 +1,407 @@
+#include "sluice/engine/scheduler.h"
+
+#include <algorithm>
+#include <ranges>
+#include <utility>
+
+#include "sluice/base/error.h"
+
+namespace sluice::engine {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/// Shared tokens for which a prompt waits until another one's are computed.
+constexpr int64_t kWorthWaiting = 64;
+
+int64_t common_prefix(const std::vector<text::Token>& a, const std::vector<text::Token>& b) {
+  const size_t n = std::min(a.size(), b.size());
+  return std::mismatch(a.begin(), a.begin() + static_cast<ptrdiff_t>(n), b.begin()).first -
+         a.begin();
+}
+
+Bytes bytes_of(const std::vector<residency::KvNeed>& needs) {
+  Bytes sum;
+  for (const residency::KvNeed& need : needs)
+    sum.count += need.block.count * static_cast<uint64_t>(need.count);
+  return sum;
+}
+
+}  // namespace
+
+Scheduler::Scheduler(decode::Stepper& stepper, decode::PrefixIndex& prefixes,
+                     residency::KvPool& pool, std::function<nn::KvCache()> new_cache,
+                     const Options& options)
+    : stepper_(stepper),
+      prefixes_(prefixes),
+      pool_(pool),
+      new_cache_(std::move(new_cache)),
+      options_(options),
+      pace_(options.policy, options.chunk) {}
+
+void Scheduler::submit(Ptr sequence) {
+  const std::lock_guard lock(mutex_);
+  arrived_.push_back(std::move(sequence));
+}
+
+void Scheduler::cancel_all() {
+  for (const auto* all : {&waiting_, &active_}) {
+    for (const Ptr& sequence : *all) sequence->cancel();
+  }
+  const std::lock_guard lock(mutex_);
+  for (const Ptr& sequence : arrived_) sequence->cancel();
+}
+
+SchedulerReport Scheduler::report() const {
+  const std::lock_guard lock(mutex_);
+  return report_;
+}
+
+void Scheduler::publish() {
+  const auto decodes = [](const Ptr& s) { return s->n_generated() > 0; };
+  const std::lock_guard lock(mutex_);
+  report_.waiting = std::ssize(waiting_) + std::ssize(arrived_);
+  report_.active = std::ssize(active_);
+  report_.decoding = std::ranges::count_if(active_, decodes);
+  report_.prefixes = prefixes_.held();
+}
+
+Worker::Turn Scheduler::turn(bool others_wait) {
+  take_arrivals();
+  if (stepper_.in_flight() == 0) {
+    sweep();
+    admit();
+    if (!begin()) {
+      publish();
+      const auto ready = [](const Ptr& sequence) { return !sequence->is_paused(); };
+      const bool more = active_.empty() && std::ranges::any_of(waiting_, ready);
+      return more ? Worker::Turn::more : Worker::Turn::idle;
+    }
+  }
+  if (options_.runs_ahead && !others_wait && waiting_.empty()) begin_ahead();
+  finish();
+  drop_dead_step();
+  release_ended();
+  publish();
+  return stepper_.in_flight() > 0 ? Worker::Turn::unfinished : Worker::Turn::more;
+}
+
+/// Who comes back gets no credit for the time away.
+void Scheduler::take_arrivals() {
+  const std::lock_guard lock(mutex_);
+  if (arrived_.empty()) return;
+  std::map<std::string, double> present;
+  for (const auto* all : {&waiting_, &active_}) {
+    for (const Ptr& sequence : *all) {
+      const std::string& client = sequence->request().client;
+      present[client] = served_[client];
+    }
+  }
+  const auto by_served = [](const auto& entry) { return entry.second; };
+  const double least =
+      present.empty() ? 0 : std::ranges::min(present | std::views::transform(by_served));
+  served_ = std::move(present);
+  for (Ptr& sequence : arrived_) {
+    served_.try_emplace(sequence->request().client, least);
+    waiting_.push_back(std::move(sequence));
+  }
+  arrived_.clear();
+}
+
+/// Ends what was cancelled, while no step is in flight.
+void Scheduler::sweep() {
+  for (const auto* all : {&active_, &waiting_}) {
+    for (const Ptr& sequence : *all) {
+      if (sequence->is_cancelled()) end(*sequence, FinishReason::cancelled);
+    }
+  }
+  release_ended();
+}
+
+bool Scheduler::in_flight(const Sequence& sequence) const {
+  return std::ranges::any_of(plans_, [&](const Plan& plan) {
+    return std::ranges::any_of(plan.of_row, [&](const Ptr& of) { return of.get() == &sequence; });
+  });
+}
+
+void Scheduler::release_ended() {
+  const auto over = [&](const Ptr& sequence) {
+    if (!sequence->ended() || in_flight(*sequence)) return false;
+    sequence->release();
+    return true;
+  };
+  std::erase_if(active_, over);
+  std::erase_if(waiting_, over);
+}
+
+// --- who gets in
+
+void Scheduler::admit() {
+  while (!waiting_.empty() && std::ssize(active_) < kMostActive && admit_one()) {
+  }
+}
+
+bool Scheduler::waits_for_prefix(const Sequence& sequence) const {
+  if (!options_.keeps_prefixes) return false;
+  return std::ranges::any_of(active_, [&](const Ptr& other) {
+    if (other->n_generated() > 0 || other->is_paused()) return false;
+    if (other->request().cache_salt != sequence.request().cache_salt) return false;
+    const int64_t shared = common_prefix(other->timeline(), sequence.timeline());
+    return shared >= kWorthWaiting &&
+           shared > prefixes_.length_of(sequence.request().cache_salt, sequence.timeline());
+  });
+}
+
+bool Scheduler::fits(const Sequence& sequence) const {
+  if (active_.empty()) return true;  // or it never will
+  const Bytes free = difference(pool_.cap(), pool_.in_use());
+  const Bytes wanted = bytes_of(new_cache_().needs(std::ssize(sequence.timeline()) + 1));
+  return wanted <= free + prefixes_.unused();
+}
+
+/// The next one in line of the client that was given least. False when nobody can be admitted.
+bool Scheduler::admit_one() {
+  Ptr* best = nullptr;
+  for (Ptr& sequence : waiting_) {
+    const auto given = [&](const Ptr& of) { return served_[of->request().client]; };
+    if (sequence->is_paused() || waits_for_prefix(*sequence)) continue;
+    if (best == nullptr || given(sequence) < given(*best)) best = &sequence;
+  }
+  if (best == nullptr || !fits(**best)) return false;
+  const Ptr sequence = *best;
+  waiting_.erase(waiting_.begin() + (best - waiting_.data()));
+  try {
+    // The last token is computed in any case, for what follows it.
+    const auto prefix = std::span(sequence->timeline()).first(sequence->timeline().size() - 1);
+    sequence->activate(options_.keeps_prefixes
+                           ? prefixes_.find(sequence->request().cache_salt, prefix)
+                           : new_cache_());
+    active_.push_back(sequence);
+  } catch (...) {
+    fail(*sequence, std::current_exception());
+  }
+  return true;
+}
+
+// --- what a step computes
+
+Scheduler::Plan Scheduler::compose() {
+  Plan plan;
+  add_decodes(plan);
+  add_prompts(plan);
+  return plan;
+}
+
+void Scheduler::add(Plan& plan, const Ptr& sequence, decode::Row row) const {
+  plan.of_row.push_back(sequence);
+  plan.row_tokens.push_back(row.n_tokens());
+  plan.passes.back().push_back(std::move(row));
+}
+
+void Scheduler::add_decodes(Plan& plan) {
+  const auto n = active_.size();
+  const size_t first = n == 0 ? 0 : first_decode_ % n;
+  for (size_t i = 0; i < n; ++i) {
+    const Ptr& sequence = active_[(first + i) % n];
+    if (sequence->is_paused() || !sequence->is_decoding()) continue;
+    if (std::ssize(plan.of_row) == stepper_.max_logit_rows()) {
+      first_decode_ = (first + i) % n;
+      break;
+    }
+    if (plan.passes.empty()) plan.passes.emplace_back();
+    add(plan, sequence, sequence->row(0, 1));
+  }
+  plan.decode_tokens = std::ssize(plan.of_row);
+}
+
+/// Prompts in the order of arrival. Streamed weights want passes of one phase, and as many of them as fit while a layer
+/// is in memory; otherwise prompts share the pass with decoding, and the weights come from memory once.
+void Scheduler::add_prompts(Plan& plan) {
+  const bool streams = options_.layer_tokens > 0;
+  int64_t left = streams ? std::max(options_.layer_tokens, options_.chunk)
+                         : pace_.prompt_tokens(plan.decode_tokens > 0);
+  int64_t logits_left = stepper_.max_logit_rows() - plan.decode_tokens;
+  int64_t in_pass = streams ? options_.chunk : plan.decode_tokens;  // a new pass, or decoding's
+  for (const Ptr& sequence : active_) {
+    if (sequence->is_paused() || sequence->is_decoding()) continue;
+    int64_t at = 0;  // of what is missing
+    for (int64_t n_missing = sequence->n_missing(); at < n_missing && left > 0;) {
+      if (plan.passes.empty() || (streams && in_pass >= options_.chunk)) {
+        plan.passes.emplace_back();
+        in_pass = 0;
+      }
+      int64_t n = std::min({n_missing - at, left, streams ? options_.chunk - in_pass : left});
+      if (at + n == n_missing && logits_left == 0 && --n == 0) return;
+      if (at + n == n_missing) --logits_left;
+      add(plan, sequence, sequence->row(at, n));
+      plan.prompt_tokens += n;
+      at += n;
+      left -= n;
+      in_pass += n;
+    }
+    if (left == 0) return;
+  }
+}
+
+/// Begins the next step; gives up what it must for its blocks. False when there is nothing to compute.
+bool Scheduler::begin() {
+  while (true) {
+    Plan plan = compose();
+    if (plan.empty()) return false;
+    try {
+      step_began_ = Clock::now();
+      stepper_.begin(plan.passes);
+      plans_.push_back(std::move(plan));
+      return true;
+    } catch (const Error& error) {
+      if (error.kind() == ErrorKind::over_budget && make_room(plan)) continue;
+      fail_all(plan);
+    } catch (...) {
+      fail_all(plan);
+    }
+    release_ended();
+  }
+}
+
+/// With the exception that is being handled.
+void Scheduler::fail_all(const Plan& plan) {
+  for (const Ptr& sequence : plan.of_row) {
+    if (!sequence->ended()) fail(*sequence, std::current_exception());
+  }
+}
+
+/// False when there is nothing left to give up.
+bool Scheduler::make_room(const Plan& plan) {
+  std::map<const nn::KvCache*, int64_t> tokens;
+  for (const auto& pass : plan.passes) {
+    for (const decode::Row& row : pass) tokens[row.kv] += row.n_tokens();
+  }
+  Bytes wanted;
+  for (const auto& [kv, n] : tokens) wanted = wanted + bytes_of(kv->needs(n));
+  const Bytes lacking = difference(wanted, difference(pool_.cap(), pool_.in_use()));
+  if (lacking.count > 0 && prefixes_.evict(lacking)) return true;
+  if (active_.size() < 2) return false;
+  // The youngest has the least to compute again, as a rule.
+  const Ptr youngest = active_.back();
+  active_.pop_back();
+  youngest->release();
+  waiting_.insert(waiting_.begin(), youngest);
+  const std::lock_guard lock(mutex_);
+  ++report_.preemptions;
+  return true;
+}
+
+/// The step after `first`, as far as it is certain: all go on with what they are about to choose.
+Scheduler::Plan Scheduler::compose_ahead(const Plan& first) const {
+  Plan plan;
+  if (std::ssize(first.of_row) > stepper_.max_ahead() || first.passes.size() != 1) return plan;
+  for (const Ptr& sequence : active_) {
+    if (!sequence->ended() && !sequence->is_paused() && !in_flight(*sequence)) return plan;
+  }
+  for (size_t i = 0; i < first.of_row.size(); ++i) {
+    const Ptr& sequence = first.of_row[i];
+    if (sequence->ended() || sequence->is_paused()) continue;
+    if (sequence->n_missing() > 0) return {};  // more of its prompt comes first
+    if (auto row = sequence->row_ahead(i)) {
+      if (plan.passes.empty()) plan.passes.emplace_back();
+      add(plan, sequence, std::move(*row));
+    }
+  }
+  plan.decode_tokens = std::ssize(plan.of_row);
+  return plan;
+}
+
+void Scheduler::begin_ahead() {
+  if (plans_.size() != 1) return;
+  Plan plan = compose_ahead(plans_[0]);
+  if (plan.empty()) return;
+  try {
+    stepper_.begin(plan.passes);
+    plans_.push_back(std::move(plan));
+  } catch (const std::exception&) {
+    // There is no room yet; what else it may be, the step meets again when its turn comes.
+  }
+}
+
+// --- what comes of it
+
+/// The outcomes of the first step in flight, which `plan` is.
+std::vector<decode::Outcome> Scheduler::wait(const Plan& plan) {
+  try {
+    return stepper_.finish();
+  } catch (...) {  // there was no memory to hand it to the stream
+    while (stepper_.in_flight() > 0) stepper_.give_up();
+    decode::Outcome failed;
+    failed.error = std::current_exception();
+    return std::vector<decode::Outcome>(plan.of_row.size(), failed);
+  }
+}
+
+void Scheduler::finish() {
+  std::vector<decode::Outcome> outcomes = wait(plans_.front());
+  const Plan plan = std::move(plans_.front());
+  plans_.erase(plans_.begin());
+  if (stepper_.in_flight() == 0) plans_.clear();  // the one ahead was given up
+  const auto now = Clock::now();
+  pace_.add(plan.prompt_tokens, plan.decode_tokens,
+            std::chrono::duration<double>(now - step_began_).count());
+  step_began_ = now;
+  {
+    const std::lock_guard lock(mutex_);
+    ++report_.steps;
+    report_.prompt_tokens += plan.prompt_tokens;
+    report_.decode_tokens += plan.decode_tokens;
+  }
+  for (size_t i = 0; i < outcomes.size(); ++i) {
+    Sequence& sequence = *plan.of_row[i];
+    if (sequence.ended()) continue;
+    const bool decoded = sequence.n_generated() > 0;
+    served_[sequence.request().client] +=
+        static_cast<double>(plan.row_tokens[i] * (decoded ? 2 : 1));
+    try {
+      take_outcome(sequence, outcomes[i]);
+    } catch (...) {
+      if (!sequence.ended()) fail(sequence, std::current_exception());
+    }
+  }
+}
+
+void Scheduler::take_outcome(Sequence& sequence, decode::Outcome& outcome) {
+  if (outcome.error) return fail(sequence, outcome.error);
+  if (outcome.cancelled) return end(sequence, FinishReason::cancelled);
+  const std::string& salt = sequence.request().cache_salt;
+  if (options_.keeps_prefixes) prefixes_.add(salt, sequence.timeline(), outcome.sealed);
+  if (sequence.n_generated() == 0)
+    sequence.tell_prompt(std::min<int64_t>(sequence.kv().length(), sequence.n_prompt()));
+  if (outcome.token < 0) return;
+  if (options_.keeps_prefixes && sequence.n_generated() == 0)
+    prefixes_.add_end(salt, sequence.timeline(), sequence.kv());
+  if (const auto reason = sequence.take(outcome.token)) end(sequence, *reason);
+}
+
+void Scheduler::end(Sequence& sequence, FinishReason reason) {
+  if (options_.keeps_prefixes && sequence.is_active()) {
+    const auto& timeline = sequence.timeline();
+    const auto held = std::min<int64_t>(sequence.kv().length(), std::ssize(timeline));
+    prefixes_.add_end(sequence.request().cache_salt,
+                      std::span(timeline).first(static_cast<size_t>(held)), sequence.kv());
+  }
+  sequence.end(reason);
+}
+
+void Scheduler::fail(Sequence& sequence, std::exception_ptr error) {
+  sequence.fail(std::move(error));
+}
+
+/// A step begun ahead that nobody wants.
+void Scheduler::drop_dead_step() {
+  if (plans_.empty()) return;
+  const auto dead = [](const Ptr& sequence) {
+    return sequence->ended() || sequence->is_cancelled();
+  };
+  if (!std::ranges::all_of(plans_[0].of_row, dead)) return;
+  stepper_.give_up();
+  plans_.clear();
+}
+
+}  // namespace sluice::engine

@@ -1,0 +1,103 @@
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "sluice/decode/prefix_index.h"
+#include "sluice/decode/stepper.h"
+#include "sluice/engine/pace.h"
+#include "sluice/engine/scheduler_report.h"
+#include "sluice/engine/sequence.h"
+#include "sluice/engine/worker.h"
+
+namespace sluice::engine {
+
+/// Decides what each step computes: all sequences that decode, and of prompts as many tokens as the pace allows. It
+/// admits a sequence when its prompt's blocks fit, each client in turn by what it was given so far; one whose prompt
+/// shares its beginning with another that is being computed waits for that. When blocks run out while sequences grow,
+/// kept prefixes are given up first, then the youngest sequence goes back to the queue. None of it changes a token.
+class Scheduler {
+ public:
+  struct Options {
+    Policy policy = Policy::balanced;
+    int64_t chunk = 512;  ///< prompt tokens of one pass
+    int64_t layer_tokens =
+        0;  ///< weights are streamed: so many tokens of prompts pass a layer before the next one
+    bool runs_ahead = true;      ///< steps may be begun before the one before is looked at
+    bool keeps_prefixes = true;  ///< for prompts to come
+  };
+  /// Most sequences that have keys and values.
+  static constexpr int64_t kMostActive = 64;
+
+  Scheduler(decode::Stepper& stepper, decode::PrefixIndex& prefixes, residency::KvPool& pool,
+            std::function<nn::KvCache()> new_cache, const Options& options);
+
+  /// Any thread. The caller wakes the worker.
+  void submit(std::shared_ptr<Sequence> sequence);
+  void cancel_all();
+  SchedulerReport report() const;
+
+  /// One step, on the engine's thread.
+  Worker::Turn turn(bool others_wait);
+
+ private:
+  using Ptr = std::shared_ptr<Sequence>;
+  /// A step and whose its rows are.
+  struct Plan {
+    std::vector<std::vector<decode::Row>> passes;
+    std::vector<Ptr> of_row;
+    std::vector<int64_t> row_tokens;
+    int64_t prompt_tokens = 0, decode_tokens = 0;
+    bool empty() const { return of_row.empty(); }
+  };
+
+  void add(Plan& plan, const Ptr& sequence, decode::Row row) const;
+  void take_arrivals();
+  void sweep();
+  void admit();
+  bool admit_one();
+  bool waits_for_prefix(const Sequence& sequence) const;
+  bool fits(const Sequence& sequence) const;
+  Plan compose();
+  void add_decodes(Plan& plan);
+  void add_prompts(Plan& plan);
+  Plan compose_ahead(const Plan& first) const;
+  bool begin();
+  void fail_all(const Plan& plan);
+  bool make_room(const Plan& plan);
+  void begin_ahead();
+  void finish();
+  std::vector<decode::Outcome> wait(const Plan& plan);
+  void take_outcome(Sequence& sequence, decode::Outcome& outcome);
+  void end(Sequence& sequence, FinishReason reason);
+  void fail(Sequence& sequence, std::exception_ptr error);
+  void drop_dead_step();
+  void release_ended();
+  bool in_flight(const Sequence& sequence) const;
+  void publish();
+
+  decode::Stepper& stepper_;
+  decode::PrefixIndex& prefixes_;
+  residency::KvPool& pool_;
+  std::function<nn::KvCache()> new_cache_;
+  Options options_;
+  Pace pace_;
+
+  std::vector<Ptr> waiting_, active_;  // in the order in which they came
+  std::vector<Plan> plans_;            // of the steps in flight
+  std::map<std::string, double>
+      served_;               // by client: tokens that were computed for it, decoded ones double
+  size_t first_decode_ = 0;  // where the next step begins when not all fit
+  std::chrono::steady_clock::time_point step_began_;
+
+  mutable std::mutex mutex_;  // guards what follows
+  std::vector<Ptr> arrived_;
+  SchedulerReport report_;
+};
+
+}  // namespace sluice::engine

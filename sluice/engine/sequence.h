@@ -1,0 +1,99 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "sluice/decode/sampler.h"
+#include "sluice/decode/stepper.h"
+#include "sluice/decode/stop.h"
+#include "sluice/engine/generation.h"
+#include "sluice/text/tokenizer.h"
+
+namespace sluice::engine {
+
+/// One request on its way: its timeline, how the next token is chosen, and what its listener is told.
+///
+/// waiting -> active: it has keys and values, if only of nothing -> ended: the listener was told. An active one that
+/// is preempted waits again, and computes its timeline anew.
+class Sequence {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  /// tokenizer: outlives it. context: most tokens of its timeline.
+  Sequence(Request request, std::shared_ptr<Listener> listener, const text::Tokenizer& tokenizer,
+           int64_t context);
+
+  // From any thread.
+  void cancel() { cancelled_ = true; }
+  void set_paused(bool paused) { paused_ = paused; }
+  bool is_cancelled() const;
+  bool is_paused() const { return paused_; }
+
+  // The rest on the engine's thread.
+  const Request& request() const { return request_; }
+  const std::vector<text::Token>& timeline() const { return timeline_; }
+  bool ended() const { return ended_; }
+  bool is_active() const { return kv_.has_value(); }
+  nn::KvCache& kv() { return *kv_; }
+
+  /// Its keys and values, of the first tokens of the timeline.
+  void activate(nn::KvCache kv);
+  /// Lets go of them, while no step uses them. One that has not ended computes them again.
+  void release() { kv_.reset(); }
+
+  /// Tokens of the timeline that have no keys and values, and no step that computes them.
+  int64_t n_missing() const { return std::ssize(timeline_) - kv_->length(); }
+  bool is_decoding() const { return n_generated() > 0 && n_missing() == 1; }
+  /// Missing tokens [at, at + n). Where they reach the timeline's end, the one that follows is chosen.
+  decode::Row row(int64_t at, int64_t n);
+  /// The token that row `from` of the step before chooses; nothing when the answer ends with it for certain.
+  std::optional<decode::Row> row_ahead(size_t from);
+
+  /// What became of a row that reached the timeline's end: the token goes to the listener, unless it ends the answer.
+  /// Returns what ends it.
+  std::optional<FinishReason> take(text::Token token);
+  void end(FinishReason reason);
+  void fail(std::exception_ptr error);
+  /// How much of the prompt has its keys and values.
+  void tell_prompt(int64_t tokens) { listener_->on_prompt(tokens); }
+
+  Result& result() { return result_; }
+  int64_t n_prompt() const { return std::ssize(request_.tokens); }
+  int64_t n_generated() const { return std::ssize(result_.tokens); }
+
+ private:
+  struct Chosen {
+    float logprob = 0;
+    std::vector<TokenLogprob> top;
+  };
+
+  text::Token choose(std::span<const float> logits);
+  void emit(text::Token token, std::string text, Chosen chosen);
+
+  Request request_;
+  std::shared_ptr<Listener> listener_;
+  const text::Tokenizer& tokenizer_;
+  int64_t context_;
+  std::atomic<bool> cancelled_ = false, paused_ = false;
+
+  std::vector<text::Token> timeline_;  // the prompt and what was taken
+  std::optional<nn::KvCache> kv_;
+  text::Detokenizer detokenizer_;
+  decode::StopMatcher stops_;
+  Result result_;
+  bool ended_ = false;
+  Clock::time_point arrived_, admitted_, first_token_;
+
+  // The stream's, while a step is in flight.
+  const decode::Sampler sampler_;
+  std::vector<text::Token>
+      sampled_;  // the timeline as the sampler sees it: perhaps one token ahead
+  std::vector<float> masked_;
+  std::optional<Chosen> chosen_;
+  bool complete_ = false;  // the constraint allows nothing more
+};
+
+}  // namespace sluice::engine

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "sluice/engine/request.h"
+#include "sluice/server/ask.h"
+#include "sluice/text/grammar.h"
+
+namespace sluice::server {
+
+/// Where a model may think before it answers in a format.
+struct Thinking {
+  bool begun = false;                               ///< the prompt has begun it
+  std::optional<text::Token> begin = std::nullopt;  ///< begins it, as the answer's first token
+  std::string end = {};                             ///< the text that ends it
+};
+
+/// What an answer of this format may be made of: anything while the model thinks, then what fits. Null for
+/// Format::Kind::text. Throws Error(bad_request) for a definition that cannot be used.
+std::shared_ptr<engine::Constraint> make_constraint(const text::Grammars& grammars,
+                                                    const Format& format,
+                                                    const text::Tokenizer& tokenizer,
+                                                    Thinking thinking);
+
+}  // namespace sluice::server
