@@ -1,7 +1,6 @@
 #include "sluice/engine/scheduler.h"
 
 #include <algorithm>
-#include <ranges>
 #include <utility>
 
 #include "sluice/base/error.h"
@@ -97,9 +96,8 @@ void Scheduler::take_arrivals() {
       present[client] = served_[client];
     }
   }
-  const auto by_served = [](const auto& entry) { return entry.second; };
-  const double least =
-      present.empty() ? 0 : std::ranges::min(present | std::views::transform(by_served));
+  double least = present.empty() ? 0 : present.begin()->second;
+  for (const auto& [client, served] : present) least = std::min(least, served);
   served_ = std::move(present);
   for (Ptr& sequence : arrived_) {
     served_.try_emplace(sequence->request().client, least);
