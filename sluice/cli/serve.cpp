@@ -146,6 +146,34 @@ void add_network_options(CLI::App& command, Options& o) {
       ->group(kNetwork);
 }
 
+void add_scheduling_options(CLI::App& command, Options& o) {
+  constexpr const char* kScheduling = "Many answers at once";
+  engine::EngineOptions& engine = o.model.engine;
+  command
+      .add_option_function<std::string>(
+          "--scheduling",
+          [&engine](const std::string& name) { engine.scheduling = engine::policy_named(name); },
+          "How prompts share steps with answers under way: balanced, prefill-first, latency "
+          "(default: balanced)")
+      ->type_name("POLICY")
+      ->group(kScheduling);
+  command
+      .add_option("--parallel", engine.n_sequences,
+                  "Answers for which --ram keeps memory; more wait while there is none "
+                  "(default: 1)")
+      ->type_name("N")
+      ->needs("--ram")
+      ->check(CLI::Range(1, 1024))
+      ->group(kScheduling);
+  command
+      .add_option_function<std::string>(
+          "--prompt-cache",
+          [&engine](const std::string& size) { engine.prefix_cache = parse_bytes(size); },
+          "Most keys and values kept for prompts to come; 0 keeps none (default: 8GB)")
+      ->type_name("SIZE")
+      ->group(kScheduling);
+}
+
 }  // namespace
 
 void add_serve(CLI::App& app, Globals& globals) {
@@ -156,6 +184,7 @@ void add_serve(CLI::App& app, Globals& globals) {
                   "sluice serve --model small=org/chat-model --model base=org/base-model\n"
                   "sluice serve org/chat-model --host 0.0.0.0 --api-key-file keys.txt");
   const auto o = std::make_shared<Options>();
+  o->model.engine.prefix_cache = Bytes{8'000'000'000};
   add_model_options(command, o->model);
   command.get_option("MODEL")->required(false);  // then it is the default model
   command.add_option("--model", o->more_models, "One more, loaded when asked for (repeatable)")
@@ -166,6 +195,7 @@ void add_serve(CLI::App& app, Globals& globals) {
                   "Another name for a model; * at its end stands for any rest (repeatable)")
       ->type_name("ALIAS=NAME")
       ->allow_extra_args(false);
+  add_scheduling_options(command, *o);
   add_network_options(command, *o);
   add_sampling_options(command, o->sampling);
   command.remove_option(command.get_option("--seed"));  // requests have theirs
