@@ -39,9 +39,9 @@ void read_text(Fields& body, Ask& ask, const Limits& limits) {
 
 /// What a response repeats, with the values that hold where the request has none.
 Json echo_of(const Json& json, const Ask& ask) {
-  const auto given = [&](const char* name, Json otherwise) {
+  const auto given = [&](const char* name, const Json& otherwise) {
     const auto found = json.find(name);
-    return found == json.end() || found->is_null() ? std::move(otherwise) : *found;
+    return found == json.end() || found->is_null() ? otherwise : *found;
   };
   return {{"background", false},
           {"instructions", given("instructions", nullptr)},
