@@ -51,7 +51,8 @@ Models::Models(std::vector<Named> models, Aliases aliases, Open open)
     entries_.push_back(std::make_unique<Entry>());
     entries_.back()->named = std::move(named);
   }
-  for (const auto& [alias, name] : aliases_) {
+  for (const auto& [alias, of] : aliases_) {
+    const std::string& name = of;
     const auto is = [&](const auto& entry) { return entry->named.name == name; };
     if (std::ranges::none_of(entries_, is))
       fail(ErrorKind::bad_request, "--alias {}={}: no model is called {}", alias, name, name);
