@@ -69,7 +69,7 @@ TimelineReport Timeline::finish() {
   const std::lock_guard lock(mutex_);
   if (finished_) return {n_events_, dropped_};
   finished_ = true;
-  if (n_events_ == 0) return {};  // the work was refused
+  if (n_events_ + dropped_ == 0) return {};  // the work was refused
   write_header();
   for (size_t i = 0; i < n_events_; ++i) write_event(at(i));
   if (dropped_ > 0) write_dropped();

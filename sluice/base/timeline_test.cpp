@@ -142,11 +142,15 @@ TEST_F(TimelineTest, the_file_appears_when_it_is_finished_and_not_otherwise) {
     EXPECT_FALSE(fs::exists(path_));
   }
   EXPECT_FALSE(fs::exists(path_));
+  std::ofstream(path_) << "an older one";
+  Timeline(path_).finish();
+  EXPECT_EQ(fs::file_size(path_), 12U) << "it stays when there is nothing to tell";
   Timeline timeline(path_);
+  timeline.record("work", timeline.add_lane("compute"), 0, 1);
   timeline.finish();
-  EXPECT_TRUE(events("X").empty());
+  EXPECT_EQ(events("X").size(), 1U);
   timeline.record("too late", 0, 0, 1);
-  EXPECT_EQ(timeline.finish().events, 0u);
+  EXPECT_EQ(timeline.finish().events, 1u);
 }
 
 TEST_F(TimelineTest, a_path_that_cannot_be_written_is_an_error_before_the_work) {
