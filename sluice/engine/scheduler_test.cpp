@@ -336,7 +336,7 @@ TEST(Scheduler, an_engine_that_goes_away_ends_what_is_under_way) {
   const auto recorder = std::make_shared<Recorder>();
   auto generation = begin_generation(*engine, request(1, 20, 1000), recorder);
   recorder->wait_for_tokens(3);
-  generation->cancel();
+  generation.reset();
   engine.reset();
   EXPECT_EQ(recorder->wait().finish_reason, FinishReason::cancelled);
 }
