@@ -1,5 +1,6 @@
 #include "sluice/decode/stepper.h"
 
+#include <mlx/stream.h>
 #include <mlx/transforms.h>
 
 #include <algorithm>
@@ -158,7 +159,12 @@ mx::array Stepper::choose(const mx::array& logits, Step& step) const {
 void Stepper::start(Step& step) {
   if (std::exchange(step.started, true)) return;
   step.first_layers.reset();  // their memory is wanted again
-  if (step.chosen) mx::async_eval(*step.chosen);
+  try {
+    if (step.chosen) mx::async_eval(*step.chosen);
+  } catch (...) {
+    step.broken = std::current_exception();
+    step.errors.end();
+  }
 }
 
 void Stepper::begin(std::vector<std::vector<Row>> passes) {
@@ -172,6 +178,7 @@ void Stepper::begin(std::vector<std::vector<Row>> passes) {
     step->errors.set_cancels(std::move(cancels));
   if (!steps_.empty()) {
     start(*steps_.front());
+    if (steps_.front()->broken) std::rethrow_exception(steps_.front()->broken);
     step->errors.follow(&steps_.front()->errors);
   }
   try {
@@ -191,7 +198,9 @@ void Stepper::give_up() {
   if (steps_.empty()) return;
   Step& step = *steps_.back();
   step.errors.end();
-  if (step.started) {
+  if (step.broken) {
+    mx::synchronize(context_.stream);
+  } else if (step.started) {
     if (step.chosen) step.chosen->wait();
   } else if (step.ahead) {
     step.first_layers->wait();
@@ -203,10 +212,14 @@ void Stepper::give_up() {
 std::vector<Outcome> Stepper::finish() {
   Step& step = *steps_.front();
   start(step);
-  if (step.chosen) step.chosen->wait();
   std::exception_ptr error;
   bool whole = true;
   try {
+    if (step.broken) {
+      mx::synchronize(context_.stream);
+      std::rethrow_exception(step.broken);
+    }
+    if (step.chosen) step.chosen->wait();
     whole = !step.errors.is_set() || step.errors.check();
     if (whole) context_.weights.check_intact();
   } catch (...) {

@@ -107,8 +107,9 @@ class Stepper {
     std::shared_ptr<std::vector<Outcome>>
         outcomes;  // choose's errors come in on the stream's thread
     std::optional<mx::array> first_layers, chosen;
-    bool ahead = false;    ///< the stream has the first layers
-    bool started = false;  ///< and all of it
+    bool ahead = false;         ///< the stream has the first layers
+    bool started = false;       ///< and all of it
+    std::exception_ptr broken;  ///< why the stream has but some of it
 
     void restore();
   };
