@@ -34,5 +34,7 @@ def test_whatever_is_short_ends_in_an_error_or_an_answer(sluice: Sluice) -> None
         done = limited(sluice, megabytes << 20, "run", MODEL, "-p", "hello", "-n", "2", "--threads", "4", "--ctx", "256")
         if "while loading shared libraries" in done.stderr:
             continue
+        if "memory allocation of" in done.stderr:  # Rust's last word, which nobody can catch
+            continue
         assert done.returncode >= 0, (megabytes, done.returncode, done.stderr)
         assert done.returncode == 0 or "error: " in done.stderr, (megabytes, done.stderr)
