@@ -70,7 +70,7 @@ async def ready(process: subprocess.Popen) -> None:
 
 
 async def ask(seed: int, n_tokens: int, heard: Heard) -> None:
-    body = json.dumps({"model": "m", "prompt": prompt(seed), "max_tokens": n_tokens, "stream": True, "temperature": 0,
+    body = json.dumps({"prompt": prompt(seed), "max_tokens": n_tokens, "stream": True, "temperature": 0,
                        "ignore_eos": True, "seed": 1}).encode()
     began = time.monotonic()
     reader, writer = await asyncio.open_connection("127.0.0.1", PORT, limit=1 << 22)
