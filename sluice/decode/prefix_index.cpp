@@ -20,21 +20,21 @@ uint64_t hash_of(Tokens tokens) {
   return hash;
 }
 
-int64_t common(Tokens a, Tokens b) {
-  const size_t n = std::min(a.size(), b.size());
-  return std::mismatch(a.begin(), a.begin() + static_cast<ptrdiff_t>(n), b.begin()).first -
-         a.begin();
-}
-
 Tokens stretch_of(Tokens tokens, int64_t i) {
   return tokens.subspan(static_cast<size_t>(i * kKvBlockTokens), kKvBlockTokens);
 }
 
 bool begins_with(Tokens tokens, Tokens beginning) {
-  return common(tokens, beginning) == std::ssize(beginning);
+  return common_prefix(tokens, beginning) == std::ssize(beginning);
 }
 
 }  // namespace
+
+int64_t common_prefix(Tokens a, Tokens b) {
+  const size_t n = std::min(a.size(), b.size());
+  return std::mismatch(a.begin(), a.begin() + static_cast<ptrdiff_t>(n), b.begin()).first -
+         a.begin();
+}
 
 struct PrefixIndex::Node {
   struct End {
@@ -132,7 +132,7 @@ PrefixIndex::Found PrefixIndex::search(std::string_view salt, Tokens tokens) {
   uint64_t* last_use = nullptr;
   nn::KvStretch* blocks = nullptr;
   const auto look_at = [&](Tokens at, nn::KvStretch& of, uint64_t& use) {
-    if (const int64_t n = common(at, rest); n > most) {
+    if (const int64_t n = common_prefix(at, rest); n > most) {
       most = n;
       blocks = &of;
       last_use = &use;

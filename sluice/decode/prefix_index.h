@@ -13,6 +13,9 @@
 
 namespace sluice::decode {
 
+/// How many tokens two texts begin with alike.
+int64_t common_prefix(std::span<const int32_t> a, std::span<const int32_t> b);
+
 /// Keys and values of what was computed before, by the tokens they belong to, so that no prompt is processed twice: a
 /// tree whose nodes are stretches of 256 tokens in sealed blocks, each with the ends of sequences that stop within the
 /// next stretch. Tokens are compared, not their hashes. Blocks are shared with the sequences that use them. Of sliding

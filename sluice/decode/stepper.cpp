@@ -130,16 +130,12 @@ mx::array Stepper::choose(const mx::array& logits, Step& step) const {
     Choose choose;
   };
   std::vector<Wanted> wanted;
-  // Caches have all of the step's tokens by now, a sequence's last row ends at its length.
-  std::vector<int64_t> ends(step.rows.size());
-  for (size_t i = 0; i < step.rows.size(); ++i)
-    ends[i] = step.before[i].second.length() + step.rows[i].n_tokens();
   std::vector<int> begins;
   for (size_t i = 0; i < step.rows.size(); ++i) {
     const Row& row = step.rows[i];
     if (row.logits_from < row.n_tokens()) begins.push_back(static_cast<int>(wanted.size()));
     for (int64_t t = row.logits_from; t < row.n_tokens(); ++t)
-      wanted.push_back({i, ends[i] - row.n_tokens() + t, row.choose});
+      wanted.push_back({i, step.before[i].second.length() + t, row.choose});
   }
   return ops::choose(step.context, logits, std::move(begins), limits_.choose_together,
                      [wanted = std::move(wanted), outcomes = step.outcomes](

@@ -198,7 +198,6 @@ std::unique_ptr<Engine> Engine::open(const std::filesystem::path& path,
       refuse_expert_options(options);
     }
     if (options.ram) e.plan = hold_weights_within(*options.ram, e);
-    const bool streams = e.loaded.store->statistics().has_value();
     e.make_scheduler();
     preallocate_kv(options.kv_reserve, e);
   });

@@ -13,12 +13,6 @@ using Clock = std::chrono::steady_clock;
 /// Shared tokens for which a prompt waits until another one's are computed.
 constexpr int64_t kWorthWaiting = 64;
 
-int64_t common_prefix(const std::vector<text::Token>& a, const std::vector<text::Token>& b) {
-  const size_t n = std::min(a.size(), b.size());
-  return std::mismatch(a.begin(), a.begin() + static_cast<ptrdiff_t>(n), b.begin()).first -
-         a.begin();
-}
-
 Bytes bytes_of(const std::vector<residency::KvNeed>& needs) {
   Bytes sum;
   for (const residency::KvNeed& need : needs)
@@ -144,7 +138,7 @@ bool Scheduler::waits_for_prefix(const Sequence& sequence) const {
   return std::ranges::any_of(active_, [&](const Ptr& other) {
     if (other->n_generated() > 0 || other->is_paused()) return false;
     if (other->request().cache_salt != sequence.request().cache_salt) return false;
-    const int64_t shared = common_prefix(other->timeline(), sequence.timeline());
+    const int64_t shared = decode::common_prefix(other->timeline(), sequence.timeline());
     return shared >= kWorthWaiting &&
            shared > prefixes_.length_of(sequence.request().cache_salt, sequence.timeline());
   });
@@ -176,7 +170,7 @@ bool Scheduler::admit_one() {
                            : new_cache_());
     active_.push_back(sequence);
   } catch (...) {
-    fail(*sequence, std::current_exception());
+    sequence->fail(std::current_exception());
   }
   return true;
 }
@@ -264,7 +258,7 @@ bool Scheduler::begin() {
 /// With the exception that is being handled.
 void Scheduler::fail_all(const Plan& plan) {
   for (const Ptr& sequence : plan.of_row) {
-    if (!sequence->ended()) fail(*sequence, std::current_exception());
+    if (!sequence->ended()) sequence->fail(std::current_exception());
   }
 }
 
@@ -359,13 +353,13 @@ void Scheduler::finish() {
     try {
       take_outcome(sequence, outcomes[i]);
     } catch (...) {
-      if (!sequence.ended()) fail(sequence, std::current_exception());
+      if (!sequence.ended()) sequence.fail(std::current_exception());
     }
   }
 }
 
 void Scheduler::take_outcome(Sequence& sequence, decode::Outcome& outcome) {
-  if (outcome.error) return fail(sequence, outcome.error);
+  if (outcome.error) return sequence.fail(outcome.error);
   if (outcome.cancelled) return end(sequence, FinishReason::cancelled);
   const std::string& salt = sequence.request().cache_salt;
   if (options_.keeps_prefixes) prefixes_.add(salt, sequence.timeline(), outcome.sealed);
@@ -385,10 +379,6 @@ void Scheduler::end(Sequence& sequence, FinishReason reason) {
                       std::span(timeline).first(static_cast<size_t>(held)), sequence.kv());
   }
   sequence.end(reason);
-}
-
-void Scheduler::fail(Sequence& sequence, std::exception_ptr error) {
-  sequence.fail(std::move(error));
 }
 
 /// A step begun ahead that nobody wants.

@@ -75,7 +75,6 @@ class Scheduler {
   std::vector<decode::Outcome> wait(const Plan& plan);
   void take_outcome(Sequence& sequence, decode::Outcome& outcome);
   void end(Sequence& sequence, FinishReason reason);
-  void fail(Sequence& sequence, std::exception_ptr error);
   void drop_dead_step();
   void release_ended();
   bool in_flight(const Sequence& sequence) const;

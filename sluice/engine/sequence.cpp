@@ -43,24 +43,25 @@ void Sequence::activate(nn::KvCache kv) {
   listener_->on_admitted(n_prompt(), kv_->length());
 }
 
-decode::Row Sequence::row(int64_t at, int64_t n) {
-  const auto begin = timeline_.begin() + kv_->length() + at;
-  decode::Row row{.kv = &*kv_,
-                  .tokens = {begin, begin + n},
-                  .logits_from = at + n == n_missing() ? n - 1 : n,
-                  .phase = is_decoding() ? decode::Phase::decode : decode::Phase::prompt};
+/// With what decides its token and ends it.
+decode::Row Sequence::bound(decode::Row row) {
+  row.kv = &*kv_;
   row.choose = [this](int64_t, std::span<const float> logits) { return choose(logits); };
   row.cancel = request_.cancel != nullptr ? request_.cancel : &cancelled_;
   return row;
 }
 
+decode::Row Sequence::row(int64_t at, int64_t n) {
+  const auto begin = timeline_.begin() + kv_->length() + at;
+  return bound({.tokens = {begin, begin + n},
+                .logits_from = at + n == n_missing() ? n - 1 : n,
+                .phase = is_decoding() ? decode::Phase::decode : decode::Phase::prompt});
+}
+
 std::optional<decode::Row> Sequence::row_ahead(size_t from) {
   if (n_generated() + 1 >= request_.max_tokens || std::ssize(timeline_) + 1 > context_)
     return std::nullopt;
-  decode::Row ahead{.kv = &*kv_, .from = from, .phase = decode::Phase::decode};
-  ahead.choose = [this](int64_t, std::span<const float> logits) { return choose(logits); };
-  ahead.cancel = request_.cancel != nullptr ? request_.cancel : &cancelled_;
-  return ahead;
+  return bound({.from = from, .phase = decode::Phase::decode});
 }
 
 /// On the stream's thread.

@@ -70,6 +70,7 @@ class Sequence {
     std::vector<TokenLogprob> top;
   };
 
+  decode::Row bound(decode::Row row);
   text::Token choose(std::span<const float> logits);
   void emit(text::Token token, std::string text, Chosen chosen);
 
