@@ -8,7 +8,15 @@
 
 namespace sluice::kernels {
 
-enum class Activation : uint8_t { silu, gelu, gelu_tanh, relu, relu_squared, swiglu_clipped };
+enum class Activation : uint8_t {
+  silu,
+  gelu,
+  gelu_tanh,
+  relu,
+  relu_squared,
+  sigmoid,
+  swiglu_clipped
+};
 enum class KvType : uint8_t { f32, f16, bf16 };
 
 constexpr int kKvBlockTokens = 256;
@@ -30,11 +38,27 @@ struct AttendTask {
   const void* k = nullptr;     ///< [256, head_dim] of `type`; read from the least begin to the
   const void* v = nullptr;     ///< greatest end; a position reaches the queries that see it only
   const void* next = nullptr;  ///< what the next call reads first, or null (a hint only)
-  int32_t head_dim = 0;        ///< 1 to 512
+  int32_t head_dim = 0;        ///< 1 to 640
   KvType type = KvType::f16;
   float scale = 1.0F;
   float softcap = 0.0F;    ///< > 0: s = softcap * tanh(s / softcap)
   float* parts = nullptr;  ///< [n_queries, kPartHeader + lanes], written
+};
+
+/// One token's step of a head's matrix state S (linear attention, Katharopoulos et al. 2020, arXiv:2006.16236; the delta
+/// rule, Yang et al. 2024, arXiv:2412.06464; Mamba-2, Dao & Gu 2024, arXiv:2405.21060):
+///   S = S decay;  u = beta (value - S key) with `delta`, else beta value;  S = S + u key^T;  out = S query.
+struct StateStep {
+  float* state = nullptr;  ///< [n_rows, n_cols], changed
+  int64_t n_rows = 0, n_cols = 0;
+  float decay = 1.0F;
+  const float* decays = nullptr;  ///< [n_cols], in place of `decay`; or null
+  const float* key = nullptr;     ///< [n_cols]
+  const float* query = nullptr;   ///< [n_cols]
+  const float* value = nullptr;   ///< [n_rows]
+  float beta = 1.0F;
+  bool delta = false;
+  float* out = nullptr;  ///< [n_rows]
 };
 
 /// Every kernel of one instruction set. All are single-threaded and noexcept; callers split the work.
@@ -86,6 +110,9 @@ struct KernelTable {
   void (*gated)(Activation act, float limit, const float* gate, const float* up, int64_t n,
                 float* y) noexcept;
 
+  /// y = act(x), n elements; not for swiglu_clipped, which has two inputs. y may be x.
+  void (*activate)(Activation act, const float* x, int64_t n, float* y) noexcept;
+
   /// One block's part of softmax attention, for each query: scores, their maximum m, p = exp(s - m), their
   /// sum (16 partial sums by position mod 16) and sum_j p_j v_j (j ascending).
   void (*attend)(const AttendTask& task) noexcept;
@@ -104,6 +131,11 @@ struct KernelTable {
 
   /// y += scale * x, n elements (fused where the set has it).
   void (*add_scaled)(const float* x, float scale, int64_t n, float* y) noexcept;
+
+  /// y += a * b, n elements (fused where the set has it).
+  void (*add_product)(const float* a, const float* b, int64_t n, float* y) noexcept;
+
+  void (*state_step)(const StateStep& step) noexcept;
 };
 
 /// The best set this processor has, or the one that $SLUICE_ISA names. Chosen at first use.

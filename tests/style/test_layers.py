@@ -11,7 +11,7 @@ LAYERS = ["base", "io", "kernels", "residency", "ops", "nn", "models", "text", "
 # The rooms of the large layers, in the order in which they may include each other; "." is the layer's own folder.
 ROOMS = {
     "io": [".", "formats", "reads"],
-    "kernels": [".", "simd", "float", "int8", "attention", "isa", "testing"],
+    "kernels": [".", "simd", "float", "int8", "attention", "recurrent", "isa", "testing"],
     "residency": [".", "machine", "plan", "experts", "dense", "store"],
     "models": [".", "families"],
     "engine": ["hub", "."],

@@ -7,7 +7,7 @@
 namespace sluice::kernels {
 namespace {
 
-constexpr int kMaxHeadDim = 512;
+constexpr int kMaxHeadDim = 640;     // 576 where values are latent
 constexpr int kMaxQueries = 32;      // whose scores are kept at once: 32 KiB
 constexpr int kChunkPositions = 32;  // all queries pass over a chunk while it stays in L1
 constexpr float kMinusInfinity = -__builtin_inff();

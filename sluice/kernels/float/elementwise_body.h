@@ -92,34 +92,49 @@ template <class Act>
   });
 }
 
-inline void gated(Activation act, float limit, const float* gate, const float* up, int64_t n,
-                  float* y) noexcept {
-  const f32x16 zero = splat(0.0F);
+/// Calls use(f), where f is the activation of sixteen elements.
+template <class Use>
+[[gnu::always_inline]] inline void with_activation(Activation act, Use use) {
   switch (act) {
     case Activation::silu:
-      return gated_by([](f32x16 g, f32x16 u) { return silu(g) * u; }, gate, up, n, y);
+      return use([](f32x16 x) { return silu(x); });
     case Activation::gelu:
-      return gated_by([](f32x16 g, f32x16 u) { return gelu(g) * u; }, gate, up, n, y);
+      return use([](f32x16 x) { return gelu(x); });
     case Activation::gelu_tanh:
-      return gated_by([](f32x16 g, f32x16 u) { return gelu_tanh(g) * u; }, gate, up, n, y);
+      return use([](f32x16 x) { return gelu_tanh(x); });
     case Activation::relu:
-      return gated_by([=](f32x16 g, f32x16 u) { return max(zero, g) * u; }, gate, up, n, y);
+      return use([](f32x16 x) { return max(splat(0.0F), x); });
     case Activation::relu_squared:
-      return gated_by(
-          [=](f32x16 g, f32x16 u) {
-            const f32x16 r = max(zero, g);
-            return r * r * u;
-          },
-          gate, up, n, y);
+      return use([](f32x16 x) {
+        const f32x16 r = max(splat(0.0F), x);
+        return r * r;
+      });
+    case Activation::sigmoid:
+      return use([](f32x16 x) { return sigmoid_times(splat(1.0F), x); });
     case Activation::swiglu_clipped:
-      return gated_by(
-          [=](f32x16 g, f32x16 u) {
-            g = min(splat(limit), g);
-            u = max(splat(-limit), min(splat(limit), u));
-            return sigmoid_times(g, g * splat(1.702F)) * (u + splat(1.0F));
-          },
-          gate, up, n, y);
+      return;  // has two inputs
   }
+}
+
+inline void activate(Activation act, const float* x, int64_t n, float* y) noexcept {
+  with_activation(act, [=](auto f) {
+    for_lanes(n, [&](int64_t i, int64_t m) { store_lanes(y + i, f(load_lanes(x + i, m)), m); });
+  });
+}
+
+inline void gated(Activation act, float limit, const float* gate, const float* up, int64_t n,
+                  float* y) noexcept {
+  if (act == Activation::swiglu_clipped) {
+    return gated_by(
+        [=](f32x16 g, f32x16 u) {
+          g = min(splat(limit), g);
+          u = max(splat(-limit), min(splat(limit), u));
+          return sigmoid_times(g, g * splat(1.702F)) * (u + splat(1.0F));
+        },
+        gate, up, n, y);
+  }
+  with_activation(
+      act, [=](auto f) { gated_by([&](f32x16 g, f32x16 u) { return f(g) * u; }, gate, up, n, y); });
 }
 
 /// The float's upper half, rounded to nearest even; NaN stays NaN.
@@ -155,6 +170,13 @@ inline void store_kv(const float* src, int64_t n, KvType type, void* dst) noexce
 inline void add_scaled(const float* x, float scale, int64_t n, float* y) noexcept {
   for_lanes(n, [&](int64_t i, int64_t m) {
     store_lanes(y + i, mul_add(splat(scale), load_lanes(x + i, m), load_lanes(y + i, m)), m);
+  });
+}
+
+inline void add_product(const float* a, const float* b, int64_t n, float* y) noexcept {
+  for_lanes(n, [&](int64_t i, int64_t m) {
+    store_lanes(y + i, mul_add(load_lanes(a + i, m), load_lanes(b + i, m), load_lanes(y + i, m)),
+                m);
   });
 }
 

@@ -7,6 +7,7 @@
 #include "sluice/kernels/int8/int8_quantize_body.h"
 #include "sluice/kernels/isa/tables.h"
 #include "sluice/kernels/isa/units.h"
+#include "sluice/kernels/recurrent/state_body.h"
 
 namespace sluice::kernels {
 namespace {
@@ -31,11 +32,14 @@ constexpr KernelTable make_table(std::string_view isa, bool (*supported)() noexc
           .layer_norm = layer_norm,
           .rope = rope,
           .gated = gated,
+          .activate = activate,
           .attend = attend,
           .join_part = join_part,
           .finish_part = finish_part,
           .store_kv = store_kv,
-          .add_scaled = add_scaled};
+          .add_scaled = add_scaled,
+          .add_product = add_product,
+          .state_step = state_step};
 }
 
 }  // namespace
