@@ -1,5 +1,6 @@
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <map>
 
 #include "sluice/base/error.h"
@@ -64,18 +65,39 @@ std::string contents_text(const std::vector<engine::TensorSummary>& tensors,
   return text;
 }
 
+/// Of a dense layer; 0: all are sparse.
+int64_t intermediate_size(const nn::Config& c) {
+  for (const nn::LayerConfig& layer : c.layers) {
+    if (layer.moe() == nullptr) return layer.mlp().intermediate_size;
+  }
+  return 0;
+}
+
+std::string layers_line(const nn::Config& c) {
+  std::string text = fmt::format("layers         {}", c.n_layers);
+  if (const nn::AttentionConfig* const a = c.attention()) {
+    const auto n = std::ranges::count_if(
+        c.layers, [](const nn::LayerConfig& layer) { return layer.attention() != nullptr; });
+    text += n == c.n_layers ? std::string(" of ") : fmt::format(", {} of them attention of ", n);
+    text +=
+        fmt::format("{} heads ({} for keys), head_dim {}", a->n_heads, a->n_kv_heads, a->head_dim);
+  }
+  return text + "\n";
+}
+
 nlohmann::json to_json(const engine::Engine& engine, const Options& o) {
   const nn::Config& c = engine.config();
+  const nn::AttentionConfig attention = c.attention() ? *c.attention() : nn::AttentionConfig{};
   nlohmann::json json{{"architecture", c.architecture},
                       {"vocab_size", c.vocab_size},
                       {"hidden_size", c.hidden_size},
-                      {"intermediate_size", c.intermediate_size},
+                      {"intermediate_size", intermediate_size(c)},
                       {"n_layers", c.n_layers},
-                      {"n_heads", c.n_heads},
-                      {"n_kv_heads", c.n_kv_heads},
-                      {"head_dim", c.head_dim},
-                      {"n_experts", c.n_experts},
-                      {"n_experts_per_tok", c.router.n_experts_per_tok},
+                      {"n_heads", attention.n_heads},
+                      {"n_kv_heads", attention.n_kv_heads},
+                      {"head_dim", attention.head_dim},
+                      {"n_experts", c.n_experts()},
+                      {"n_experts_per_tok", c.n_experts_per_tok()},
                       {"max_position_embeddings", c.max_position_embeddings},
                       {"tie_word_embeddings", c.tie_word_embeddings},
                       {"file_bytes", engine.file_bytes().count},
@@ -87,13 +109,12 @@ nlohmann::json to_json(const engine::Engine& engine, const Options& o) {
 void print_summary(const engine::Engine& engine, const Options& o) {
   const nn::Config& c = engine.config();
   std::string text = fmt::format("architecture   {}\n", printable(c.architecture));
-  text += fmt::format("layers         {} of {} heads ({} for keys), head_dim {}\n", c.n_layers,
-                      c.n_heads, c.n_kv_heads, c.head_dim);
+  text += layers_line(c);
   text += fmt::format("widths         hidden {}, intermediate {}, vocabulary {}{}\n", c.hidden_size,
-                      c.intermediate_size, c.vocab_size, c.tie_word_embeddings ? " (tied)" : "");
-  if (c.n_experts > 0) {
-    text += fmt::format("experts        {} of {}, {} per token\n", c.n_experts,
-                        c.moe_intermediate_size, c.router.n_experts_per_tok);
+                      intermediate_size(c), c.vocab_size, c.tie_word_embeddings ? " (tied)" : "");
+  if (const nn::MoeConfig* const moe = c.moe()) {
+    text += fmt::format("experts        {} of {}, {} per token\n", moe->n_experts,
+                        moe->expert.intermediate_size, moe->router.n_experts_per_tok);
   }
   text += fmt::format("context        {}\n", c.max_position_embeddings);
   text += fmt::format("files          {}, {} read per token\n", to_string(engine.file_bytes()),

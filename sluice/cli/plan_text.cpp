@@ -50,8 +50,8 @@ std::string describe_model(const PlanReport& r) {
   const nn::Config& c = r.config;
   std::string text =
       fmt::format("{}: {}, {} layers", printable(r.model), printable(c.architecture), c.n_layers);
-  if (c.n_experts > 0) {
-    text += fmt::format(", {} experts, {} per token", c.n_experts, c.router.n_experts_per_tok);
+  if (c.n_experts() > 0) {
+    text += fmt::format(", {} experts, {} per token", c.n_experts(), c.n_experts_per_tok());
   }
   return text + fmt::format(", {} in files", to_string(r.file_bytes));
 }
@@ -96,7 +96,7 @@ std::string describe_speed(const PlanReport& r) {
 
 std::string describe_table(const PlanReport& r) {
   const auto hits = [&](const std::string& text) {
-    return r.config.n_experts > 0 ? fmt::format(" {:>12}", text) : std::string();
+    return r.config.n_experts() > 0 ? fmt::format(" {:>12}", text) : std::string();
   };
   std::string text = fmt::format("\n{:>10} {:>12}{} {:>9} {:>9}\n", "budget", "disk/token",
                                  hits("experts hit"), "tok/s", "bound");

@@ -12,6 +12,8 @@ using Tokens = std::span<const int32_t>;
 
 /// Ends of sequences that a node keeps.
 constexpr size_t kMaxEnds = 32;
+/// Stretches from one state that is kept on a path to the next.
+constexpr int64_t kStatesApart = 8;
 
 uint64_t hash_of(Tokens tokens) {
   uint64_t hash = 0;  // collisions cost a comparison
@@ -23,6 +25,9 @@ uint64_t hash_of(Tokens tokens) {
 Tokens stretch_of(Tokens tokens, int64_t i) {
   return tokens.subspan(static_cast<size_t>(i * kKvBlockTokens), kKvBlockTokens);
 }
+
+/// Whether all of a sequence's blocks are needed, and not the last ones alone.
+bool is_whole(const nn::KvLayout::Group& group) { return group.window == 0 && !group.recurrent; }
 
 bool begins_with(Tokens tokens, Tokens beginning) {
   return common_prefix(tokens, beginning) == std::ssize(beginning);
@@ -107,10 +112,7 @@ PrefixIndex::Place PrefixIndex::walk(std::string_view salt, Tokens tokens) {
 
 bool PrefixIndex::restorable(int64_t length, std::span<const nn::KvStretch> stretches) const {
   for (size_t g = 0; g < layout_->groups.size(); ++g) {
-    const int64_t window = layout_->groups[g].window;
-    const int64_t first =
-        window == 0 ? 0 : std::max<int64_t>(0, length - window + 1) / kKvBlockTokens;
-    for (int64_t i = first; i * kKvBlockTokens < length; ++i) {
+    for (int64_t i = layout_->groups[g].first_needed(length); i * kKvBlockTokens < length; ++i) {
       if (!stretches[static_cast<size_t>(i)][g]) return false;
     }
   }
@@ -131,8 +133,10 @@ PrefixIndex::Found PrefixIndex::search(std::string_view salt, Tokens tokens) {
   int64_t most = 0;
   uint64_t* last_use = nullptr;
   nn::KvStretch* blocks = nullptr;
+  const bool only_whole = layout_->has_states();  // a state is that of its last token
   const auto look_at = [&](Tokens at, nn::KvStretch& of, uint64_t& use) {
-    if (const int64_t n = common_prefix(at, rest); n > most) {
+    if (const int64_t n = common_prefix(at, rest);
+        n > most && (!only_whole || n == std::ssize(at))) {
       most = n;
       blocks = &of;
       last_use = &use;
@@ -193,7 +197,7 @@ void PrefixIndex::add(std::string_view salt, Tokens tokens, std::span<const Seal
     }
     child->last_use = now;
     std::erase_if(node->ends, [&](const Node::End& end) {
-      if (!begins_with(of, end.tokens)) return false;
+      if (layout_->has_states() || !begins_with(of, end.tokens)) return false;
       child->had_end = true;
       held_ = difference(held_, bytes_of(end.blocks));
       return true;
@@ -212,12 +216,17 @@ void PrefixIndex::release(nn::KvStretch& blocks, size_t group) {
 
 /// On the way from a new leaf to the root.
 void PrefixIndex::thin(Node& leaf) {
+  int64_t depth = 0;
+  for (const Node* node = &leaf; node->parent != nullptr; node = node->parent) ++depth;
   int64_t distance = 0;  // stretches to the next place below from which something goes on
-  for (Node* node = &leaf; node->parent != nullptr; node = node->parent, ++distance) {
+  for (Node* node = &leaf; node->parent != nullptr; node = node->parent, ++distance, --depth) {
     if (node->had_end || !node->ends.empty() || node->children.size() > 1) distance = 0;
     for (size_t g = 0; g < layout_->groups.size(); ++g) {
-      const int64_t window = layout_->groups[g].window;
-      if (window > 0 && distance > window / kKvBlockTokens + 1) release(node->blocks, g);
+      const nn::KvLayout::Group& group = layout_->groups[g];
+      const int64_t needed = group.recurrent ? 1 : group.window / kKvBlockTokens + 1;
+      // Of states some in between: where others will leave this path is not known.
+      const bool kept = group.recurrent && depth % kStatesApart == 0;
+      if (!is_whole(group) && distance > needed && !kept) release(node->blocks, g);
     }
   }
 }
@@ -248,17 +257,18 @@ void PrefixIndex::add_end(std::string_view salt, Tokens tokens, const nn::KvCach
   if (std::ssize(place.path) != stretch) return;
   Node* const node = place.last();
   const uint64_t now = ++clock_;
+  const bool by_token = !layout_->has_states();  // a longer one's blocks have the shorter one's too
   for (const auto& [hash, child] : node->children) {
-    if (begins_with(child->tokens, rest)) {
+    if (by_token && begins_with(child->tokens, rest)) {
       child->had_end = true;
       return;
     }
   }
   for (const Node::End& end : node->ends) {
-    if (begins_with(end.tokens, rest)) return;
+    if (by_token ? begins_with(end.tokens, rest) : std::ranges::equal(end.tokens, rest)) return;
   }
   std::erase_if(node->ends, [&](const Node::End& end) {
-    if (!begins_with(rest, end.tokens)) return false;
+    if (!by_token || !begins_with(rest, end.tokens)) return false;
     held_ = difference(held_, bytes_of(end.blocks));
     return true;
   });
@@ -276,7 +286,7 @@ std::vector<PrefixIndex::Victim> PrefixIndex::victims(bool unused_only) {
   std::vector<Victim> all;
   const auto wanted = [&](const nn::KvStretch& blocks, bool windows_only) {
     for (size_t g = 0; g < blocks.size(); ++g) {
-      if (windows_only && layout_->groups[g].window == 0) continue;
+      if (windows_only && is_whole(layout_->groups[g])) continue;
       if (blocks[g] && (!unused_only || blocks[g].use_count() == 1)) return true;
     }
     return false;
@@ -301,7 +311,7 @@ uint64_t PrefixIndex::give_up(const Victim& victim) {
   Node& node = *victim.node;
   const auto release = [&](nn::KvStretch& blocks, bool windows_only) {
     for (size_t g = 0; g < blocks.size(); ++g) {
-      if (!blocks[g] || (windows_only && layout_->groups[g].window == 0)) continue;
+      if (!blocks[g] || (windows_only && is_whole(layout_->groups[g]))) continue;
       held_ = difference(held_, layout_->groups[g].block_bytes);
       if (blocks[g].use_count() == 1) freed += layout_->groups[g].block_bytes.count;
       blocks[g].reset();

@@ -20,7 +20,7 @@ int64_t common_prefix(std::span<const int32_t> a, std::span<const int32_t> b);
 /// tree whose nodes are stretches of 256 tokens in sealed blocks, each with the ends of sequences that stop within the
 /// next stretch. Tokens are compared, not their hashes. Blocks are shared with the sequences that use them. Of sliding
 /// windows no more is kept than goes on from an end or a fork needs: between them a sequence is computed from the one
-/// before. What is
+/// before; likewise of states, which only whole stretches and whole ends give. What is
 /// not used by any is given up when the pool or `cap` wants it, the least recently used first. Within a partition
 /// (a `salt`) alone: others' entries are neither found nor told of. Belongs to the engine's thread.
 class PrefixIndex {

@@ -37,8 +37,13 @@ class Prefixes : public testing::Test {
   int64_t found(PrefixIndex& index, const Tokens& of) { return index.find("", of).length(); }
 
   residency::KvPool pool;
-  std::shared_ptr<const nn::KvLayout> layout = std::make_shared<const nn::KvLayout>(
-      std::vector<nn::KvLayout::Layer>{{1, 8, 0}, {1, 8, 300}}, kernels::KvType::f16);
+  static std::shared_ptr<const nn::KvLayout> make_layout() {
+    nn::KvLayout layout(kernels::KvType::f16);
+    layout.add_kv(1, 8, 0);
+    layout.add_kv(1, 8, 300);
+    return std::make_shared<const nn::KvLayout>(std::move(layout));
+  }
+  std::shared_ptr<const nn::KvLayout> layout = make_layout();
 };
 
 TEST_F(Prefixes, the_longest_common_beginning_is_found_to_the_token) {

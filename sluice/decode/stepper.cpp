@@ -60,11 +60,13 @@ mx::array Stepper::tokens_of(std::span<const Row> rows, const Step& step) const 
 }
 
 /// Room in the caches is made now. several: the step has several passes. again: more of a prompt follows in each layer.
-nn::Step Stepper::graph_of(std::span<const Row> rows, Step& step, bool several, bool again) {
+nn::Step Stepper::graph_of(std::span<const Row> rows, Step& step, const Ends& ends, bool several,
+                           bool again) {
   // For all of them, before one is changed: a pass that does not fit fails as a whole.
   std::vector<residency::KvNeed> needs;
   for (const Row& row : rows) {
-    for (const residency::KvNeed& need : row.kv->needs(row.n_tokens())) needs.push_back(need);
+    for (const residency::KvNeed& need : row.kv->needs(row.n_tokens(), ends.at(row.kv)))
+      needs.push_back(need);
   }
   residency::KvReservation blocks = nn::reserve_or_throw(rows[0].kv->pool(), needs);
   mx::array tokens = tokens_of(rows, step);
@@ -79,7 +81,7 @@ nn::Step Stepper::graph_of(std::span<const Row> rows, Step& step, bool several, 
       positions.push_back(position + i);
     }
     step.before.emplace_back(row.kv, *row.kv);
-    auto views = row.kv->append(first_row, n, blocks);
+    auto views = row.kv->append(first_row, n, blocks, ends.at(row.kv));
     for (size_t g = 0; g < groups.size(); ++g) groups[g].push_back(std::move(views[g]));
     step.outcomes->emplace_back();
     note_sealed(*row.kv, position, step.outcomes->back().sealed);
@@ -106,9 +108,14 @@ nn::Step Stepper::graph_of(std::span<const Row> rows, Step& step, bool several, 
 }
 
 void Stepper::build(std::vector<std::vector<Row>> passes, Step& step) {
+  Ends ends;
+  for (const std::vector<Row>& pass : passes) {
+    for (const Row& row : pass)
+      ends.try_emplace(row.kv, row.kv->length()).first->second += row.n_tokens();
+  }
   std::vector<nn::Step> graphs;
   for (size_t i = 0; i < passes.size(); ++i)
-    graphs.push_back(graph_of(passes[i], step, passes.size() > 1, i + 1 < passes.size()));
+    graphs.push_back(graph_of(passes[i], step, ends, passes.size() > 1, i + 1 < passes.size()));
   int n_logits = 0;
   for (std::vector<Row>& pass : passes) {
     for (Row& row : pass) {

@@ -7,6 +7,7 @@
 #include <deque>
 #include <exception>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -113,7 +114,9 @@ class Stepper {
 
     void restore();
   };
-  nn::Step graph_of(std::span<const Row> rows, Step& step, bool several, bool again);
+  using Ends = std::map<const nn::KvCache*, int64_t>;  // how long sequences are after the step
+  nn::Step graph_of(std::span<const Row> rows, Step& step, const Ends& ends, bool several,
+                    bool again);
   mx::array tokens_of(std::span<const Row> rows, const Step& step) const;
   void build(std::vector<std::vector<Row>> passes, Step& step);
   mx::array choose(const mx::array& logits, Step& step) const;

@@ -3,7 +3,7 @@
 #include <cstdint>
 
 #include "sluice/base/bytes.h"
-#include "sluice/nn/config.h"
+#include "sluice/nn/demands.h"
 
 namespace sluice::engine {
 
@@ -13,18 +13,18 @@ struct StepSize {
   int64_t n_waiting = 0;  ///< tokens beside these whose rows wait until the step has passed a layer
   int64_t context = 1;
   int n_threads = 1;
-  bool all_int8 = false;     ///< no weights of layers meet float activations
-  bool norms_whole = false;  ///< queries and keys are normed as a whole, not per head
-  Bytes logits = {};         ///< of a step, at most, and what is made of them
-  Bytes embedding = {};  ///< rows of the token table on their way, before the first layer computes
+  bool all_int8 = false;  ///< no weights of layers meet float activations
+  Bytes logits = {};      ///< of a step, at most, and what is made of them
+  Bytes embedding = {};   ///< rows of the token table on their way, before the first layer computes
 };
 
 /// The arrays between primitives.
-Bytes array_bytes(const nn::Config& config, const StepSize& step);
+Bytes array_bytes(const nn::StepDemands& demands, const StepSize& step);
 
 /// What a step has in memory at once beside weights, keys and values: the arrays between primitives, the
-/// memory of the primitive that needs most (ops/scratch.h keeps it), what each thread keeps, the logits. Follows
-/// what ops/ takes, so a change there that takes more belongs here too; tests/e2e/test_budget.py checks the sum.
-Bytes activation_bytes(const nn::Config& config, const StepSize& step);
+/// memory of the primitive that needs most (ops/scratch.h keeps it), what each thread keeps, the logits. The
+/// model's parts say how wide they are; what ops/ makes of it is known here, so a change there that takes more belongs
+/// here too; tests/e2e/test_budget.py checks the sum.
+Bytes activation_bytes(const nn::StepDemands& demands, const StepSize& step);
 
 }  // namespace sluice::engine

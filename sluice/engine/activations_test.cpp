@@ -6,24 +6,18 @@ namespace sluice::engine {
 namespace {
 
 /// The shape of Qwen3 1.7B, dense or with 64 experts.
-nn::Config config(int64_t n_experts) {
-  nn::Config c;
-  c.vocab_size = 151936;
-  c.hidden_size = 2048;
-  c.intermediate_size = 6144;
-  c.n_layers = 28;
-  c.n_heads = 16;
-  c.n_kv_heads = 8;
-  c.head_dim = 128;
-  c.n_experts = n_experts;
-  c.moe_intermediate_size = n_experts > 0 ? 768 : 0;
-  c.router.n_experts_per_tok = n_experts > 0 ? 4 : 0;
-  return c;
+nn::StepDemands demands(int64_t n_experts) {
+  nn::Demands d(kernels::KvType::f16, 2048, 28);
+  d.add_rows(2048 + 2 * 1024, 2048);
+  d.add_attention(8, 2, 128);
+  d.add_mlp(6144);
+  if (n_experts > 0) d.add_experts(n_experts, 4, 768);
+  return d.step;
 }
 
 TEST(Activations, more_tokens_threads_context_or_floats_never_take_less) {
   for (const int64_t n_experts : {0, 64}) {
-    const nn::Config c = config(n_experts);
+    const nn::StepDemands c = demands(n_experts);
     const StepSize base{.n_tokens = 64, .context = 4096, .n_threads = 2, .all_int8 = true};
     const auto more = [&](auto change) {
       StepSize step = base;
@@ -42,9 +36,9 @@ TEST(Activations, more_tokens_threads_context_or_floats_never_take_less) {
 TEST(Activations, a_prompt_of_512_tokens_takes_its_rows) {
   const StepSize step{.n_tokens = 512, .context = 4096, .n_threads = 2, .all_int8 = true};
   // Rows of 2048 + 2048 + 2 * 1024 floats, and 2 * 128 of angles.
-  EXPECT_EQ(array_bytes(config(0), step).count, 512u * 4 * (6144 + 256));
-  EXPECT_GT(activation_bytes(config(0), step).count, 25u << 20);
-  EXPECT_LT(activation_bytes(config(0), step).count, 35u << 20);
+  EXPECT_EQ(array_bytes(demands(0), step).count, 512u * 4 * (6144 + 256));
+  EXPECT_GT(activation_bytes(demands(0), step).count, 25u << 20);
+  EXPECT_LT(activation_bytes(demands(0), step).count, 35u << 20);
 }
 
 }  // namespace

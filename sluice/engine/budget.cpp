@@ -54,7 +54,7 @@ void count_kv(const Engine::Impl& engine, residency::Footprint& footprint) {
   const auto n = static_cast<uint64_t>(options.n_sequences);
   for (const auto& group : engine.kv_layout->groups) {
     int64_t fixed = options.keep_prefixes ? nn::snapshot_blocks(group, engine.context) : 0;
-    if (group.window == 0) {
+    if (group.window == 0 && !group.recurrent) {
       footprint.kv_per_token.count += group.block_bytes.count * n / kBlock;
     } else {
       fixed += nn::most_blocks(group, engine.context, step_tokens(engine));
@@ -94,14 +94,13 @@ StepSize step_of(const Engine::Impl& engine) {
           .context = engine.context,
           .n_threads = engine.pool.size(),
           .all_int8 = loaded.only_int8 && options.activations != ops::Activations::float32,
-          .norms_whole = loaded.norms_whole,
           .logits = std::max(sampled, logits_within_budget(engine)),
           .embedding = embedding_bytes(loaded.extents, chunk)};
 }
 
 /// Freed arrays that MLX keeps for reuse.
 Bytes mlx_cache(const Engine::Impl& engine) {
-  return std::min(kMlxCache, array_bytes(engine.loaded.model->config(), step_of(engine)));
+  return std::min(kMlxCache, array_bytes(engine.loaded.model->step_demands(), step_of(engine)));
 }
 
 /// The reader that suits the disk, where it may be measured.
@@ -149,7 +148,7 @@ residency::Footprint footprint_of(const Engine::Impl& engine) {
   if (engine.options.reader.timeline != nullptr)
     footprint.baseline = footprint.baseline + engine.options.reader.timeline->most_memory();
   footprint.activations =
-      activation_bytes(loaded.model->config(), step_of(engine)) + mlx_cache(engine);
+      activation_bytes(loaded.model->step_demands(), step_of(engine)) + mlx_cache(engine);
   footprint.staging = book_bytes(loaded.extents);
   return footprint;
 }

@@ -139,7 +139,7 @@ mx::Stream new_stream() {
 void record_experts(Engine::Impl& e) {
   const EngineOptions& o = e.options;
   const nn::Config& config = e.loaded.model->config();
-  e.records.emplace(o, static_cast<int>(config.n_layers), static_cast<int>(config.n_experts));
+  e.records.emplace(o, static_cast<int>(config.n_layers), static_cast<int>(config.n_experts()));
   e.loaded.store->set_demand_sink(
       [&e](int layer, std::span<const int> experts, residency::Use use) {
         e.records->add(layer, experts, use);
@@ -192,7 +192,7 @@ std::unique_ptr<Engine> Engine::open(const std::filesystem::path& path,
                                        e.scratch, options.activations, options.skip_missing_experts,
                                        timeline,
                                        timeline == nullptr ? -1 : timeline->add_lane("compute")});
-    if (e.loaded.model->config().n_experts > 0) {
+    if (e.loaded.model->config().n_experts() > 0) {
       record_experts(e);
     } else {
       refuse_expert_options(options);

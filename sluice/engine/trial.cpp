@@ -60,7 +60,7 @@ Trial::Trial(Engine& engine, const Workload& workload)
   Engine::Impl& e = engine_.impl();
   e.worker.run([&] {
     state_->trace.n_layers = static_cast<int>(engine_.config().n_layers);
-    state_->trace.n_experts = static_cast<int>(engine_.config().n_experts);
+    state_->trace.n_experts = static_cast<int>(engine_.config().n_experts());
     RandomTokens random(engine_.config().vocab_size);
     for (int64_t i = 0; i < w.batch; ++i) {
       nn::KvCache cache = e.new_cache();

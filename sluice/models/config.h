@@ -23,11 +23,24 @@ struct Defaults {
   /// 0: hidden_size / n_heads
   int64_t head_dim = 0;
   double rms_norm_eps = 1e-6;
+  std::string_view norm_eps_key = "rms_norm_eps";
+  int64_t intermediate_size = 0;
+  bool renormalize = false;  ///< a router's chosen weights
   double rope_theta = 1e4;
+  double rotary_share = 1;  ///< of a head's elements
   /// Where sliding_window is absent. (Where it is null there is none.)
   int64_t sliding_window = 0;
   /// Which layers have the window, where neither layer_types nor a pattern says it. Null: none.
   std::function<bool(int64_t layer)> slides = nullptr;
+  int64_t n_layers = 0;  ///< 0: num_hidden_layers
+  /// The family says of each layer what it is, whatever layer_types says.
+  bool any_layers = false;
+  /// The family reads its experts itself.
+  bool experts_elsewhere = false;
+  /// Heads are those of latent attention, which the family reads itself.
+  bool latent = false;
+  /// A name in layer_types, beside full and sliding attention, of layers that the family sets itself.
+  std::string_view other_layers = {};
 };
 
 /// What a decoder of attention and gated feed-forward blocks needs, sparse ones included; one RoPE
@@ -38,12 +51,32 @@ struct Defaults {
 nn::Config read_decoder(const Source& source, nn::WeightTable& weights,
                         const Defaults& defaults = {});
 
+/// DeepSeek's latent attention, in all layers of a decoder that read_decoder() has read.
+void read_latent_attention(nn::Config& c, const Source& source, nn::WeightTable& weights,
+                           const Defaults& defaults);
+
 /// RoPE of one kind of layers. layer_type: whose numbers, where rope_parameters has them by layer
 /// type.
 nn::RopeConfig read_rope(const Source& source, nn::WeightTable& weights, const nn::Config& c,
-                         double default_theta, const std::string& layer_type = "full_attention");
+                         int64_t head_dim, const Defaults& defaults,
+                         const std::string& layer_type = "full_attention");
 /// Whether rope_parameters has numbers of this layer type's own.
 bool has_own_rope(const Source& source, const std::string& layer_type);
+
+/// Calls change(attention) of each layer that attends.
+template <typename Change>
+void each_attention(nn::Config& c, const Change& change) {
+  for (nn::LayerConfig& layer : c.layers) {
+    if (layer.attention() != nullptr) change(*layer.attention());
+  }
+}
+/// Calls change(moe) of each sparse layer.
+template <typename Change>
+void each_moe(nn::Config& c, const Change& change) {
+  for (nn::LayerConfig& layer : c.layers) {
+    if (layer.moe() != nullptr) change(*layer.moe());
+  }
+}
 
 /// For Defaults::slides: all layers, or all but every period-th.
 inline bool every_layer(int64_t) { return true; }
@@ -53,9 +86,10 @@ bool all_but_every(int64_t layer) {
 }
 
 /// Which layers slide: as layer_types or a pattern says, else `otherwise`. [n_layers]
-/// Throws Error(unsupported) for a type of layer that is neither full nor sliding attention.
+/// Throws Error(unsupported) for a type of layer that is neither full nor sliding attention nor `other`.
 std::vector<bool> sliding_layers(const Source& source, int64_t n_layers,
-                                 const std::function<bool(int64_t layer)>& otherwise);
+                                 const std::function<bool(int64_t layer)>& otherwise,
+                                 std::string_view other = {});
 
 /// The Qwen families and who follows them: a window only where use_sliding_window says so; unless
 /// `defaults` says otherwise in the layers from max_window_layers on.

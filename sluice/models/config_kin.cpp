@@ -12,7 +12,7 @@ nn::Config read_qwen(const Source& s, nn::WeightTable& w, Defaults defaults) {
   if (!defaults.slides) defaults.slides = [first](int64_t layer) { return layer >= first; };
   nn::Config c = read_decoder(s, w, defaults);
   if (!uses_window) {
-    for (nn::LayerConfig& layer : c.layers) layer.sliding_window = 0;
+    for (nn::LayerConfig& layer : c.layers) layer.attention()->sliding_window = 0;
   }
   return c;
 }
@@ -20,11 +20,14 @@ nn::Config read_qwen(const Source& s, nn::WeightTable& w, Defaults defaults) {
 void read_gemma(nn::Config& c, const Source& s, int64_t large) {
   c.norm_weight_offset = s.is_gguf() ? 0.0F : 1.0F;  // ggml's converter adds the 1
   const auto name = s.string({"hidden_activation", ""});
-  c.activation = activation_of(s, name.value_or("gelu_pytorch_tanh"));  // never hidden_act
-  if (!s.is_gguf() && !s.has("query_pre_attn_scalar")) c.attention_scale = 1.0F / 16;
-  if (s.is_gguf() && c.n_layers == large) {
-    c.attention_scale =
-        1.0F / std::sqrt(static_cast<float>(c.hidden_size) / static_cast<float>(c.n_heads));
+  const auto activation = activation_of(s, name.value_or("gelu_pytorch_tanh"));  // never hidden_act
+  for (nn::LayerConfig& layer : c.layers) {
+    nn::AttentionConfig& a = *layer.attention();
+    layer.mlp().activation = activation;
+    if (!s.is_gguf() && !s.has("query_pre_attn_scalar")) a.scale = 1.0F / 16;
+    if (s.is_gguf() && c.n_layers == large) {
+      a.scale = 1.0F / std::sqrt(static_cast<float>(c.hidden_size) / static_cast<float>(a.n_heads));
+    }
   }
 }
 

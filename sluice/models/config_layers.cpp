@@ -5,14 +5,16 @@
 namespace sluice::models {
 namespace {
 
-std::vector<bool> from_types(const Source& s, const std::vector<std::string>& types, size_t n) {
+std::vector<bool> from_types(const Source& s, const std::vector<std::string>& types, size_t n,
+                             std::string_view other) {
   if (types.size() != n) {
     fail(ErrorKind::bad_model, "{}: layer_types has {} entries for {} layers", s.where(),
          types.size(), n);
   }
   std::vector<bool> sliding;
   for (const std::string& type : types) {
-    if (type != "sliding_attention" && type != "full_attention") {
+    if (type != "sliding_attention" && type != "full_attention" &&
+        (other.empty() || type != other)) {
       fail(ErrorKind::unsupported, "{}: layer_types has '{}', which is not supported", s.where(),
            printable(type));
     }
@@ -24,7 +26,8 @@ std::vector<bool> from_types(const Source& s, const std::vector<std::string>& ty
 }  // namespace
 
 std::vector<bool> sliding_layers(const Source& source, int64_t n_layers,
-                                 const std::function<bool(int64_t)>& otherwise) {
+                                 const std::function<bool(int64_t)>& otherwise,
+                                 std::string_view other) {
   const auto n = static_cast<size_t>(n_layers);
   constexpr Key kPattern{"sliding_window_pattern", "%.attention.sliding_window_pattern"};
   if (source.is_array(kPattern)) {  // one flag per layer
@@ -35,9 +38,17 @@ std::vector<bool> sliding_layers(const Source& source, int64_t n_layers,
     }
     return {flags.begin(), flags.end()};
   }
+  if (source.is_string(kPattern.hf)) {  // "LLLG", repeated: L is local
+    const std::string pattern = source.string(kPattern).value_or("");
+    std::vector<bool> local;
+    for (size_t i = 0; i < n; ++i)
+      local.push_back(!pattern.empty() && pattern[i % pattern.size()] == 'L');
+    return local;
+  }
   auto period = source.integer(kPattern);
   if (!period) period = source.integer({"_sliding_window_pattern", ""});
-  if (const auto types = source.strings({"layer_types", ""})) return from_types(source, *types, n);
+  if (const auto types = source.strings({"layer_types", ""}))
+    return from_types(source, *types, n, other);
   std::vector<bool> sliding;
   for (int64_t i = 0; i < n_layers; ++i) {
     sliding.push_back(period && *period > 0 ? (i + 1) % *period != 0 : otherwise && otherwise(i));

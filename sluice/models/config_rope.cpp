@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "sluice/base/error.h"
@@ -27,7 +28,9 @@ std::string scope_of(const Source& s, const std::string& layer_type) {
 }
 
 Kind kind_of(const Source& s, const std::string& type) {
-  if (type.empty() || type == "default" || type == "none" || type == "mrope") return Kind::plain;
+  if (type.empty() || type == "default" || type == "proportional" || type == "none" ||
+      type == "mrope")
+    return Kind::plain;
   if (type == "linear") return Kind::linear;
   if (type == "dynamic") return Kind::dynamic;
   if (type == "llama3") return Kind::llama3;
@@ -72,13 +75,22 @@ class Reader {
   std::string scope_;
 };
 
-void read_dims(RopeConfig& r, const Source& s, const Reader& in, int64_t head_dim) {
-  r.dims = s.integer({"", "%.rope.dimension_count"}).value_or(head_dim);
-  if (const auto share = in.number_or_top("partial_rotary_factor", "")) {
-    r.dims = static_cast<int64_t>(static_cast<double>(head_dim) * std::clamp(*share, 0.0, 2.0));
-  }
+void read_dims(RopeConfig& r, const Source& s, const Reader& in, int64_t head_dim,
+               double usual_share) {
+  const auto share = in.number_or_top("partial_rotary_factor", "");
+  const double wanted = std::clamp(share.value_or(s.is_gguf() ? 1 : usual_share), 0.0, 2.0);
+  r.dims = s.integer({"", "%.rope.dimension_count"})
+               .value_or(static_cast<int64_t>(static_cast<double>(head_dim) * wanted));
   if (r.dims > head_dim)
     fail(ErrorKind::bad_model, "{}: RoPE over {} of {} elements", s.where(), r.dims, head_dim);
+}
+
+/// Of all elements, of which the first share is rotated; the others' frequencies are 0.
+void make_proportional(RopeConfig& r, int64_t head_dim, double factor) {
+  const auto rotated = static_cast<size_t>(r.dims / 2);
+  r.dims = head_dim;
+  r.divisors.assign(static_cast<size_t>(head_dim / 2), std::numeric_limits<double>::infinity());
+  std::fill_n(r.divisors.begin(), std::min(rotated, r.divisors.size()), factor);
 }
 
 void read_original_positions(RopeConfig& r, const Source& s, const Reader& in) {
@@ -139,12 +151,12 @@ bool has_own_rope(const Source& source, const std::string& layer_type) {
 }
 
 RopeConfig read_rope(const Source& s, nn::WeightTable& weights, const nn::Config& c,
-                     double default_theta, const std::string& layer_type) {
+                     int64_t head_dim, const Defaults& defaults, const std::string& layer_type) {
   const Reader in(s, layer_type);
   RopeConfig r;
-  read_dims(r, s, in, c.head_dim);
+  read_dims(r, s, in, head_dim, defaults.rotary_share);
   r.theta = in.number_or_top("rope_theta", "%.rope.freq_base")
-                .value_or(s.is_gguf() ? 1e4 : default_theta);
+                .value_or(s.is_gguf() ? 1e4 : defaults.rope_theta);
   r.interleaved = s.boolean({"rope_traditional", ""}).value_or(false);
   r.kind = kind_of(s, in.type());
   r.max_positions = c.max_position_embeddings;
@@ -162,6 +174,10 @@ RopeConfig read_rope(const Source& s, nn::WeightTable& weights, const nn::Config
              : by_context
                  ? static_cast<double>(r.max_positions) / static_cast<double>(r.original_positions)
                  : 1.0;
+  if (in.type() == "proportional") {
+    make_proportional(r, head_dim, r.factor);
+    r.factor = 1;
+  }
   return r;
 }
 

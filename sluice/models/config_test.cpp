@@ -22,7 +22,7 @@ nn::Config read(const nlohmann::json& config) {
   const Source source = Source::from_config(config, "config.json");
   const residency::WeightStore store(io::TensorIndex{});
   nn::WeightTable weights(store);
-  nn::Config read = find_family(source.architecture()).read(source, weights);
+  nn::Config read = family_of(source).read(source, weights);
   source.check_all_asked();
   return read;
 }
@@ -44,12 +44,12 @@ nlohmann::json with(nlohmann::json config, const nlohmann::json& changes) {
 
 TEST(Config, common_fields_are_read_and_defaults_follow) {
   const nn::Config c = read(llama_config());
-  EXPECT_EQ(c.head_dim, 16);
-  EXPECT_FLOAT_EQ(c.attention_scale, 0.25F);
+  EXPECT_EQ(c.attention()->head_dim, 16);
+  EXPECT_FLOAT_EQ(c.attention()->scale, 0.25F);
   EXPECT_TRUE(c.tie_word_embeddings) << "no lm_head in the files";
   ASSERT_EQ(c.layers.size(), 4U);
-  EXPECT_EQ(c.layers[0].sliding_window, 0);
-  EXPECT_EQ(c.layers[0].rope.theta, 10000);
+  EXPECT_EQ(c.layers[0].attention()->sliding_window, 0);
+  EXPECT_EQ(c.layers[0].attention()->rope.theta, 10000);
 }
 
 TEST(Config, both_spellings_of_rope_parameters_are_understood) {
@@ -57,12 +57,12 @@ TEST(Config, both_spellings_of_rope_parameters_are_understood) {
   config["rope_theta"] = 500000.0;
   config["rope_scaling"] = {
       {"rope_type", "llama3"}, {"factor", 8.0}, {"original_max_position_embeddings", 64}};
-  const RopeConfig older = read(config).layers[0].rope;
+  const RopeConfig older = read(config).layers[0].attention()->rope;
   config.erase("rope_theta");
   config["rope_parameters"] = config["rope_scaling"];
   config["rope_parameters"]["rope_theta"] = 500000.0;
   config.erase("rope_scaling");
-  EXPECT_EQ(read(config).layers[0].rope, older);
+  EXPECT_EQ(read(config).layers[0].attention()->rope, older);
   EXPECT_EQ(older.kind, RopeConfig::Kind::llama3);
 }
 
@@ -72,8 +72,8 @@ TEST(Config, layer_types_choose_the_sliding_layers) {
                            "full_attention"};
   config["sliding_window"] = 16;
   const nn::Config c = read(config);
-  EXPECT_EQ(c.layers[0].sliding_window, 16);
-  EXPECT_EQ(c.layers[1].sliding_window, 0);
+  EXPECT_EQ(c.layers[0].attention()->sliding_window, 16);
+  EXPECT_EQ(c.layers[1].attention()->sliding_window, 0);
 }
 
 TEST(Config, gemma3_has_local_layers_with_their_own_rope) {
@@ -84,10 +84,10 @@ TEST(Config, gemma3_has_local_layers_with_their_own_rope) {
   config["rope_theta"] = 1e6;
   config["rope_scaling"] = {{"rope_type", "linear"}, {"factor", 8.0}};
   const nn::Config c = read(config);
-  EXPECT_EQ(c.layers[0].rope.theta, 1e4);
-  EXPECT_EQ(c.layers[0].rope.kind, RopeConfig::Kind::plain);
-  EXPECT_EQ(c.layers[1].rope.theta, 1e6);
-  EXPECT_EQ(c.layers[1].rope.kind, RopeConfig::Kind::linear);
+  EXPECT_EQ(c.layers[0].attention()->rope.theta, 1e4);
+  EXPECT_EQ(c.layers[0].attention()->rope.kind, RopeConfig::Kind::plain);
+  EXPECT_EQ(c.layers[1].attention()->rope.theta, 1e6);
+  EXPECT_EQ(c.layers[1].attention()->rope.kind, RopeConfig::Kind::linear);
 }
 
 TEST(Config, damaged_configs_are_refused) {
@@ -119,8 +119,8 @@ TEST(Config, yarn_is_read_as_transformers_reads_it) {
   const auto yarn = [](const nlohmann::json& changes) {
     return read(with(llama_config(),
                      {{"rope_scaling", with({{"rope_type", "yarn"}, {"factor", 8.0}}, changes)}}))
-        .layers[0]
-        .rope;
+        .attention()
+        ->rope;
   };
   EXPECT_EQ(yarn({}).original_positions, 512) << "max_position_embeddings";
   EXPECT_TRUE(yarn({}).truncate);
@@ -136,13 +136,15 @@ TEST(Config, partial_rotary_factor_is_found_inside_and_beside_the_rope_parameter
   const auto inside = [&](const char* object) {
     return with(phi, {{object, {{"rope_type", "default"}, {"partial_rotary_factor", 0.5}}}});
   };
-  EXPECT_EQ(read(phi).layers[0].rope.dims, 16);
-  EXPECT_EQ(read(with(phi, {{"partial_rotary_factor", 0.5}})).layers[0].rope.dims, 8);
-  EXPECT_EQ(read(inside("rope_parameters")).layers[0].rope.dims, 8);
-  EXPECT_EQ(read(inside("rope_scaling")).layers[0].rope.dims, 8);
-  EXPECT_EQ(
-      read(with(inside("rope_parameters"), {{"partial_rotary_factor", 0.25}})).layers[0].rope.dims,
-      8);
+  EXPECT_EQ(read(phi).layers[0].attention()->rope.dims, 16);
+  EXPECT_EQ(read(with(phi, {{"partial_rotary_factor", 0.5}})).layers[0].attention()->rope.dims, 8);
+  EXPECT_EQ(read(inside("rope_parameters")).layers[0].attention()->rope.dims, 8);
+  EXPECT_EQ(read(inside("rope_scaling")).layers[0].attention()->rope.dims, 8);
+  EXPECT_EQ(read(with(inside("rope_parameters"), {{"partial_rotary_factor", 0.25}}))
+                .layers[0]
+                .attention()
+                ->rope.dims,
+            8);
 }
 
 TEST(Config, a_sparse_config_gets_the_familys_own_defaults) {
@@ -151,17 +153,21 @@ TEST(Config, a_sparse_config_gets_the_familys_own_defaults) {
   for (const char* key : {"head_dim", "num_attention_heads", "num_key_value_heads", "vocab_size"})
     gemma.erase(key);
   const nn::Config c = read(gemma);
-  EXPECT_EQ(c.layers[0].rope.theta, 1e4);
-  EXPECT_EQ(c.layers[0].sliding_window, 4096);
-  EXPECT_EQ(c.head_dim, 256);
-  EXPECT_EQ(c.n_kv_heads, 4);
+  EXPECT_EQ(c.layers[0].attention()->rope.theta, 1e4);
+  EXPECT_EQ(c.layers[0].attention()->sliding_window, 4096);
+  EXPECT_EQ(c.attention()->head_dim, 256);
+  EXPECT_EQ(c.attention()->n_kv_heads, 4);
   EXPECT_EQ(c.vocab_size, 262208);
-  EXPECT_EQ(c.attention_scale, 0.0625F);
-  EXPECT_EQ(read(with(gemma, {{"num_hidden_layers", 6}})).layers[5].rope.theta, 1e6);
-  EXPECT_EQ(read(of("smollm3")).layers[0].rope.theta, 2e6);
-  EXPECT_EQ(read(of("mistral")).layers[0].sliding_window, 4096);
-  EXPECT_EQ(read(with(of("mistral"), {{"sliding_window", nullptr}})).layers[0].sliding_window, 0);
-  EXPECT_EQ(read(of("qwen3")).layers[0].sliding_window, 0);
+  EXPECT_EQ(c.attention()->scale, 0.0625F);
+  EXPECT_EQ(read(with(gemma, {{"num_hidden_layers", 6}})).layers[5].attention()->rope.theta, 1e6);
+  EXPECT_EQ(read(of("smollm3")).layers[0].attention()->rope.theta, 2e6);
+  EXPECT_EQ(read(of("mistral")).layers[0].attention()->sliding_window, 4096);
+  EXPECT_EQ(read(with(of("mistral"), {{"sliding_window", nullptr}}))
+                .layers[0]
+                .attention()
+                ->sliding_window,
+            0);
+  EXPECT_EQ(read(of("qwen3")).layers[0].attention()->sliding_window, 0);
 }
 
 TEST(Config, a_model_that_sees_has_its_text_part_read) {

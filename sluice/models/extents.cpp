@@ -29,8 +29,12 @@ ModelExtents extents_of(const nn::WeightTable& table, int64_t n_layers, int64_t 
   ModelExtents model;
   model.layers.resize(static_cast<size_t>(n_layers));
   std::optional<residency::Weight> head, embedding;
+  std::vector<io::Extent> other_tables;
   for (const BoundWeight& bound : table.bound()) {
-    if (bound.use == BoundWeight::Use::table) {
+    if (bound.use == BoundWeight::Use::table && embedding) {
+      const auto extents = residency::extents_of(bound.weights[0]);
+      other_tables.insert(other_tables.end(), extents.begin(), extents.end());
+    } else if (bound.use == BoundWeight::Use::table) {
       embedding = bound.weights[0];
     } else if (bound.layer < 0) {
       head = bound.weights[0];
@@ -44,6 +48,7 @@ ModelExtents extents_of(const nn::WeightTable& table, int64_t n_layers, int64_t 
   }
   model.head = head ? *head : *embedding;
   if (head) model.embedding = residency::extents_of(*embedding);
+  model.embedding.insert(model.embedding.end(), other_tables.begin(), other_tables.end());
   return model;
 }
 

@@ -5,8 +5,12 @@
 #include <string_view>
 
 #include "sluice/models/source.h"
-#include "sluice/nn/model.h"
+#include "sluice/nn/config.h"
 #include "sluice/nn/weights.h"
+
+namespace sluice::nn {
+class Model;
+}
 
 namespace sluice::models {
 
@@ -16,8 +20,10 @@ struct TensorName {
   std::string_view ours;
 };
 
-/// One architecture family: what the registry holds and its file provides.
+/// One architecture family: what its file provides, and the registry finds by name.
 struct Family {
+  /// As config.json's model_type and GGUF's general.architecture spell it.
+  std::span<const std::string_view> names;
   /// All that the family's layers need to know. Asks for every key that changes what it computes:
   /// the others are refused. config.h has readers that families share.
   nn::Config (*read)(const Source& source, nn::WeightTable& weights) = nullptr;
@@ -30,6 +36,8 @@ struct Family {
   std::span<const TensorName> hf_names = {};
   /// How names of tensors begin that are no part of what the family computes (a vision tower).
   std::span<const std::string_view> left_out = {};
+  /// Layers after those that the config counts draft tokens, and are left out.
+  bool drops_layers_beyond = false;
 };
 
 }  // namespace sluice::models

@@ -2,49 +2,68 @@
 
 #include <memory>
 
-#include "sluice/nn/attention.h"
+#include "sluice/nn/mixer.h"
 #include "sluice/nn/model.h"
 #include "sluice/nn/moe.h"
 
 namespace sluice::models {
 
-/// The layer most families have: a norm before attention and one before the feed-forward block,
-/// which is dense or sparse as the config says of the layer.
+/// The layer most families have: a norm before what mixes tokens and one before the feed-forward block,
+/// whichever of both the config gives the layer.
 struct PreNormLayer {
-  nn::Attention attention;
+  nn::Mixer mixer;
   nn::FeedForward feed_forward;
 
-  PreNormLayer(const nn::Config& c, const nn::Weights& w, int64_t i)
-      : attention(c, w["self_attn"], {.pre = nn::rms_norm(w["input_layernorm"], c), .post = {}}, i),
-        feed_forward(c, w["mlp"],
-                     {.pre = nn::rms_norm(w["post_attention_layernorm"], c), .post = {}}, i) {}
+  PreNormLayer(const nn::Config& c, const nn::Weights& w, int64_t i, nn::Demands& demands)
+      : mixer(c, c.layers[static_cast<size_t>(i)], w,
+              {.pre = nn::rms_norm(w["input_layernorm"], c), .post = {}, .scale = c.residual_scale},
+              demands),
+        feed_forward(c, c.layers[static_cast<size_t>(i)], w["mlp"],
+                     {.pre = nn::rms_norm(w["post_attention_layernorm"], c),
+                      .post = {},
+                      .scale = c.residual_scale},
+                     i, demands) {}
 
   mx::array operator()(const mx::array& x, const nn::Step& step) const {
-    return feed_forward(attention(x, step), step);
+    return feed_forward(mixer(x, step), step);
+  }
+};
+
+/// Norms after both blocks only (OLMo 2).
+struct PostNormLayer {
+  nn::Mixer mixer;
+  nn::FeedForward feed_forward;
+
+  PostNormLayer(const nn::Config& c, const nn::Weights& w, int64_t i, nn::Demands& demands)
+      : mixer(c, c.layers[static_cast<size_t>(i)], w,
+              {.pre = {}, .post = nn::rms_norm(w["post_attention_layernorm"], c)}, demands),
+        feed_forward(c, c.layers[static_cast<size_t>(i)], w["mlp"],
+                     {.pre = {}, .post = nn::rms_norm(w["post_feedforward_layernorm"], c)}, i,
+                     demands) {}
+
+  mx::array operator()(const mx::array& x, const nn::Step& step) const {
+    return feed_forward(mixer(x, step), step);
   }
 };
 
 /// Norms before and after both blocks (Gemma 2 and 3).
 struct SandwichNormLayer {
-  nn::Attention attention;
-  nn::GatedMlp mlp;
+  nn::Mixer mixer;
+  nn::FeedForward feed_forward;
 
-  SandwichNormLayer(const nn::Config& c, const nn::Weights& w, int64_t i)
-      : attention(c, w["self_attn"],
-                  {.pre = nn::rms_norm(w["input_layernorm"], c),
-                   .post = nn::rms_norm(w["post_attention_layernorm"], c)},
-                  i),
-        mlp(c, w["mlp"],
-            {.pre = nn::rms_norm(w["pre_feedforward_layernorm"], c),
-             .post = nn::rms_norm(w["post_feedforward_layernorm"], c)}) {}
+  SandwichNormLayer(const nn::Config& c, const nn::Weights& w, int64_t i, nn::Demands& demands)
+      : mixer(c, c.layers[static_cast<size_t>(i)], w,
+              {.pre = nn::rms_norm(w["input_layernorm"], c),
+               .post = nn::rms_norm(w["post_attention_layernorm"], c)},
+              demands),
+        feed_forward(c, c.layers[static_cast<size_t>(i)], w["mlp"],
+                     {.pre = nn::rms_norm(w["pre_feedforward_layernorm"], c),
+                      .post = nn::rms_norm(w["post_feedforward_layernorm"], c)},
+                     i, demands) {}
 
   mx::array operator()(const mx::array& x, const nn::Step& step) const {
-    return mlp(attention(x, step), step);
+    return feed_forward(mixer(x, step), step);
   }
 };
-
-/// Decoders of these layers, for Family::make.
-std::unique_ptr<nn::Model> make_pre_norm(nn::Config config, const nn::Weights& weights);
-std::unique_ptr<nn::Model> make_sandwich_norm(nn::Config config, const nn::Weights& weights);
 
 }  // namespace sluice::models

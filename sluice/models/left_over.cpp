@@ -18,10 +18,24 @@ constexpr auto kNotNeeded = std::to_array<string_view>(
     {".rotary_emb.inv_freq", ".rotary_emb.cos_cached", ".rotary_emb.sin_cached", ".k_scale",
      ".v_scale", "rope_factors_short.weight"});
 
+/// How names of what sees and hears begin.
+constexpr auto kOtherSenses = std::to_array<string_view>(
+    {"vision_tower.", "multi_modal_projector.", "vision_model.", "visual.", "audio_tower.",
+     "embed_vision.", "embed_audio.", "vision_embedder."});
+
+bool is_of_other_senses(string_view raw) {
+  for (const string_view outer : {"model.", "language_model."}) {
+    if (raw.starts_with(outer)) return is_of_other_senses(raw.substr(outer.size()));
+  }
+  return std::ranges::any_of(kOtherSenses,
+                             [&](string_view begin) { return raw.starts_with(begin); });
+}
+
 bool is_left_out(const nn::WeightTable::Named& left, const Family& family,
                  const nn::Config& config) {
   const string_view raw = left.tensor->name;
-  return (config.tie_word_embeddings && left.name.starts_with("lm_head.")) ||
+  return is_of_other_senses(raw) ||
+         (config.tie_word_embeddings && left.name.starts_with("lm_head.")) ||
          std::ranges::any_of(kNotNeeded, [&](string_view end) { return raw.ends_with(end); }) ||
          std::ranges::any_of(family.left_out,
                              [&](string_view begin) { return raw.starts_with(begin); });
@@ -41,7 +55,10 @@ int64_t layer_of(string_view name) {
 void check_all_bound(const nn::WeightTable& table, const Family& family, const nn::Config& config,
                      const std::string& where) {
   std::vector<nn::WeightTable::Named> left = table.left_over();
-  std::erase_if(left, [&](const auto& named) { return is_left_out(named, family, config); });
+  std::erase_if(left, [&](const auto& named) {
+    const bool drafts = family.drops_layers_beyond && layer_of(named.name) >= config.n_layers;
+    return drafts || is_left_out(named, family, config);
+  });
   if (left.empty()) return;
   const nn::WeightTable::Named& first = left.front();
   if (layer_of(first.name) >= config.n_layers) {

@@ -38,15 +38,18 @@ bool only_integers(const nn::WeightTable& table) {
 /// Fewer experts for a token than the model was trained with.
 void reduce_experts(const LoadOptions& options, nn::Config& config) {
   if (options.top_k_experts == 0 && !options.adaptive_experts) return;
-  if (config.n_experts == 0)
+  if (config.moe() == nullptr)
     fail(ErrorKind::bad_request, "--top-k-experts: this model has no experts; leave it out");
-  int64_t& k = config.router.n_experts_per_tok;
-  if (options.top_k_experts > k) {
-    fail(ErrorKind::bad_request, "--top-k-experts is {}, the model uses {} a token; give fewer",
-         options.top_k_experts, k);
+  for (nn::LayerConfig& layer : config.layers) {
+    if (layer.moe() == nullptr) continue;
+    ops::RouterSpec& router = layer.moe()->router;
+    if (options.top_k_experts > router.n_experts_per_tok) {
+      fail(ErrorKind::bad_request, "--top-k-experts is {}, the model uses {} a token; give fewer",
+           options.top_k_experts, router.n_experts_per_tok);
+    }
+    if (options.top_k_experts > 0) router.n_experts_per_tok = options.top_k_experts;
+    if (options.adaptive_experts) router.least_mass = kAdaptiveMass;
   }
-  if (options.top_k_experts > 0) k = options.top_k_experts;
-  if (options.adaptive_experts) config.router.least_mass = kAdaptiveMass;
 }
 
 void build(LoadedModel& loaded, const Family& family, const Source& source, nn::WeightTable table,
@@ -63,14 +66,10 @@ void build(LoadedModel& loaded, const Family& family, const Source& source, nn::
   loaded.model = family.make(std::move(config), nn::Weights(table));
   const nn::Config& c = loaded.model->config();
   check_all_bound(table, family, c, source.where());
-  loaded.extents = extents_of(table, c.n_layers, c.router.n_experts_per_tok);
+  loaded.extents = extents_of(table, c.n_layers, loaded.model->step_demands().n_experts_per_tok);
   loaded.active = active_bytes(loaded.extents);
   loaded.takes_int8 = some_integers(table);
   loaded.only_int8 = only_integers(table);
-  for (int64_t i = 0; i < c.n_layers; ++i) {
-    const auto* const norm = table.find(fmt::format("model.layers.{}.self_attn.q_norm.weight", i));
-    if (norm != nullptr && norm->shape.back() != c.head_dim) loaded.norms_whole = true;
-  }
 }
 
 }  // namespace
@@ -82,7 +81,7 @@ LoadedModel load_model(const std::filesystem::path& path, const LoadOptions& opt
   if (io::is_gguf(path)) {
     loaded.gguf = io::open_gguf(path, data);
     const Source source = Source::from_gguf(*loaded.gguf, path.string());
-    const Family& family = find_family(source.architecture());
+    const Family& family = family_of(source);
     loaded.store = std::make_unique<residency::WeightStore>(loaded.gguf->index, options.mode,
                                                             loaded.gguf->mappings);
     if (options.few_pages) loaded.store->release_pages();
@@ -93,7 +92,7 @@ LoadedModel load_model(const std::filesystem::path& path, const LoadOptions& opt
       fail(ErrorKind::bad_model, "{}: has no config.json", path.string());
     const Source source =
         Source::from_config(io::read_json_file(config_path, kConfig), config_path.string());
-    const Family& family = find_family(source.architecture());
+    const Family& family = family_of(source);
     loaded.store =
         std::make_unique<residency::WeightStore>(io::open_safetensors(path, data), options.mode);
     if (options.few_pages) loaded.store->release_pages();

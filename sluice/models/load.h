@@ -25,8 +25,7 @@ struct LoadedModel {
   bool takes_int8 = false;
   /// LoadOptions::kv_type is not what fits the weights, nor float32.
   bool lossy_kv = false;
-  bool only_int8 = false;    ///< all of the layers' are, routers aside
-  bool norms_whole = false;  ///< queries and keys are normed as a whole, not per head
+  bool only_int8 = false;  ///< all of the layers' are, routers aside
 };
 
 inline constexpr double kAdaptiveMass = 0.9;

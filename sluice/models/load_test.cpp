@@ -83,7 +83,7 @@ TEST(Load, a_tensor_that_no_layer_asks_for_is_refused_by_name) {
       {"model.layers.0.mlp.A_log", {2, 3}},
       {"model.layers.0.mlp.conv1d.weight", {8, 1, 4}},
       {"model.layers.0.mlp.experts.3.gate_proj.weight", {6, 8}},
-      {"vision_tower.patch.weight", {2, 2}},
+      {"draft_head.patch.weight", {2, 2}},
       {"scalar", {}}};
   for (const auto& [name, shape] : extras) {
     TinyModel model;
@@ -191,7 +191,7 @@ TEST(Load, gemma3_checkpoints_that_see_run_their_text_part) {
     seeing.tensors["language_model.model.layers.0.extra.weight"] = {3, 8};
     EXPECT_NE(seeing.refusal().find("layers.0.extra.weight"), std::string::npos);
   }
-  EXPECT_EQ(text.load().model->config().layers[0].rope.theta, 1e4);
+  EXPECT_EQ(text.load().model->config().layers[0].attention()->rope.theta, 1e4);
 }
 
 /// The process's largest resident set so far. It only grows, so what a test adds is seen or hidden,

@@ -8,9 +8,9 @@ namespace sluice::models {
 
 /// For Family::make, of a layer that is constructed and called as nn::Decoder says. Each use
 /// compiles a decoder.
-template <typename Layer>
+template <typename Layer, typename Inputs = nn::NoInputs>
 std::unique_ptr<nn::Model> make_decoder(nn::Config config, const nn::Weights& weights) {
-  return std::make_unique<nn::Decoder<Layer>>(std::move(config), weights);
+  return std::make_unique<nn::Decoder<Layer, Inputs>>(std::move(config), weights);
 }
 
 }  // namespace sluice::models

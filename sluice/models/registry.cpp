@@ -8,39 +8,49 @@
 
 namespace sluice::models {
 
-extern const Family gemma, gemma2, gemma3, gpt_oss, llama, mistral, mixtral, olmo2, olmoe, phi3,
-    qwen2, qwen2_moe, qwen3, qwen3_moe, smollm3;
+// The families' files, as CMakeLists.txt lists them.
+#define SLUICE_FAMILY(name) extern const Family name;
+#include "sluice/models/families.inc"
+#undef SLUICE_FAMILY
 
 namespace {
 
-struct Entry {
-  std::string_view architecture;
-  const Family* family;
+#define SLUICE_FAMILY(name) &name,
+constexpr const Family* kFamilies[] = {
+#include "sluice/models/families.inc"
 };
-
-/// Names as config.json and as GGUF spell them.
-constexpr Entry kRegistry[] = {
-    {"gemma", &gemma},        {"gemma2", &gemma2},       {"gemma3", &gemma3},
-    {"gemma3_text", &gemma3}, {"gpt-oss", &gpt_oss},     {"gpt_oss", &gpt_oss},
-    {"llama", &llama},        {"mistral", &mistral},     {"mixtral", &mixtral},
-    {"olmo2", &olmo2},        {"olmoe", &olmoe},         {"phi3", &phi3},
-    {"qwen2", &qwen2},        {"qwen2_moe", &qwen2_moe}, {"qwen2moe", &qwen2_moe},
-    {"qwen3", &qwen3},        {"qwen3_moe", &qwen3_moe}, {"qwen3moe", &qwen3_moe},
-    {"smollm3", &smollm3},
-};
+#undef SLUICE_FAMILY
 
 }  // namespace
 
 std::vector<std::string> architectures() {
   std::vector<std::string> names;
-  for (const Entry& entry : kRegistry) names.emplace_back(entry.architecture);
+  for (const Family* const family : kFamilies)
+    names.insert(names.end(), family->names.begin(), family->names.end());
+  std::ranges::sort(names);
   return names;
 }
 
-const Family& find_family(std::string_view architecture) {
-  for (const Entry& entry : kRegistry) {
-    if (entry.architecture == architecture) return *entry.family;
+namespace {
+
+/// Null when no family has that name.
+const Family* find(std::string_view architecture) {
+  for (const Family* const family : kFamilies) {
+    if (std::ranges::find(family->names, architecture) != family->names.end()) return family;
   }
+  return nullptr;
+}
+
+}  // namespace
+
+const Family& family_of(const Source& source) {
+  const Family* const family = find(source.architecture());
+  const Family* const of_text = family != nullptr ? family : find(source.text_architecture());
+  return of_text != nullptr ? *of_text : find_family(source.architecture());
+}
+
+const Family& find_family(std::string_view architecture) {
+  if (const Family* const family = find(architecture)) return *family;
   fail(ErrorKind::unsupported, "architecture '{}' is not supported; supported are {}", architecture,
        fmt::join(architectures(), ", "));
 }

@@ -12,6 +12,9 @@ namespace sluice::models {
 /// general.architecture. Throws Error(unsupported) listing what is known.
 const Family& find_family(std::string_view architecture);
 
+/// Of a model that also sees and whose own name no family has: that of its text part.
+const Family& family_of(const Source& source);
+
 /// All names find_family knows, sorted.
 std::vector<std::string> architectures();
 

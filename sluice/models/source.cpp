@@ -36,7 +36,10 @@ Source Source::from_config(nlohmann::json config, std::string where) {
   if (!type) fail(ErrorKind::bad_model, "{}: has no model_type", source.where_);
   source.architecture_ = *type;
   const nlohmann::json* const text = walk(*source.config_, "text_config");
-  if (text != nullptr && text->is_object()) source.text_ = text;
+  if (text != nullptr && text->is_object()) {
+    source.text_ = text;
+    source.text_architecture_ = source.string({"model_type", ""}).value_or("");
+  }
   return source;
 }
 
@@ -62,6 +65,11 @@ const nlohmann::json* Source::find(std::string_view path) const {
 }
 
 bool Source::has(std::string_view hf) const { return look(hf) != nullptr; }
+
+bool Source::is_string(std::string_view hf) const {
+  const nlohmann::json* const found = look(hf);
+  return found != nullptr && found->is_string();
+}
 
 const nlohmann::json* Source::object(std::string_view path) const {
   const nlohmann::json* const found = look(path);
@@ -132,6 +140,17 @@ int64_t Source::required_integer(const Key& key) const {
 std::optional<int64_t> Source::uniform_integer(const Key& key) const {
   if (!is_array(key)) return integer(key);
   const std::vector<double> values = numbers(key).value_or(std::vector<double>{});
+  if (values.empty() || std::ranges::any_of(values, [&](double v) { return v != values[0]; })) {
+    fail(ErrorKind::unsupported, "{}: {} differs from layer to layer, which is not supported",
+         where_, gguf_key(key.gguf));
+  }
+  return whole(key, values[0]);
+}
+
+std::optional<int64_t> Source::largest_integer(const Key& key) const {
+  if (!is_array(key)) return integer(key);
+  std::vector<double> values = numbers(key).value_or(std::vector<double>{});
+  std::erase(values, 0.0);
   if (values.empty() || std::ranges::any_of(values, [&](double v) { return v != values[0]; })) {
     fail(ErrorKind::unsupported, "{}: {} differs from layer to layer, which is not supported",
          where_, gguf_key(key.gguf));

@@ -32,6 +32,8 @@ class Source {
   const std::string& where() const { return where_; }
   /// model_type, or general.architecture.
   const std::string& architecture() const { return architecture_; }
+  /// The text part's own model_type, of a model that also sees; empty: there is none.
+  const std::string& text_architecture() const { return text_architecture_; }
 
   /// Nothing where a key is absent or null.
   std::optional<int64_t> integer(const Key& key) const;
@@ -43,11 +45,16 @@ class Source {
   /// A count that a GGUF may give per layer: the layers must agree, else Error(unsupported).
   std::optional<int64_t> uniform_integer(const Key& key) const;
 
+  /// The largest of a count that a GGUF may give per layer: where it is 0, the layer has none of what is counted.
+  std::optional<int64_t> largest_integer(const Key& key) const;
+
   /// Throws Error(bad_model) when absent.
   int64_t required_integer(const Key& key) const;
 
   /// Whether config.json has the key, be it null.
   bool has(std::string_view hf) const;
+  /// Whether config.json has a string there.
+  bool is_string(std::string_view hf) const;
   /// Whether a GGUF's value is an array.
   bool is_array(const Key& key) const;
   /// Counts as asked for: the reference computes the same whatever its value is.
@@ -76,7 +83,7 @@ class Source {
   const nlohmann::json* text_ = nullptr;  // inside config_
   const io::GgufMetadata* gguf_ = nullptr;
   std::string where_;
-  std::string architecture_;
+  std::string architecture_, text_architecture_;
   mutable std::set<std::string, std::less<>> asked_;  // paths in config.json, whole keys in a GGUF
 };
 

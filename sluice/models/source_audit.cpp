@@ -33,8 +33,9 @@ constexpr auto kTelling =
                                 "laurel",        "logit_",        "parallel_attn",
                                 "parallel_block"});
 /// And those that only training or a caller of the reference knows.
-constexpr auto kHarmless = std::to_array<string_view>(
-    {"loss", "jitter", "output_", "initializer", "dropout", "capacity", "_autoset"});
+constexpr auto kHarmless =
+    std::to_array<string_view>({"loss", "jitter", "output_", "initializer", "dropout", "capacity",
+                                "_autoset", "vision", "image", "video", "audio", "projector"});
 /// Of a GGUF, keys below the architecture's name that change nothing here.
 constexpr auto kHarmlessMetadata =
     std::to_array<string_view>({"vocab_size", "context_length", "tensor_data_layout",

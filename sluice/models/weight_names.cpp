@@ -63,9 +63,11 @@ std::optional<std::string> find_name(std::span<const TensorName> names, std::str
 /// A name within a layer, "attn_q.weight", as ours; nothing where it is unknown.
 std::optional<std::string> layer_name(const std::string& name,
                                       std::span<const TensorName> family_names) {
+  if (const auto whole = find_name(family_names, name)) return whole;
   const size_t dot = name.rfind('.');
   if (dot == std::string::npos) return std::nullopt;
   std::string module = name.substr(0, dot), expert;
+  if (const auto ours = find_name(family_names, module)) return *ours + name.substr(dot);
   // Old Mixtral files list experts one by one: "ffn_gate.5".
   if (const size_t number = module.find('.'); number != std::string::npos) {
     expert = module.substr(number + 1);
@@ -87,7 +89,9 @@ std::optional<std::string> layer_name(const std::string& name,
 std::string gguf_name(const std::string& name, std::span<const TensorName> family_names) {
   const size_t end = name.rfind('.');
   if (end == std::string::npos) return name;
-  if (const auto top = find_name(kTopNames, name.substr(0, end))) return *top + name.substr(end);
+  for (const auto names : {family_names, std::span<const TensorName>(kTopNames)}) {
+    if (const auto top = find_name(names, name.substr(0, end))) return *top + name.substr(end);
+  }
   if (!name.starts_with("blk.")) return name;
   const size_t dot = name.find('.', 4);
   const auto ours = layer_name(name.substr(dot + 1), family_names);

@@ -1,13 +1,16 @@
 #include "sluice/nn/attention.h"
 
-#include "sluice/base/error.h"
+#include <cmath>
+
+#include "sluice/ops/elementwise.h"
 
 namespace sluice::nn {
 namespace {
 
-std::vector<ops::Projection> load_projections(const Config& c, const Weights& w) {
-  const int64_t q_rows = c.n_heads * c.head_dim;
-  const int64_t kv_rows = c.n_kv_heads * c.head_dim;
+std::vector<ops::Projection> load_projections(const Config& c, const AttentionConfig& a,
+                                              const Weights& w) {
+  const int64_t q_rows = a.n_heads * a.head_dim * (a.output_gate ? 2 : 1);
+  const int64_t kv_rows = a.n_kv_heads * a.head_dim;
   const Weights fused = w["qkv_proj"];
   if (fused.has()) {
     const int64_t total = q_rows + 2 * kv_rows;
@@ -15,8 +18,37 @@ std::vector<ops::Projection> load_projections(const Config& c, const Weights& w)
             linear_part(fused, c.hidden_size, total, q_rows, kv_rows),
             linear_part(fused, c.hidden_size, total, q_rows + kv_rows, kv_rows)};
   }
-  return {linear(w["q_proj"], c.hidden_size, q_rows), linear(w["k_proj"], c.hidden_size, kv_rows),
-          linear(w["v_proj"], c.hidden_size, kv_rows)};
+  std::vector<ops::Projection> qkv{linear(w["q_proj"], c.hidden_size, q_rows)};
+  if (a.kv_of_layer >= 0) return qkv;
+  qkv.push_back(linear(w["k_proj"], c.hidden_size, kv_rows));
+  if (!a.keys_are_values) qkv.push_back(linear(w["v_proj"], c.hidden_size, kv_rows));
+  return qkv;
+}
+
+size_t slot_for(const AttentionConfig& a, Demands& demands) {
+  const size_t slot = a.kv_of_layer >= 0
+                          ? demands.attention_slots.at(static_cast<size_t>(a.kv_of_layer))
+                          : demands.kept.add_kv(a.n_kv_heads, a.head_dim, a.sliding_window);
+  demands.attention_slots.push_back(slot);
+  return slot;
+}
+
+std::vector<float> position_factors(const AttentionConfig& a,
+                                    const std::vector<int64_t>& positions) {
+  std::vector<float> factors;
+  for (const int64_t position : positions) {
+    const auto whole = static_cast<double>(position / a.position_original);
+    factors.push_back(static_cast<float>(1 + double{a.position_beta} * std::log(1 + whole)));
+  }
+  return factors;
+}
+
+/// Of rows that hold for each head its query and then its gate: the queries', or with first 1 the gates' columns.
+std::vector<ops::Columns> of_each_head(const AttentionConfig& a, int64_t first) {
+  std::vector<ops::Columns> columns;
+  for (int64_t head = 0; head < a.n_heads; ++head)
+    columns.push_back({(2 * head + first) * a.head_dim, a.head_dim});
+  return columns;
 }
 
 }  // namespace
@@ -31,27 +63,39 @@ Attention::Norm Attention::load_norm(const Weights& w, const char* name, int64_t
   return {.whole = norm["weight"].vector(n_heads * head_dim), .per_head = nullptr};
 }
 
-Attention::Attention(const Config& c, const Weights& w, BlockNorms norms, int64_t layer)
+Attention::Attention(const Config& c, const AttentionConfig& a, const Weights& w, BlockNorms norms,
+                     Demands& demands)
     : norms_(std::move(norms)),
-      qkv_(load_projections(c, w)),
-      o_(linear(w["o_proj"], c.n_heads * c.head_dim, c.hidden_size)),
-      q_norm_(load_norm(w, "q_norm", c.n_heads, c.head_dim)),
-      k_norm_(load_norm(w, "k_norm", c.n_kv_heads, c.head_dim)),
-      rope_(c.layers[static_cast<size_t>(layer)].rope),
-      layer_(static_cast<size_t>(layer)),
+      config_(a),
+      qkv_(load_projections(c, a, w)),
+      o_(linear(w["o_proj"], a.n_heads * a.head_dim, c.hidden_size)),
+      q_norm_(load_norm(w, "q_norm", a.n_heads, a.head_dim)),
+      k_norm_(a.kv_of_layer >= 0 ? Norm{} : load_norm(w, "k_norm", a.n_kv_heads, a.head_dim)),
+      rope_(a.rope),
+      slot_(slot_for(a, demands)),
       norm_offset_(c.norm_weight_offset),
       norm_eps_(c.rms_norm_eps) {
-  spec_.n_heads = c.n_heads;
-  spec_.scale = c.attention_scale;
-  spec_.softcap = c.attention_softcap;
-  spec_.window = c.layers[layer_].sliding_window;
-  spec_.sinks = w["sinks"].optional_vector(c.n_heads);
+  spec_.n_heads = a.n_heads;
+  spec_.scale = a.scale;
+  spec_.softcap = a.softcap;
+  spec_.window = a.sliding_window;
+  spec_.sinks = w["sinks"].optional_vector(a.n_heads);
   spec_.query = {.norm = q_norm_.per_head,
                  .norm_offset = norm_offset_,
                  .norm_eps = norm_eps_,
+                 .norm_last = a.norm_last,
                  .interleaved = rope_.interleaved()};
   spec_.key = spec_.query;
   spec_.key.norm = k_norm_.per_head;
+  spec_.stores = a.kv_of_layer < 0;
+  if (a.value_norm) {
+    const std::vector<float> ones(static_cast<size_t>(a.head_dim), 1.0F);
+    spec_.value_norm = std::make_shared<const std::vector<float>>(ones);
+  }
+  const int64_t queries = a.n_heads * a.head_dim, keys = a.n_kv_heads * a.head_dim;
+  const int64_t normed = (q_norm_.whole ? queries : 0) + (k_norm_.whole ? keys : 0);
+  demands.add_rows(queries * (a.output_gate ? 3 : 1) + 2 * keys + normed, queries);
+  demands.add_attention(a.n_kv_heads, a.n_heads / a.n_kv_heads, a.head_dim);
 }
 
 mx::array Attention::norm_whole(const mx::array& x, const Norm& norm, const Step& step) const {
@@ -59,13 +103,22 @@ mx::array Attention::norm_whole(const mx::array& x, const Norm& norm, const Step
 }
 
 mx::array Attention::operator()(const mx::array& x, const Step& step) const {
-  const std::vector<mx::array> qkv = ops::project(step.context, x, norms_.pre, qkv_);
-  const mx::array q = norm_whole(qkv[0], q_norm_, step);
-  const mx::array k = norm_whole(qkv[1], k_norm_, step);
-  const mx::array attended =
-      ops::attention(step.context, q, k, qkv[2], rope_.angles(step), spec_,
-                     step.layout.layers[layer_], step.kv[step.layout.group_of_layer[layer_]]);
-  return ops::project_onto(step.context, attended, o_, norms_.post, x);
+  const ops::Context& context = step.context;
+  const std::vector<mx::array> qkv = ops::project(context, x, norms_.pre, qkv_);
+  mx::array queries = qkv[0];
+  if (config_.output_gate) queries = ops::take_columns(context, qkv[0], of_each_head(config_, 0));
+  mx::array q = norm_whole(queries, q_norm_, step);
+  if (config_.position_beta != 0)
+    q = ops::scale_rows(context, q, position_factors(config_, *step.positions));
+  const mx::array k = qkv.size() == 1 ? q : norm_whole(qkv[1], k_norm_, step);
+  mx::array attended =
+      ops::attention(context, q, k, qkv.back(), rope_.angles(step), spec_,
+                     step.layout.layers[slot_], step.kv[step.layout.group_of_layer[slot_]]);
+  if (config_.output_gate) {
+    const mx::array gate = ops::take_columns(context, qkv[0], of_each_head(config_, 1));
+    attended = ops::apply_gate(context, attended, gate, kernels::Activation::sigmoid);
+  }
+  return ops::project_onto(context, attended, o_, norms_.end(), x);
 }
 
 }  // namespace sluice::nn

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "sluice/nn/demands.h"
 #include "sluice/nn/linear.h"
 #include "sluice/nn/norm.h"
 #include "sluice/nn/rope.h"
@@ -9,11 +10,12 @@ namespace sluice::nn {
 /// Self-attention with its norms and residual: x + post(o_proj(attend(q, k, v of pre(x)))).
 /// What the files have decides: q, k, v apart or fused (qkv_proj), biases, q_norm and k_norm (over each
 /// head when [head_dim] long, over the whole projection when [n_heads * head_dim]), sinks. Window, RoPE,
-/// scale and soft cap come from the config.
+/// scale, soft cap and gate come from the config.
 class Attention {
  public:
-  /// w: "...self_attn". layer: its index, for the KV layout and per-layer settings.
-  Attention(const Config& c, const Weights& w, BlockNorms norms, int64_t layer);
+  /// w: "...self_attn".
+  Attention(const Config& c, const AttentionConfig& a, const Weights& w, BlockNorms norms,
+            Demands& demands);
 
   /// x: [T, hidden_size]; returns the same shape. Appends this step's keys and values to the KV blocks.
   mx::array operator()(const mx::array& x, const Step& step) const;
@@ -27,12 +29,13 @@ class Attention {
   mx::array norm_whole(const mx::array& x, const Norm& norm, const Step& step) const;
 
   BlockNorms norms_;
-  std::vector<ops::Projection> qkv_;  // q, k, v
+  AttentionConfig config_;
+  std::vector<ops::Projection> qkv_;  // q (with its gate), k, v
   ops::Projection o_;
   Norm q_norm_, k_norm_;
   Rope rope_;
   ops::AttentionSpec spec_;
-  size_t layer_;
+  size_t slot_;  // of the KV layout
   float norm_offset_, norm_eps_;
 };
 

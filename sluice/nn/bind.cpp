@@ -40,7 +40,9 @@ Rows rows_of(const StoredMatrix& stored, const io::TensorInfo& tensor) {
   if (leading == 0 && shape.size() == 1) return {1, shape[0]};
   if (shape.size() < leading + 2 || (leading == 1 && shape[0] <= stored.expert)) return {};
   Rows rows{shape[leading], 1};
-  for (size_t i = leading + 1; i < shape.size(); ++i) rows.elements *= shape[i];
+  if (stored.is_stack) rows.n *= shape[1];
+  for (size_t i = leading + (stored.is_stack ? 2 : 1); i < shape.size(); ++i)
+    rows.elements *= shape[i];
   return rows;
 }
 

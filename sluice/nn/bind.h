@@ -13,7 +13,8 @@ struct StoredMatrix {
   const io::TensorInfo* weight = nullptr;
   const io::TensorInfo* scales = nullptr;  ///< MLX formats
   const io::TensorInfo* biases = nullptr;  ///< affine
-  int64_t expert = -1;                     ///< slice of [n_experts, rows, cols]; -1: no stack
+  int64_t expert = -1;                     ///< slice of [n_experts, rows, cols]; -1: no slice
+  bool is_stack = false;                   ///< [n, rows, cols], to be taken for [n * rows, cols]
   std::string where;                       ///< begins every error
 };
 

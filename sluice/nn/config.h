@@ -2,10 +2,11 @@
 
 #include <cstdint>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "sluice/kernels/kernels.h"
-#include "sluice/ops/moe.h"
+#include "sluice/ops/router_spec.h"
 
 namespace sluice::nn {
 
@@ -30,35 +31,129 @@ struct RopeConfig {
   friend bool operator==(const RopeConfig&, const RopeConfig&) = default;
 };
 
-/// What differs from layer to layer.
-struct LayerConfig {
+/// Softmax attention (Vaswani et al. 2017, arXiv:1706.03762), grouped queries.
+struct AttentionConfig {
+  int64_t n_heads = 0, n_kv_heads = 0, head_dim = 0;
   int64_t sliding_window = 0;  ///< tokens a token sees, itself included; 0: all before it
   RopeConfig rope;
+  float scale = 0;    ///< what q . k is multiplied by
+  float softcap = 0;  ///< 0: none
+  /// q_proj has for each head its query, then a gate: the head's result times the gate's sigmoid.
+  bool output_gate = false;
+  bool norm_last = false;        ///< q_norm and k_norm come after the rotation
+  bool value_norm = false;       ///< values are normed per head, without weights
+  bool keys_are_values = false;  ///< values are what k_proj gives, before k_norm
+  int64_t kv_of_layer = -1;      ///< the layer whose keys and values are attended; -1: its own
+  /// q is multiplied by 1 + beta ln(1 + floor(position / original)) (Llama 4, Ministral 3); beta 0: not.
+  float position_beta = 0;
+  int64_t position_original = 1;
+};
+
+/// Multi-head latent attention (DeepSeek-V2, arXiv:2405.04434): keys and values of all heads are made of one row.
+struct LatentAttentionConfig {
+  int64_t n_heads = 0;
+  int64_t q_lora_rank = 0;   ///< 0: queries are projected at once
+  int64_t kv_lora_rank = 0;  ///< of the row, without what is rotated
+  int64_t nope_dim = 0, rope_dim = 0, value_dim = 0;
+  float latent_eps = 1e-6F;  ///< of the norms of both low-rank rows
+  RopeConfig rope;
+  float scale = 0;
+};
+
+/// Gated delta net (Yang et al. 2024, arXiv:2412.06464).
+struct GatedDeltaConfig {
+  int64_t n_key_heads = 0, n_value_heads = 0, key_dim = 0, value_dim = 0;
+  int64_t n_taps = 0;  ///< of the causal convolution over queries, keys and values
+  /// Value head h has key head h mod n_key_heads, not h n_key_heads / n_value_heads: ggml's files.
+  bool tiled_heads = false;
+};
+
+/// Mamba-2 (Dao & Gu 2024, arXiv:2405.21060).
+struct Mamba2Config {
+  int64_t n_heads = 0, head_dim = 0, state_dim = 0, n_groups = 1;
+  int64_t n_taps = 0;               ///< of the causal convolution over x, B and C
+  int64_t n_norm_groups = 1;        ///< of the result, each normed by itself
+  float least_dt = 0, most_dt = 0;  ///< of a step's length
+};
+
+/// Where a layer has no mixer.
+struct NoMixer {};
+
+/// Gated short convolution (LFM2, arXiv:2511.23404).
+struct ShortConvConfig {
+  int64_t n_taps = 0;
+};
+
+/// What mixes tokens in a layer.
+using MixerConfig = std::variant<AttentionConfig, LatentAttentionConfig, GatedDeltaConfig,
+                                 Mamba2Config, ShortConvConfig, NoMixer>;
+
+/// A feed-forward block, or each of a layer's experts. intermediate_size 0: the layer has none.
+struct MlpConfig {
+  int64_t intermediate_size = 0;
+  kernels::Activation activation = kernels::Activation::silu;
+  float activation_limit = 0;
+  bool is_gated = true;  ///< false: down(act(up(x)))
+};
+
+/// A sparse feed-forward block. Whether the shared expert has a gate, the files tell.
+struct MoeConfig {
+  int64_t n_experts = 0;
+  MlpConfig expert;
+  int64_t shared_intermediate_size = 0;  ///< 0: no shared expert
+  ops::RouterSpec router;
+};
+
+using FeedForwardConfig = std::variant<MlpConfig, MoeConfig>;
+
+struct LayerConfig {
+  MixerConfig mixer;
+  FeedForwardConfig feed_forward;
+
+  /// Null when it has another mixer.
+  AttentionConfig* attention() { return std::get_if<AttentionConfig>(&mixer); }
+  const AttentionConfig* attention() const { return std::get_if<AttentionConfig>(&mixer); }
+  MoeConfig* moe() { return std::get_if<MoeConfig>(&feed_forward); }
+  const MoeConfig* moe() const { return std::get_if<MoeConfig>(&feed_forward); }
+  MlpConfig& mlp() { return moe() ? moe()->expert : std::get<MlpConfig>(feed_forward); }
+  const MlpConfig& mlp() const { return moe() ? moe()->expert : std::get<MlpConfig>(feed_forward); }
 };
 
 /// A decoder's hyperparameters, in the field's names. Filled by models/ from config.json or GGUF
 /// metadata, checked there, const after.
 struct Config {
   std::string architecture;  ///< the registry's name: "llama", "qwen3_moe"
-  int64_t vocab_size = 0, hidden_size = 0, intermediate_size = 0, n_layers = 0;
-  int64_t n_heads = 0, n_kv_heads = 0, head_dim = 0;
+  int64_t vocab_size = 0, hidden_size = 0, n_layers = 0;
   int64_t max_position_embeddings = 0;
   float rms_norm_eps = 1e-6F;
   float norm_weight_offset = 0;  ///< 1 where files store (weight - 1): Gemma's safetensors
   bool tie_word_embeddings = false;
-  kernels::Activation activation = kernels::Activation::silu;
-  float activation_limit = 0;
   float embedding_scale = 1;
-  float attention_scale = 0;    ///< what q . k is multiplied by
-  float attention_softcap = 0;  ///< 0: none
-  float logits_softcap = 0;     ///< 0: none
-
-  int64_t n_experts = 0, moe_intermediate_size = 0, shared_expert_intermediate_size = 0;
-  ops::RouterSpec router;
-  std::vector<bool> layer_is_moe;  ///< [n_layers]; empty: all or none, by n_experts
+  float residual_scale = 1;  ///< of what a block adds to the residual
+  float logits_scale = 1;
+  float logits_softcap = 0;  ///< 0: none
 
   std::vector<LayerConfig> layers;  ///< [n_layers]
   kernels::KvType kv_type = kernels::KvType::f16;
+
+  /// The first layer that has attention; null: none has.
+  const AttentionConfig* attention() const {
+    for (const LayerConfig& layer : layers) {
+      if (layer.attention() != nullptr) return layer.attention();
+    }
+    return nullptr;
+  }
+  /// The first sparse layer's block; null: none is sparse.
+  const MoeConfig* moe() const {
+    for (const LayerConfig& layer : layers) {
+      if (layer.moe() != nullptr) return layer.moe();
+    }
+    return nullptr;
+  }
+  int64_t n_experts() const { return moe() == nullptr ? 0 : moe()->n_experts; }
+  int64_t n_experts_per_tok() const {
+    return moe() == nullptr ? 0 : moe()->router.n_experts_per_tok;
+  }
 };
 
 }  // namespace sluice::nn

@@ -3,7 +3,9 @@
 #include <mlx/ops.h>
 #include <mlx/transforms.h>
 
+#include <cstddef>
 #include <optional>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -15,18 +17,26 @@
 
 namespace sluice::nn {
 
+/// What layers get beside x, where there is nothing.
+struct NoInputs {
+  NoInputs(const Config&, const Weights&, Demands&) {}
+  std::nullptr_t operator()(const mx::array&, const Step&) const { return nullptr; }
+};
+
 /// Embedding, a stack of layers, a final norm, the output projection: the frame that decoder-only models share.
-/// Layer is constructed as Layer(config, weights of "model.layers.i", i) and called as layer(x, step).
-template <typename Layer>
+/// Layer is constructed as Layer(config, weights of "model.layers.i", i, demands) and called as layer(x, step); where Inputs is given, as
+/// layer(x, step, what Inputs(config, weights of "model", demands) gave for the embedded tokens and the step).
+template <typename Layer, typename Inputs = NoInputs>
 class Decoder : public Model {
  public:
   Decoder(Config config, const Weights& w)
       : config_(std::move(config)),
-        kv_layout_(make_layout(config_)),
+        demands_(config_.kv_type, config_.hidden_size, config_.n_layers),
         embedding_(w["model"]["embed_tokens"], config_),
+        inputs_(config_, w["model"].before_layers(), demands_),
         norm_(rms_norm(w["model"]["norm"], config_)) {
     for (int64_t i = 0; i < config_.n_layers; ++i) {
-      layers_.emplace_back(config_, w["model"]["layers"].layer(i), i);
+      layers_.emplace_back(config_, w["model"]["layers"].layer(i), i, demands_);
     }
     head_ = {config_.tie_word_embeddings
                  ? embedding_.projection()
@@ -34,11 +44,20 @@ class Decoder : public Model {
   }
 
   std::optional<mx::array> forward(std::span<const Step> steps) const override {
+    using Given = std::invoke_result_t<const Inputs&, const mx::array&, const Step&>;
     std::vector<mx::array> rows;
-    for (const Step& step : steps) rows.push_back(embedding_(step.tokens, step));
+    std::vector<Given> given;
+    for (const Step& step : steps) {
+      rows.push_back(embedding_(step.tokens, step));
+      given.push_back(inputs_(rows.back(), step));
+    }
     for (size_t layer = 0; layer < layers_.size(); ++layer) {
       for (size_t i = 0; i < steps.size(); ++i) {
-        rows[i] = layers_[layer](rows[i], steps[i]);
+        if constexpr (std::is_same_v<Inputs, NoInputs>) {
+          rows[i] = layers_[layer](rows[i], steps[i]);
+        } else {
+          rows[i] = layers_[layer](rows[i], steps[i], given[i]);
+        }
         if (steps[i].evaluate_layers) {
           mx::eval(rows[i]);
         } else if (layer < kFirstLayers) {
@@ -61,28 +80,24 @@ class Decoder : public Model {
     const ops::Context& context = steps[0].context;
     const mx::array x =
         wanted.size() == 1 ? wanted[0] : mx::concatenate(std::move(wanted), 0, context.stream);
-    const mx::array logits = ops::logits(context, x, norm_, head_[0]);
+    mx::array logits = ops::logits(context, x, norm_, head_[0]);
+    if (config_.logits_scale != 1) logits = ops::scale(context, logits, config_.logits_scale);
     return config_.logits_softcap > 0 ? ops::soft_cap(context, logits, config_.logits_softcap)
                                       : logits;
   }
 
-  const KvLayout& kv_layout() const override { return kv_layout_; }
+  const KvLayout& kv_layout() const override { return demands_.kept; }
+  const StepDemands& step_demands() const override { return demands_.step; }
   const Config& config() const override { return config_; }
 
  private:
   /// A step that is begun: MLX lets the host go about 50 primitives ahead of the stream, a layer has four.
   static constexpr size_t kFirstLayers = 8;
 
-  static KvLayout make_layout(const Config& c) {
-    std::vector<KvLayout::Layer> layers;
-    for (const LayerConfig& layer : c.layers)
-      layers.push_back({c.n_kv_heads, c.head_dim, layer.sliding_window});
-    return KvLayout(layers, c.kv_type);
-  }
-
   Config config_;
-  KvLayout kv_layout_;
+  Demands demands_;
   Embedding embedding_;
+  Inputs inputs_;
   std::vector<Layer> layers_;
   ops::Norm norm_;
   std::vector<ops::Projection> head_;  // one

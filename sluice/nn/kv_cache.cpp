@@ -15,27 +15,47 @@ uint64_t next_id() {
   return ++last;
 }
 
-/// The first block that a token at `position` still sees through a window.
-int64_t first_visible_block(int64_t window, int64_t position) {
-  return window == 0 ? 0 : std::max<int64_t>(0, position - window + 1) / kKvBlockTokens;
-}
-
 int64_t n_blocks(int64_t n_tokens) { return (n_tokens + kKvBlockTokens - 1) / kKvBlockTokens; }
 
 }  // namespace
 
-KvLayout::KvLayout(const std::vector<Layer>& specs, kernels::KvType type) {
-  const int64_t element_bytes = type == kernels::KvType::f32 ? 4 : 2;
-  for (const Layer& spec : specs) {
-    auto group = std::find_if(groups.begin(), groups.end(),
-                              [&](const Group& g) { return g.window == spec.window; });
-    if (group == groups.end()) group = groups.insert(groups.end(), Group{spec.window, {}});
-    group_of_layer.push_back(static_cast<size_t>(group - groups.begin()));
-    layers.push_back(
-        {spec.n_kv_heads, spec.head_dim, type, static_cast<int64_t>(group->block_bytes.count)});
-    group->block_bytes.count +=
-        static_cast<uint64_t>(2 * spec.n_kv_heads * kKvBlockTokens * spec.head_dim * element_bytes);
-  }
+int64_t KvLayout::Group::first_needed(int64_t position) const {
+  const int64_t seen = recurrent ? 1 : window - 1;  // tokens before it
+  if (window == 0 && !recurrent) return 0;
+  return std::max<int64_t>(0, position - seen) / kKvBlockTokens;
+}
+
+size_t KvLayout::add(const Group& wanted, const ops::KvLayerLayout& layer, int64_t bytes) {
+  auto group = std::ranges::find_if(groups, [&](const Group& g) {
+    return g.window == wanted.window && g.recurrent == wanted.recurrent;
+  });
+  if (group == groups.end()) group = groups.insert(groups.end(), wanted);
+  group_of_layer.push_back(static_cast<size_t>(group - groups.begin()));
+  layers.push_back(layer);
+  layers.back().offset = static_cast<int64_t>(group->block_bytes.count);
+  group->block_bytes.count += static_cast<uint64_t>(bytes);
+  return layers.size() - 1;
+}
+
+size_t KvLayout::add_kv(int64_t n_kv_heads, int64_t head_dim, int64_t window) {
+  const int64_t element_bytes = type_ == kernels::KvType::f32 ? 4 : 2;
+  return add({.window = window}, {n_kv_heads, head_dim, type_, 0, false},
+             2 * n_kv_heads * kKvBlockTokens * head_dim * element_bytes);
+}
+
+size_t KvLayout::add_latent(int64_t width) {
+  const int64_t element_bytes = type_ == kernels::KvType::f32 ? 4 : 2;
+  return add({}, {1, width, type_, 0, true}, kKvBlockTokens * width * element_bytes);
+}
+
+size_t KvLayout::add_state(int64_t n_floats) {
+  constexpr int64_t kLine = 16;  // floats
+  return add({.recurrent = true}, {},
+             (n_floats + kLine - 1) / kLine * kLine * static_cast<int64_t>(sizeof(float)));
+}
+
+bool KvLayout::has_states() const {
+  return std::ranges::any_of(groups, [](const Group& g) { return g.recurrent; });
 }
 
 KvCache::KvCache(std::shared_ptr<const KvLayout> layout, residency::KvPool& pool)
@@ -56,7 +76,13 @@ KvCache::KvCache(std::shared_ptr<const KvLayout> layout, residency::KvPool& pool
 
 KvStretch KvCache::stretch(int64_t i) const {
   KvStretch blocks;
-  for (const auto& group : *table_) blocks.push_back(group[static_cast<size_t>(i)]);
+  for (size_t g = 0; g < table_->size(); ++g) {
+    const auto& block = (*table_)[g][static_cast<size_t>(i)];
+    // A state that the same step will write anew is none to keep.
+    const bool passing = layout_->groups[g].recurrent && step_end_ > length_ && block &&
+                         block->writer() != residency::KvBlock::kSealed;
+    blocks.push_back(passing ? nullptr : block);
+  }
   return blocks;
 }
 
@@ -70,9 +96,9 @@ KvCache KvCache::snapshot() {
 bool KvCache::can_trim(int64_t length) const {
   if (length < 0 || length > length_) return false;
   for (size_t g = 0; g < layout_->groups.size(); ++g) {
-    const int64_t first = first_visible_block(layout_->groups[g].window, length);
-    const int64_t end = (length + kKvBlockTokens - 1) / kKvBlockTokens;
-    for (int64_t block = first; block < end; ++block) {
+    const KvLayout::Group& group = layout_->groups[g];
+    if (group.recurrent && length < length_ && length % kKvBlockTokens != 0) return false;
+    for (int64_t block = group.first_needed(length); block < n_blocks(length); ++block) {
       if (!(*table_)[g][static_cast<size_t>(block)]) return false;
     }
   }
@@ -90,10 +116,32 @@ bool KvCache::may_write(size_t group, size_t block) const {
   return block < blocks.size() && blocks[block] && blocks[block]->writer() == id_;
 }
 
-std::vector<residency::KvNeed> KvCache::needs(int64_t n_tokens) const {
+/// Which states an append leaves. That of its last token the step's next part takes over and writes anew; that of the
+/// step's last multiple of 256 is kept.
+struct KvCache::StateAppend {
+  int64_t begin, n_tokens, end, checkpoint;
+  bool takes_over;
+
+  StateAppend(const KvCache& kv, int64_t n, int64_t step_end)
+      : begin(kv.length_),
+        n_tokens(n),
+        end(begin + n),
+        checkpoint(std::max(end, step_end) / kKvBlockTokens * kKvBlockTokens),
+        takes_over(kv.step_end_ > begin && begin != checkpoint) {}
+
+  bool passes_checkpoint() const { return begin < checkpoint && checkpoint < end; }
+  int64_t n_new() const { return (takes_over ? 0 : 1) + (passes_checkpoint() ? 1 : 0); }
+};
+
+std::vector<residency::KvNeed> KvCache::needs(int64_t n_tokens, int64_t step_end) const {
   std::vector<residency::KvNeed> needs;
   for (size_t g = 0; g < layout_->groups.size(); ++g) {
     residency::KvNeed need{layout_->groups[g].block_bytes};
+    if (layout_->groups[g].recurrent) {
+      need.count = StateAppend(*this, n_tokens, step_end).n_new();
+      needs.push_back(need);
+      continue;
+    }
     const auto end = static_cast<size_t>(n_blocks(length_ + n_tokens));
     for (auto i = static_cast<size_t>(length_ / kKvBlockTokens); i < end; ++i) {
       if (!may_write(g, i)) ++need.count;
@@ -108,16 +156,40 @@ std::vector<ops::SequenceKv> KvCache::append(int64_t first_row, int64_t n_tokens
   return append(first_row, n_tokens, blocks);
 }
 
+ops::SequenceKv KvCache::append_state(size_t g, const StateAppend& append,
+                                      std::vector<std::shared_ptr<residency::KvBlock>>& blocks,
+                                      residency::KvReservation& reserved) const {
+  const Bytes bytes = layout_->groups[g].block_bytes;
+  std::shared_ptr<residency::KvBlock> before;
+  if (length_ > 0) before = blocks[static_cast<size_t>((length_ - 1) / kKvBlockTokens)];
+  auto after = append.takes_over ? before : reserved.take(bytes, id_);
+  for (auto& block : blocks) block.reset();
+  blocks.resize(static_cast<size_t>(n_blocks(append.end)));
+  if (append.passes_checkpoint()) {
+    auto& at = blocks[static_cast<size_t>(append.checkpoint / kKvBlockTokens - 1)];
+    at = reserved.take(bytes, id_);
+    at->seal();
+  }
+  if (append.checkpoint == append.end) after->seal();
+  blocks.back() = std::move(after);
+  return {0, append.n_tokens, length_, blocks, before};
+}
+
 std::vector<ops::SequenceKv> KvCache::append(int64_t first_row, int64_t n_tokens,
-                                             residency::KvReservation& reserved) {
+                                             residency::KvReservation& reserved, int64_t step_end) {
   auto table = std::make_shared<Table>(*table_);
   std::vector<ops::SequenceKv> views;
   const auto first_written = static_cast<size_t>(length_ / kKvBlockTokens);
   const auto end = static_cast<size_t>(n_blocks(length_ + n_tokens));
   for (size_t g = 0; g < layout_->groups.size(); ++g) {
     auto& blocks = (*table)[g];
+    if (layout_->groups[g].recurrent) {
+      views.push_back(append_state(g, StateAppend(*this, n_tokens, step_end), blocks, reserved));
+      views.back().first_row = first_row;
+      continue;
+    }
     blocks.resize(end);
-    const int64_t first_visible = first_visible_block(layout_->groups[g].window, length_);
+    const int64_t first_visible = layout_->groups[g].first_needed(length_);
     for (size_t i = 0; i < std::min(static_cast<size_t>(first_visible), first_written); ++i) {
       blocks[i].reset();
     }
@@ -132,19 +204,24 @@ std::vector<ops::SequenceKv> KvCache::append(int64_t first_row, int64_t n_tokens
   // From here on nothing throws.
   table_ = std::move(table);
   length_ += n_tokens;
+  step_end_ = step_end;
   const auto full = static_cast<size_t>(length_ / kKvBlockTokens);
-  for (auto& blocks : *table_) {
-    for (size_t i = first_written; i < full; ++i) blocks[i]->seal();
+  for (size_t g = 0; g < table_->size(); ++g) {
+    if (layout_->groups[g].recurrent) continue;
+    for (size_t i = first_written; i < full; ++i) (*table_)[g][i]->seal();
   }
   return views;
 }
 
 int64_t most_blocks(const KvLayout::Group& group, int64_t n_tokens, int64_t step) {
+  if (group.recurrent)
+    return 5;  // before and after a step, at a boundary, and after the step that was begun with it
   const int64_t all = n_blocks(n_tokens);
   return group.window == 0 ? all : std::min(all, (group.window + step) / kKvBlockTokens + 2);
 }
 
 int64_t snapshot_blocks(const KvLayout::Group& group, int64_t n_tokens) {
+  if (group.recurrent) return 2;
   const int64_t seen = group.window / kKvBlockTokens + 2;
   return 1 + (group.window == 0 ? 1 : std::min(n_blocks(n_tokens), seen));
 }

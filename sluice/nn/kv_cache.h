@@ -9,27 +9,40 @@
 
 namespace sluice::nn {
 
-/// How a model's keys and values are laid out in blocks. Layers with the same sliding window share
-/// blocks, since they drop them together.
+/// How a model's keys, values and states are laid out in blocks. Layers with the same sliding window share
+/// blocks, since they drop them together; so do layers with states.
 struct KvLayout {
-  struct Layer {
-    int64_t n_kv_heads = 0;
-    int64_t head_dim = 0;
-    int64_t window = 0;  ///< 0: unbounded
-  };
   struct Group {
-    int64_t window = 0;
-    Bytes block_bytes;
+    int64_t window = 0;      ///< 0: unbounded
+    bool recurrent = false;  ///< a block has what its last token left, not what each of them did
+    Bytes block_bytes = {};
+
+    /// The first stretch of 256 tokens of which a token at `position` needs something.
+    int64_t first_needed(int64_t position) const;
   };
 
-  KvLayout(const std::vector<Layer>& layers, kernels::KvType type);
+  explicit KvLayout(kernels::KvType type) : type_(type) {}
+
+  /// Room for one layer's keys and values; window 0: unbounded. Returns the slot, an index of `layers`.
+  size_t add_kv(int64_t n_kv_heads, int64_t head_dim, int64_t window);
+  /// Room for one row of a layer, which is every head's key and value.
+  size_t add_latent(int64_t width);
+  /// Room for so many floats that a layer carries from token to token.
+  size_t add_state(int64_t n_floats);
+
+  bool has_states() const;
 
   std::vector<Group> groups;
-  std::vector<size_t> group_of_layer;
-  std::vector<ops::KvLayerLayout> layers;
+  std::vector<size_t> group_of_layer;      ///< by slot
+  std::vector<ops::KvLayerLayout> layers;  ///< by slot
+
+ private:
+  size_t add(const Group& group, const ops::KvLayerLayout& layer, int64_t bytes);
+  kernels::KvType type_;
 };
 
-/// The blocks that hold one stretch of 256 tokens, an entry per group; null where a sliding window has passed.
+/// The blocks that hold one stretch of 256 tokens, an entry per group; null where a sliding window has passed, and where
+/// no state was kept.
 using KvStretch = std::vector<std::shared_ptr<residency::KvBlock>>;
 
 /// The keys and values of one sequence: blocks of 256 tokens at absolute positions. Only the engine's
@@ -40,6 +53,9 @@ using KvStretch = std::vector<std::shared_ptr<residency::KvBlock>>;
 /// block that a step fills is sealed with it, for ever: after trim() its own writer too goes on in
 /// a copy. So snapshot and restore cost O(1), no branch can change another, and whoever keeps a
 /// reference to a full block may rely on it.
+///
+/// States: every append() has blocks of its own, into which the step writes what its last token leaves, and what the
+/// last one at a multiple of 256 left. So the state before a step is there until the step is over, whatever becomes of it.
 class KvCache {
  public:
   KvCache(std::shared_ptr<const KvLayout> layout, residency::KvPool& pool);
@@ -64,19 +80,24 @@ class KvCache {
   void trim(int64_t length);
 
   /// The blocks that append() of n_tokens will take, one entry per group.
-  std::vector<residency::KvNeed> needs(int64_t n_tokens) const;
+  std::vector<residency::KvNeed> needs(int64_t n_tokens, int64_t step_end = 0) const;
 
   /// Makes room for n_tokens after length() and returns, per group, where this step's tokens go;
   /// rows [first_row, first_row + n_tokens) of the packed step are this sequence's. `blocks` has
-  /// what needs(n_tokens) says. When it throws, nothing has changed.
+  /// what needs(n_tokens, step_end) says. step_end: the length that the same step will have brought it to at last; less
+  /// than the length after this append says that this is its last. When it throws, nothing has changed.
   std::vector<ops::SequenceKv> append(int64_t first_row, int64_t n_tokens,
-                                      residency::KvReservation& blocks);
+                                      residency::KvReservation& blocks, int64_t step_end = 0);
 
   /// The same with blocks from the pool. Throws Error(over_budget) when it has not got them all.
   std::vector<ops::SequenceKv> append(int64_t first_row, int64_t n_tokens);
 
  private:
   bool may_write(size_t group, size_t block) const;
+  struct StateAppend;
+  ops::SequenceKv append_state(size_t group, const StateAppend& append,
+                               std::vector<std::shared_ptr<residency::KvBlock>>& blocks,
+                               residency::KvReservation& reserved) const;
 
   using Table = std::vector<std::vector<std::shared_ptr<residency::KvBlock>>>;  // [group][block]
 
@@ -85,6 +106,7 @@ class KvCache {
   std::shared_ptr<Table> table_;  // shared by snapshots until one of them appends
   int64_t length_ = 0;
   uint64_t id_ = 0;
+  int64_t step_end_ = 0;  // above length_: the step appends again
 };
 
 /// The most blocks of a group that a sequence of n_tokens has at once, where `step` tokens at most

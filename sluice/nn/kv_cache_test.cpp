@@ -12,8 +12,9 @@ namespace {
 
 /// Two layers that see everything and one with a window of 300 tokens.
 std::shared_ptr<const KvLayout> layout() {
-  return std::make_shared<const KvLayout>(
-      std::vector<KvLayout::Layer>{{2, 8, 0}, {2, 8, 300}, {2, 8, 0}}, kernels::KvType::f16);
+  KvLayout layout(kernels::KvType::f16);
+  for (const int64_t window : {0, 300, 0}) layout.add_kv(2, 8, window);
+  return std::make_shared<const KvLayout>(std::move(layout));
 }
 
 TEST(KvLayout, layers_with_the_same_window_share_blocks) {
@@ -136,7 +137,8 @@ TEST(KvCache, has_at_no_time_more_blocks_than_are_counted) {
     constexpr int64_t kContext = 2048;
     residency::KvPool pool;
     Bytes most;
-    for (const auto& group : layout()->groups) {
+    const auto blocks_of = layout();
+    for (const auto& group : blocks_of->groups) {
       const int64_t blocks = most_blocks(group, kContext, step) + snapshot_blocks(group, kContext);
       most.count += group.block_bytes.count * static_cast<uint64_t>(blocks);
     }

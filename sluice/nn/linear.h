@@ -1,6 +1,7 @@
 #pragma once
 
 #include "sluice/nn/weights.h"
+#include "sluice/ops/linear.h"
 
 namespace sluice::nn {
 

@@ -5,6 +5,7 @@
 #include <optional>
 #include <span>
 
+#include "sluice/nn/demands.h"
 #include "sluice/nn/step.h"
 
 namespace sluice::nn {
@@ -19,6 +20,7 @@ class Model {
   /// nothing, and all of it was computed.
   virtual std::optional<mx::array> forward(std::span<const Step> steps) const = 0;
   virtual const KvLayout& kv_layout() const = 0;
+  virtual const StepDemands& step_demands() const = 0;
   virtual const Config& config() const = 0;
 };
 

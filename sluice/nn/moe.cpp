@@ -16,12 +16,20 @@ std::vector<ops::Vector> every_second(std::vector<ops::Vector> vectors, int64_t 
   return vectors;
 }
 
-/// gate and up each a stack, or their rows interleaved in one (gpt-oss as published).
-ops::Experts load_experts(const Config& c, const Weights& w) {
-  const int64_t n = c.n_experts;
-  const int64_t inner = c.moe_intermediate_size;
+/// Rows [begin, begin + n) of each expert's.
+std::vector<residency::Weight> some_rows(std::vector<residency::Weight> stack, int64_t begin,
+                                         int64_t n) {
+  for (residency::Weight& weight : stack) weight = weight.select_rows(begin, n);
+  return stack;
+}
+
+}  // namespace
+
+ops::Experts load_experts(const Config& c, const MoeConfig& moe, const Weights& w) {
+  const int64_t n = moe.n_experts;
+  const int64_t inner = moe.expert.intermediate_size;
   ops::Experts experts;
-  experts.activation = {c.activation, c.activation_limit};
+  experts.activation = {moe.expert.activation, moe.expert.activation_limit};
   if (constexpr const char* kBoth = "gate_up_interleaved"; w[kBoth].has()) {
     const auto both = w.stack(kBoth, n, 2 * inner, c.hidden_size);
     experts.gate = every_second(both, 0);
@@ -29,6 +37,13 @@ ops::Experts load_experts(const Config& c, const Weights& w) {
     const auto biases = w.optional_vectors("gate_up_interleaved.bias", n, 2 * inner);
     experts.gate_bias = every_second(biases, 0, inner);
     experts.up_bias = every_second(biases, 1, inner);
+  } else if (!moe.expert.is_gated) {
+    experts.up = w.stack("up_proj", n, inner, c.hidden_size);
+    experts.up_bias = w.optional_vectors("up_proj.bias", n, inner);
+  } else if (w["gate_up_proj"].has()) {
+    const auto both = w.stack("gate_up_proj", n, 2 * inner, c.hidden_size);
+    experts.gate = some_rows(both, 0, inner);
+    experts.up = some_rows(both, inner, inner);
   } else {
     experts.gate = w.stack("gate_proj", n, inner, c.hidden_size);
     experts.up = w.stack("up_proj", n, inner, c.hidden_size);
@@ -40,39 +55,47 @@ ops::Experts load_experts(const Config& c, const Weights& w) {
   return experts;
 }
 
-}  // namespace
-
-SparseMlp::SparseMlp(const Config& c, const Weights& w, BlockNorms norms, int64_t layer) {
-  if (c.shared_expert_intermediate_size > 0) {
-    shared_ = gated_mlp(c, w["shared_expert"], c.shared_expert_intermediate_size,
-                        {.pre = norms.pre, .post = {}});
-    shared_gate_ = {linear(w["shared_expert_gate"], c.hidden_size, 1)};
+SparseMlp::SparseMlp(const Config& c, const MoeConfig& moe, const Weights& w, BlockNorms norms,
+                     int64_t layer, Demands& demands)
+    : end_(norms.end()) {
+  if (moe.shared_intermediate_size > 0) {
+    MlpConfig shared = moe.expert;
+    shared.intermediate_size = moe.shared_intermediate_size;
+    shared_ = gated_mlp(c, shared, w["shared_expert"], {.pre = norms.pre, .post = {}}, demands);
+    if (const Weights gate = w["shared_expert_gate"]; gate.has())
+      shared_gate_ = {linear(gate, c.hidden_size, 1)};
   }
+  ops::RouterSpec routing = moe.router;
+  routing.choice_bias = w["gate"]["e_score_correction_bias"].optional_vector(moe.n_experts);
+  demands.add_experts(moe.n_experts, routing.n_experts_per_tok, moe.expert.intermediate_size);
   spec_ = std::make_shared<const ops::MoeSpec>(ops::MoeSpec{
       .layer = static_cast<int>(layer),
-      .pre = std::move(norms.pre),
-      .post = std::move(norms.post),
-      .router = linear(w["gate"], c.hidden_size, c.n_experts),
-      .routing = c.router,
-      .experts = load_experts(c, w["experts"]),
+      .pre = norms.pre,
+      .end = shared_ ? ops::BlockEnd{} : norms.end(),
+      .router = linear(w["gate"], c.hidden_size, moe.n_experts),
+      .routing = std::move(routing),
+      .experts = load_experts(c, moe, w["experts"]),
   });
 }
 
 mx::array SparseMlp::operator()(const mx::array& x, const Step& step) const {
   if (!shared_) return ops::moe(step.context, x, spec_, true, step.moe_layers, step.experts);
   const mx::array routed = ops::moe(step.context, x, spec_, false, step.moe_layers, step.experts);
-  const mx::array gate = ops::project(step.context, x, spec_->pre, shared_gate_)[0];
   const mx::array shared = ops::gated_mlp(step.context, x, shared_, false);
-  return ops::add(step.context, ops::add_sigmoid_gated(step.context, routed, gate, shared), x);
+  const auto both = [&] {
+    if (shared_gate_.empty()) return ops::add(step.context, routed, shared);
+    const mx::array gate = ops::project(step.context, x, spec_->pre, shared_gate_)[0];
+    return ops::add_sigmoid_gated(step.context, routed, gate, shared);
+  };
+  return ops::add_block(step.context, both(), end_, x);
 }
 
-FeedForward::FeedForward(const Config& c, const Weights& w, BlockNorms norms, int64_t layer) {
-  const bool sparse =
-      c.n_experts > 0 && (c.layer_is_moe.empty() || c.layer_is_moe[static_cast<size_t>(layer)]);
-  if (sparse) {
-    sparse_.emplace(c, w, std::move(norms), layer);
+FeedForward::FeedForward(const Config& c, const LayerConfig& layer, const Weights& w,
+                         BlockNorms norms, int64_t i, Demands& demands) {
+  if (const MoeConfig* const moe = layer.moe()) {
+    sparse_.emplace(c, *moe, w, std::move(norms), i, demands);
   } else {
-    dense_.emplace(c, w, std::move(norms));
+    dense_.emplace(c, layer.mlp(), w, std::move(norms), demands);
   }
 }
 

@@ -6,16 +6,22 @@
 
 namespace sluice::nn {
 
+/// The experts at `w`: gate and up each a stack, one above the other in one (as transformers 5 publishes them), or their
+/// rows interleaved in one (gpt-oss as published).
+ops::Experts load_experts(const Config& c, const MoeConfig& moe, const Weights& w);
+
 /// A sparse feed-forward block (Shazeer et al. 2017, arXiv:1701.06538) with its norms and residual: the
-/// router picks n_experts_per_tok experts for each token; optionally a shared expert with a sigmoid gate
-/// sees every token (Qwen2-MoE).
+/// router picks n_experts_per_tok experts for each token; optionally a shared expert sees every token, behind a
+/// sigmoid gate where the files have one (Qwen2-MoE).
 class SparseMlp {
  public:
-  SparseMlp(const Config& c, const Weights& w, BlockNorms norms, int64_t layer);
+  SparseMlp(const Config& c, const MoeConfig& moe, const Weights& w, BlockNorms norms,
+            int64_t layer, Demands& demands);
   mx::array operator()(const mx::array& x, const Step& step) const;
 
  private:
   std::shared_ptr<const ops::MoeSpec> spec_;
+  ops::BlockEnd end_;                                ///< of routed and shared experts together
   std::shared_ptr<const ops::GatedMlpSpec> shared_;  ///< null: none
   std::vector<ops::Projection> shared_gate_;         ///< one, or none
 };
@@ -23,7 +29,8 @@ class SparseMlp {
 /// A dense or a sparse block, whichever the layer has.
 class FeedForward {
  public:
-  FeedForward(const Config& c, const Weights& w, BlockNorms norms, int64_t layer);
+  FeedForward(const Config& c, const LayerConfig& layer, const Weights& w, BlockNorms norms,
+              int64_t i, Demands& demands);
   mx::array operator()(const mx::array& x, const Step& step) const {
     return sparse_ ? (*sparse_)(x, step) : (*dense_)(x, step);
   }

@@ -14,9 +14,12 @@ inline ops::Norm rms_norm(const Weights& w, const Config& c) {
 }
 
 /// The norms around a block: x + post(block(pre(x))). Either may be absent: most models have only
-/// `pre`, OLMo 2 only `post`, Gemma 2 and 3 both.
+/// `pre`, OLMo 2 only `post`, Gemma 2 and 3 both. scale: of what is added to x, after post (Granite).
 struct BlockNorms {
   std::optional<ops::Norm> pre, post;
+  float scale = 1.0F;
+
+  ops::BlockEnd end() const { return {post, scale}; }
 };
 
 }  // namespace sluice::nn

@@ -30,6 +30,9 @@ struct Step {
   /// Sparse blocks, added as the graph is built.
   std::shared_ptr<ops::MoeLayers> moe_layers = std::make_shared<ops::MoeLayers>();
 
+  /// Those of a slot of the layout that add_state() gave.
+  ops::KvView states(size_t slot) const { return kv[layout.group_of_layer[slot]]; }
+
   /// Angles already computed in this step, one entry per kind of RoPE.
   mutable std::vector<std::pair<RopeConfig, mx::array>> angles;
 

@@ -54,7 +54,8 @@ bool WeightTable::asked_for(std::string_view name) const {
 }
 
 std::optional<StoredMatrix> WeightTable::take_matrix(const std::string& path) {
-  const io::TensorInfo* const weight = take(path + ".weight");
+  const io::TensorInfo* weight = take(path + ".weight");
+  if (weight == nullptr) weight = take(path);  // stacks of experts as transformers 5 publishes them
   if (weight == nullptr) return std::nullopt;
   return StoredMatrix{.weight = weight,
                       .scales = take(path + ".scales"),
@@ -84,17 +85,22 @@ Weights Weights::operator[](std::string_view name) const {
 
 Weights Weights::layer(int64_t i) const { return Weights(*table_, child(std::to_string(i)), i); }
 
-bool Weights::has(std::string_view leaf) const { return table_->find(child(leaf)) != nullptr; }
+bool Weights::has(std::string_view leaf) const {
+  return table_->find(child(leaf)) != nullptr ||
+         (leaf == "weight" && table_->find(path_) != nullptr);
+}
 
 std::span<const int64_t> Weights::shape(std::string_view leaf) const {
   const io::TensorInfo* const tensor = table_->find(child(leaf));
   return tensor == nullptr ? std::span<const int64_t>() : tensor->shape;
 }
 
-residency::Weight Weights::bind(BoundWeight::Use use, int64_t rows, int64_t cols) const {
+residency::Weight Weights::bind(BoundWeight::Use use, int64_t rows, int64_t cols,
+                                bool is_stack) const {
   const bool known = table_->asked_for(child("weight"));
-  const std::optional<StoredMatrix> stored = table_->take_matrix(path_);
+  std::optional<StoredMatrix> stored = table_->take_matrix(path_);
   if (!stored) missing(rows, cols);
+  stored->is_stack = is_stack;
   residency::Weight weight = bind_matrix(*stored, rows, cols, table_->told_of(*stored->weight));
   if (!known) table_->bound_.push_back({use, layer_, path_, {weight}});
   return weight;
@@ -114,6 +120,10 @@ void Weights::missing(int64_t rows, int64_t cols) const {
 
 residency::Weight Weights::matrix(int64_t rows, int64_t cols) const {
   return bind(BoundWeight::Use::matrix, rows, cols);
+}
+
+residency::Weight Weights::matrices(int64_t n, int64_t rows, int64_t cols) const {
+  return bind(BoundWeight::Use::matrix, n * rows, cols, true);
 }
 
 residency::Weight Weights::table(int64_t rows, int64_t cols) const {

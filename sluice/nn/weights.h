@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "sluice/ops/linear.h"
+#include "sluice/ops/vector.h"
 #include "sluice/residency/store/weights.h"
 
 namespace sluice::nn {
@@ -90,9 +90,11 @@ class Weights {
   Weights operator[](std::string_view name) const;
   /// The scope "<path>.<i>": what is bound in it is needed when layer i runs.
   Weights layer(int64_t i) const;
+  /// This scope, of what is needed before the first layer runs.
+  Weights before_layers() const { return Weights(*table_, path_, 0); }
   const std::string& path() const { return path_; }
 
-  /// Whether the files have path.leaf.
+  /// Whether the files have path.leaf; a weight may be the tensor at the path itself.
   bool has(std::string_view leaf = "weight") const;
   /// Of path.leaf, outermost first; empty when absent.
   std::span<const int64_t> shape(std::string_view leaf = "weight") const;
@@ -100,7 +102,9 @@ class Weights {
   /// path.weight as [rows, cols], quantized where the files have scales beside it; a vector is a
   /// matrix of one row.
   residency::Weight matrix(int64_t rows, int64_t cols) const;
-  /// The same, for a table of which rows are looked up.
+  /// [n, rows, cols], one above the other as [n * rows, cols].
+  residency::Weight matrices(int64_t n, int64_t rows, int64_t cols) const;
+  /// matrix(), for a table of which rows are looked up.
   residency::Weight table(int64_t rows, int64_t cols) const;
   /// A [rows, cols] matrix for each of n: path.name.weight as [n, rows, cols], or
   /// path.<i>.name.weight each.
@@ -119,7 +123,8 @@ class Weights {
   Weights(WeightTable& table, std::string path, int64_t layer)
       : table_(&table), path_(std::move(path)), layer_(layer) {}
   std::string child(std::string_view name) const;
-  residency::Weight bind(BoundWeight::Use use, int64_t rows, int64_t cols) const;
+  residency::Weight bind(BoundWeight::Use use, int64_t rows, int64_t cols,
+                         bool is_stack = false) const;
   [[noreturn]] void missing(int64_t rows, int64_t cols) const;
   ops::Vector read(const io::TensorInfo& tensor, std::span<const int64_t> shape) const;
 

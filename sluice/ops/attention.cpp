@@ -25,7 +25,7 @@ struct LayerRows {
     return block.data() + layout.offset + (head * kKvBlockTokens + row) * row_bytes();
   }
   std::byte* values(const residency::KvBlock& block, int64_t head, int64_t row) const {
-    return keys(block, head, row) + half_bytes();
+    return layout.keys_only ? keys(block, head, row) : keys(block, head, row) + half_bytes();
   }
 };
 
@@ -37,6 +37,7 @@ void copy_shared_rows(const LayerRows& rows, const SequenceKv& sequence) {
   for (int64_t head = 0; head < rows.layout.n_kv_heads; ++head) {
     const auto bytes = static_cast<size_t>(kept * rows.row_bytes());
     std::memcpy(rows.keys(to, head, 0), rows.keys(*sequence.copy_from, head, 0), bytes);
+    if (rows.layout.keys_only) continue;
     std::memcpy(rows.values(to, head, 0), rows.values(*sequence.copy_from, head, 0), bytes);
   }
 }
@@ -73,6 +74,7 @@ class Call {
 
   void run() {
     for (const SequenceKv& sequence : sequences_) {
+      if (!spec_.stores) break;
       if (sequence.copy_from) copy_shared_rows(rows_, sequence);
       store(sequence);
     }
@@ -117,8 +119,14 @@ class Call {
               const int64_t to = position % kKvBlockTokens;
               transform(spec_.key, buffers_.input(1) + at, row, key);
               store_kv(key, layout_.head_dim, layout_.type, rows_.keys(block, head, to));
-              store_kv(buffers_.input(2) + at, layout_.head_dim, layout_.type,
-                       rows_.values(block, head, to));
+              if (layout_.keys_only) continue;
+              const float* value = buffers_.input(2) + at;
+              if (spec_.value_norm) {
+                context_.kernels.rms_norm(value, spec_.value_norm->data(), 0, layout_.head_dim,
+                                          spec_.key.norm_eps, key);
+                value = key;
+              }
+              store_kv(value, layout_.head_dim, layout_.type, rows_.values(block, head, to));
             }
           }
         });

@@ -15,6 +15,7 @@
 #include "sluice/base/timeline.h"
 #include "sluice/kernels/kernels.h"
 #include "sluice/ops/scratch.h"
+#include "sluice/ops/vector.h"
 #include "sluice/residency/store/weights.h"
 
 namespace mx = mlx::core;
@@ -31,9 +32,6 @@ enum class Activations : uint8_t {
   refined,  ///< the same, but few large ones among 32 do not make the others coarser (kernels::Int8Row)
   float32,  ///< as they are
 };
-
-/// Values kept in memory as float32 (norm weights, biases): small, and used by every token.
-using Vector = std::shared_ptr<const std::vector<float>>;
 
 /// Where a step's failure goes: a task on a stream must not throw (MLX would lose the type and run later
 /// tasks on unwritten buffers). The first failure stays; later tasks of the step see it and do nothing.

@@ -1,5 +1,6 @@
 #include "sluice/ops/elementwise.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -57,6 +58,83 @@ mx::array add_sigmoid_gated(const Context& context, const mx::array& a, const mx
       0);
 }
 
+mx::array add_block(const Context& context, const mx::array& y, const BlockEnd& end,
+                    const mx::array& residual) {
+  const int64_t n = y.shape(0), width = y.shape(1);
+  return kernel_op(
+      context, "add_block", {y, residual}, y.shape(),
+      [&context, end, n, width](const Buffers& b) {
+        if (b.output() != b.input(0)) std::copy_n(b.input(0), n * width, b.output());
+        finish_rows(context, end, b.output(), b.input(1), n, width, b.output());
+      },
+      0);
+}
+
+mx::array scale(const Context& context, const mx::array& x, float factor) {
+  return elementwise(context, "scale", {x}, [factor](const Buffers& b, int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) b.output()[i] = factor * b.input(0)[i];
+  });
+}
+
+mx::array multiply(const Context& context, const mx::array& a, const mx::array& b) {
+  return elementwise(context, "multiply", {a, b},
+                     [](const Buffers& buffers, int64_t begin, int64_t end) {
+                       const float* x = buffers.input(0);
+                       const float* y = buffers.input(1);
+                       float* out = buffers.output();
+                       for (int64_t i = begin; i < end; ++i) out[i] = x[i] * y[i];
+                     });
+}
+
+mx::array apply_gate(const Context& context, const mx::array& x, const mx::array& gate,
+                     kernels::Activation activation) {
+  return elementwise(context, "apply_gate", {x, gate},
+                     [&context, activation](const Buffers& b, int64_t begin, int64_t end) {
+                       context.kernels.gated(activation, 0, b.input(1) + begin, b.input(0) + begin,
+                                             end - begin, b.output() + begin);
+                     });
+}
+
+mx::array norm_and_gate(const Context& context, const mx::array& x, const mx::array& gate,
+                        const Norm& norm, kernels::Activation activation) {
+  const int64_t width = norm.width(), n = static_cast<int64_t>(x.size()) / width;
+  return kernel_op(
+      context, "norm_and_gate", {x, gate}, x.shape(),
+      [&context, norm, activation, width, n](const Buffers& b) {
+        const int64_t grain = std::max<int64_t>(1, kGrain / width);
+        context.pool.parallel_for(n, grain, [&](int64_t begin, int64_t end) {
+          for (int64_t i = begin; i < end; ++i) {
+            float* const out = b.output() + i * width;
+            norm(context.kernels, b.input(0) + i * width, out);
+            context.kernels.gated(activation, 0, b.input(1) + i * width, out, width, out);
+          }
+        });
+      },
+      0);
+}
+
+mx::array gate_and_norm(const Context& context, const mx::array& x, const mx::array& gate,
+                        kernels::Activation activation, const Norm& norm, int64_t n_groups) {
+  const int64_t width = norm.width(), part = width / n_groups, n = x.shape(0);
+  return kernel_op(
+      context, "gate_and_norm", {x, gate}, x.shape(),
+      [&context, activation, norm, width, part, n](const Buffers& b) {
+        const int64_t grain = std::max<int64_t>(1, kGrain / width);
+        context.pool.parallel_for(n, grain, [&](int64_t begin, int64_t end) {
+          for (int64_t t = begin; t < end; ++t) {
+            float* const out = b.output() + t * width;
+            context.kernels.gated(activation, 0, b.input(1) + t * width, b.input(0) + t * width,
+                                  width, out);
+            for (int64_t i = 0; i < width; i += part) {
+              context.kernels.rms_norm(out + i, norm.weight->data() + i, norm.weight_offset, part,
+                                       norm.eps, out + i);
+            }
+          }
+        });
+      },
+      0);
+}
+
 mx::array soft_cap(const Context& context, const mx::array& x, float cap) {
   return elementwise(context, "soft_cap", {x}, [cap](const Buffers& b, int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) b.output()[i] = cap * std::tanh(b.input(0)[i] / cap);
@@ -72,6 +150,45 @@ mx::array take_rows(const Context& context, const mx::array& x, std::vector<int>
           std::memcpy(b.output() + static_cast<int64_t>(i) * width, b.input(0) + rows[i] * width,
                       static_cast<size_t>(width) * sizeof(float));
         }
+      });
+}
+
+mx::array take_columns(const Context& context, const mx::array& x, std::vector<Columns> columns) {
+  int64_t width = 0;
+  for (const Columns& c : columns) width += c.count;
+  const int64_t from_width = x.shape(1), n = x.shape(0);
+  return kernel_op(context, "take_columns", {x}, {x.shape(0), static_cast<int>(width)},
+                   [columns = std::move(columns), width, from_width, n](const Buffers& b) {
+                     for (int64_t t = 0; t < n; ++t) {
+                       float* out = b.output() + t * width;
+                       for (const Columns& c : columns) {
+                         std::copy_n(b.input(0) + t * from_width + c.begin, c.count, out);
+                         out += c.count;
+                       }
+                     }
+                   });
+}
+
+mx::array join_heads(const Context& context, const mx::array& a, const mx::array& b,
+                     int64_t n_heads) {
+  const int64_t m = a.shape(1) / n_heads, n = b.shape(1) / n_heads, n_rows = a.shape(0) * n_heads;
+  const mx::Shape shape{a.shape(0), a.shape(1) + b.shape(1)};
+  return kernel_op(context, "join_heads", {a, b}, shape, [m, n, n_rows](const Buffers& buffers) {
+    for (int64_t i = 0; i < n_rows; ++i) {
+      float* const out = buffers.output() + i * (m + n);
+      std::copy_n(buffers.input(0) + i * m, m, out);
+      std::copy_n(buffers.input(1) + i * n, n, out + m);
+    }
+  });
+}
+
+mx::array scale_rows(const Context& context, const mx::array& x, std::vector<float> factors) {
+  const int64_t width = x.shape(1);
+  return elementwise(
+      context, "scale_rows", {x},
+      [factors = std::move(factors), width](const Buffers& b, int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i)
+          b.output()[i] = b.input(0)[i] * factors[static_cast<size_t>(i / width)];
       });
 }
 

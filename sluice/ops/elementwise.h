@@ -5,7 +5,7 @@
 #include <functional>
 #include <span>
 
-#include "sluice/ops/context.h"
+#include "sluice/ops/matmul.h"
 
 namespace sluice::ops {
 
@@ -16,11 +16,47 @@ mx::array add(const Context& context, const mx::array& a, const mx::array& b);
 mx::array add_sigmoid_gated(const Context& context, const mx::array& a, const mx::array& gate,
                             const mx::array& b);
 
+/// residual + end(y). y, residual: [T, N]. Reuses y's memory when it can.
+mx::array add_block(const Context& context, const mx::array& y, const BlockEnd& end,
+                    const mx::array& residual);
+
+/// factor * x.
+mx::array scale(const Context& context, const mx::array& x, float factor);
+
+/// a * b, same shape, float32.
+mx::array multiply(const Context& context, const mx::array& a, const mx::array& b);
+
+/// act(gate) * x, same shape, float32.
+mx::array apply_gate(const Context& context, const mx::array& x, const mx::array& gate,
+                     kernels::Activation activation);
+
+/// The same of each run of norm.width() elements of x, which is normed first (Mamba-2 and gated delta nets).
+mx::array norm_and_gate(const Context& context, const mx::array& x, const mx::array& gate,
+                        const Norm& norm, kernels::Activation activation);
+
+/// act(gate) * x, then each of n_groups parts of a row normed by itself; norm's weights are a whole row's (Mamba-2).
+mx::array gate_and_norm(const Context& context, const mx::array& x, const mx::array& gate,
+                        kernels::Activation activation, const Norm& norm, int64_t n_groups);
+
 /// cap * tanh(x / cap), as Gemma 2 bounds its logits.
 mx::array soft_cap(const Context& context, const mx::array& x, float cap);
 
 /// Row `rows[i]` of x for each i. x: [T, N]; returns [rows.size(), N].
 mx::array take_rows(const Context& context, const mx::array& x, std::vector<int> rows);
+
+/// Columns [begin, begin + count) of x.
+struct Columns {
+  int64_t begin = 0, count = 0;
+};
+/// These columns of x side by side. x: [T, N]; returns [T, sum of the counts].
+mx::array take_columns(const Context& context, const mx::array& x, std::vector<Columns> columns);
+
+/// Each head's part of a, then of b. a: [T, n_heads * m]; b: [T, n_heads * n]; returns [T, n_heads * (m + n)].
+mx::array join_heads(const Context& context, const mx::array& a, const mx::array& b,
+                     int64_t n_heads);
+
+/// Row t of x times factors[t].
+mx::array scale_rows(const Context& context, const mx::array& x, std::vector<float> factors);
 
 /// Chooses the token that follows, by one row of logits: float32 [vocab_size].
 using ChooseRow = std::function<int32_t(size_t row, std::span<const float> logits)>;

@@ -11,9 +11,13 @@ void gated_part(const Context& context, GatedActivation activation, const GateUp
   const auto bias_from = [begin](const float* bias) {
     return bias == nullptr ? nullptr : bias + begin;
   };
-  multiply(context, rows_of(w.gate, begin, count), bias_from(w.gate_bias), x, gate, count);
   multiply(context, rows_of(w.up, begin, count), bias_from(w.up_bias), x, up, count);
-  context.kernels.gated(activation.activation, activation.limit, gate, up, size, gate);
+  if (w.gate.rows == 0) {
+    context.kernels.activate(activation.activation, up, size, gate);
+  } else {
+    multiply(context, rows_of(w.gate, begin, count), bias_from(w.gate_bias), x, gate, count);
+    context.kernels.gated(activation.activation, activation.limit, gate, up, size, gate);
+  }
   for (int64_t t = 0; t < x.n; ++t) out.set(context, first + t, begin, count, gate + t * count);
 }
 

@@ -60,11 +60,11 @@ mx::array logits(const Context& context, const mx::array& x, const std::optional
 }
 
 mx::array project_onto(const Context& context, const mx::array& x, const Projection& projection,
-                       const std::optional<Norm>& norm, const mx::array& residual) {
+                       const BlockEnd& end, const mx::array& residual) {
   const auto n_tokens = static_cast<int64_t>(x.shape(0));
   return kernel_op(
       context, "project_onto", {x, residual}, residual.shape(),
-      [&context, projection, norm, n_tokens](const Buffers& b) {
+      [&context, projection, end, n_tokens](const Buffers& b) {
         Scratch::Frame frame(context.scratch);
         const kernels::Matrix w = context.weights.acquire(projection.weight);
         Forms forms;
@@ -75,7 +75,7 @@ mx::array project_onto(const Context& context, const mx::array& x, const Project
         const float* bias = projection.bias ? projection.bias->data() : nullptr;
         const Product product{w, bias, y, w.rows};
         multiply_all(context, {&product, 1}, rows);
-        finish_rows(context, norm, y, b.input(1), n_tokens, w.rows, b.output());
+        finish_rows(context, end, y, b.input(1), n_tokens, w.rows, b.output());
       },
       1);
 }

@@ -24,9 +24,9 @@ std::vector<mx::array> project(const Context& context, const mx::array& x,
 mx::array logits(const Context& context, const mx::array& x, const std::optional<Norm>& norm,
                  const Projection& head);
 
-/// residual + norm(x w^T + bias), the norm optional. residual: float32 [T, rows].
+/// residual + end(x w^T + bias). residual: float32 [T, rows].
 mx::array project_onto(const Context& context, const mx::array& x, const Projection& projection,
-                       const std::optional<Norm>& norm, const mx::array& residual);
+                       const BlockEnd& end, const mx::array& residual);
 
 /// Rows of an embedding table, times `scale`. tokens: int32 [T], each below table.rows (checked: an id out of
 /// range sets the step's error). Returns float32 [T, table.cols].

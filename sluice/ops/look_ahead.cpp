@@ -31,7 +31,8 @@ void LookAhead::guess(const MoeSpec& layer, residency::GuessFrom from, const flo
   const kernels::Matrix router = context_.weights.acquire(layer.router.weight);
   Forms forms;
   forms.add(context_, router);
-  const Rows rows = make_rows(context_, frame_, layer.pre, x, n_tokens_, router.cols, forms);
+  const Rows rows = make_rows(context_, frame_, layer.router_pre ? layer.router_pre : layer.pre, x,
+                              n_tokens_, router.cols, forms);
   const Choice choice = choose(context_, frame_, layer.routing, layer.router, router, rows);
   const int64_t k = layer.routing.n_experts_per_tok;
   std::vector<int> guesses;

@@ -119,13 +119,14 @@ void multiply_all(const Context& context, std::span<const Product> products, con
   });
 }
 
-void finish_rows(const Context& context, const std::optional<Norm>& norm, float* y,
-                 const float* residual, int64_t n, int64_t width, float* out) {
+void finish_rows(const Context& context, const BlockEnd& end, float* y, const float* residual,
+                 int64_t n, int64_t width, float* out) {
   const int64_t grain = std::max<int64_t>(1, 16384 / width);
-  context.pool.parallel_for(n, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t t = begin; t < end; ++t) {
+  context.pool.parallel_for(n, grain, [&](int64_t first, int64_t last) {
+    for (int64_t t = first; t < last; ++t) {
       float* row = y + t * width;
-      if (norm) (*norm)(context.kernels, row, row);
+      if (end.norm) (*end.norm)(context.kernels, row, row);
+      for (int64_t i = 0; end.scale != 1 && i < width; ++i) row[i] *= end.scale;
       if (residual == nullptr) {
         std::copy_n(row, width, out + t * width);
       } else {

@@ -78,8 +78,8 @@ struct Product {
 /// All of them, split over the pool.
 void multiply_all(const Context& context, std::span<const Product> products, const Rows& x);
 
-/// out = residual + norm(y), the norm and the residual optional; y: [n, width], overwritten; out may be residual.
-void finish_rows(const Context& context, const std::optional<Norm>& norm, float* y,
-                 const float* residual, int64_t n, int64_t width, float* out);
+/// out = residual + end(y), the residual optional; y: [n, width], overwritten; out may be residual.
+void finish_rows(const Context& context, const BlockEnd& end, float* y, const float* residual,
+                 int64_t n, int64_t width, float* out);
 
 }  // namespace sluice::ops

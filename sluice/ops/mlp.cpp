@@ -12,13 +12,14 @@ const float* bias_of(const Projection& p) { return p.bias ? p.bias->data() : nul
 void run_mlp(const Context& context, const GatedMlpSpec& spec, const float* x, int64_t n,
              const float* residual, float* out) {
   Scratch::Frame frame(context.scratch);
-  const GateUp w{context.weights.acquire(spec.gate.weight), context.weights.acquire(spec.up.weight),
-                 bias_of(spec.gate), bias_of(spec.up)};
+  const bool is_gated = spec.gate.weight.rows() > 0;
+  const GateUp w{is_gated ? context.weights.acquire(spec.gate.weight) : kernels::Matrix{},
+                 context.weights.acquire(spec.up.weight), bias_of(spec.gate), bias_of(spec.up)};
   const kernels::Matrix down = context.weights.acquire(spec.down.weight);
-  const int64_t hidden = w.gate.cols;
-  const int64_t inner = w.gate.rows;
+  const int64_t hidden = w.up.cols;
+  const int64_t inner = w.up.rows;
   Forms needed, made{.clip = kActivatedClip};
-  needed.add(context, w.gate);
+  if (is_gated) needed.add(context, w.gate);
   needed.add(context, w.up);
   made.add(context, down);
   const Rows rows = make_rows(context, frame, spec.pre, x, n, hidden, needed);
@@ -32,7 +33,7 @@ void run_mlp(const Context& context, const GatedMlpSpec& spec, const float* x, i
   auto* y = frame.take<float>(n * hidden);
   const Product product{down, bias_of(spec.down), y, hidden};
   multiply_all(context, {&product, 1}, activated.rows());
-  finish_rows(context, spec.post, y, residual, n, hidden, out);
+  finish_rows(context, spec.end, y, residual, n, hidden, out);
 }
 
 }  // namespace

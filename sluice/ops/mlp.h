@@ -5,9 +5,10 @@
 
 namespace sluice::ops {
 
-/// A gated feed-forward block: post(down(act(gate(pre(x))) * up(pre(x)))), the norms optional.
+/// A gated feed-forward block; where gate has no rows, one without: end(down(act(gate(pre(x))) * up(pre(x)))), the norms optional.
 struct GatedMlpSpec {
-  std::optional<Norm> pre, post;
+  std::optional<Norm> pre;
+  BlockEnd end;
   Projection gate, up, down;
   GatedActivation activation;
 };

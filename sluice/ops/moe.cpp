@@ -105,15 +105,16 @@ Forms forms_for(const Context& context, const std::vector<residency::Weight>& we
 void run_some_experts(const Context& context, const Experts& experts, const Assignment& a,
                       const residency::ExpertStream& weights, std::span<const int> some,
                       const Rows& x, const NewRows& activated, float* y) {
-  const int64_t hidden = experts.down[0].rows(), inner = experts.gate[0].rows();
+  const int64_t hidden = experts.down[0].rows(), inner = experts.up[0].rows();
   const auto tokens_of = [&a](const Part& p) { return a.begin[p.expert + 1] - a.begin[p.expert]; };
   const auto matrix = [&](const std::vector<residency::Weight>& of, const Part& p) {
     return weights.acquire(static_cast<int>(p.expert), of[p.expert]);
   };
   for_each_part(context, cut(context, a, some, inner), [&](const Part& p) {
     const int64_t first = a.begin[p.expert];
-    const GateUp w{matrix(experts.gate, p), matrix(experts.up, p),
-                   bias_of(experts.gate_bias, p.expert), bias_of(experts.up_bias, p.expert)};
+    const GateUp w{experts.gate.empty() ? kernels::Matrix{} : matrix(experts.gate, p),
+                   matrix(experts.up, p), bias_of(experts.gate_bias, p.expert),
+                   bias_of(experts.up_bias, p.expert)};
     gated_part(context, experts.activation, w, x.part(first, tokens_of(p)), p.row, p.count,
                activated, first);
   });
@@ -134,7 +135,7 @@ using BeforeWaiting = std::function<void(std::span<const int> experts)>;
 void run_experts(const Context& context, Scratch::Frame& frame, const Experts& experts,
                  const Assignment& a, residency::ExpertStream& stream, const Rows& x, float* y,
                  const BeforeWaiting& before_waiting) {
-  const NewRows activated(frame, x.n, experts.gate[0].rows(),
+  const NewRows activated(frame, x.n, experts.up[0].rows(),
                           forms_for(context, experts.down, kActivatedClip));
   bool first = true;
   for (std::span<const int> some = stream.next(); !some.empty(); some = stream.next()) {
@@ -189,10 +190,13 @@ void run_moe(const Context& context, const MoeSpec& spec, LookAhead::Layers late
   const Forms of_up = forms_for(context, experts.up);
   of_experts.floats = of_experts.floats || of_up.floats;
   of_experts.int8 = of_experts.int8 || of_up.int8;
-  Forms forms = of_experts;
-  forms.add(context, router);
+  Forms forms = of_experts, of_router;
+  (spec.router_pre ? of_router : forms).add(context, router);
   const Rows rows = make_rows(context, frame, spec.pre, x, n_tokens, hidden, forms);
-  const Choice choice = choose(context, frame, spec.routing, spec.router, router, rows);
+  const Rows routed =
+      spec.router_pre ? make_rows(context, frame, spec.router_pre, x, n_tokens, hidden, of_router)
+                      : rows;
+  const Choice choice = choose(context, frame, spec.routing, spec.router, router, routed);
   if (context.skip_missing_experts && use.may_skip) {
     skip_missing(context, spec, choice, n_tokens);
   }
@@ -206,7 +210,7 @@ void run_moe(const Context& context, const MoeSpec& spec, LookAhead::Layers late
   auto* sums = frame.take<float>(n_tokens * hidden);
   const auto sum = [&](std::span<const int> of, float* to) {
     sum_by_rank(context, a, of, y, choice.weights, n_tokens, k, hidden, sums);
-    finish_rows(context, spec.post, sums, residual, n_tokens, hidden, to);
+    finish_rows(context, spec.end, sums, residual, n_tokens, hidden, to);
   };
   // Without the residual it is not yet what the next block gets.
   const bool guesses_output = residual != nullptr && ahead.guesses_next();

@@ -10,17 +10,19 @@
 
 namespace sluice::ops {
 
-/// The experts of one layer: gated MLPs, each projection a matrix per expert.
+/// The experts of one layer: gated MLPs, each projection a matrix per expert. Without any gate: MLPs that have none.
 struct Experts {
   std::vector<residency::Weight> gate, up, down;
   std::vector<Vector> gate_bias, up_bias, down_bias;  ///< empty, or one per expert
   GatedActivation activation;
 };
 
-/// A sparse feed-forward block: post(sum over ranks r, ascending, of weight r * expert r (pre(x))), the norms optional.
+/// A sparse feed-forward block: end(sum over ranks r, ascending, of weight r * expert r (pre(x))), the norms optional.
 struct MoeSpec {
   int layer = 0;
-  std::optional<Norm> pre, post;
+  std::optional<Norm> pre;
+  std::optional<Norm> router_pre;  ///< the router's own, in place of pre
+  BlockEnd end;
   Projection router;
   RouterSpec routing;
   Experts experts;

@@ -2,6 +2,8 @@
 
 #include <mlx/array.h>
 
+#include <optional>
+
 #include "sluice/ops/context.h"
 #include "sluice/ops/scratch.h"
 
@@ -19,6 +21,12 @@ struct Norm {
   void operator()(const kernels::KernelTable& kernels, const float* x, float* y) const noexcept {
     kernels.rms_norm(x, weight->data(), weight_offset, width(), eps, y);
   }
+};
+
+/// What becomes of a block's result before it is added to the residual.
+struct BlockEnd {
+  std::optional<Norm> norm;
+  float scale = 1.0F;
 };
 
 /// The norm of each run of norm.width() elements of x: width divides x's last dimension.

@@ -31,13 +31,17 @@ mx::array rope_angles(const Context& context, std::shared_ptr<const std::vector<
 void transform_head(const kernels::KernelTable& table, const HeadTransform& transform,
                     const float* in, int64_t head_dim, const float* cos, const float* sin,
                     int64_t n_pairs, float* out) {
-  if (transform.norm) {
-    table.rms_norm(in, transform.norm->data(), transform.norm_offset, head_dim, transform.norm_eps,
-                   out);
+  const auto norm = [&](const float* from) {
+    table.rms_norm(from, transform.norm->data(), transform.norm_offset, head_dim,
+                   transform.norm_eps, out);
+  };
+  if (transform.norm && !transform.norm_last) {
+    norm(in);
   } else {
     std::memcpy(out, in, static_cast<size_t>(head_dim) * sizeof(float));
   }
   if (n_pairs > 0) table.rope(out, cos, sin, n_pairs, transform.interleaved);
+  if (transform.norm && transform.norm_last) norm(out);
 }
 
 }  // namespace sluice::ops

@@ -20,6 +20,7 @@ struct HeadTransform {
   Vector norm = nullptr;  ///< [head_dim], or null
   float norm_offset = 0.0F;
   float norm_eps = 0.0F;
+  bool norm_last = false;    ///< after the rotation
   bool interleaved = false;  ///< pairs (2i, 2i + 1) instead of (i, i + n_pairs)
 };
 

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 namespace sluice::ops {
@@ -15,31 +17,61 @@ void softmax(float* x, int64_t n) {
   for (int64_t i = 0; i < n; ++i) x[i] /= sum;
 }
 
+/// What a token chooses by: scores with their bias, those of the lesser groups 0, as in transformers and mlx-lm.
+std::vector<float> choices(const RouterSpec& spec, std::span<const float> scores) {
+  std::vector<float> choice(scores.begin(), scores.end());
+  for (size_t i = 0; spec.choice_bias && i < choice.size(); ++i)
+    choice[i] += (*spec.choice_bias)[i];
+  if (spec.n_groups_used >= spec.n_groups) return choice;
+  const size_t size = choice.size() / static_cast<size_t>(spec.n_groups);
+  std::vector<std::pair<float, size_t>> groups;  // the sum of the best two, negated
+  for (size_t begin = 0; begin < choice.size(); begin += size) {
+    std::vector<float> of(choice.begin() + static_cast<ptrdiff_t>(begin),
+                          choice.begin() + static_cast<ptrdiff_t>(begin + size));
+    const size_t n = std::min<size_t>(2, size);
+    std::partial_sort(of.begin(), of.begin() + static_cast<ptrdiff_t>(n), of.end(),
+                      std::greater<>());
+    groups.emplace_back(-std::accumulate(of.begin(), of.begin() + static_cast<ptrdiff_t>(n), 0.0F),
+                        begin);
+  }
+  std::ranges::sort(groups);
+  for (auto i = static_cast<size_t>(spec.n_groups_used); i < groups.size(); ++i)
+    std::fill_n(choice.begin() + static_cast<ptrdiff_t>(groups[i].second), size, 0.0F);
+  return choice;
+}
+
 }  // namespace
 
 void route(const RouterSpec& spec, std::span<float> scores, int32_t* ids, float* weights) {
+  using Scoring = RouterSpec::Scoring;
   const int64_t k = spec.n_experts_per_tok;
-  if (spec.scoring == RouterSpec::Scoring::softmax_then_top_k) {
+  if (spec.scoring == Scoring::softmax_then_top_k)
     softmax(scores.data(), static_cast<int64_t>(scores.size()));
+  if (spec.scoring == Scoring::sigmoid_then_top_k) {
+    for (float& score : scores) score = 1.0F / (1.0F + std::exp(-score));
   }
+  const std::vector<float> choice = choices(spec, scores);
   std::vector<int32_t> order(scores.size());
   std::iota(order.begin(), order.end(), 0);
   std::partial_sort(order.begin(), order.begin() + k, order.end(), [&](int32_t a, int32_t b) {
-    const float x = scores[static_cast<size_t>(a)];
-    const float y = scores[static_cast<size_t>(b)];
+    const float x = choice[static_cast<size_t>(a)];
+    const float y = choice[static_cast<size_t>(b)];
     return x != y ? x > y : a < b;
   });
-  float sum = 0;
+  float sum = spec.least_sum;
   for (int64_t r = 0; r < k; ++r) {
     ids[r] = order[static_cast<size_t>(r)];
     weights[r] = scores[static_cast<size_t>(ids[r])];
     sum += weights[r];
   }
-  if (spec.scoring == RouterSpec::Scoring::top_k_then_softmax) {
+  if (spec.scoring == Scoring::top_k_then_softmax) {
     softmax(weights, k);
   } else if (spec.renormalize) {
     for (int64_t r = 0; r < k; ++r) weights[r] /= sum;
   }
+  for (int64_t r = 0; spec.weight_scale != 1 && r < k; ++r) weights[r] *= spec.weight_scale;
+  for (int64_t r = 0; spec.expert_scale && r < k; ++r)
+    weights[r] *= (*spec.expert_scale)[static_cast<size_t>(ids[r])];
   if (spec.least_mass >= 1) return;
   double all = 0, before = 0;
   for (int64_t r = 0; r < k; ++r) all += weights[r];

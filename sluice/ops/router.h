@@ -5,22 +5,9 @@
 
 #include "sluice/ops/linear.h"
 #include "sluice/ops/matmul.h"
+#include "sluice/ops/router_spec.h"
 
 namespace sluice::ops {
-
-/// How a router's scores become expert ids and weights.
-struct RouterSpec {
-  enum class Scoring {
-    softmax_then_top_k,  ///< qwen2_moe, qwen3_moe, olmoe
-    top_k_then_softmax,  ///< mixtral, gpt_oss
-  };
-  Scoring scoring = Scoring::softmax_then_top_k;
-  int64_t n_experts_per_tok = 0;
-  bool renormalize = false;  ///< softmax_then_top_k: divide the chosen weights by their sum
-  /// Lossy below 1: a token's experts end where their weights reach this share of all its chosen
-  /// ones'.
-  double least_mass = 1;
-};
 
 /// In place of an expert's id: none.
 inline constexpr int32_t kNoExpert = -1;

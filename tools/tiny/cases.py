@@ -63,7 +63,7 @@ class Case:
 
 
 LONG = 307  # longer than a 256-token block and than every window
-_LONG_FAMILIES = ("llama-sliding", "qwen3", "gemma3_text", "phi3-longrope", "qwen3_moe")
+_LONG_FAMILIES = ("llama-sliding", "qwen3", "gemma3_text", "phi3-longrope", "qwen3_moe", "qwen3_5_moe", "lfm2")
 _STACKED = ("mixtral", "qwen2_moe", "qwen3_moe", "olmoe")
 
 

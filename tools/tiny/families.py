@@ -196,6 +196,176 @@ FAMILIES: dict[str, Config] = {
     ),
 }
 
+FAMILIES |= {
+    "seed_oss": _config("seed_oss", "SeedOssForCausalLM", head_dim=24, attention_bias=True, tie_word_embeddings=False),
+    "mimo": _config("mimo", "MiMoForCausalLM", tie_word_embeddings=False, num_nextn_predict_layers=1),
+    "helium": _config(
+        "helium", "HeliumForCausalLM", head_dim=16, attention_bias=False, mlp_bias=False, tie_word_embeddings=False
+    ),
+    "ernie4_5": _config("ernie4_5", "Ernie4_5ForCausalLM", head_dim=24, use_bias=False, tie_word_embeddings=True),
+    "glm": _config("glm", "GlmForCausalLM", head_dim=24, attention_bias=True, tie_word_embeddings=False),
+    "glm4": _config(
+        "glm4", "Glm4ForCausalLM", head_dim=24, attention_bias=True, partial_rotary_factor=0.5, tie_word_embeddings=False
+    ),
+    "exaone4": _config(
+        "exaone4", "Exaone4ForCausalLM", head_dim=24, num_hidden_layers=5, sliding_window=16,
+        sliding_window_pattern="LLG", rope_scaling={"rope_type": "llama3"} | _LLAMA3, tie_word_embeddings=False,
+    ),
+    "exaone4-full": _config(
+        "exaone4", "Exaone4ForCausalLM", head_dim=24, sliding_window=None, sliding_window_pattern=None,
+        rope_scaling={"rope_type": "llama3"} | _LLAMA3, tie_word_embeddings=True,
+    ),
+    "olmo3": _config(
+        "olmo3", "Olmo3ForCausalLM", num_hidden_layers=5, sliding_window=16, rope_theta=5e5,
+        rope_scaling={"rope_type": "yarn"} | _YARN, tie_word_embeddings=False,
+    ),
+    "hunyuan_v1_dense": _config(
+        "hunyuan_v1_dense", "HunYuanDenseV1ForCausalLM", head_dim=24, use_qk_norm=True, tie_word_embeddings=True,
+        rope_scaling={"alpha": 50.0, "factor": 1.0, "type": "dynamic"},
+    ),
+    "granite": _config(
+        "granite", "GraniteForCausalLM", hidden_size=192, logits_scaling=3.0, attention_multiplier=0.2, embedding_multiplier=0.6,
+        residual_multiplier=0.3, attention_bias=False, mlp_bias=False, tie_word_embeddings=True,
+    ),
+    "minicpm": _config(
+        "minicpm", "MiniCPMForCausalLM", dim_model_base=32, scale_depth=1.4, scale_emb=3.0, tie_word_embeddings=False
+    ),
+    "glm4_moe": _config(
+        "glm4_moe", "Glm4MoeForCausalLM", head_dim=32, num_hidden_layers=4, moe_intermediate_size=64, n_routed_experts=8,
+        n_shared_experts=2, num_experts_per_tok=3, n_group=4, topk_group=2, first_k_dense_replace=1, norm_topk_prob=True,
+        routed_scaling_factor=1.5, use_qk_norm=True, attention_bias=True, partial_rotary_factor=0.5, rope_scaling=None,
+        tie_word_embeddings=False,
+    ),
+    "dots1": _config(
+        "dots1", "Dots1ForCausalLM", num_hidden_layers=4, moe_intermediate_size=64, n_routed_experts=7,
+        n_shared_experts=1, num_experts_per_tok=3, first_k_dense_replace=1, norm_topk_prob=True,
+        routed_scaling_factor=2.5, scoring_func="noaux_tc", tie_word_embeddings=False,
+    ),
+    "minimax": _config(
+        "minimax", "MiniMaxM2ForCausalLM", hidden_size=192, intermediate_size=64, head_dim=32, rotary_dim=16,
+        num_local_experts=7, num_experts_per_tok=3, shared_intermediate_size=0, scoring_func="sigmoid",
+        tie_word_embeddings=False,
+    ),
+    "lfm2": _config(
+        "lfm2", "Lfm2ForCausalLM", num_hidden_layers=5, norm_eps=1e-5, conv_bias=False, conv_L_cache=3, block_dim=96,
+        block_ff_dim=200, block_multiple_of=32, block_ffn_dim_multiplier=1.0, block_auto_adjust_ff_dim=True,
+        full_attn_idxs=[2, 4], tie_word_embeddings=True, rope_theta=1e6,
+    ),
+    "lfm2_moe": _config(
+        "lfm2_moe", "Lfm2MoeForCausalLM", hidden_size=192, num_hidden_layers=5, norm_eps=1e-5, conv_bias=False,
+        conv_L_cache=3, moe_intermediate_size=64, num_experts=7, num_experts_per_tok=3, norm_topk_prob=True,
+        use_expert_bias=True, num_dense_layers=2, routed_scaling_factor=1.5, rope_theta=1e6, tie_word_embeddings=True,
+        layer_types=["conv", "full_attention", "conv", "full_attention", "conv"],
+    ),
+}
+
+for _family in ("lfm2", "lfm2_moe"):  # which call it norm_eps
+    del FAMILIES[_family]["rms_norm_eps"]
+
+_LATENT: Config = {
+    "num_hidden_layers": 4,
+    "num_key_value_heads": 6,
+    "moe_intermediate_size": 64,
+    "n_routed_experts": 8,
+    "n_shared_experts": 2,
+    "num_experts_per_tok": 3,
+    "first_k_dense_replace": 1,
+    "moe_layer_freq": 1,
+    "norm_topk_prob": True,
+    "routed_scaling_factor": 1.5,
+    "kv_lora_rank": 64,
+    "qk_rope_head_dim": 16,
+    "qk_nope_head_dim": 32,
+    "v_head_dim": 32,
+    "attention_bias": False,
+    "tie_word_embeddings": False,
+}
+FAMILIES |= {
+    "deepseek_v3": _config(
+        "deepseek_v3", "DeepseekV3ForCausalLM", q_lora_rank=None, n_group=4, topk_group=2, topk_method="noaux_tc",
+        scoring_func="sigmoid", rope_scaling={"type": "yarn", "mscale": 1.0, "mscale_all_dim": 1.0} | _YARN, **_LATENT,
+    ),
+    "glm4_moe_lite": _config(
+        "glm4_moe_lite", "Glm4MoeLiteForCausalLM", q_lora_rank=64, n_group=1, topk_group=1, rope_scaling=None, **_LATENT
+    ),
+}
+
+_GEMMA4: Config = {
+    "num_hidden_layers": 7,
+    "head_dim": 32,
+    "global_head_dim": 48,
+    "sliding_window": 16,
+    "sliding_window_pattern": 3,
+    "final_logit_softcapping": 20.0,
+    "vocab_size_per_layer_input": VOCAB_SIZE,
+    "rope_parameters": {
+        "full_attention": {"partial_rotary_factor": 0.25, "rope_theta": 1e6, "rope_type": "proportional"},
+        "sliding_attention": {"partial_rotary_factor": 1.0, "rope_theta": 1e4, "rope_type": "default"},
+    },
+    "layer_types": (["sliding_attention"] * 2 + ["full_attention"]) * 2 + ["full_attention"],
+    "tie_word_embeddings": True,
+    "hidden_activation": "gelu_pytorch_tanh",
+}
+FAMILIES |= {
+    "gemma4_text": _config(
+        "gemma4_text", "Gemma4ForCausalLM", num_kv_shared_layers=3, hidden_size_per_layer_input=32, **_GEMMA4
+    ),
+    "gemma4_text-moe": _config(
+        "gemma4_text", "Gemma4ForCausalLM", num_kv_shared_layers=0, hidden_size_per_layer_input=0, attention_k_eq_v=True,
+        num_global_key_value_heads=1, enable_moe_block=True, num_experts=6, top_k_experts=2, moe_intermediate_size=64,
+        **(_GEMMA4 | {"hidden_size": 192}),
+    ),
+    "ministral3": _config(
+        "ministral3", "Ministral3ForCausalLM", head_dim=24, tie_word_embeddings=False, sliding_window=None,
+        rope_parameters={
+            "rope_type": "yarn", "rope_theta": 1e6, "llama_4_scaling_beta": 0.1, "mscale": 1.0, "mscale_all_dim": 1.0,
+        } | _YARN | {"original_max_position_embeddings": 16},
+    ),
+}
+
+FAMILIES["nemotron_h"] = _config(
+    "nemotron_h", "NemotronHForCausalLM", num_hidden_layers=7, hybrid_override_pattern="M*E-MEM", head_dim=24,
+    mamba_num_heads=6, mamba_head_dim=32, mamba_proj_bias=False, ssm_state_size=20, conv_kernel=4, n_groups=2,
+    attention_bias=False, mlp_bias=False, use_bias=False, use_conv_bias=True, layer_norm_epsilon=1e-5, n_group=2,
+    topk_group=1, n_routed_experts=6, n_shared_experts=1, num_experts_per_tok=2, moe_intermediate_size=64,
+    moe_shared_expert_intermediate_size=96, norm_topk_prob=True, routed_scaling_factor=2.0, tie_word_embeddings=False,
+)
+del FAMILIES["nemotron_h"]["rms_norm_eps"]
+
+_LINEAR: Config = {
+    "num_hidden_layers": 5,
+    "head_dim": 32,
+    "full_attention_interval": 3,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 6,
+    "linear_key_head_dim": 24,
+    "linear_value_head_dim": 32,
+    "linear_conv_kernel_dim": 4,
+}
+_QWEN_MOE: Config = {
+    "num_experts": 7,
+    "num_experts_per_tok": 3,
+    "moe_intermediate_size": 64,
+    "shared_expert_intermediate_size": 128,
+    "norm_topk_prob": True,
+    "decoder_sparse_step": 1,
+    "mlp_only_layers": [],
+}
+_QWEN_ROPE = {"type": "default", "mrope_section": [2, 1, 1], "rope_theta": 1e5, "partial_rotary_factor": 0.25}
+FAMILIES |= {
+    "qwen3_5": _config(
+        "qwen3_5", "Qwen3_5ForConditionalGeneration", tie_word_embeddings=False, rope_parameters=_QWEN_ROPE, **_LINEAR
+    ),
+    "qwen3_5_moe": _config(
+        "qwen3_5_moe", "Qwen3_5MoeForConditionalGeneration", tie_word_embeddings=True, rope_parameters=_QWEN_ROPE,
+        **(_LINEAR | _QWEN_MOE | {"hidden_size": 192}),
+    ),
+    "qwen3_next": _config(
+        "qwen3_next", "Qwen3NextForCausalLM", tie_word_embeddings=False, partial_rotary_factor=0.25,
+        **(_LINEAR | _QWEN_MOE | {"hidden_size": 192}),
+    ),
+}
+
 # A family's configuration as transformers >= 5 writes it; mlx-lm reads this for qwen3.
 _QWEN3 = FAMILIES["qwen3"]
 FAMILIES["qwen3-rope_parameters"] = {k: v for k, v in _QWEN3.items() if k != "rope_theta"} | {

@@ -18,6 +18,12 @@ _NOT_IN_GGUF = (
     "llama-wide",
     "qwen3-wide",
 )
+# Those whose files llama.cpp's converter writes as tiny.gguf_file does.
+MODEL_TYPES = (
+    "llama", "mistral", "mixtral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi3", "olmo2", "smollm3",
+    "qwen2_moe", "qwen3_moe", "olmoe", "gpt_oss", "seed_oss", "granite", "ernie4_5", "glm4", "lfm2", "lfm2_moe",
+    "glm4_moe", "dots1", "minimax", "qwen3_5", "qwen3_5_moe", "qwen3_next",
+)  # fmt: skip
 _LONG_FAMILIES = ("gemma3_text-exact", "phi3-longrope", "gpt_oss")
 
 TENSOR_TYPES = (
@@ -71,7 +77,7 @@ def _family_cases() -> list[GgufCase]:
             n_tokens=LONG if family in _LONG_FAMILIES else 41,
         )
         for family, config in FAMILIES.items()
-        if family not in _NOT_IN_GGUF
+        if family not in _NOT_IN_GGUF and config["model_type"] in MODEL_TYPES
     ]
 
 

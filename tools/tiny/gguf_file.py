@@ -19,7 +19,13 @@ _SHIFTED_NORM = ("gemma", "gemma2", "gemma3_text")  # GGUF stores 1 + weight
 
 
 def _gguf_name(path: str, names: gguf.TensorNameMap) -> str:
-    path = path.replace("block_sparse_moe.switch_mlp", "mlp.experts").replace("mlp.switch_mlp", "mlp.experts")
+    path = path.removeprefix("language_model.")
+    if path.endswith(".dt_bias"):
+        return f"blk.{path.split('.')[2]}.ssm_dt.bias"
+    if path.endswith("e_score_correction_bias") or path.endswith("expert_bias"):
+        return f"blk.{path.split('.')[2]}.exp_probs_b.bias"
+    for experts in ("block_sparse_moe.switch_mlp", "mlp.switch_mlp", "feed_forward.switch_mlp"):
+        path = path.replace(experts, "mlp.experts")
     if path.endswith(".sinks"):
         path += ".weight"
     name = names.get_name(path, try_suffixes=(".weight", ".bias"))
@@ -34,8 +40,38 @@ def _interleave_rotary_rows(rows: np.ndarray, n_heads: int) -> np.ndarray:
     return np.ascontiguousarray(halves.swapaxes(1, 2)).reshape(rows.shape)
 
 
+def _tiled_heads(rows: np.ndarray, config: Config) -> np.ndarray:
+    """rows: [n_value_heads * n, ...]; head r * k + j of key head k's r becomes head j * n_key_heads + k."""
+    n_keys, n_values = config["linear_num_key_heads"], config["linear_num_value_heads"]
+    heads = rows.reshape(n_keys, n_values // n_keys, -1, *rows.shape[1:])
+    return np.ascontiguousarray(heads.swapaxes(0, 1)).reshape(rows.shape)
+
+
+def _as_qwen35(path: str, values: np.ndarray, config: Config) -> np.ndarray:
+    """Everything of value heads, sorted as ggml repeats key heads: one after the other."""
+    keys = 2 * config["linear_num_key_heads"] * config["linear_key_head_dim"]
+    if path.endswith((".in_proj_qkv.weight", ".conv1d.weight")):
+        return np.concatenate([values[:keys], _tiled_heads(values[keys:], config)])
+    if path.endswith(".linear_attn.out_proj.weight"):
+        return np.ascontiguousarray(_tiled_heads(values.T, config).T)
+    if path.endswith((".in_proj_z.weight", ".in_proj_a.weight", ".in_proj_b.weight", ".A_log", ".dt_bias")):
+        return _tiled_heads(values, config)
+    return values
+
+
+def _states_in_gguf_order(path: str, values: np.ndarray, config: Config) -> np.ndarray:
+    """Convolutions as [channels, taps], decays as -exp(A_log)."""
+    if path.endswith(("conv1d.weight", "conv.conv.weight")):
+        values = values.squeeze(2)
+    if path.endswith(".A_log"):
+        values = -np.exp(values)
+    return _as_qwen35(path, values, config) if config["model_type"].startswith("qwen3_5") else values
+
+
 def _in_gguf_order(path: str, encoded: np.ndarray, config: Config) -> np.ndarray:
     """Rows of Q and K where ggml rotates neighbours; whole rows move, so this works on encoded bytes too."""
+    if "linear_attn" in path or path.endswith("conv.conv.weight"):
+        return _states_in_gguf_order(path, encoded, config)
     if not metadata.has_interleaved_rope(config):
         return encoded
     if ".q_proj." in path:
@@ -81,6 +117,9 @@ def write_gguf(case: GgufCase, model: nn.Module, directory: Path) -> None:
     metadata.add_shape(writer, case.config)
     metadata.add_attention(writer, case.config)
     metadata.add_rope(writer, case.config)
+    metadata.add_sigmoid_router(writer, case.config)
+    metadata.add_states(writer, case.config)
+    metadata.add_scales(writer, case.config)
     metadata.add_tokenizer(writer, case.config["vocab_size"])
     _add_tensors(writer, model, case)
     writer.write_header_to_file()

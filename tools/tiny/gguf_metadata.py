@@ -24,8 +24,20 @@ ARCHITECTURES = {
     "qwen3_moe": gguf.MODEL_ARCH.QWEN3MOE,
     "olmoe": gguf.MODEL_ARCH.OLMOE,
     "gpt_oss": gguf.MODEL_ARCH.GPT_OSS,
+    "seed_oss": gguf.MODEL_ARCH.SEED_OSS,
+    "granite": gguf.MODEL_ARCH.GRANITE,
+    "ernie4_5": gguf.MODEL_ARCH.ERNIE4_5,
+    "glm4": gguf.MODEL_ARCH.GLM4,
+    "lfm2": gguf.MODEL_ARCH.LFM2,
+    "lfm2_moe": gguf.MODEL_ARCH.LFM2MOE,
+    "glm4_moe": gguf.MODEL_ARCH.GLM4_MOE,
+    "dots1": gguf.MODEL_ARCH.DOTS1,
+    "minimax": gguf.MODEL_ARCH.MINIMAXM2,
+    "qwen3_5": gguf.MODEL_ARCH.QWEN35,
+    "qwen3_5_moe": gguf.MODEL_ARCH.QWEN35MOE,
+    "qwen3_next": gguf.MODEL_ARCH.QWEN3NEXT,
 }
-_INTERLEAVED_ROPE = ("llama", "mistral", "mixtral", "smollm3")  # pairs (2i, 2i + 1) instead of (i, i + dims / 2)
+_INTERLEAVED_ROPE = ("llama", "mistral", "mixtral", "smollm3", "granite")  # pairs (2i, 2i + 1) instead of (i, i + dims / 2)
 
 
 def has_interleaved_rope(config: Config) -> bool:
@@ -36,19 +48,80 @@ def _head_dim(config: Config) -> int:
     return config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
 
 
+def _kv_heads(config: Config) -> int | list[int]:
+    """One a layer where some layers convolve instead: 0."""
+    if not config["model_type"].startswith("lfm2"):
+        return config["num_key_value_heads"]
+    layers = range(config["num_hidden_layers"])
+    types = config.get("layer_types") or ["full_attention" if i in config["full_attn_idxs"] else "conv" for i in layers]
+    return [config["num_key_value_heads"] if t == "full_attention" else 0 for t in types]
+
+
+def _feed_forward_length(config: Config) -> int:
+    if not config.get("block_auto_adjust_ff_dim"):
+        return config["intermediate_size"]
+    multiple = config["block_multiple_of"]
+    return multiple * math.ceil(int(config["block_ffn_dim_multiplier"] * int(2 * config["block_ff_dim"] / 3)) / multiple)
+
+
+def add_sigmoid_router(writer: gguf.GGUFWriter, config: Config) -> None:
+    """Experts chosen by sigmoids with a bias: GLM-4.5, dots, MiniMax M2, LFM2-MoE."""
+    if config["model_type"] not in ("glm4_moe", "dots1", "minimax", "lfm2_moe"):
+        return
+    writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
+    if "moe_intermediate_size" not in config:
+        writer.add_expert_feed_forward_length(config["intermediate_size"])
+    if "first_k_dense_replace" in config or "num_dense_layers" in config:
+        writer.add_leading_dense_block_count(config.get("first_k_dense_replace", config.get("num_dense_layers")))
+    if "n_shared_experts" in config:
+        writer.add_expert_shared_count(config["n_shared_experts"])
+    if "n_group" in config:
+        writer.add_expert_group_count(config["n_group"])
+        writer.add_expert_group_used_count(config["topk_group"])
+    if "routed_scaling_factor" in config:
+        writer.add_expert_weights_scale(config["routed_scaling_factor"])
+        writer.add_expert_weights_norm(config["norm_topk_prob"])
+
+
+def add_states(writer: gguf.GGUFWriter, config: Config) -> None:
+    """Short convolutions and gated delta nets."""
+    if "conv_L_cache" in config:
+        writer.add_shortconv_l_cache(config["conv_L_cache"])
+    if "linear_num_key_heads" in config:
+        writer.add_ssm_conv_kernel(config["linear_conv_kernel_dim"])
+        writer.add_ssm_state_size(config["linear_key_head_dim"])
+        writer.add_ssm_group_count(config["linear_num_key_heads"])
+        writer.add_ssm_time_step_rank(config["linear_num_value_heads"])
+        writer.add_ssm_inner_size(config["linear_value_head_dim"] * config["linear_num_value_heads"])
+        writer.add_full_attention_interval(config["full_attention_interval"])
+
+
+def add_scales(writer: gguf.GGUFWriter, config: Config) -> None:
+    if config["model_type"] == "granite":
+        writer.add_embedding_scale(config["embedding_multiplier"])
+        writer.add_residual_scale(config["residual_multiplier"])
+        writer.add_logit_scale(config["logits_scaling"])
+        writer.add_attention_scale(config["attention_multiplier"])
+
+
+def _rope_values(config: Config) -> Config:
+    """rope_theta and partial_rotary_factor, wherever they stand."""
+    return config | config.get("rope_parameters", {})
+
+
 def add_shape(writer: gguf.GGUFWriter, config: Config) -> None:
     """Sizes, heads, experts, norms."""
     writer.add_block_count(config["num_hidden_layers"])
     writer.add_context_length(config["max_position_embeddings"])
     writer.add_embedding_length(config["hidden_size"])
-    writer.add_feed_forward_length(config["intermediate_size"])
+    writer.add_feed_forward_length(_feed_forward_length(config))
     writer.add_head_count(config["num_attention_heads"])
-    writer.add_head_count_kv(config["num_key_value_heads"])
-    writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+    writer.add_head_count_kv(_kv_heads(config))
+    writer.add_layer_norm_rms_eps(config.get("rms_norm_eps", config.get("norm_eps")))
     if "head_dim" in config:
         writer.add_key_length(config["head_dim"])
         writer.add_value_length(config["head_dim"])
-    if experts := config.get("num_local_experts", config.get("num_experts")):
+    if experts := config.get("num_local_experts", config.get("num_experts", config.get("n_routed_experts"))):
         writer.add_expert_count(experts)
         writer.add_expert_used_count(config["num_experts_per_tok"])
     if config["model_type"] == "gpt_oss":
@@ -79,8 +152,12 @@ def add_rope(writer: gguf.GGUFWriter, config: Config) -> None:
     if config["model_type"] == "phi3":
         writer.add_rope_dimension_count(int(_head_dim(config) * config["partial_rotary_factor"]))
         writer.add_rope_scaling_orig_ctx_len(config["original_max_position_embeddings"])
+    if config["model_type"] == "minimax":
+        writer.add_rope_dimension_count(config["rotary_dim"])
+    elif config["model_type"] != "phi3" and "partial_rotary_factor" in _rope_values(config):
+        writer.add_rope_dimension_count(int(_head_dim(config) * _rope_values(config)["partial_rotary_factor"]))
     if config["model_type"] not in ("gemma", "gemma2"):
-        writer.add_rope_freq_base(config["rope_theta"])
+        writer.add_rope_freq_base(_rope_values(config)["rope_theta"])
     if "rope_local_base_freq" in config:
         writer.add_rope_freq_base_swa(config["rope_local_base_freq"])
     if kind == "linear":

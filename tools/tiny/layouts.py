@@ -11,6 +11,7 @@ import mlx.core as mx
 Weights = dict[str, mx.array]
 
 _EXPERT_NAMES = {"gate_proj": "w1", "down_proj": "w2", "up_proj": "w3"}
+_UNGATED_NAMES = {"fc1": "up_proj", "fc2": "down_proj"}
 
 
 def _unstack_experts(weights: Weights) -> Weights:
@@ -24,6 +25,7 @@ def _unstack_experts(weights: Weights) -> Weights:
         prefix, projection = found.groups()
         if prefix.endswith("block_sparse_moe"):
             projection = _EXPERT_NAMES[projection]
+        projection = _UNGATED_NAMES.get(projection, projection)
         for expert in range(value.shape[0]):
             raw[f"{prefix}.experts.{expert}.{projection}.weight"] = value[expert]
     return raw
@@ -57,11 +59,49 @@ def _gpt_oss_blocks(weights: Weights) -> Weights:
     return raw
 
 
+_QWEN_HYBRIDS = ("qwen3_5", "qwen3_5_moe", "qwen3_next")
+_QWEN_SHIFTED = ("input_layernorm", "post_attention_layernorm", "model.norm", "q_norm", "k_norm")
+
+
+def _stack_gate_and_up(weights: Weights) -> Weights:
+    """`P.switch_mlp.*` becomes `P.experts.gate_up_proj` [E, 2 * inner, D], gate first, and `P.experts.down_proj`."""
+    raw = {k: v for k, v in weights.items() if ".switch_mlp." not in k}
+    for name in weights:
+        if name.endswith(".switch_mlp.down_proj.weight"):
+            prefix = name.split(".switch_mlp.")[0]
+            both = [weights[f"{prefix}.switch_mlp.{p}_proj.weight"] for p in ("gate", "up")]
+            raw[f"{prefix}.experts.gate_up_proj"] = mx.concatenate(both, axis=1)
+            raw[f"{prefix}.experts.down_proj"] = weights[name]
+    return raw
+
+
+def _qwen_hybrid(weights: Weights, model_type: str) -> Weights:
+    """Norms less 1 and convolutions [C, 1, taps]; Qwen3.5 within a model that also sees."""
+    raw: Weights = {}
+    for name, value in (weights if model_type == "qwen3_next" else _stack_gate_and_up(weights)).items():
+        if "conv1d.weight" in name:
+            value = value.swapaxes(1, 2)
+        if name.endswith(tuple(f"{norm}.weight" for norm in _QWEN_SHIFTED)):
+            value = value - 1.0
+        raw[name.replace("language_model.model.", "model.language_model.").replace("language_model.lm_", "lm_")] = value
+    if model_type != "qwen3_next":
+        raw["mtp.fc.weight"] = mx.zeros((4, 4))
+        raw["model.visual.patch_embed.proj.weight"] = mx.zeros((4, 4))
+        return raw
+    return _unstack_experts(raw)
+
+
+def _short_convolutions(weights: Weights) -> Weights:
+    return {k: v.swapaxes(1, 2) if k.endswith("conv.conv.weight") else v for k, v in weights.items()}
+
+
 def to_hugging_face(weights: Weights, config: dict) -> Weights:
     """The raw layout of the family; adds the tensors that some checkpoints carry and every loader must ignore."""
     if config["model_type"] == "gpt_oss":
         return _gpt_oss_blocks(weights)
-    raw = _unstack_experts(weights)
+    if config["model_type"] in _QWEN_HYBRIDS:
+        return _qwen_hybrid(weights, config["model_type"])
+    raw = _unstack_experts(_short_convolutions(weights) if config["model_type"].startswith("lfm2") else weights)
     if config["model_type"] == "llama":
         dims = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
         raw["model.layers.0.self_attn.rotary_emb.inv_freq"] = mx.ones(dims // 2)

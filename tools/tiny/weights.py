@@ -19,12 +19,14 @@ def _draw(path: str, shape: tuple[int, ...], model_type: str, seed: int) -> np.n
         return 0.25 * noise + 3.0
     if "norm" in path:
         return 0.25 * noise + (0.0 if shifted else 1.0)
+    if path.endswith(("layer_scalar", "router.scale", "per_expert_scale")):
+        return 1.0 + 0.1 * noise
     if path.endswith(".sinks"):
         return 0.5 + noise
     if path.endswith("bias"):
         return 0.3 * noise
     if "embed_tokens" in path:  # small enough for tied models not to repeat their input; Gemma multiplies by sqrt(hidden)
-        return (0.05 if shifted else 0.2) * noise
+        return (0.05 if model_type.startswith("gemma") else 0.2) * noise
     gain = 2.5 if "router" in path or path.endswith(".gate.weight") else 1.5
     return gain * noise / np.sqrt(shape[-1])
 

@@ -2,7 +2,7 @@
 
 #include "sluice/models/config.h"
 #include "sluice/models/family.h"
-#include "sluice/models/layers.h"
+#include "sluice/models/make.h"
 
 namespace sluice::models {
 namespace {
@@ -11,16 +11,22 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
   nn::Config c = read_decoder(s, w, {.n_heads = 16, .n_kv_heads = 16, .head_dim = 256});
   c.embedding_scale = std::sqrt(static_cast<float>(c.hidden_size));
   c.norm_weight_offset = s.is_gguf() ? 0.0F : 1.0F;  // ggml's converter adds the 1
-  if (s.is_gguf()) c.activation = kernels::Activation::gelu_tanh;
-  // A config.json without an activation: mlx-lm uses the exact GELU.
-  if (!s.is_gguf() && c.activation == kernels::Activation::silu)
-    c.activation = kernels::Activation::gelu;
+  for (nn::LayerConfig& layer : c.layers) {
+    kernels::Activation& activation = layer.mlp().activation;
+    if (s.is_gguf()) {
+      activation = kernels::Activation::gelu_tanh;
+    } else if (activation == kernels::Activation::silu) {
+      activation = kernels::Activation::gelu;  // no key: mlx-lm uses the exact GELU
+    }
+  }
   return c;
 }
+
+constexpr std::string_view kNames[] = {"gemma"};
 
 }  // namespace
 
 // Gemma, arXiv:2403.08295; as mlx-lm 0.32.2 models/gemma.py.
-extern const Family gemma{.read = read, .make = make_pre_norm};
+extern const Family gemma{.names = kNames, .read = read, .make = make_pre_norm};
 
 }  // namespace sluice::models

@@ -3,7 +3,7 @@
 
 #include "sluice/models/config.h"
 #include "sluice/models/family.h"
-#include "sluice/models/layers.h"
+#include "sluice/models/make.h"
 
 namespace sluice::models {
 namespace {
@@ -19,8 +19,9 @@ nn::RopeConfig local_rope(const Source& s, nn::WeightTable& w, const nn::Config&
   constexpr double kTheta = 1e4;
   const auto theta = s.number({"rope_local_base_freq", "%.rope.freq_base_swa"});
   if (has_own_rope(s, "sliding_attention"))
-    return read_rope(s, w, c, theta.value_or(kTheta), "sliding_attention");
-  nn::RopeConfig local = c.layers.front().rope;
+    return read_rope(s, w, c, c.attention()->head_dim, {.rope_theta = theta.value_or(kTheta)},
+                     "sliding_attention");
+  nn::RopeConfig local = c.attention()->rope;
   local.kind = nn::RopeConfig::Kind::plain;
   local.factor = 1;
   local.theta = theta.value_or(kTheta);
@@ -42,20 +43,19 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
   c.embedding_scale = s.is_gguf() ? scale : to_bfloat16(scale);
   const nn::RopeConfig local = local_rope(s, w, c);
   for (nn::LayerConfig& layer : c.layers) {
-    if (layer.sliding_window > 0) layer.rope = local;
+    if (layer.attention()->sliding_window > 0) layer.attention()->rope = local;
   }
   return c;
 }
 
-constexpr TensorName kNames[] = {{"ffn_norm", "pre_feedforward_layernorm"}};
-constexpr std::string_view kVision[] = {"vision_tower.", "multi_modal_projector.",
-                                        "model.vision_tower.", "model.multi_modal_projector."};
+constexpr TensorName kTensors[] = {{"ffn_norm", "pre_feedforward_layernorm"}};
+constexpr std::string_view kNames[] = {"gemma3", "gemma3_text"};
 
 }  // namespace
 
 // Gemma 3, arXiv:2503.19786; as mlx-lm 0.32.2 models/gemma3_text.py, and the text part of those
 // that see. q_norm and k_norm over each head; two RoPE bases.
 extern const Family gemma3{
-    .read = read, .make = make_sandwich_norm, .gguf_names = kNames, .left_out = kVision};
+    .names = kNames, .read = read, .make = make_sandwich_norm, .gguf_names = kTensors};
 
 }  // namespace sluice::models

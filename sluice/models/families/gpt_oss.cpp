@@ -1,7 +1,7 @@
 #include "sluice/base/error.h"
 #include "sluice/models/config.h"
 #include "sluice/models/family.h"
-#include "sluice/models/layers.h"
+#include "sluice/models/make.h"
 
 namespace sluice::models {
 namespace {
@@ -15,17 +15,21 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
                                .rope_theta = 150000,
                                .sliding_window = 128,
                                .slides = all_but_every<2>});
-  c.activation = kernels::Activation::swiglu_clipped;
-  c.activation_limit = static_cast<float>(s.number({"swiglu_limit", ""}).value_or(7.0));
+  const double limit = s.number({"swiglu_limit", ""}).value_or(7.0);
   if (const double alpha = s.number({"swiglu_alpha", ""}).value_or(1.702); alpha != 1.702)
     fail(ErrorKind::unsupported, "{}: swiglu_alpha is {}, supported is 1.702", s.where(), alpha);
-  c.router.scoring = ops::RouterSpec::Scoring::top_k_then_softmax;
+  for (nn::LayerConfig& layer : c.layers) {
+    layer.mlp().activation = kernels::Activation::swiglu_clipped;
+    layer.mlp().activation_limit = static_cast<float>(limit);
+    if (layer.moe() != nullptr)
+      layer.moe()->router.scoring = ops::RouterSpec::Scoring::top_k_then_softmax;
+  }
   s.ignore({"experts_per_token", ""});  // num_experts_per_tok once more
   return c;
 }
 
 // As published: gate and up rows interleaved, MXFP4 blocks and scales apart.
-constexpr TensorName kNames[] = {
+constexpr TensorName kTensors[] = {
     {".mlp.router.", ".mlp.gate."},
     {".experts.gate_up_proj_blocks", ".experts.gate_up_interleaved.weight"},
     {".experts.gate_up_proj_scales", ".experts.gate_up_interleaved.scales"},
@@ -35,10 +39,13 @@ constexpr TensorName kNames[] = {
     {".experts.down_proj_bias", ".experts.down_proj.bias"},
 };
 
+constexpr std::string_view kNames[] = {"gpt_oss", "gpt-oss"};
+
 }  // namespace
 
 // gpt-oss, arXiv:2508.10925; as mlx-lm 0.32.2 models/gpt_oss.py. A learned sink per head, biases
 // everywhere, every second layer with a sliding window, every layer sparse, clipped SwiGLU.
-extern const Family gpt_oss{.read = read, .make = make_pre_norm, .hf_names = kNames};
+extern const Family gpt_oss{
+    .names = kNames, .read = read, .make = make_pre_norm, .hf_names = kTensors};
 
 }  // namespace sluice::models

@@ -3,7 +3,7 @@
 #include "sluice/base/error.h"
 #include "sluice/models/config.h"
 #include "sluice/models/family.h"
-#include "sluice/models/layers.h"
+#include "sluice/models/make.h"
 
 namespace sluice::models {
 namespace {
@@ -25,17 +25,19 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
          flags->size(), c.n_layers);
   }
   for (int64_t i = 0; i < c.n_layers; ++i) {
-    nn::RopeConfig& rope = c.layers[static_cast<size_t>(i)].rope;
+    nn::RopeConfig& rope = c.layers[static_cast<size_t>(i)].attention()->rope;
     rope.interleaved = s.is_gguf();  // ggml's converter permutes q and k for interleaved pairs
     if (still(i)) rope = {.kind = nn::RopeConfig::Kind::none};
   }
   return c;
 }
 
+constexpr std::string_view kNames[] = {"smollm3"};
+
 }  // namespace
 
 // SmolLM3; as mlx-lm 0.32.2 models/smollm3.py. Llama with no RoPE in some layers
 // (arXiv:2305.19466).
-extern const Family smollm3{.read = read, .make = make_pre_norm};
+extern const Family smollm3{.names = kNames, .read = read, .make = make_pre_norm};
 
 }  // namespace sluice::models

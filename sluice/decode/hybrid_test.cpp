@@ -1,0 +1,241 @@
+// Models whose layers carry states: nothing of how they are computed changes a bit.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <mlx/device.h>
+
+#include <cmath>
+#include <map>
+#include <numeric>
+#include <random>
+
+#include "sluice/decode/append.h"
+#include "sluice/decode/prefix_index.h"
+#include "sluice/io/formats/test_files.h"
+#include "sluice/models/load.h"
+
+namespace sluice::decode {
+namespace {
+
+using Logits = std::vector<float>;
+using Tokens = std::vector<int32_t>;
+
+constexpr int64_t kVocab = 53;
+
+/// A random Qwen3.5 of three layers, of which the last one attends, in float32.
+std::map<std::string, std::vector<int64_t>> tensors() {
+  std::map<std::string, std::vector<int64_t>> all{{"model.embed_tokens.weight", {kVocab, 32}},
+                                                  {"model.norm.weight", {32}}};
+  for (int layer = 0; layer < 3; ++layer) {
+    const std::string in = fmt::format("model.layers.{}.", layer);
+    for (const char* norm : {"input_layernorm.weight", "post_attention_layernorm.weight"})
+      all[in + norm] = {32};
+    all[in + "mlp.gate_proj.weight"] = all[in + "mlp.up_proj.weight"] = {48, 32};
+    all[in + "mlp.down_proj.weight"] = {32, 48};
+    if (layer == 2) {
+      all[in + "self_attn.q_proj.weight"] = {2 * 4 * 8, 32};
+      all[in + "self_attn.k_proj.weight"] = all[in + "self_attn.v_proj.weight"] = {2 * 8, 32};
+      all[in + "self_attn.o_proj.weight"] = {32, 4 * 8};
+      all[in + "self_attn.q_norm.weight"] = all[in + "self_attn.k_norm.weight"] = {8};
+      continue;
+    }
+    const std::string linear = in + "linear_attn.";
+    all[linear + "in_proj_qkv.weight"] = {2 * 2 * 8 + 4 * 12, 32};
+    all[linear + "in_proj_z.weight"] = {4 * 12, 32};
+    all[linear + "in_proj_a.weight"] = all[linear + "in_proj_b.weight"] = {4, 32};
+    all[linear + "conv1d.weight"] = {2 * 2 * 8 + 4 * 12, 4, 1};
+    all[linear + "A_log"] = all[linear + "dt_bias"] = {4};
+    all[linear + "norm.weight"] = {12};
+    all[linear + "out_proj.weight"] = {32, 4 * 12};
+  }
+  return all;
+}
+
+constexpr const char* kConfig = R"({"model_type": "qwen3_5", "vocab_size": 53, "hidden_size": 32,
+  "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8,
+  "intermediate_size": 48, "max_position_embeddings": 4096, "rms_norm_eps": 1e-5,
+  "full_attention_interval": 3, "linear_num_key_heads": 2, "linear_num_value_heads": 4,
+  "linear_key_head_dim": 8, "linear_value_head_dim": 12, "linear_conv_kernel_dim": 4,
+  "tie_word_embeddings": true, "torch_dtype": "float32"})";
+
+void write_model(const io::TestDirectory& directory) {
+  std::mt19937 random(7);
+  std::normal_distribution<float> normal;
+  std::string header = "{", data;
+  for (const auto& [name, shape] : tensors()) {
+    const auto n = std::reduce(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
+    const size_t begin = data.size();
+    for (int64_t i = 0; i < n; ++i) {
+      const bool is_norm = name.find("norm") != std::string::npos;
+      const auto width = static_cast<float>(shape.size() > 1 ? shape[1] : 1);
+      const float value =
+          is_norm ? 1 + normal(random) / 4 : 1.5F * normal(random) / std::sqrt(width);
+      data.append(reinterpret_cast<const char*>(&value), sizeof(value));
+    }
+    header +=
+        fmt::format(R"({}"{}":{{"dtype":"F32","shape":{},"data_offsets":[{},{}]}})",
+                    header.size() == 1 ? "" : ",", name, io::shape_text(shape), begin, data.size());
+  }
+  header += "}";
+  const uint64_t length = header.size();
+  std::string file(reinterpret_cast<const char*>(&length), sizeof(length));
+  directory.write("model.safetensors", file + header + data);
+  directory.write("config.json", kConfig);
+}
+
+class Hybrid : public testing::Test {
+ protected:
+  Hybrid() { mx::set_default_device(mx::Device::cpu); }
+
+  static models::LoadedModel load(const io::TestDirectory& directory) {
+    write_model(directory);
+    return models::load_model(directory.path(), {});
+  }
+  static Tokens tokens(int64_t n, int32_t seed) {
+    Tokens all;
+    for (int64_t i = 0; i < n; ++i)
+      all.push_back(static_cast<int32_t>((i * 37 + i * i * 3 + seed * 11) % kVocab));
+    return all;
+  }
+  /// Appends them; the logits after each one from `first` on.
+  std::vector<Logits> run(nn::KvCache& kv, std::span<const int32_t> of, int64_t first,
+                          AppendOptions options = {}) {
+    std::vector<Logits> all;
+    options.first_wanted = first;
+    append(stepper, kv, of, options,
+           [&](int64_t, auto logits) { all.emplace_back(logits.begin(), logits.end()); });
+    return all;
+  }
+  nn::KvCache empty() { return {layout, kv_pool}; }
+
+  io::TestDirectory directory;
+  ThreadPool pool{3};
+  models::LoadedModel loaded = load(directory);
+  ops::ErrorSlot errors;
+  ops::Scratch scratch;
+  residency::KvPool kv_pool;
+  std::shared_ptr<const nn::KvLayout> layout =
+      std::make_shared<const nn::KvLayout>(loaded.model->kv_layout());
+  ops::Context context{
+      mx::new_stream(mx::Device::cpu), pool, kernels::kernels(), *loaded.store, errors, scratch};
+  Stepper stepper{*loaded.model, context};
+};
+
+TEST_F(Hybrid, chunks_and_passes_change_no_bit) {
+  const Tokens all = tokens(600, 1);
+  nn::KvCache whole = empty();
+  const std::vector<Logits> expected = run(whole, all, 0, {.chunk = 600});
+  for (const AppendOptions& options :
+       {AppendOptions{.chunk = 1}, AppendOptions{.chunk = 13}, AppendOptions{.chunk = 256},
+        AppendOptions{.chunk = 64, .layer_tokens = 600},
+        AppendOptions{.chunk = 100, .layer_tokens = 300}}) {
+    nn::KvCache kv = empty();
+    EXPECT_TRUE(run(kv, all, 0, options) == expected)
+        << options.chunk << " " << options.layer_tokens;
+  }
+}
+
+TEST_F(Hybrid, branches_and_what_is_trimmed_do_not_touch_each_other) {
+  const Tokens all = tokens(700, 2);
+  const auto from = [&](size_t begin) { return std::span(all).subspan(begin); };
+  nn::KvCache whole = empty();
+  const std::vector<Logits> expected = run(whole, all, 0);
+  nn::KvCache kv = empty();
+  run(kv, std::span(all).first(300), 300);
+  nn::KvCache branch = kv.snapshot();
+  run(kv, tokens(50, 9), 50);
+  const std::vector<Logits> rest(expected.begin() + 300, expected.end());
+  EXPECT_TRUE(run(branch, from(300), 0) == rest);
+  EXPECT_FALSE(branch.can_trim(600)) << "no state is kept within a stretch";
+  EXPECT_TRUE(branch.can_trim(branch.length()));
+}
+
+TEST_F(Hybrid, a_step_that_is_given_up_leaves_the_state_before_it) {
+  const Tokens all = tokens(40, 3);
+  nn::KvCache whole = empty();
+  const std::vector<Logits> expected = run(whole, all, 20);
+  nn::KvCache kv = empty();
+  run(kv, std::span(all).first(20), 20);
+  for (size_t i = 20; i < all.size(); ++i) {
+    std::vector<float> got;
+    const auto take = [&](int64_t, std::span<const float> of) {
+      got.assign(of.begin(), of.end());
+      return int32_t{5};  // not what follows: the step that is begun with it is for nothing
+    };
+    stepper.begin({{{.kv = &kv, .tokens = {all[i]}, .phase = Phase::decode, .choose = take}}});
+    const auto ignore = [](int64_t, std::span<const float>) { return int32_t{0}; };
+    stepper.begin({{{.kv = &kv, .from = size_t{0}, .phase = Phase::decode, .choose = ignore}}});
+    stepper.finish();
+    if (i % 2 == 0) {
+      stepper.give_up();
+    } else {
+      nn::KvCache before = empty();
+      stepper.finish();
+      run(before, std::span(all).first(i + 1), static_cast<int64_t>(i) + 1);
+      kv = before;
+    }
+    ASSERT_TRUE(got == expected[i - 20]) << i;
+  }
+}
+
+TEST_F(Hybrid, a_prefix_gives_the_bits_that_computing_it_gives) {
+  PrefixIndex index(layout, kv_pool, residency::KvPool::kNoCap);
+  const Tokens all = tokens(900, 4);
+  nn::KvCache whole = empty();
+  const std::vector<Logits> expected = run(whole, all, 0);
+  {
+    nn::KvCache kv = empty();
+    for (int64_t begin = 0; begin < 620; begin += 150) {
+      const int64_t n = std::min<int64_t>(150, 620 - begin);
+      const auto part = std::span(all).subspan(static_cast<size_t>(begin), static_cast<size_t>(n));
+      const auto ignore = [](int64_t, std::span<const float>) { return int32_t{0}; };
+      stepper.begin({{{.kv = &kv,
+                       .tokens = {part.begin(), part.end()},
+                       .logits_from = n,
+                       .choose = ignore}}});
+      for (const Outcome& outcome : stepper.finish()) index.add("", all, outcome.sealed);
+    }
+    index.add_end("", std::span(all).first(620), kv);
+  }
+  for (const auto& [n, found] : {std::pair{900, 620},
+                                 {620, 620},
+                                 {619, 512},
+                                 {550, 512},
+                                 {512, 512},
+                                 {400, 256},
+                                 {100, 0}}) {
+    nn::KvCache kv = index.find("", std::span(all).first(static_cast<size_t>(n)));
+    ASSERT_EQ(kv.length(), found) << n;
+    const auto rest = std::span(all).subspan(static_cast<size_t>(found));
+    ASSERT_TRUE(run(kv, rest, 0) == std::vector<Logits>(expected.begin() + found, expected.end()));
+  }
+}
+
+TEST_F(Hybrid, a_batch_gives_each_sequence_the_bits_it_has_alone) {
+  std::vector<nn::KvCache> together;
+  std::vector<std::vector<Logits>> got(4), expected;
+  for (int32_t i = 0; i < 4; ++i) {
+    together.push_back(empty());
+    run(together.back(), tokens(100 + 70 * i, i), 1000);
+    nn::KvCache alone = together.back().snapshot();
+    expected.push_back(run(alone, tokens(12, 20 + i), 0, {.chunk = 1}));
+  }
+  for (size_t step = 0; step < 12; ++step) {
+    std::vector<Row> rows;
+    for (size_t i = 0; i < 4; ++i) {
+      const Tokens of = tokens(12, 20 + static_cast<int32_t>(i));
+      rows.push_back({.kv = &together[i],
+                      .tokens = {of[step]},
+                      .phase = Phase::decode,
+                      .choose = [&got, i](int64_t, std::span<const float> logits) {
+                        got[i].emplace_back(logits.begin(), logits.end());
+                        return int32_t{0};
+                      }});
+    }
+    stepper.begin({rows});
+    stepper.finish();
+  }
+  EXPECT_TRUE(got == expected);
+}
+
+}  // namespace
+}  // namespace sluice::decode

@@ -1,0 +1,52 @@
+#include "sluice/models/config.h"
+#include "sluice/models/family.h"
+#include "sluice/models/make.h"
+
+namespace sluice::models {
+namespace {
+
+nn::Config read(const Source& s, nn::WeightTable& w) {
+  const bool of_glm = s.architecture() == "glm4_moe_lite";
+  const Defaults defaults{.renormalize = true, .rope_theta = of_glm ? 1e6 : 1e4, .latent = true};
+  nn::Config c = read_decoder(s, w, defaults);
+  read_latent_attention(c, s, w, defaults);
+  for (nn::LayerConfig& layer : c.layers) {
+    // The reference's own constant, whatever the file says of other norms; GLM takes the file's.
+    auto& a = std::get<nn::LatentAttentionConfig>(layer.mixer);
+    if (!of_glm && !s.is_gguf()) a.latent_eps = 1e-6F;
+  }
+  for (const char* told : {"topk_method", "moe_layer_freq", "num_nextn_predict_layers", "ep_size"})
+    s.ignore({told, ""});
+  each_moe(c, [&](nn::MoeConfig& moe) {
+    if (!s.is_gguf()) moe.router.scoring = ops::RouterSpec::Scoring::sigmoid_then_top_k;
+    moe.router.least_sum = of_glm ? 1e-20F : 0.0F;
+  });
+  return c;
+}
+
+constexpr TensorName kTensors[] = {{".mlp.shared_experts.", ".mlp.shared_expert."}};
+constexpr TensorName kGgufTensors[] = {{"attn_q_a", "self_attn.q_a_proj"},
+                                       {"attn_q_a_norm", "self_attn.q_a_layernorm"},
+                                       {"attn_q_b", "self_attn.q_b_proj"},
+                                       {"attn_kv_a_mqa", "self_attn.kv_a_proj_with_mqa"},
+                                       {"attn_kv_a_norm", "self_attn.kv_a_layernorm"},
+                                       {"attn_kv_b", "self_attn.kv_b_proj"},
+                                       {"attn_k_b", "self_attn.embed_q"},
+                                       {"attn_v_b", "self_attn.unembed_out"},
+                                       {"exp_probs_b.bias", "mlp.gate.e_score_correction_bias"}};
+constexpr std::string_view kNames[] = {"deepseek_v3", "kimi_k2", "joyai_llm_flash", "glm4_moe_lite",
+                                       "deepseek2"};
+
+}  // namespace
+
+// DeepSeek-V3, arXiv:2412.19437, Kimi K2, arXiv:2507.20534, and GLM-4.7-Flash; as mlx-lm 0.32.2 models/deepseek_v3.py and
+// glm4_moe_lite.py. Latent attention; experts chosen by sigmoids with a bias, in groups; the first layers are dense. Layers
+// that draft tokens are left out.
+extern const Family deepseek_v3{.names = kNames,
+                                .read = read,
+                                .make = make_pre_norm,
+                                .gguf_names = kGgufTensors,
+                                .hf_names = kTensors,
+                                .drops_layers_beyond = true};
+
+}  // namespace sluice::models

@@ -1,0 +1,21 @@
+#include "sluice/models/config.h"
+#include "sluice/models/family.h"
+#include "sluice/models/make.h"
+
+namespace sluice::models {
+namespace {
+
+nn::Config read(const Source& s, nn::WeightTable& w) {
+  nn::Config c = read_decoder(s, w);
+  each_attention(c, [](nn::AttentionConfig& a) { a.rope.interleaved = true; });
+  return c;
+}
+
+constexpr std::string_view kNames[] = {"ernie4_5"};
+
+}  // namespace
+
+// ERNIE 4.5, dense; as mlx-lm 0.32.2 models/ernie4_5.py. Llama with interleaved RoPE.
+extern const Family ernie4_5{.names = kNames, .read = read, .make = make_pre_norm};
+
+}  // namespace sluice::models

@@ -1,0 +1,234 @@
+#include <cmath>
+
+#include "sluice/base/error.h"
+#include "sluice/models/config.h"
+#include "sluice/models/family.h"
+#include "sluice/models/make_decoder.h"
+#include "sluice/nn/mixer.h"
+#include "sluice/nn/moe.h"
+#include "sluice/ops/elementwise.h"
+
+namespace sluice::models {
+namespace {
+
+constexpr auto kGelu = kernels::Activation::gelu_tanh;
+
+/// A vector for each layer and token, from the token itself and from its embedding; 2B and 4B models have it.
+class PerLayerInputs {
+ public:
+  PerLayerInputs(const nn::Config& c, const nn::Weights& w, nn::Demands& demands) {
+    const nn::Weights table = w["embed_tokens_per_layer"];
+    if (!table.has()) return;
+    const int64_t all = w["per_layer_model_projection"].shape()[0];
+    width_ = all / c.n_layers;
+    table_ = table.table(table.shape()[0], all);
+    projection_ = {nn::linear(w["per_layer_model_projection"], c.hidden_size, all)};
+    norm_ = {w["per_layer_projection_norm"]["weight"].vector(width_), 0.0F, c.rms_norm_eps};
+    scale_ = 1.0F / std::sqrt(static_cast<float>(c.hidden_size));
+    demands.add_rows(3 * all, 0);
+  }
+
+  /// [T, n_layers * width]; none where the model has none.
+  std::optional<mx::array> operator()(const mx::array& x, const nn::Step& step) const {
+    if (projection_.empty()) return std::nullopt;
+    const ops::Context& context = step.context;
+    const float of_table = std::sqrt(static_cast<float>(width_));
+    const mx::array own = ops::embedding(context, step.tokens, table_, of_table);
+    const mx::array made =
+        ops::scale(context, ops::project(context, x, std::nullopt, projection_)[0], scale_);
+    const mx::array sum = ops::add(context, ops::rms_norm(context, made, norm_), own);
+    return ops::scale(context, sum, std::sqrt(0.5F));
+  }
+
+ private:
+  int64_t width_ = 0;
+  residency::Weight table_;
+  std::vector<ops::Projection> projection_;  // one, or none
+  ops::Norm norm_;
+  float scale_ = 1;
+};
+
+/// Dense, or dense and sparse side by side (26B).
+class GemmaFeedForward {
+ public:
+  GemmaFeedForward(const nn::Config& c, const nn::Weights& w, int64_t i, nn::Demands& demands)
+      : end_{nn::rms_norm(w["post_feedforward_layernorm"], c), 1.0F} {
+    const nn::LayerConfig& layer = c.layers[static_cast<size_t>(i)];
+    const nn::BlockNorms norms{.pre = nn::rms_norm(w["pre_feedforward_layernorm"], c), .post = {}};
+    const nn::MoeConfig* const moe = layer.moe();
+    nn::MlpConfig dense = layer.mlp();
+    if (moe != nullptr) dense.intermediate_size = moe->shared_intermediate_size;
+    dense_ = nn::gated_mlp(
+        c, dense, w["mlp"],
+        moe == nullptr
+            ? nn::BlockNorms{norms.pre, end_.norm}
+            : nn::BlockNorms{norms.pre, nn::rms_norm(w["post_feedforward_layernorm_1"], c)},
+        demands);
+    if (moe == nullptr) return;
+    const nn::Weights router = w["router"];
+    ops::RouterSpec routing = moe->router;
+    routing.expert_scale = router["per_expert_scale"].vector(moe->n_experts);
+    std::vector<float> scale = *router["scale"].vector(c.hidden_size);
+    for (float& s : scale) s /= std::sqrt(static_cast<float>(c.hidden_size));
+    demands.add_experts(moe->n_experts, routing.n_experts_per_tok, moe->expert.intermediate_size);
+    sparse_ = std::make_shared<const ops::MoeSpec>(ops::MoeSpec{
+        .layer = static_cast<int>(i),
+        .pre = nn::rms_norm(w["pre_feedforward_layernorm_2"], c),
+        .router_pre = ops::Norm{std::make_shared<const std::vector<float>>(std::move(scale)), 0.0F,
+                                c.rms_norm_eps},
+        .end = {nn::rms_norm(w["post_feedforward_layernorm_2"], c), 1.0F},
+        .router = nn::linear(router["proj"], c.hidden_size, moe->n_experts),
+        .routing = std::move(routing),
+        .experts = nn::load_experts(c, *moe, w["experts"]),
+    });
+  }
+
+  mx::array operator()(const mx::array& x, const nn::Step& step) const {
+    if (!sparse_) return ops::gated_mlp(step.context, x, dense_, true);
+    const mx::array dense = ops::gated_mlp(step.context, x, dense_, false);
+    const mx::array sparse =
+        ops::moe(step.context, x, sparse_, false, step.moe_layers, step.experts);
+    return ops::add_block(step.context, ops::add(step.context, dense, sparse), end_, x);
+  }
+
+ private:
+  ops::BlockEnd end_;
+  std::shared_ptr<const ops::GatedMlpSpec> dense_;
+  std::shared_ptr<const ops::MoeSpec> sparse_;  // null: none
+};
+
+struct Layer {
+  nn::Mixer attention;
+  GemmaFeedForward feed_forward;
+  std::vector<ops::Projection> gate, projection;  // of the input of its own: one each, or none
+  ops::BlockEnd end;
+  int64_t index;
+  float scalar = 1;
+
+  Layer(const nn::Config& c, const nn::Weights& w, int64_t i, nn::Demands& demands)
+      : attention(c, c.layers[static_cast<size_t>(i)], w,
+                  {.pre = nn::rms_norm(w["input_layernorm"], c),
+                   .post = nn::rms_norm(w["post_attention_layernorm"], c)},
+                  demands),
+        feed_forward(c, w, i, demands),
+        index(i) {
+    if (const nn::Weights own = w["per_layer_input_gate"]; own.has()) {
+      const int64_t width = own.shape()[0];
+      gate = {nn::linear(own, c.hidden_size, width)};
+      projection = {nn::linear(w["per_layer_projection"], width, c.hidden_size)};
+      end.norm = nn::rms_norm(w["post_per_layer_input_norm"], c);
+    }
+    if (const ops::Vector of_file = w["layer_scalar"].optional_vector(1);
+        of_file && !of_file->empty())
+      scalar = of_file->front();
+  }
+
+  mx::array operator()(const mx::array& x, const nn::Step& step,
+                       const std::optional<mx::array>& inputs) const {
+    const ops::Context& context = step.context;
+    mx::array y = feed_forward(attention(x, step), step);
+    if (inputs && !gate.empty()) {
+      const int64_t width = gate[0].weight.rows();
+      const mx::array own = ops::take_columns(context, *inputs, {{index * width, width}});
+      const mx::array gated =
+          ops::apply_gate(context, own, ops::project(context, y, std::nullopt, gate)[0], kGelu);
+      y = ops::project_onto(context, gated, projection[0], end, y);
+    }
+    return scalar == 1 ? y : ops::scale(context, y, scalar);
+  }
+};
+
+std::unique_ptr<nn::Model> make(nn::Config config, const nn::Weights& weights) {
+  return make_decoder<Layer, PerLayerInputs>(std::move(config), weights);
+}
+
+/// Layers that see all have wider heads; the last ones attend what the last of their kind before them stored.
+void read_layers(nn::Config& c, const Source& s, nn::WeightTable& w, const Defaults& defaults) {
+  const int64_t n_shared =
+      s.integer({"num_kv_shared_layers", "%.attention.shared_kv_layers"}).value_or(0);
+  const int64_t global_dim = s.integer({"global_head_dim", ""}).value_or(0);
+  const int64_t global_kv = s.integer({"num_global_key_value_heads", ""}).value_or(0);
+  const bool keys_are_values = s.boolean({"attention_k_eq_v", ""}).value_or(false);
+  const bool wide = s.boolean({"use_double_wide_mlp", ""}).value_or(true);
+  s.ignore({"global_partial_rotary_factor", ""});
+  if (n_shared >= c.n_layers)
+    fail(ErrorKind::bad_model, "{}: all {} layers share keys and values", s.where(), c.n_layers);
+  const auto first_shared = static_cast<size_t>(c.n_layers - n_shared);
+  int64_t last_local = -1, last_global = -1;
+  for (size_t i = 0; i < c.layers.size(); ++i) {
+    nn::AttentionConfig& a = *c.layers[i].attention();
+    const bool local = a.sliding_window > 0;
+    a.scale = 1;
+    a.value_norm = true;
+    if (!local && global_dim > 0) a.head_dim = global_dim;
+    if (!local && keys_are_values) {
+      a.keys_are_values = true;
+      if (global_kv > 0) a.n_kv_heads = global_kv;
+    }
+    if (a.n_heads % a.n_kv_heads != 0 || a.head_dim > 640)
+      fail(ErrorKind::unsupported, "{}: {} heads of {} ({} for keys)", s.where(), a.n_heads,
+           a.head_dim, a.n_kv_heads);
+    a.rope =
+        read_rope(s, w, c, a.head_dim, defaults, local ? "sliding_attention" : "full_attention");
+    if (i >= first_shared) {
+      a.kv_of_layer = local ? last_local : last_global;
+      if (a.kv_of_layer < 0)
+        fail(ErrorKind::bad_model, "{}: layer {} shares keys and values of no layer", s.where(), i);
+      if (wide) c.layers[i].mlp().intermediate_size *= 2;
+    } else {
+      (local ? last_local : last_global) = static_cast<int64_t>(i);
+    }
+  }
+}
+
+/// Every layer has experts beside a dense block, or none has.
+void read_experts(nn::Config& c, const Source& s) {
+  for (nn::LayerConfig& layer : c.layers) layer.mlp().activation = kGelu;
+  if (!s.boolean({"enable_moe_block", ""}).value_or(false)) return;
+  const int64_t n = s.required_integer({"num_experts", ""});
+  const int64_t k = s.required_integer({"top_k_experts", ""});
+  const int64_t inner = s.required_integer({"moe_intermediate_size", ""});
+  if (n < 1 || n > 65536 || k < 1 || k > n)
+    fail(ErrorKind::bad_model, "{}: {} of {} experts per token", s.where(), k, n);
+  for (nn::LayerConfig& layer : c.layers) {
+    nn::MoeConfig moe{.n_experts = n, .expert = layer.mlp()};
+    moe.shared_intermediate_size = moe.expert.intermediate_size;
+    moe.expert.intermediate_size = inner;
+    moe.router.scoring = ops::RouterSpec::Scoring::top_k_then_softmax;
+    moe.router.n_experts_per_tok = k;
+    layer.feed_forward = moe;
+  }
+}
+
+nn::Config read(const Source& s, nn::WeightTable& w) {
+  const Defaults defaults{.vocab_size = 262144,
+                          .n_heads = 8,
+                          .n_kv_heads = 1,
+                          .head_dim = 256,
+                          .rope_theta = 1e4,
+                          .sliding_window = 512,
+                          .slides = all_but_every<5>,
+                          .experts_elsewhere = true};
+  nn::Config c = read_decoder(s, w, defaults);
+  read_layers(c, s, w, defaults);
+  read_experts(c, s);
+  c.embedding_scale = std::sqrt(static_cast<float>(c.hidden_size));
+  for (const char* told :
+       {"hidden_size_per_layer_input", "vocab_size_per_layer_input", "use_bidirectional_attention"})
+    s.ignore({told, ""});
+  if (!s.has("final_logit_softcapping") && !s.is_gguf()) c.logits_softcap = 30;
+  return c;
+}
+
+constexpr TensorName kTensors[] = {{".experts.switch_glu.", ".experts."}};
+constexpr std::string_view kNames[] = {"gemma4", "gemma4_text", "gemma4_unified",
+                                       "gemma4_unified_text"};
+
+}  // namespace
+
+// Gemma 4 (E2B, E4B, 12B, 26B-A4B, 31B); as mlx-lm 0.32.2 models/gemma4_text.py. Norms before and after both blocks, values
+// normed, wider heads where all is seen, inputs of each layer's own, last layers that share keys and values, experts beside a
+// dense block.
+extern const Family gemma4{.names = kNames, .read = read, .make = make, .hf_names = kTensors};
+
+}  // namespace sluice::models

@@ -1,0 +1,22 @@
+#include "sluice/models/config.h"
+#include "sluice/models/family.h"
+#include "sluice/models/make.h"
+
+namespace sluice::models {
+namespace {
+
+nn::Config read(const Source& s, nn::WeightTable& w) {
+  nn::Config c = read_decoder(s, w);
+  each_attention(c, [](nn::AttentionConfig& a) { a.rope.interleaved = true; });
+  return c;
+}
+
+constexpr std::string_view kNames[] = {"glm"};
+
+}  // namespace
+
+// GLM-4 as transformers publishes it; as mlx-lm 0.32.2 models/glm.py. Interleaved RoPE, gate and up fused, biases on q, k and
+// v.
+extern const Family glm{.names = kNames, .read = read, .make = make_pre_norm};
+
+}  // namespace sluice::models

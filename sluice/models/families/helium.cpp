@@ -1,0 +1,22 @@
+#include "sluice/models/config.h"
+#include "sluice/models/family.h"
+#include "sluice/models/make.h"
+
+namespace sluice::models {
+namespace {
+
+nn::Config read(const Source& s, nn::WeightTable& w) {
+  s.ignore({"head_dim", ""});  // the reference divides hidden_size, and so do published files
+  nn::Config c = read_decoder(s, w);
+  each_attention(c, [](nn::AttentionConfig& a) { a.rope.interleaved = true; });
+  return c;
+}
+
+constexpr std::string_view kNames[] = {"helium"};
+
+}  // namespace
+
+// Helium; as mlx-lm 0.32.2 models/helium.py. Llama with interleaved RoPE.
+extern const Family helium{.names = kNames, .read = read, .make = make_pre_norm};
+
+}  // namespace sluice::models

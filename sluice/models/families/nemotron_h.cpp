@@ -1,0 +1,144 @@
+#include <limits>
+#include <variant>
+
+#include "sluice/base/error.h"
+#include "sluice/models/config.h"
+#include "sluice/models/family.h"
+#include "sluice/models/make_decoder.h"
+#include "sluice/nn/attention.h"
+#include "sluice/nn/mamba2.h"
+#include "sluice/nn/moe.h"
+
+namespace sluice::models {
+namespace {
+
+/// One norm and one block: attention, Mamba-2, or a feed-forward block, dense or sparse.
+struct Layer {
+  std::variant<nn::Attention, nn::Mamba2, nn::FeedForward> block;
+
+  Layer(const nn::Config& c, const nn::Weights& w, int64_t i, nn::Demands& demands)
+      : block(make(c, w["mixer"], {.pre = nn::rms_norm(w["norm"], c), .post = {}}, i, demands)) {}
+
+  static decltype(block) make(const nn::Config& c, const nn::Weights& w, nn::BlockNorms norms,
+                              int64_t i, nn::Demands& demands) {
+    const nn::LayerConfig& layer = c.layers[static_cast<size_t>(i)];
+    if (layer.attention() != nullptr)
+      return nn::Attention(c, *layer.attention(), w, std::move(norms), demands);
+    if (const auto* const mamba = std::get_if<nn::Mamba2Config>(&layer.mixer))
+      return nn::Mamba2(c, *mamba, w, std::move(norms), demands);
+    return nn::FeedForward(c, layer, w, std::move(norms), i, demands);
+  }
+
+  mx::array operator()(const mx::array& x, const nn::Step& step) const {
+    return std::visit([&](const auto& part) { return part(x, step); }, block);
+  }
+};
+
+std::unique_ptr<nn::Model> make(nn::Config config, const nn::Weights& weights) {
+  return make_decoder<Layer>(std::move(config), weights);
+}
+
+/// M: Mamba-2, *: attention, -: dense, E: sparse; one a layer.
+std::string read_pattern(const Source& s) {
+  std::string pattern = s.string({"hybrid_override_pattern", ""}).value_or("");
+  auto types = s.strings({"layers_block_type", ""});
+  if (!types) types = s.strings({"layer_types", ""});
+  for (size_t i = 0; pattern.empty() && types && i < types->size(); ++i) {
+    const std::string& type = (*types)[i];
+    pattern += type == "full_attention" || type == "attention"                   ? '*'
+               : type == "mlp"                                                   ? '-'
+               : type == "moe"                                                   ? 'E'
+               : type == "linear_attention" || type == "mamba" || type == "conv" ? 'M'
+                                                                                 : '?';
+    if (types->size() == pattern.size()) break;
+  }
+  if (pattern.empty() || pattern.find_first_not_of("M*-E") != std::string::npos)
+    fail(ErrorKind::unsupported,
+         "{}: hybrid_override_pattern is '{}', wanted one of M, *, - and E a layer", s.where(),
+         pattern);
+  return pattern;
+}
+
+nn::Mamba2Config read_mamba(const Source& s) {
+  nn::Mamba2Config m{.n_heads = s.required_integer({"mamba_num_heads", ""}),
+                     .head_dim = s.required_integer({"mamba_head_dim", ""}),
+                     .state_dim = s.required_integer({"ssm_state_size", ""}),
+                     .n_groups = s.required_integer({"n_groups", ""}),
+                     .n_taps = s.required_integer({"conv_kernel", ""}),
+                     .most_dt = std::numeric_limits<float>::max()};
+  m.n_norm_groups = m.n_groups;
+  const auto limit = s.numbers({"time_step_limit", ""});
+  if (limit && limit->size() == 2) {
+    m.least_dt = static_cast<float>((*limit)[0]);
+    m.most_dt = static_cast<float>((*limit)[1]);
+  }
+  constexpr int64_t kMost = 1 << 16;
+  for (const int64_t n : {m.n_heads, m.head_dim, m.state_dim, m.n_groups, m.n_taps}) {
+    if (n < 1 || n > kMost)
+      fail(ErrorKind::bad_model, "{}: a Mamba layer's sizes have {}, wanted 1 to {}", s.where(), n,
+           kMost);
+  }
+  if (m.n_heads % m.n_groups != 0)
+    fail(ErrorKind::bad_model, "{}: {} Mamba heads in {} groups", s.where(), m.n_heads, m.n_groups);
+  return m;
+}
+
+nn::Config read(const Source& s, nn::WeightTable& w) {
+  const std::string pattern = read_pattern(s);
+  nn::Config c = read_decoder(s, w,
+                              {.norm_eps_key = "layer_norm_epsilon",
+                               .renormalize = true,
+                               .n_layers = std::ssize(pattern),
+                               .any_layers = true});
+  const nn::Mamba2Config mamba = read_mamba(s);
+  const auto shared = s.integer({"moe_shared_expert_intermediate_size", ""});
+  if (s.integer({"moe_latent_size", ""}).value_or(0) > 0)
+    fail(ErrorKind::unsupported, "{}: latent experts (moe_latent_size) are not supported yet",
+         s.where());
+  for (const char* told :
+       {"use_conv_bias", "mamba_proj_bias", "mamba_hidden_act", "mlp_hidden_act", "expand",
+        "mamba_ssm_cache_dtype", "time_step_min", "time_step_max", "time_step_floor",
+        "time_step_rank", "residual_in_fp32", "rescale_prenorm_residual", "chunk_size",
+        "rope_theta", "partial_rotary_factor", "num_nextn_predict_layers",
+        "mtp_hybrid_override_pattern", "mtp_layers_block_type", "sliding_window"})
+    s.ignore({told, ""});
+  for (size_t i = 0; i < c.layers.size(); ++i) {
+    nn::LayerConfig& layer = c.layers[i];
+    nn::MoeConfig moe = layer.moe() != nullptr ? *layer.moe() : nn::MoeConfig{};
+    nn::MlpConfig dense{.intermediate_size = s.integer({"intermediate_size", ""}).value_or(0)};
+    dense.activation = kernels::Activation::relu_squared;
+    dense.is_gated = false;
+    layer.attention()->rope = {.kind = nn::RopeConfig::Kind::none};
+    if (pattern[i] == 'M') layer.mixer = mamba;
+    if (pattern[i] == '-' || pattern[i] == 'E') layer.mixer = nn::NoMixer{};
+    layer.feed_forward = dense;
+    if (pattern[i] != 'E') continue;
+    if (moe.n_experts == 0)
+      fail(ErrorKind::bad_model, "{}: layer {} is sparse, there are no experts", s.where(), i);
+    moe.expert.activation = dense.activation;
+    moe.expert.is_gated = false;
+    moe.shared_intermediate_size = shared.value_or(moe.shared_intermediate_size);
+    moe.router.scoring = ops::RouterSpec::Scoring::sigmoid_then_top_k;
+    moe.router.least_sum = 1e-20F;
+    layer.feed_forward = moe;
+  }
+  return c;
+}
+
+constexpr TensorName kTensors[] = {{"backbone.", "model."},
+                                   {"model.embeddings.", "model.embed_tokens."},
+                                   {"model.norm_f.", "model.norm."},
+                                   {".mixer.shared_experts.", ".mixer.shared_expert."},
+                                   {".experts.fc1.", ".experts.up_proj."},
+                                   {".experts.fc2.", ".experts.down_proj."}};
+constexpr std::string_view kDrafting[] = {"mtp."};
+constexpr std::string_view kNames[] = {"nemotron_h"};
+
+}  // namespace
+
+// Nemotron-H, arXiv:2504.03624, and Nemotron 3 Nano; as mlx-lm 0.32.2 models/nemotron_h.py. One block a layer: Mamba-2,
+// attention without positions, or a feed-forward block without a gate, dense or sparse. Layers that draft are left out.
+extern const Family nemotron_h{
+    .names = kNames, .read = read, .make = make, .hf_names = kTensors, .left_out = kDrafting};
+
+}  // namespace sluice::models

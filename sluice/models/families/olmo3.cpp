@@ -1,0 +1,24 @@
+#include "sluice/models/config.h"
+#include "sluice/models/family.h"
+#include "sluice/models/make.h"
+
+namespace sluice::models {
+namespace {
+
+nn::Config read(const Source& s, nn::WeightTable& w) {
+  nn::Config c = read_decoder(s, w, {.rms_norm_eps = 1e-5, .slides = all_but_every<4>});
+  each_attention(c, [](nn::AttentionConfig& a) {  // stretched where all tokens are seen
+    if (a.sliding_window == 0) return;
+    a.rope = {.dims = a.rope.dims, .theta = a.rope.theta};
+  });
+  return c;
+}
+
+constexpr std::string_view kNames[] = {"olmo3"};
+
+}  // namespace
+
+// OLMo 3; as mlx-lm 0.32.2 models/olmo3.py. OLMo 2 with sliding windows, whose RoPE is not stretched.
+extern const Family olmo3{.names = kNames, .read = read, .make = make_post_norm};
+
+}  // namespace sluice::models

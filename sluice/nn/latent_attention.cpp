@@ -1,0 +1,97 @@
+#include "sluice/nn/latent_attention.h"
+
+#include "sluice/ops/elementwise.h"
+
+namespace sluice::nn {
+namespace {
+
+/// Part [begin, begin + count) of each head's run of `stride` columns.
+std::vector<ops::Columns> of_each_head(int64_t n_heads, int64_t stride, int64_t begin,
+                                       int64_t count) {
+  std::vector<ops::Columns> columns;
+  for (int64_t head = 0; head < n_heads; ++head) columns.push_back({head * stride + begin, count});
+  return columns;
+}
+
+struct PerHeadMatrices {
+  ops::PerHead into, out_of;
+};
+
+PerHeadMatrices load_per_head(const LatentAttentionConfig& a, const Weights& w) {
+  const int64_t n = a.n_heads;
+  if (const Weights both = w["kv_b_proj"];
+      both.has()) {  // of each head, nope rows of keys, then values
+    const int64_t stride = a.nope_dim + a.value_dim;
+    const residency::Weight weight = both.matrix(n * stride, a.kv_lora_rank);
+    return {{weight, n, stride, 0, a.nope_dim, true},
+            {weight, n, stride, a.nope_dim, a.value_dim, false}};
+  }
+  return {{w["embed_q"].matrices(n, a.kv_lora_rank, a.nope_dim), n, a.kv_lora_rank, 0,
+           a.kv_lora_rank, false},
+          {w["unembed_out"].matrices(n, a.value_dim, a.kv_lora_rank), n, a.value_dim, 0,
+           a.value_dim, false}};
+}
+
+ops::Norm load_norm(const Weights& w, int64_t n, const LatentAttentionConfig& a) {
+  return {w["weight"].vector(n), 0.0F, a.latent_eps};
+}
+
+}  // namespace
+
+LatentAttention::LatentAttention(const Config& c, const LatentAttentionConfig& a, const Weights& w,
+                                 BlockNorms norms, Demands& demands)
+    : norms_(std::move(norms)),
+      config_(a),
+      kv_norm_(load_norm(w["kv_a_layernorm"], a.kv_lora_rank, a)),
+      rope_(a.rope) {
+  const int64_t queries = a.n_heads * (a.nope_dim + a.rope_dim);
+  const int64_t width = a.kv_lora_rank + a.rope_dim;
+  if (a.q_lora_rank > 0) {
+    in_.push_back(linear(w["q_a_proj"], c.hidden_size, a.q_lora_rank));
+    q_norm_ = load_norm(w["q_a_layernorm"], a.q_lora_rank, a);
+  } else {
+    in_.push_back(linear(w["q_proj"], c.hidden_size, queries));
+  }
+  in_.push_back(linear(w["kv_a_proj_with_mqa"], c.hidden_size, width));
+  if (a.q_lora_rank > 0) q_b_.push_back(linear(w["q_b_proj"], a.q_lora_rank, queries));
+  PerHeadMatrices matrices = load_per_head(a, w);
+  into_ = std::make_shared<const ops::PerHead>(std::move(matrices.into));
+  out_of_ = std::make_shared<const ops::PerHead>(std::move(matrices.out_of));
+  o_ = linear(w["o_proj"], a.n_heads * a.value_dim, c.hidden_size);
+  spec_.n_heads = a.n_heads;
+  spec_.scale = a.scale;
+  spec_.query.interleaved = rope_.interleaved();
+  spec_.key = spec_.query;
+  slot_ = demands.kept.add_latent(width);
+  const int64_t attended = a.n_heads * width;
+  demands.add_rows(2 * attended + 2 * queries + 2 * width + a.q_lora_rank,
+                   std::max({a.n_heads * a.value_dim, attended, queries}));
+  demands.add_attention(1, a.n_heads, width);
+}
+
+mx::array LatentAttention::operator()(const mx::array& x, const Step& step) const {
+  const ops::Context& context = step.context;
+  const LatentAttentionConfig& a = config_;
+  const int64_t head = a.nope_dim + a.rope_dim, width = a.rope_dim + a.kv_lora_rank;
+  const std::vector<mx::array> in = ops::project(context, x, norms_.pre, in_);
+  const mx::array q = q_b_.empty() ? in[0] : ops::project(context, in[0], q_norm_, q_b_)[0];
+  const mx::array q_nope =
+      ops::take_columns(context, q, of_each_head(a.n_heads, head, 0, a.nope_dim));
+  const mx::array q_rope =
+      ops::take_columns(context, q, of_each_head(a.n_heads, head, a.nope_dim, a.rope_dim));
+  const mx::array query =
+      ops::join_heads(context, q_rope, ops::project_per_head(context, q_nope, into_), a.n_heads);
+  const mx::array latent =
+      ops::rms_norm(context, ops::take_columns(context, in[1], {{0, a.kv_lora_rank}}), kv_norm_);
+  const mx::array k_rope = ops::take_columns(context, in[1], {{a.kv_lora_rank, a.rope_dim}});
+  const mx::array key = ops::join_heads(context, k_rope, latent, 1);
+  const mx::array attended =
+      ops::attention(context, query, key, key, rope_.angles(step), spec_, step.layout.layers[slot_],
+                     step.kv[step.layout.group_of_layer[slot_]]);
+  const mx::array values = ops::take_columns(
+      context, attended, of_each_head(a.n_heads, width, a.rope_dim, a.kv_lora_rank));
+  return ops::project_onto(context, ops::project_per_head(context, values, out_of_), o_,
+                           norms_.end(), x);
+}
+
+}  // namespace sluice::nn

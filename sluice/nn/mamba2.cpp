@@ -1,0 +1,58 @@
+#include "sluice/nn/mamba2.h"
+
+#include <cmath>
+
+#include "sluice/nn/conv.h"
+#include "sluice/nn/linear.h"
+#include "sluice/ops/elementwise.h"
+
+namespace sluice::nn {
+
+ops::Vector load_decay(const Weights& w, int64_t n) {
+  if (const ops::Vector ready = w["A"].optional_vector(n)) return ready;
+  std::vector<float> decay = *w["A_log"].vector(n);
+  for (float& value : decay) value = -std::exp(value);
+  return std::make_shared<const std::vector<float>>(std::move(decay));
+}
+
+Mamba2::Mamba2(const Config& c, const Mamba2Config& m, const Weights& w, BlockNorms norms,
+               Demands& demands)
+    : norms_(std::move(norms)), n_norm_groups_(m.n_norm_groups) {
+  ops::Mamba2Spec mamba{.n_heads = m.n_heads,
+                        .head_dim = m.head_dim,
+                        .state_dim = m.state_dim,
+                        .n_groups = m.n_groups,
+                        .decay = load_decay(w, m.n_heads),
+                        .dt_bias = w["dt_bias"].vector(m.n_heads),
+                        .d = w["D"].vector(m.n_heads),
+                        .least_dt = m.least_dt,
+                        .most_dt = m.most_dt};
+  const int64_t inner = mamba.inner(), mixed = mamba.row_floats();
+  const int64_t all = inner + mixed + m.n_heads;
+  in_ = {linear_part(w["in_proj"], c.hidden_size, all, 0, inner),
+         linear_part(w["in_proj"], c.hidden_size, all, inner, mixed),
+         linear_part(w["in_proj"], c.hidden_size, all, inner + mixed, m.n_heads)};
+  norm_ = {w["norm"]["weight"].vector(inner), 0.0F, c.rms_norm_eps};
+  out_ = linear(w["out_proj"], inner, c.hidden_size);
+  ops::CausalConvSpec conv = load_conv(w["conv1d"], mixed, m.n_taps);
+  conv.activation = kernels::Activation::silu;
+  conv_slot_ = demands.kept.add_state(conv.state_floats());
+  mamba_slot_ = demands.kept.add_state(mamba.state_floats());
+  demands.add_rows(2 * mixed + 2 * inner + m.n_heads, inner);
+  conv_ = std::make_shared<const ops::CausalConvSpec>(std::move(conv));
+  mamba_ = std::make_shared<const ops::Mamba2Spec>(std::move(mamba));
+}
+
+mx::array Mamba2::operator()(const mx::array& x, const Step& step) const {
+  const ops::Context& context = step.context;
+  const std::vector<mx::array> in = ops::project(context, x, norms_.pre, in_);
+  const mx::array xbc = ops::causal_conv(context, in[1], conv_, step.layout.layers[conv_slot_],
+                                         step.states(conv_slot_));
+  const mx::array y = ops::mamba2(context, xbc, in[2], mamba_, step.layout.layers[mamba_slot_],
+                                  step.states(mamba_slot_));
+  const mx::array gated =
+      ops::gate_and_norm(context, y, in[0], kernels::Activation::silu, norm_, n_norm_groups_);
+  return ops::project_onto(context, gated, out_, norms_.end(), x);
+}
+
+}  // namespace sluice::nn

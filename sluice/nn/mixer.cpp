@@ -1,0 +1,37 @@
+#include "sluice/nn/mixer.h"
+
+namespace sluice::nn {
+namespace {
+
+struct Make {
+  const Config& c;
+  const Weights& w;
+  BlockNorms& norms;
+  Demands& demands;
+  using Part = std::variant<Attention, LatentAttention, GatedDelta, Mamba2, ShortConv, NoMixer>;
+
+  Part operator()(const AttentionConfig& a) const {
+    return Attention(c, a, w["self_attn"], std::move(norms), demands);
+  }
+  Part operator()(const LatentAttentionConfig& a) const {
+    return LatentAttention(c, a, w["self_attn"], std::move(norms), demands);
+  }
+  Part operator()(const GatedDeltaConfig& g) const {
+    return GatedDelta(c, g, w["linear_attn"], std::move(norms), demands);
+  }
+  Part operator()(const Mamba2Config& m) const {
+    return Mamba2(c, m, w["mamba"], std::move(norms), demands);
+  }
+  Part operator()(const NoMixer&) const { return NoMixer{}; }
+  Part operator()(const ShortConvConfig& s) const {
+    return ShortConv(c, s, w["conv"], std::move(norms), demands);
+  }
+};
+
+}  // namespace
+
+Mixer::Mixer(const Config& c, const LayerConfig& layer, const Weights& w, BlockNorms norms,
+             Demands& demands)
+    : part_(std::visit(Make{c, w, norms, demands}, layer.mixer)) {}
+
+}  // namespace sluice::nn

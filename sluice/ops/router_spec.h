@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+
+#include "sluice/ops/vector.h"
+
+namespace sluice::ops {
+
+/// How a router's scores become expert ids and weights.
+struct RouterSpec {
+  enum class Scoring {
+    softmax_then_top_k,  ///< qwen2_moe, qwen3_moe, olmoe
+    top_k_then_softmax,  ///< mixtral, gpt_oss
+    sigmoid_then_top_k,  ///< DeepSeek-V3 (arXiv:2412.19437) and those after it
+  };
+  Scoring scoring = Scoring::softmax_then_top_k;
+  int64_t n_experts_per_tok = 0;
+  bool renormalize = false;  ///< of what is scored first: divide the chosen weights by their sum
+  float least_sum = 0;       ///< what is added to that sum
+  float weight_scale = 1;    ///< weights are multiplied with it at last
+  /// Added to scores while experts are chosen, not to their weights: [n_experts], or null.
+  Vector choice_bias = nullptr;
+  /// What an expert's weight is multiplied by at last: [n_experts], or null.
+  Vector expert_scale = nullptr;
+  /// Experts lie in groups of equal size, of which those with the best sums of two scores take part.
+  int64_t n_groups = 1, n_groups_used = 1;
+  /// Lossy below 1: a token's experts end where their weights reach this share of all its chosen
+  /// ones'.
+  double least_mass = 1;
+};
+
+}  // namespace sluice::ops

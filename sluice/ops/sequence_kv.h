@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "sluice/kernels/kernels.h"
+#include "sluice/residency/kv_pool.h"
+
+namespace sluice::ops {
+
+/// Where one layer's keys and values lie inside a KV block: keys [n_kv_heads, 256, head_dim] at
+/// `offset`, values of the same shape right after them. Of a layer that carries a state: its floats from `offset` on.
+struct KvLayerLayout {
+  int64_t n_kv_heads = 0;
+  int64_t head_dim = 0;
+  kernels::KvType type = kernels::KvType::f16;
+  int64_t offset = 0;      ///< bytes
+  bool keys_only = false;  ///< keys are the values too
+};
+
+/// The tokens one sequence has in this step and the blocks that hold its keys and values, or its states.
+struct SequenceKv {
+  int64_t first_row = 0;  ///< its first token's row in the packed step
+  int64_t n_tokens = 0;
+  int64_t position = 0;  ///< absolute position of its first token
+  /// blocks[i] holds positions [256 i, 256 i + 256); null where the sliding window has passed. States: what the last
+  /// of those tokens leaves, where it is kept.
+  std::vector<std::shared_ptr<residency::KvBlock>> blocks;
+  /// Rows [0, position % 256) of the first written block come from here (it was shared with a snapshot). States: what
+  /// the token before `position` left; null where there is none.
+  std::shared_ptr<residency::KvBlock> copy_from;
+};
+
+using KvView = std::shared_ptr<const std::vector<SequenceKv>>;
+
+}  // namespace sluice::ops
