@@ -26,8 +26,10 @@ AttentionConfig read_heads(const Config& c, const Source& s, const Defaults& d) 
   a.n_heads = s.uniform_integer({"num_attention_heads", "%.attention.head_count"})
                   .value_or(s.is_gguf() ? 0 : d.n_heads);
   const bool usual = !s.is_gguf() && d.n_kv_heads > 0 && !s.has("num_key_value_heads");
-  a.n_kv_heads = s.largest_integer({"num_key_value_heads", "%.attention.head_count_kv"})
-                     .value_or(usual ? d.n_kv_heads : a.n_heads);
+  constexpr Key kKvHeads{"num_key_value_heads", "%.attention.head_count_kv"};
+  a.n_kv_heads = d.any_widths && s.is_array(kKvHeads)
+                     ? a.n_heads
+                     : s.largest_integer(kKvHeads).value_or(usual ? d.n_kv_heads : a.n_heads);
   if (c.n_layers < 1 || c.n_layers > kMaxLayers || a.n_heads < 1 || a.n_kv_heads < 1 ||
       c.hidden_size < 1 || a.n_heads % a.n_kv_heads != 0) {
     fail(ErrorKind::bad_model,
@@ -36,7 +38,8 @@ AttentionConfig read_heads(const Config& c, const Source& s, const Defaults& d) 
   }
   const int64_t head_dim = d.head_dim > 0 && !s.is_gguf() ? d.head_dim : c.hidden_size / a.n_heads;
   if (d.latent) {
-    a.head_dim = 2;  // of no use
+    a.head_dim = std::max<int64_t>(
+        2, s.integer({"qk_rope_head_dim", "%.rope.dimension_count"}).value_or(2));
     return a;
   }
   a.head_dim = s.integer({"head_dim", "%.attention.key_length"}).value_or(head_dim);
@@ -94,8 +97,10 @@ void read_scales(Config& c, AttentionConfig& a, const Source& s) {
 
 MlpConfig read_mlp(const Source& s, const Defaults& d) {
   MlpConfig mlp;
-  mlp.intermediate_size = s.uniform_integer({"intermediate_size", "%.feed_forward_length"})
-                              .value_or(d.intermediate_size);
+  constexpr Key kWidth{"intermediate_size", "%.feed_forward_length"};
+  mlp.intermediate_size = d.any_widths && s.is_array(kWidth)
+                              ? 0
+                              : s.uniform_integer(kWidth).value_or(d.intermediate_size);
   const std::string newer = s.string({"hidden_activation", ""}).value_or("");
   const std::string older = s.string({"hidden_act", ""}).value_or("silu");
   mlp.activation = activation_of(s, newer.empty() ? older : newer);

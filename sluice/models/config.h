@@ -33,6 +33,8 @@ struct Defaults {
   /// Which layers have the window, where neither layer_types nor a pattern says it. Null: none.
   std::function<bool(int64_t layer)> slides = nullptr;
   int64_t n_layers = 0;  ///< 0: num_hidden_layers
+  /// A GGUF's widths and heads differ from layer to layer, and the family reads them itself.
+  bool any_widths = false;
   /// The family says of each layer what it is, whatever layer_types says.
   bool any_layers = false;
   /// The family reads its experts itself.

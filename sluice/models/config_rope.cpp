@@ -111,6 +111,9 @@ void read_yarn(RopeConfig& r, const Source& s, const Reader& in) {
   r.truncate = s.boolean({in.in("truncate"), ""}).value_or(true);
   const double mscale = in.number("mscale", "").value_or(0);
   const double all_dim = in.number("mscale_all_dim", "").value_or(0);
+  if (s.number({"", "%.rope.scaling.yarn_log_multiplier"})) {  // both were given, and alike
+    r.mscale = r.mscale_all_dim = 1;
+  }
   if (mscale != 0 && all_dim != 0) {  // one alone counts for nothing
     r.mscale = mscale;
     r.mscale_all_dim = all_dim;

@@ -147,6 +147,17 @@ std::optional<int64_t> Source::uniform_integer(const Key& key) const {
   return whole(key, values[0]);
 }
 
+std::vector<int64_t> Source::integers_of_layers(const Key& key, int64_t n_layers,
+                                                int64_t otherwise) const {
+  const auto n = static_cast<size_t>(n_layers);
+  if (!is_array(key)) return std::vector<int64_t>(n, integer(key).value_or(otherwise));
+  const std::vector<double> given = numbers(key).value_or(std::vector<double>{});
+  if (given.size() != n) wrong(key, "an array of one number a layer");
+  std::vector<int64_t> values;
+  for (const double value : given) values.push_back(whole(key, value));
+  return values;
+}
+
 std::optional<int64_t> Source::largest_integer(const Key& key) const {
   if (!is_array(key)) return integer(key);
   std::vector<double> values = numbers(key).value_or(std::vector<double>{});

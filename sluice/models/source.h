@@ -45,6 +45,9 @@ class Source {
   /// A count that a GGUF may give per layer: the layers must agree, else Error(unsupported).
   std::optional<int64_t> uniform_integer(const Key& key) const;
 
+  /// One for each layer: a GGUF's array, or the same for all. Throws Error(bad_model) for an array of another length.
+  std::vector<int64_t> integers_of_layers(const Key& key, int64_t n_layers,
+                                          int64_t otherwise) const;
   /// The largest of a count that a GGUF may give per layer: where it is 0, the layer has none of what is counted.
   std::optional<int64_t> largest_integer(const Key& key) const;
 

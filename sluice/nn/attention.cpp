@@ -19,7 +19,10 @@ std::vector<ops::Projection> load_projections(const Config& c, const AttentionCo
             linear_part(fused, c.hidden_size, total, q_rows + kv_rows, kv_rows)};
   }
   std::vector<ops::Projection> qkv{linear(w["q_proj"], c.hidden_size, q_rows)};
-  if (a.kv_of_layer >= 0) return qkv;
+  if (a.kv_of_layer >= 0) {
+    for (const char* unused : {"k_proj", "v_proj", "k_norm"}) w[unused].pass_over();
+    return qkv;
+  }
   qkv.push_back(linear(w["k_proj"], c.hidden_size, kv_rows));
   if (!a.keys_are_values) qkv.push_back(linear(w["v_proj"], c.hidden_size, kv_rows));
   return qkv;

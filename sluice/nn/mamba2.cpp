@@ -9,8 +9,8 @@
 namespace sluice::nn {
 
 ops::Vector load_decay(const Weights& w, int64_t n) {
-  if (const ops::Vector ready = w["A"].optional_vector(n)) return ready;
-  std::vector<float> decay = *w["A_log"].vector(n);
+  if (w.has("A")) return w["A"].values(n);
+  std::vector<float> decay = *w["A_log"].values(n);
   for (float& value : decay) value = -std::exp(value);
   return std::make_shared<const std::vector<float>>(std::move(decay));
 }
@@ -24,7 +24,7 @@ Mamba2::Mamba2(const Config& c, const Mamba2Config& m, const Weights& w, BlockNo
                         .n_groups = m.n_groups,
                         .decay = load_decay(w, m.n_heads),
                         .dt_bias = w["dt_bias"].vector(m.n_heads),
-                        .d = w["D"].vector(m.n_heads),
+                        .d = w["D"].values(m.n_heads),
                         .least_dt = m.least_dt,
                         .most_dt = m.most_dt};
   const int64_t inner = mamba.inner(), mixed = mamba.row_floats();
@@ -32,7 +32,7 @@ Mamba2::Mamba2(const Config& c, const Mamba2Config& m, const Weights& w, BlockNo
   in_ = {linear_part(w["in_proj"], c.hidden_size, all, 0, inner),
          linear_part(w["in_proj"], c.hidden_size, all, inner, mixed),
          linear_part(w["in_proj"], c.hidden_size, all, inner + mixed, m.n_heads)};
-  norm_ = {w["norm"]["weight"].vector(inner), 0.0F, c.rms_norm_eps};
+  norm_ = {w["norm"]["weight"].values(inner), 0.0F, c.rms_norm_eps};
   out_ = linear(w["out_proj"], inner, c.hidden_size);
   ops::CausalConvSpec conv = load_conv(w["conv1d"], mixed, m.n_taps);
   conv.activation = kernels::Activation::silu;

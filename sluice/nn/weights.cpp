@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
+#include <numeric>
 
 #include "sluice/base/error.h"
 #include "sluice/base/printable.h"
@@ -189,6 +191,18 @@ ops::Vector Weights::tensor(std::span<const int64_t> shape) const {
          io::shape_text(shape));
   }
   return values;
+}
+
+ops::Vector Weights::values(int64_t n) const {
+  const io::TensorInfo* const tensor = table_->take(path_);
+  if (tensor == nullptr) return this->tensor({{n}});  // which says that it is missing
+  const int64_t found =
+      std::reduce(tensor->shape.begin(), tensor->shape.end(), int64_t{1}, std::multiplies<>());
+  return read(*tensor, found == n ? std::span<const int64_t>(tensor->shape) : std::span(&n, 1));
+}
+
+void Weights::pass_over() const {
+  for (const char* leaf : {"weight", "scales", "biases", "bias"}) table_->take(child(leaf));
 }
 
 std::vector<ops::Vector> Weights::optional_vectors(std::string_view name, int64_t n,

@@ -116,6 +116,10 @@ class Weights {
   ops::Vector tensor(std::span<const int64_t> shape) const;
   ops::Vector optional_vector(int64_t n) const { return optional_tensor({{n}}); }
   ops::Vector vector(int64_t n) const { return tensor({{n}}); }
+  /// n values at the path, in whatever shape.
+  ops::Vector values(int64_t n) const;
+  /// What is at the path is known, and of no use.
+  void pass_over() const;
   /// A vector for each of n: path.name as [n, length], or path.<i>.name each. None when absent.
   std::vector<ops::Vector> optional_vectors(std::string_view name, int64_t n, int64_t length) const;
 

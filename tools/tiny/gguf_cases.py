@@ -22,7 +22,8 @@ _NOT_IN_GGUF = (
 MODEL_TYPES = (
     "llama", "mistral", "mixtral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi3", "olmo2", "smollm3",
     "qwen2_moe", "qwen3_moe", "olmoe", "gpt_oss", "seed_oss", "granite", "ernie4_5", "glm4", "lfm2", "lfm2_moe",
-    "glm4_moe", "dots1", "minimax", "qwen3_5", "qwen3_5_moe", "qwen3_next",
+    "glm4_moe", "dots1", "minimax", "qwen3_5", "qwen3_5_moe", "qwen3_next", "deepseek_v3", "glm4_moe_lite",
+    "nemotron_h", "gemma4_text", "ministral3", "hunyuan_v1_dense",
 )  # fmt: skip
 _LONG_FAMILIES = ("gemma3_text-exact", "phi3-longrope", "gpt_oss")
 

@@ -18,12 +18,31 @@ _FLOAT32_ALWAYS = ("bias", ".gate.weight", ".router.weight", ".shared_expert_gat
 _SHIFTED_NORM = ("gemma", "gemma2", "gemma3_text")  # GGUF stores 1 + weight
 
 
+# What the converter names itself.
+_IN_LAYER = {
+    "self_attn.embed_q.weight": "attn_k_b.weight",
+    "self_attn.unembed_out.weight": "attn_v_b.weight",
+    "mixer.switch_mlp.fc1.weight": "ffn_up_exps.weight",
+    "mixer.switch_mlp.fc2.weight": "ffn_down_exps.weight",
+    "experts.switch_glu.gate_proj.weight": "ffn_gate_exps.weight",
+    "experts.switch_glu.up_proj.weight": "ffn_up_exps.weight",
+    "experts.switch_glu.down_proj.weight": "ffn_down_exps.weight",
+    "router.scale": "ffn_gate_inp.scale",
+    "router.per_expert_scale": "ffn_down_exps.scale",
+}
+
+
 def _gguf_name(path: str, names: gguf.TensorNameMap) -> str:
     path = path.removeprefix("language_model.")
     if path.endswith(".dt_bias"):
         return f"blk.{path.split('.')[2]}.ssm_dt.bias"
     if path.endswith("e_score_correction_bias") or path.endswith("expert_bias"):
         return f"blk.{path.split('.')[2]}.exp_probs_b.bias"
+    for last, name in _IN_LAYER.items():
+        if path.endswith(last):
+            return f"blk.{path.split('.')[2]}.{name}"
+    if path.endswith((".layer_scalar")):
+        path += ".weight"
     for experts in ("block_sparse_moe.switch_mlp", "mlp.switch_mlp", "feed_forward.switch_mlp"):
         path = path.replace(experts, "mlp.experts")
     if path.endswith(".sinks"):
@@ -65,12 +84,16 @@ def _states_in_gguf_order(path: str, values: np.ndarray, config: Config) -> np.n
         values = values.squeeze(2)
     if path.endswith(".A_log"):
         values = -np.exp(values)
+    if config["model_type"] == "nemotron_h" and path.endswith(".mixer.norm.weight"):
+        values = values.reshape(config["n_groups"], -1)
+    if config["model_type"] == "nemotron_h" and path.endswith((".A_log", ".D")):
+        values = values.reshape(-1, 1)
     return _as_qwen35(path, values, config) if config["model_type"].startswith("qwen3_5") else values
 
 
 def _in_gguf_order(path: str, encoded: np.ndarray, config: Config) -> np.ndarray:
     """Rows of Q and K where ggml rotates neighbours; whole rows move, so this works on encoded bytes too."""
-    if "linear_attn" in path or path.endswith("conv.conv.weight"):
+    if "linear_attn" in path or ".mixer." in path or path.endswith("conv.conv.weight"):
         return _states_in_gguf_order(path, encoded, config)
     if not metadata.has_interleaved_rope(config):
         return encoded

@@ -24,6 +24,12 @@ ARCHITECTURES = {
     "qwen3_moe": gguf.MODEL_ARCH.QWEN3MOE,
     "olmoe": gguf.MODEL_ARCH.OLMOE,
     "gpt_oss": gguf.MODEL_ARCH.GPT_OSS,
+    "deepseek_v3": gguf.MODEL_ARCH.DEEPSEEK2,
+    "glm4_moe_lite": gguf.MODEL_ARCH.DEEPSEEK2,
+    "nemotron_h": gguf.MODEL_ARCH.NEMOTRON_H_MOE,
+    "gemma4_text": gguf.MODEL_ARCH.GEMMA4,
+    "ministral3": gguf.MODEL_ARCH.MISTRAL3,
+    "hunyuan_v1_dense": gguf.MODEL_ARCH.HUNYUAN_DENSE,
     "seed_oss": gguf.MODEL_ARCH.SEED_OSS,
     "granite": gguf.MODEL_ARCH.GRANITE,
     "ernie4_5": gguf.MODEL_ARCH.ERNIE4_5,
@@ -37,7 +43,7 @@ ARCHITECTURES = {
     "qwen3_5_moe": gguf.MODEL_ARCH.QWEN35MOE,
     "qwen3_next": gguf.MODEL_ARCH.QWEN3NEXT,
 }
-_INTERLEAVED_ROPE = ("llama", "mistral", "mixtral", "smollm3", "granite")  # pairs (2i, 2i + 1) instead of (i, i + dims / 2)
+_INTERLEAVED_ROPE = ("llama", "mistral", "mixtral", "smollm3", "granite", "ministral3")  # pairs (2i, 2i + 1) instead of (i, i + dims / 2)
 
 
 def has_interleaved_rope(config: Config) -> bool:
@@ -49,15 +55,28 @@ def _head_dim(config: Config) -> int:
 
 
 def _kv_heads(config: Config) -> int | list[int]:
-    """One a layer where some layers convolve instead: 0."""
+    """One a layer where some layers have none, or others."""
+    layers = range(config["num_hidden_layers"])
+    if "kv_lora_rank" in config:
+        return 1
+    if pattern := config.get("hybrid_override_pattern"):
+        return [config["num_key_value_heads"] if kind == "*" else 0 for kind in pattern]
+    if "num_global_key_value_heads" in config:
+        heads = {"sliding_attention": config["num_key_value_heads"], "full_attention": config["num_global_key_value_heads"]}
+        return [heads[kind] for kind in config["layer_types"]]
     if not config["model_type"].startswith("lfm2"):
         return config["num_key_value_heads"]
-    layers = range(config["num_hidden_layers"])
     types = config.get("layer_types") or ["full_attention" if i in config["full_attn_idxs"] else "conv" for i in layers]
     return [config["num_key_value_heads"] if t == "full_attention" else 0 for t in types]
 
 
-def _feed_forward_length(config: Config) -> int:
+def _feed_forward_length(config: Config) -> int | list[int]:
+    if pattern := config.get("hybrid_override_pattern"):
+        width = {"-": config["intermediate_size"], "E": config["moe_intermediate_size"]}
+        return [width.get(kind, 0) for kind in pattern]
+    if shared := config.get("num_kv_shared_layers"):
+        own = config["num_hidden_layers"] - shared
+        return [config["intermediate_size"]] * own + [2 * config["intermediate_size"]] * shared
     if not config.get("block_auto_adjust_ff_dim"):
         return config["intermediate_size"]
     multiple = config["block_multiple_of"]
@@ -66,7 +85,9 @@ def _feed_forward_length(config: Config) -> int:
 
 def add_sigmoid_router(writer: gguf.GGUFWriter, config: Config) -> None:
     """Experts chosen by sigmoids with a bias: GLM-4.5, dots, MiniMax M2, LFM2-MoE."""
-    if config["model_type"] not in ("glm4_moe", "dots1", "minimax", "lfm2_moe"):
+    if config["model_type"] not in (
+        "glm4_moe", "dots1", "minimax", "lfm2_moe", "deepseek_v3", "glm4_moe_lite", "nemotron_h"
+    ):
         return
     writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
     if "moe_intermediate_size" not in config:
@@ -83,10 +104,28 @@ def add_sigmoid_router(writer: gguf.GGUFWriter, config: Config) -> None:
         writer.add_expert_weights_norm(config["norm_topk_prob"])
 
 
+def add_latent(writer: gguf.GGUFWriter, config: Config) -> None:
+    writer.add_kv_lora_rank(config["kv_lora_rank"])
+    if config["q_lora_rank"]:
+        writer.add_q_lora_rank(config["q_lora_rank"])
+    writer.add_key_length(config["kv_lora_rank"] + config["qk_rope_head_dim"])
+    writer.add_value_length(config["kv_lora_rank"])
+    writer.add_key_length_mla(config["qk_nope_head_dim"] + config["qk_rope_head_dim"])
+    writer.add_value_length_mla(config["v_head_dim"])
+    if all_dim := (config["rope_scaling"] or {}).get("mscale_all_dim"):
+        writer.add_rope_scaling_yarn_log_mul(0.1 * all_dim)
+
+
 def add_states(writer: gguf.GGUFWriter, config: Config) -> None:
     """Short convolutions and gated delta nets."""
     if "conv_L_cache" in config:
         writer.add_shortconv_l_cache(config["conv_L_cache"])
+    if "mamba_num_heads" in config:
+        writer.add_ssm_conv_kernel(config["conv_kernel"])
+        writer.add_ssm_state_size(config["ssm_state_size"])
+        writer.add_ssm_group_count(config["n_groups"])
+        writer.add_ssm_time_step_rank(config["mamba_num_heads"])
+        writer.add_ssm_inner_size(config["mamba_num_heads"] * config["mamba_head_dim"])
     if "linear_num_key_heads" in config:
         writer.add_ssm_conv_kernel(config["linear_conv_kernel_dim"])
         writer.add_ssm_state_size(config["linear_key_head_dim"])
@@ -117,17 +156,32 @@ def add_shape(writer: gguf.GGUFWriter, config: Config) -> None:
     writer.add_feed_forward_length(_feed_forward_length(config))
     writer.add_head_count(config["num_attention_heads"])
     writer.add_head_count_kv(_kv_heads(config))
-    writer.add_layer_norm_rms_eps(config.get("rms_norm_eps", config.get("norm_eps")))
-    if "head_dim" in config:
+    writer.add_layer_norm_rms_eps(config.get("rms_norm_eps", config.get("norm_eps", config.get("layer_norm_epsilon"))))
+    if "global_head_dim" in config:
+        writer.add_key_length(config["global_head_dim"])
+        writer.add_value_length(config["global_head_dim"])
+        writer.add_key_length_swa(config["head_dim"])
+        writer.add_value_length_swa(config["head_dim"])
+    elif "head_dim" in config:
         writer.add_key_length(config["head_dim"])
         writer.add_value_length(config["head_dim"])
+    if "kv_lora_rank" in config:
+        add_latent(writer, config)
+    if config["model_type"] == "gemma4_text":
+        writer.add_shared_kv_layers(config["num_kv_shared_layers"])
+        writer.add_embedding_length_per_layer_input(config["hidden_size_per_layer_input"])
+        writer.add_sliding_window(config["sliding_window"])
+        writer.add_sliding_window_pattern([kind == "sliding_attention" for kind in config["layer_types"]])
+        writer.add_final_logit_softcapping(config["final_logit_softcapping"])
     if experts := config.get("num_local_experts", config.get("num_experts", config.get("n_routed_experts"))):
         writer.add_expert_count(experts)
-        writer.add_expert_used_count(config["num_experts_per_tok"])
+        writer.add_expert_used_count(config.get("num_experts_per_tok", config.get("top_k_experts")))
     if config["model_type"] == "gpt_oss":
         writer.add_expert_feed_forward_length(config["intermediate_size"])
     if "moe_intermediate_size" in config:
         writer.add_expert_feed_forward_length(config["moe_intermediate_size"])
+    if "moe_shared_expert_intermediate_size" in config:
+        writer.add_expert_shared_feed_forward_length(config["moe_shared_expert_intermediate_size"])
     if "shared_expert_intermediate_size" in config:
         writer.add_expert_shared_feed_forward_length(config["shared_expert_intermediate_size"])
 
@@ -146,7 +200,24 @@ def add_attention(writer: gguf.GGUFWriter, config: Config) -> None:
 def add_rope(writer: gguf.GGUFWriter, config: Config) -> None:
     """Rotary dimensions, base and scaling; llama3's and longrope's factors are tensors (see rope_tensors)."""
     scaling = config.get("rope_scaling") or {}
+    if config["model_type"] == "ministral3":
+        scaling = config["rope_parameters"]
+        writer.add_rope_scaling_yarn_log_mul(scaling["mscale_all_dim"])
+        writer.add_attn_temperature_scale(scaling["llama_4_scaling_beta"])
+    if config["model_type"] == "gemma4_text":
+        both = config["rope_parameters"]
+        writer.add_rope_dimension_count(config["global_head_dim"])
+        writer.add_rope_dimension_count_swa(config["head_dim"])
+        writer.add_rope_freq_base(both["full_attention"]["rope_theta"])
+        writer.add_rope_freq_base_swa(both["sliding_attention"]["rope_theta"])
+        return
+    if config["model_type"] == "hunyuan_v1_dense":  # the base has alpha already
+        dims = _head_dim(config)
+        writer.add_rope_freq_base(config["rope_theta"] * scaling["alpha"] ** (dims / (dims - 2)))
+        return
     kind = scaling.get("rope_type", scaling.get("type"))
+    if "kv_lora_rank" in config:
+        writer.add_rope_dimension_count(config["qk_rope_head_dim"])
     if has_interleaved_rope(config):
         writer.add_rope_dimension_count(_head_dim(config))
     if config["model_type"] == "phi3":
@@ -192,6 +263,10 @@ def _llama3_factor(wavelength: float, scaling: dict) -> float:
 def rope_tensors(config: Config) -> dict[str, list[float]]:
     """Frequency divisors [rotary dims / 2] by tensor name."""
     scaling = config.get("rope_scaling") or {}
+    if config["model_type"] == "gemma4_text":
+        pairs = config["global_head_dim"] // 2
+        rotated = int(pairs * config["rope_parameters"]["full_attention"]["partial_rotary_factor"])
+        return {"rope_freqs.weight": [1.0] * rotated + [1e30] * (pairs - rotated)}
     if scaling.get("rope_type") == "llama3":
         dims = _head_dim(config)
         wavelengths = [2 * math.pi * config["rope_theta"] ** (2 * i / dims) for i in range(dims // 2)]

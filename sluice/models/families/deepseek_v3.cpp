@@ -7,7 +7,8 @@ namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
   const bool of_glm = s.architecture() == "glm4_moe_lite";
-  const Defaults defaults{.renormalize = true, .rope_theta = of_glm ? 1e6 : 1e4, .latent = true};
+  const Defaults defaults{
+      .renormalize = !s.is_gguf(), .rope_theta = of_glm ? 1e6 : 1e4, .latent = true};
   nn::Config c = read_decoder(s, w, defaults);
   read_latent_attention(c, s, w, defaults);
   for (nn::LayerConfig& layer : c.layers) {
@@ -18,7 +19,10 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
   for (const char* told : {"topk_method", "moe_layer_freq", "num_nextn_predict_layers", "ep_size"})
     s.ignore({told, ""});
   each_moe(c, [&](nn::MoeConfig& moe) {
-    if (!s.is_gguf()) moe.router.scoring = ops::RouterSpec::Scoring::sigmoid_then_top_k;
+    // GLM-4.7-Flash's files do not say how it scores.
+    const bool of_glm_file = s.is_gguf() && c.vocab_size == 154880;
+    if (!s.is_gguf() || of_glm_file)
+      moe.router.scoring = ops::RouterSpec::Scoring::sigmoid_then_top_k;
     moe.router.least_sum = of_glm ? 1e-20F : 0.0F;
   });
   return c;

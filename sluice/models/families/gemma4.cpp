@@ -142,14 +142,29 @@ std::unique_ptr<nn::Model> make(nn::Config config, const nn::Weights& weights) {
   return make_decoder<Layer, PerLayerInputs>(std::move(config), weights);
 }
 
+/// RoPE of layers with a window, of a GGUF; the other layers' has a table in the file.
+nn::RopeConfig local_rope(const Source& s, int64_t head_dim) {
+  nn::RopeConfig rope;
+  rope.dims = s.integer({"", "%.rope.dimension_count_swa"}).value_or(head_dim);
+  rope.theta = s.number({"", "%.rope.freq_base_swa"}).value_or(1e4);
+  return rope;
+}
+
 /// Layers that see all have wider heads; the last ones attend what the last of their kind before them stored.
 void read_layers(nn::Config& c, const Source& s, nn::WeightTable& w, const Defaults& defaults) {
   const int64_t n_shared =
       s.integer({"num_kv_shared_layers", "%.attention.shared_kv_layers"}).value_or(0);
-  const int64_t global_dim = s.integer({"global_head_dim", ""}).value_or(0);
+  const int64_t local_dim =
+      s.integer({"", "%.attention.key_length_swa"}).value_or(c.attention()->head_dim);
+  s.ignore({"", "%.attention.value_length_swa"});
+  const int64_t global_dim = s.integer({"global_head_dim", "%.attention.key_length"}).value_or(0);
   const int64_t global_kv = s.integer({"num_global_key_value_heads", ""}).value_or(0);
-  const bool keys_are_values = s.boolean({"attention_k_eq_v", ""}).value_or(false);
-  const bool wide = s.boolean({"use_double_wide_mlp", ""}).value_or(true);
+  const bool wide = s.boolean({"use_double_wide_mlp", ""}).value_or(!s.is_gguf());
+  const auto kv_heads = s.integers_of_layers({"", "%.attention.head_count_kv"}, c.n_layers,
+                                             c.attention()->n_kv_heads);
+  const auto widths = s.integers_of_layers({"", "%.feed_forward_length"}, c.n_layers,
+                                           c.layers[0].mlp().intermediate_size);
+  s.ignore({"attention_k_eq_v", ""});  // the files tell
   s.ignore({"global_partial_rotary_factor", ""});
   if (n_shared >= c.n_layers)
     fail(ErrorKind::bad_model, "{}: all {} layers share keys and values", s.where(), c.n_layers);
@@ -160,16 +175,19 @@ void read_layers(nn::Config& c, const Source& s, nn::WeightTable& w, const Defau
     const bool local = a.sliding_window > 0;
     a.scale = 1;
     a.value_norm = true;
-    if (!local && global_dim > 0) a.head_dim = global_dim;
-    if (!local && keys_are_values) {
-      a.keys_are_values = true;
-      if (global_kv > 0) a.n_kv_heads = global_kv;
-    }
-    if (a.n_heads % a.n_kv_heads != 0 || a.head_dim > 640)
+    a.head_dim = local || global_dim == 0 ? local_dim : global_dim;
+    a.n_kv_heads = kv_heads[i];
+    c.layers[i].mlp().intermediate_size = widths[i];
+    a.keys_are_values =
+        w.find(fmt::format("model.layers.{}.self_attn.v_proj.weight", i)) == nullptr;
+    if (!local && a.keys_are_values && global_kv > 0) a.n_kv_heads = global_kv;
+    if (a.n_kv_heads < 1 || a.n_heads % a.n_kv_heads != 0 || a.head_dim < 1 || a.head_dim > 640) {
       fail(ErrorKind::unsupported, "{}: {} heads of {} ({} for keys)", s.where(), a.n_heads,
            a.head_dim, a.n_kv_heads);
-    a.rope =
-        read_rope(s, w, c, a.head_dim, defaults, local ? "sliding_attention" : "full_attention");
+    }
+    a.rope = local && s.is_gguf() ? local_rope(s, a.head_dim)
+                                  : read_rope(s, w, c, a.head_dim, defaults,
+                                              local ? "sliding_attention" : "full_attention");
     if (i >= first_shared) {
       a.kv_of_layer = local ? last_local : last_global;
       if (a.kv_of_layer < 0)
@@ -184,10 +202,11 @@ void read_layers(nn::Config& c, const Source& s, nn::WeightTable& w, const Defau
 /// Every layer has experts beside a dense block, or none has.
 void read_experts(nn::Config& c, const Source& s) {
   for (nn::LayerConfig& layer : c.layers) layer.mlp().activation = kGelu;
-  if (!s.boolean({"enable_moe_block", ""}).value_or(false)) return;
-  const int64_t n = s.required_integer({"num_experts", ""});
-  const int64_t k = s.required_integer({"top_k_experts", ""});
-  const int64_t inner = s.required_integer({"moe_intermediate_size", ""});
+  const int64_t n = s.integer({"num_experts", "%.expert_count"}).value_or(0);
+  const int64_t k = s.integer({"top_k_experts", "%.expert_used_count"}).value_or(0);
+  const int64_t inner =
+      s.integer({"moe_intermediate_size", "%.expert_feed_forward_length"}).value_or(0);
+  if (!s.boolean({"enable_moe_block", ""}).value_or(s.is_gguf() && n > 0)) return;
   if (n < 1 || n > 65536 || k < 1 || k > n)
     fail(ErrorKind::bad_model, "{}: {} of {} experts per token", s.where(), k, n);
   for (nn::LayerConfig& layer : c.layers) {
@@ -208,11 +227,13 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
                           .rope_theta = 1e4,
                           .sliding_window = 512,
                           .slides = all_but_every<5>,
+                          .any_widths = true,
                           .experts_elsewhere = true};
   nn::Config c = read_decoder(s, w, defaults);
   read_layers(c, s, w, defaults);
   read_experts(c, s);
   c.embedding_scale = std::sqrt(static_cast<float>(c.hidden_size));
+  s.ignore({"", "%.embedding_length_per_layer_input"});
   for (const char* told :
        {"hidden_size_per_layer_input", "vocab_size_per_layer_input", "use_bidirectional_attention"})
     s.ignore({told, ""});
@@ -221,6 +242,26 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
 }
 
 constexpr TensorName kTensors[] = {{".experts.switch_glu.", ".experts."}};
+constexpr TensorName kGgufTensors[] = {
+    {"per_layer_token_embd", "model.embed_tokens_per_layer"},
+    {"per_layer_model_proj", "model.per_layer_model_projection"},
+    {"per_layer_proj_norm", "model.per_layer_projection_norm"},
+    {"ffn_norm", "pre_feedforward_layernorm"},
+    {"post_ffw_norm_1", "post_feedforward_layernorm_1"},
+    {"post_ffw_norm_2", "post_feedforward_layernorm_2"},
+    {"pre_ffw_norm_2", "pre_feedforward_layernorm_2"},
+    {"inp_gate", "per_layer_input_gate"},
+    {"proj", "per_layer_projection"},
+    {"post_norm", "post_per_layer_input_norm"},
+    {"layer_output_scale.weight", "layer_scalar"},
+    {"ffn_gate_inp.scale", "router.scale"},
+    {"ffn_gate_inp.weight", "router.proj.weight"},
+    {"ffn_gate_up_exps", "experts.gate_up_proj"},
+    {"ffn_gate_exps", "experts.gate_proj"},
+    {"ffn_up_exps", "experts.up_proj"},
+    {"ffn_down_exps.scale", "router.per_expert_scale"},
+    {"ffn_down_exps.weight", "experts.down_proj.weight"},
+};
 constexpr std::string_view kNames[] = {"gemma4", "gemma4_text", "gemma4_unified",
                                        "gemma4_unified_text"};
 
@@ -229,6 +270,7 @@ constexpr std::string_view kNames[] = {"gemma4", "gemma4_text", "gemma4_unified"
 // Gemma 4 (E2B, E4B, 12B, 26B-A4B, 31B); as mlx-lm 0.32.2 models/gemma4_text.py. Norms before and after both blocks, values
 // normed, wider heads where all is seen, inputs of each layer's own, last layers that share keys and values, experts beside a
 // dense block.
-extern const Family gemma4{.names = kNames, .read = read, .make = make, .hf_names = kTensors};
+extern const Family gemma4{
+    .names = kNames, .read = read, .make = make, .gguf_names = kGgufTensors, .hf_names = kTensors};
 
 }  // namespace sluice::models

@@ -9,8 +9,8 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
   nn::Config c = read_decoder(s, w, {.rope_theta = 1e6, .slides = every_layer});
   const auto beta =
       s.number({"rope_parameters/llama_4_scaling_beta", "%.attention.temperature_scale"});
-  const auto original = s.integer(
-      {"rope_parameters/original_max_position_embeddings", "%.attention.temperature_length"});
+  const auto original = s.integer({"rope_parameters/original_max_position_embeddings",
+                                   "%.rope.scaling.original_context_length"});
   each_attention(c, [&](nn::AttentionConfig& a) {
     if (s.is_gguf()) a.rope.interleaved = true;  // ggml's converter permutes q and k
     if (!beta || original.value_or(0) < 1) return;
@@ -20,7 +20,7 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
   return c;
 }
 
-constexpr std::string_view kNames[] = {"ministral3"};
+constexpr std::string_view kNames[] = {"ministral3", "mistral3"};
 
 }  // namespace
 

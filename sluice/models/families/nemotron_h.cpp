@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <limits>
 #include <variant>
 
@@ -38,8 +39,26 @@ std::unique_ptr<nn::Model> make(nn::Config config, const nn::Weights& weights) {
   return make_decoder<Layer>(std::move(config), weights);
 }
 
+/// Of a GGUF: an attention layer has heads for keys, a feed-forward one a width, a Mamba layer neither; a sparse one has
+/// a router.
+std::string pattern_of_gguf(const Source& s, const nn::WeightTable& w, int64_t n_layers) {
+  const auto kv_heads = s.integers_of_layers({"", "%.attention.head_count_kv"}, n_layers, 0);
+  const auto widths = s.integers_of_layers({"", "%.feed_forward_length"}, n_layers, 0);
+  std::string pattern;
+  for (size_t i = 0; i < kv_heads.size(); ++i) {
+    const bool sparse = w.find(fmt::format("model.layers.{}.mixer.gate.weight", i)) != nullptr;
+    pattern += kv_heads[i] > 0 ? '*' : widths[i] == 0 ? 'M' : sparse ? 'E' : '-';
+  }
+  return pattern;
+}
+
 /// M: Mamba-2, *: attention, -: dense, E: sparse; one a layer.
-std::string read_pattern(const Source& s) {
+std::string read_pattern(const Source& s, const nn::WeightTable& w) {
+  if (s.is_gguf()) {
+    const int64_t n = s.required_integer({"", "%.block_count"});
+    constexpr int64_t kMostLayers = 4096;
+    return pattern_of_gguf(s, w, std::min(n, kMostLayers));
+  }
   std::string pattern = s.string({"hybrid_override_pattern", ""}).value_or("");
   auto types = s.strings({"layers_block_type", ""});
   if (!types) types = s.strings({"layer_types", ""});
@@ -60,12 +79,15 @@ std::string read_pattern(const Source& s) {
 }
 
 nn::Mamba2Config read_mamba(const Source& s) {
-  nn::Mamba2Config m{.n_heads = s.required_integer({"mamba_num_heads", ""}),
-                     .head_dim = s.required_integer({"mamba_head_dim", ""}),
-                     .state_dim = s.required_integer({"ssm_state_size", ""}),
-                     .n_groups = s.required_integer({"n_groups", ""}),
-                     .n_taps = s.required_integer({"conv_kernel", ""}),
-                     .most_dt = std::numeric_limits<float>::max()};
+  nn::Mamba2Config m;
+  m.n_heads = s.required_integer({"mamba_num_heads", "%.ssm.time_step_rank"});
+  m.state_dim = s.required_integer({"ssm_state_size", "%.ssm.state_size"});
+  m.n_groups = s.required_integer({"n_groups", "%.ssm.group_count"});
+  m.n_taps = s.required_integer({"conv_kernel", "%.ssm.conv_kernel"});
+  m.head_dim = s.is_gguf()
+                   ? s.required_integer({"", "%.ssm.inner_size"}) / std::max<int64_t>(1, m.n_heads)
+                   : s.required_integer({"mamba_head_dim", ""});
+  m.most_dt = std::numeric_limits<float>::max();
   m.n_norm_groups = m.n_groups;
   const auto limit = s.numbers({"time_step_limit", ""});
   if (limit && limit->size() == 2) {
@@ -84,15 +106,22 @@ nn::Mamba2Config read_mamba(const Source& s) {
 }
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
-  const std::string pattern = read_pattern(s);
+  const std::string pattern = read_pattern(s, w);
   nn::Config c = read_decoder(s, w,
                               {.norm_eps_key = "layer_norm_epsilon",
                                .renormalize = true,
                                .n_layers = std::ssize(pattern),
+                               .any_widths = true,
                                .any_layers = true});
+  const auto kv_heads = s.integers_of_layers({"", "%.attention.head_count_kv"}, c.n_layers, 0);
+  const auto widths =
+      s.integers_of_layers({"intermediate_size", "%.feed_forward_length"}, c.n_layers, 0);
+  s.ignore({"", "%.attention.layer_norm_epsilon"});
+  s.ignore({"", "%.rope.dimension_count"});
   const nn::Mamba2Config mamba = read_mamba(s);
-  const auto shared = s.integer({"moe_shared_expert_intermediate_size", ""});
-  if (s.integer({"moe_latent_size", ""}).value_or(0) > 0)
+  const auto shared =
+      s.integer({"moe_shared_expert_intermediate_size", "%.expert_shared_feed_forward_length"});
+  if (s.integer({"moe_latent_size", "%.moe_latent_size"}).value_or(0) > 0)
     fail(ErrorKind::unsupported, "{}: latent experts (moe_latent_size) are not supported yet",
          s.where());
   for (const char* told :
@@ -105,10 +134,14 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
   for (size_t i = 0; i < c.layers.size(); ++i) {
     nn::LayerConfig& layer = c.layers[i];
     nn::MoeConfig moe = layer.moe() != nullptr ? *layer.moe() : nn::MoeConfig{};
-    nn::MlpConfig dense{.intermediate_size = s.integer({"intermediate_size", ""}).value_or(0)};
+    nn::MlpConfig dense{.intermediate_size = widths[i]};
     dense.activation = kernels::Activation::relu_squared;
     dense.is_gated = false;
     layer.attention()->rope = {.kind = nn::RopeConfig::Kind::none};
+    if (s.is_gguf() && kv_heads[i] > 0) layer.attention()->n_kv_heads = kv_heads[i];
+    if (layer.attention()->n_heads % layer.attention()->n_kv_heads != 0)
+      fail(ErrorKind::bad_model, "{}: {} heads, {} for keys", s.where(), layer.attention()->n_heads,
+           layer.attention()->n_kv_heads);
     if (pattern[i] == 'M') layer.mixer = mamba;
     if (pattern[i] == '-' || pattern[i] == 'E') layer.mixer = nn::NoMixer{};
     layer.feed_forward = dense;
@@ -131,14 +164,40 @@ constexpr TensorName kTensors[] = {{"backbone.", "model."},
                                    {".mixer.shared_experts.", ".mixer.shared_expert."},
                                    {".experts.fc1.", ".experts.up_proj."},
                                    {".experts.fc2.", ".experts.down_proj."}};
+constexpr TensorName kGgufTensors[] = {
+    {"attn_norm", "norm"},
+    {"attn_q", "mixer.q_proj"},
+    {"attn_k", "mixer.k_proj"},
+    {"attn_v", "mixer.v_proj"},
+    {"attn_output", "mixer.o_proj"},
+    {"ssm_in", "mixer.in_proj"},
+    {"ssm_conv1d", "mixer.conv1d"},
+    {"ssm_dt.bias", "mixer.dt_bias"},
+    {"ssm_a", "mixer.A"},
+    {"ssm_d", "mixer.D"},
+    {"ssm_norm", "mixer.norm"},
+    {"ssm_out", "mixer.out_proj"},
+    {"ffn_up", "mixer.up_proj"},
+    {"ffn_down", "mixer.down_proj"},
+    {"ffn_gate_inp", "mixer.gate"},
+    {"exp_probs_b.bias", "mixer.gate.e_score_correction_bias"},
+    {"ffn_up_exps", "mixer.experts.up_proj"},
+    {"ffn_down_exps", "mixer.experts.down_proj"},
+    {"ffn_up_shexp", "mixer.shared_expert.up_proj"},
+    {"ffn_down_shexp", "mixer.shared_expert.down_proj"},
+};
 constexpr std::string_view kDrafting[] = {"mtp."};
-constexpr std::string_view kNames[] = {"nemotron_h"};
+constexpr std::string_view kNames[] = {"nemotron_h", "nemotron_h_moe"};
 
 }  // namespace
 
 // Nemotron-H, arXiv:2504.03624, and Nemotron 3 Nano; as mlx-lm 0.32.2 models/nemotron_h.py. One block a layer: Mamba-2,
 // attention without positions, or a feed-forward block without a gate, dense or sparse. Layers that draft are left out.
-extern const Family nemotron_h{
-    .names = kNames, .read = read, .make = make, .hf_names = kTensors, .left_out = kDrafting};
+extern const Family nemotron_h{.names = kNames,
+                               .read = read,
+                               .make = make,
+                               .gguf_names = kGgufTensors,
+                               .hf_names = kTensors,
+                               .left_out = kDrafting};
 
 }  // namespace sluice::models
