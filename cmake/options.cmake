@@ -9,7 +9,7 @@ set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
 set(SLUICE_SANITIZE "" CACHE STRING "Sanitizers, as -fsanitize takes them: address,undefined or thread")
 option(SLUICE_WERROR "Warnings are errors" OFF)
 option(SLUICE_KERNELS_ONLY "Build the kernels and their tests only, for a machine that has no MLX" OFF)
-option(SLUICE_UNITY "Compile several files of a folder as one, where all are compiled once: continuous integration" OFF)
+option(SLUICE_UNITY "Compile several files of a folder as one: a third of the time where all are compiled" OFF)
 set(SLUICE_KERNELS "" CACHE FILEPATH "libsluice_kernels.a of another build of the same sources, not to compile the kernels again")
 option(SLUICE_FUZZ "Build the libFuzzer harnesses (clang only)" OFF)
 

@@ -38,8 +38,8 @@ AttentionConfig read_heads(const Config& c, const Source& s, const Defaults& d) 
   }
   const int64_t head_dim = d.head_dim > 0 && !s.is_gguf() ? d.head_dim : c.hidden_size / a.n_heads;
   if (d.latent) {
-    a.head_dim = std::max<int64_t>(
-        2, s.integer({"qk_rope_head_dim", "%.rope.dimension_count"}).value_or(2));
+    a.head_dim =
+        std::max<int64_t>(2, s.integer({"qk_rope_head_dim", "%.rope.dimension_count"}).value_or(2));
     return a;
   }
   a.head_dim = s.integer({"head_dim", "%.attention.key_length"}).value_or(head_dim);
@@ -77,7 +77,8 @@ void read_sizes(Config& c, const Source& s, const nn::WeightTable& weights, cons
 
 void read_norm(Config& c, const Source& s, const Defaults& d) {
   const double eps =
-      s.number({d.norm_eps_key, "%.attention.layer_norm_rms_epsilon"}).value_or(d.rms_norm_eps);
+      s.number({d.norm_eps_key, "%.attention.layer_norm_rms_epsilon"})
+          .value_or(s.number({"", "%.attention.layer_norm_epsilon"}).value_or(d.rms_norm_eps));
   if (eps < 0 || eps > 1)
     fail(ErrorKind::bad_model, "{}: {} is {}, wanted from 0 to 1", s.where(), d.norm_eps_key, eps);
   c.rms_norm_eps = static_cast<float>(eps);
@@ -102,7 +103,7 @@ MlpConfig read_mlp(const Source& s, const Defaults& d) {
                               ? 0
                               : s.uniform_integer(kWidth).value_or(d.intermediate_size);
   const std::string newer = s.string({"hidden_activation", ""}).value_or("");
-  const std::string older = s.string({"hidden_act", ""}).value_or("silu");
+  const std::string older = s.string({"hidden_act", ""}).value_or(std::string(d.activation));
   mlp.activation = activation_of(s, newer.empty() ? older : newer);
   return mlp;
 }
@@ -219,7 +220,9 @@ void read_windows(Config& c, const Source& s, const Defaults& d) {
 kernels::Activation activation_of(const Source& source, const std::string& name) {
   if (name == "silu" || name == "swish") return kernels::Activation::silu;
   if (name == "gelu") return kernels::Activation::gelu;
-  if (name == "gelu_pytorch_tanh" || name == "gelu_new") return kernels::Activation::gelu_tanh;
+  if (name == "gelu_pytorch_tanh" || name == "gelu_new" || name == "gelu_fast")
+    return kernels::Activation::gelu_tanh;
+  if (name == "relu2") return kernels::Activation::relu_squared;
   fail(ErrorKind::unsupported, "{}: activation '{}' is not supported", source.where(), name);
 }
 

@@ -25,6 +25,7 @@ struct Defaults {
   double rms_norm_eps = 1e-6;
   std::string_view norm_eps_key = "rms_norm_eps";
   int64_t intermediate_size = 0;
+  std::string_view activation = "silu";
   bool renormalize = false;  ///< a router's chosen weights
   double rope_theta = 1e4;
   double rotary_share = 1;  ///< of a head's elements

@@ -13,6 +13,10 @@ std::unique_ptr<nn::Model> make_sandwich_norm(nn::Config config, const nn::Weigh
   return make_decoder<SandwichNormLayer>(std::move(config), weights);
 }
 
+std::unique_ptr<nn::Model> make_parallel(nn::Config config, const nn::Weights& weights) {
+  return make_decoder<ParallelLayer>(std::move(config), weights);
+}
+
 std::unique_ptr<nn::Model> make_post_norm(nn::Config config, const nn::Weights& weights) {
   return make_decoder<PostNormLayer>(std::move(config), weights);
 }

@@ -5,6 +5,7 @@
 #include "sluice/nn/mixer.h"
 #include "sluice/nn/model.h"
 #include "sluice/nn/moe.h"
+#include "sluice/ops/elementwise.h"
 
 namespace sluice::models {
 
@@ -16,16 +17,36 @@ struct PreNormLayer {
 
   PreNormLayer(const nn::Config& c, const nn::Weights& w, int64_t i, nn::Demands& demands)
       : mixer(c, c.layers[static_cast<size_t>(i)], w,
-              {.pre = nn::rms_norm(w["input_layernorm"], c), .post = {}, .scale = c.residual_scale},
+              {.pre = nn::norm(w["input_layernorm"], c), .post = {}, .scale = c.residual_scale},
               demands),
         feed_forward(c, c.layers[static_cast<size_t>(i)], w["mlp"],
-                     {.pre = nn::rms_norm(w["post_attention_layernorm"], c),
+                     {.pre = nn::norm(w["post_attention_layernorm"], c),
                       .post = {},
                       .scale = c.residual_scale},
                      i, demands) {}
 
   mx::array operator()(const mx::array& x, const nn::Step& step) const {
     return feed_forward(mixer(x, step), step);
+  }
+};
+
+/// Both blocks from the same x, each with a norm of its own or both with one: x + mixer(x) + mlp(x) (GPT-J, Command R).
+struct ParallelLayer {
+  nn::Mixer mixer;
+  nn::GatedMlp mlp;
+
+  ParallelLayer(const nn::Config& c, const nn::Weights& w, int64_t i, nn::Demands& demands)
+      : mixer(c, c.layers[static_cast<size_t>(i)], w,
+              {.pre = nn::norm(w["input_layernorm"], c), .post = {}}, demands),
+        mlp(c, c.layers[static_cast<size_t>(i)].mlp(), w["mlp"],
+            {.pre = nn::norm(w[w["post_attention_layernorm"].has() ? "post_attention_layernorm"
+                                                                   : "input_layernorm"],
+                             c),
+             .post = {}},
+            demands) {}
+
+  mx::array operator()(const mx::array& x, const nn::Step& step) const {
+    return ops::add(step.context, mixer(x, step), mlp.alone(x, step));
   }
 };
 
@@ -36,9 +57,9 @@ struct PostNormLayer {
 
   PostNormLayer(const nn::Config& c, const nn::Weights& w, int64_t i, nn::Demands& demands)
       : mixer(c, c.layers[static_cast<size_t>(i)], w,
-              {.pre = {}, .post = nn::rms_norm(w["post_attention_layernorm"], c)}, demands),
+              {.pre = {}, .post = nn::norm(w["post_attention_layernorm"], c)}, demands),
         feed_forward(c, c.layers[static_cast<size_t>(i)], w["mlp"],
-                     {.pre = {}, .post = nn::rms_norm(w["post_feedforward_layernorm"], c)}, i,
+                     {.pre = {}, .post = nn::norm(w["post_feedforward_layernorm"], c)}, i,
                      demands) {}
 
   mx::array operator()(const mx::array& x, const nn::Step& step) const {
@@ -53,12 +74,12 @@ struct SandwichNormLayer {
 
   SandwichNormLayer(const nn::Config& c, const nn::Weights& w, int64_t i, nn::Demands& demands)
       : mixer(c, c.layers[static_cast<size_t>(i)], w,
-              {.pre = nn::rms_norm(w["input_layernorm"], c),
-               .post = nn::rms_norm(w["post_attention_layernorm"], c)},
+              {.pre = nn::norm(w["input_layernorm"], c),
+               .post = nn::norm(w["post_attention_layernorm"], c)},
               demands),
         feed_forward(c, c.layers[static_cast<size_t>(i)], w["mlp"],
-                     {.pre = nn::rms_norm(w["pre_feedforward_layernorm"], c),
-                      .post = nn::rms_norm(w["post_feedforward_layernorm"], c)},
+                     {.pre = nn::norm(w["pre_feedforward_layernorm"], c),
+                      .post = nn::norm(w["post_feedforward_layernorm"], c)},
                      i, demands) {}
 
   mx::array operator()(const mx::array& x, const nn::Step& step) const {

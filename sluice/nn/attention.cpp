@@ -12,6 +12,8 @@ std::vector<ops::Projection> load_projections(const Config& c, const AttentionCo
   const int64_t q_rows = a.n_heads * a.head_dim * (a.output_gate ? 2 : 1);
   const int64_t kv_rows = a.n_kv_heads * a.head_dim;
   const Weights fused = w["qkv_proj"];
+  if (fused.has() && a.qkv_per_head)
+    return {linear(fused, c.hidden_size, 3 * a.n_heads * a.head_dim)};
   if (fused.has()) {
     const int64_t total = q_rows + 2 * kv_rows;
     return {linear_part(fused, c.hidden_size, total, 0, q_rows),
@@ -46,11 +48,11 @@ std::vector<float> position_factors(const AttentionConfig& a,
   return factors;
 }
 
-/// Of rows that hold for each head its query and then its gate: the queries', or with first 1 the gates' columns.
-std::vector<ops::Columns> of_each_head(const AttentionConfig& a, int64_t first) {
+/// Of rows that hold `parts` runs of head_dim for each head: the part-th of each.
+std::vector<ops::Columns> of_each_head(const AttentionConfig& a, int64_t parts, int64_t part) {
   std::vector<ops::Columns> columns;
   for (int64_t head = 0; head < a.n_heads; ++head)
-    columns.push_back({(2 * head + first) * a.head_dim, a.head_dim});
+    columns.push_back({(parts * head + part) * a.head_dim, a.head_dim});
   return columns;
 }
 
@@ -97,7 +99,8 @@ Attention::Attention(const Config& c, const AttentionConfig& a, const Weights& w
   }
   const int64_t queries = a.n_heads * a.head_dim, keys = a.n_kv_heads * a.head_dim;
   const int64_t normed = (q_norm_.whole ? queries : 0) + (k_norm_.whole ? keys : 0);
-  demands.add_rows(queries * (a.output_gate ? 3 : 1) + 2 * keys + normed, queries);
+  const int64_t apart = a.output_gate ? 2 * queries : a.qkv_per_head ? queries + 2 * keys : 0;
+  demands.add_rows(queries + 2 * keys + apart + normed, queries);
   demands.add_attention(a.n_kv_heads, a.n_heads / a.n_kv_heads, a.head_dim);
 }
 
@@ -107,9 +110,16 @@ mx::array Attention::norm_whole(const mx::array& x, const Norm& norm, const Step
 
 mx::array Attention::operator()(const mx::array& x, const Step& step) const {
   const ops::Context& context = step.context;
-  const std::vector<mx::array> qkv = ops::project(context, x, norms_.pre, qkv_);
+  std::vector<mx::array> qkv = ops::project(context, x, norms_.pre, qkv_);
+  if (config_.qkv_per_head) {
+    const auto part = [&](int64_t i) {
+      return ops::take_columns(context, qkv[0], of_each_head(config_, 3, i));
+    };
+    qkv = {part(0), part(1), part(2)};
+  }
   mx::array queries = qkv[0];
-  if (config_.output_gate) queries = ops::take_columns(context, qkv[0], of_each_head(config_, 0));
+  if (config_.output_gate)
+    queries = ops::take_columns(context, qkv[0], of_each_head(config_, 2, 0));
   mx::array q = norm_whole(queries, q_norm_, step);
   if (config_.position_beta != 0)
     q = ops::scale_rows(context, q, position_factors(config_, *step.positions));
@@ -118,7 +128,7 @@ mx::array Attention::operator()(const mx::array& x, const Step& step) const {
       ops::attention(context, q, k, qkv.back(), rope_.angles(step), spec_,
                      step.layout.layers[slot_], step.kv[step.layout.group_of_layer[slot_]]);
   if (config_.output_gate) {
-    const mx::array gate = ops::take_columns(context, qkv[0], of_each_head(config_, 1));
+    const mx::array gate = ops::take_columns(context, qkv[0], of_each_head(config_, 2, 1));
     attended = ops::apply_gate(context, attended, gate, kernels::Activation::sigmoid);
   }
   return ops::project_onto(context, attended, o_, norms_.end(), x);

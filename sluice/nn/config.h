@@ -38,6 +38,8 @@ struct AttentionConfig {
   RopeConfig rope;
   float scale = 0;    ///< what q . k is multiplied by
   float softcap = 0;  ///< 0: none
+  /// qkv_proj has for each head its query, key and value.
+  bool qkv_per_head = false;
   /// q_proj has for each head its query, then a gate: the head's result times the gate's sigmoid.
   bool output_gate = false;
   bool norm_last = false;        ///< q_norm and k_norm come after the rotation
@@ -126,6 +128,7 @@ struct Config {
   int64_t vocab_size = 0, hidden_size = 0, n_layers = 0;
   int64_t max_position_embeddings = 0;
   float rms_norm_eps = 1e-6F;
+  bool centered_norms = false;   ///< layer norms, not root-mean-square ones
   float norm_weight_offset = 0;  ///< 1 where files store (weight - 1): Gemma's safetensors
   bool tie_word_embeddings = false;
   float embedding_scale = 1;

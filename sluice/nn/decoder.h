@@ -34,7 +34,7 @@ class Decoder : public Model {
         demands_(config_.kv_type, config_.hidden_size, config_.n_layers),
         embedding_(w["model"]["embed_tokens"], config_),
         inputs_(config_, w["model"].before_layers(), demands_),
-        norm_(rms_norm(w["model"]["norm"], config_)) {
+        norm_(norm(w["model"]["norm"], config_)) {
     for (int64_t i = 0; i < config_.n_layers; ++i) {
       layers_.emplace_back(config_, w["model"]["layers"].layer(i), i, demands_);
     }

@@ -23,6 +23,10 @@ class GatedMlp {
   mx::array operator()(const mx::array& x, const Step& step) const {
     return ops::gated_mlp(step.context, x, spec_, true);
   }
+  /// What the call would add to x.
+  mx::array alone(const mx::array& x, const Step& step) const {
+    return ops::gated_mlp(step.context, x, spec_, false);
+  }
 
  private:
   std::shared_ptr<const ops::GatedMlpSpec> spec_;

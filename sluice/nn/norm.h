@@ -8,10 +8,8 @@
 
 namespace sluice::nn {
 
-/// The root-mean-square norm of hidden_size elements whose weights are at `w`.
-inline ops::Norm rms_norm(const Weights& w, const Config& c) {
-  return {w["weight"].vector(c.hidden_size), c.norm_weight_offset, c.rms_norm_eps};
-}
+/// The norm of hidden_size elements whose weights are at `w`, of the kind that the config says.
+ops::Norm norm(const Weights& w, const Config& c);
 
 /// The norms around a block: x + post(block(pre(x))). Either may be absent: most models have only
 /// `pre`, OLMo 2 only `post`, Gemma 2 and 3 both. scale: of what is added to x, after post (Granite).

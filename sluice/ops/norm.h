@@ -10,16 +10,23 @@
 namespace sluice::ops {
 
 /// Root-mean-square norm (Zhang & Sennrich 2019, arXiv:1910.07467) of runs of weight->size() elements:
-/// x / sqrt(mean(x^2) + eps) * (weight + weight_offset).
+/// x / sqrt(mean(x^2) + eps) * (weight + weight_offset). Or, centered, the layer norm (Ba et al. 2016, arXiv:1607.06450):
+/// (x - mean) / sqrt(variance + eps) * weight + bias.
 struct Norm {
   Vector weight;
-  float weight_offset = 0.0F;
+  float weight_offset = 0.0F;  ///< 0 when centered
   float eps = 0.0F;
+  bool centered = false;
+  Vector bias = nullptr;  ///< of a centered one, or null
 
   int64_t width() const { return static_cast<int64_t>(weight->size()); }
   /// One run; y may be x.
   void operator()(const kernels::KernelTable& kernels, const float* x, float* y) const noexcept {
-    kernels.rms_norm(x, weight->data(), weight_offset, width(), eps, y);
+    if (centered) {
+      kernels.layer_norm(x, weight->data(), bias ? bias->data() : nullptr, width(), eps, y);
+    } else {
+      kernels.rms_norm(x, weight->data(), weight_offset, width(), eps, y);
+    }
   }
 };
 

@@ -262,6 +262,46 @@ FAMILIES |= {
 for _family in ("lfm2", "lfm2_moe"):  # which call it norm_eps
     del FAMILIES[_family]["rms_norm_eps"]
 
+def _centered(model_type: str, architecture: str, eps_key: str, **changes: Any) -> Config:
+    """A family with layer norms, whose epsilon has another name."""
+    config = _config(model_type, architecture, **{eps_key: 1e-5} | changes)
+    del config["rms_norm_eps"]
+    return config
+
+
+FAMILIES |= {
+    "phi": _centered(
+        "phi", "PhiForCausalLM", "layer_norm_eps", num_key_value_heads=6, partial_rotary_factor=0.5,
+        hidden_act="gelu_new", tie_word_embeddings=False,
+    ),
+    # mlx-lm takes the exact GELU whatever is told.
+    "starcoder2": _centered(
+        "starcoder2", "Starcoder2ForCausalLM", "norm_epsilon", hidden_act="gelu", tie_word_embeddings=True
+    ),
+    "nemotron": _centered(
+        "nemotron", "NemotronForCausalLM", "norm_eps", head_dim=24, hidden_act="relu2", partial_rotary_factor=0.5,
+        tie_word_embeddings=False,
+    ),
+    "stablelm": _centered(
+        "stablelm", "StableLmForCausalLM", "layer_norm_eps", use_qkv_bias=True, partial_rotary_factor=0.25,
+        tie_word_embeddings=False,
+    ),
+    "cohere": _centered(
+        "cohere", "CohereForCausalLM", "layer_norm_eps", logit_scale=0.5, layer_norm_bias=False, use_qk_norm=False,
+        num_key_value_heads=6, tie_word_embeddings=True,
+    ),
+    "cohere2": _centered(
+        "cohere2", "Cohere2ForCausalLM", "layer_norm_eps", head_dim=16, logit_scale=0.5, num_hidden_layers=5,
+        sliding_window=16, sliding_window_pattern=3, tie_word_embeddings=True,
+    ),
+    # mlx-lm takes the tanh GELU whatever is told.
+    "gpt_neox": _centered(
+        "gpt_neox", "GPTNeoXForCausalLM", "layer_norm_eps", intermediate_size=384, num_key_value_heads=6,
+        hidden_act="gelu_new", rotary_emb_base=10000, rotary_pct=0.5, use_parallel_residual=True,
+        tie_word_embeddings=False,
+    ),
+}
+
 _LATENT: Config = {
     "num_hidden_layers": 4,
     "num_key_value_heads": 6,

@@ -7,7 +7,7 @@ import mlx.nn as nn
 import numpy as np
 from mlx.utils import tree_flatten
 
-_SHIFTED_NORM = ("gemma", "gemma2", "gemma3_text")  # y = rms(x) * (1 + weight)
+_SHIFTED_NORM = ("gemma", "gemma2", "gemma3_text", "nemotron")  # y = rms(x) * (1 + weight)
 
 
 def _draw(path: str, shape: tuple[int, ...], model_type: str, seed: int) -> np.ndarray:
@@ -15,6 +15,8 @@ def _draw(path: str, shape: tuple[int, ...], model_type: str, seed: int) -> np.n
     rng = np.random.default_rng([seed, zlib.crc32(path.encode())])
     noise = rng.standard_normal(shape)
     shifted = model_type in _SHIFTED_NORM
+    if "norm" in path and path.endswith(".bias"):
+        return 0.1 * noise
     if path == "model.norm.weight" and shifted:
         return 0.25 * noise + 3.0
     if "norm" in path:

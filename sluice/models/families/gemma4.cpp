@@ -52,17 +52,16 @@ class PerLayerInputs {
 class GemmaFeedForward {
  public:
   GemmaFeedForward(const nn::Config& c, const nn::Weights& w, int64_t i, nn::Demands& demands)
-      : end_{nn::rms_norm(w["post_feedforward_layernorm"], c), 1.0F} {
+      : end_{nn::norm(w["post_feedforward_layernorm"], c), 1.0F} {
     const nn::LayerConfig& layer = c.layers[static_cast<size_t>(i)];
-    const nn::BlockNorms norms{.pre = nn::rms_norm(w["pre_feedforward_layernorm"], c), .post = {}};
+    const nn::BlockNorms norms{.pre = nn::norm(w["pre_feedforward_layernorm"], c), .post = {}};
     const nn::MoeConfig* const moe = layer.moe();
     nn::MlpConfig dense = layer.mlp();
     if (moe != nullptr) dense.intermediate_size = moe->shared_intermediate_size;
     dense_ = nn::gated_mlp(
         c, dense, w["mlp"],
-        moe == nullptr
-            ? nn::BlockNorms{norms.pre, end_.norm}
-            : nn::BlockNorms{norms.pre, nn::rms_norm(w["post_feedforward_layernorm_1"], c)},
+        moe == nullptr ? nn::BlockNorms{norms.pre, end_.norm}
+                       : nn::BlockNorms{norms.pre, nn::norm(w["post_feedforward_layernorm_1"], c)},
         demands);
     if (moe == nullptr) return;
     const nn::Weights router = w["router"];
@@ -73,10 +72,10 @@ class GemmaFeedForward {
     demands.add_experts(moe->n_experts, routing.n_experts_per_tok, moe->expert.intermediate_size);
     sparse_ = std::make_shared<const ops::MoeSpec>(ops::MoeSpec{
         .layer = static_cast<int>(i),
-        .pre = nn::rms_norm(w["pre_feedforward_layernorm_2"], c),
+        .pre = nn::norm(w["pre_feedforward_layernorm_2"], c),
         .router_pre = ops::Norm{std::make_shared<const std::vector<float>>(std::move(scale)), 0.0F,
                                 c.rms_norm_eps},
-        .end = {nn::rms_norm(w["post_feedforward_layernorm_2"], c), 1.0F},
+        .end = {nn::norm(w["post_feedforward_layernorm_2"], c), 1.0F},
         .router = nn::linear(router["proj"], c.hidden_size, moe->n_experts),
         .routing = std::move(routing),
         .experts = nn::load_experts(c, *moe, w["experts"]),
@@ -107,8 +106,8 @@ struct Layer {
 
   Layer(const nn::Config& c, const nn::Weights& w, int64_t i, nn::Demands& demands)
       : attention(c, c.layers[static_cast<size_t>(i)], w,
-                  {.pre = nn::rms_norm(w["input_layernorm"], c),
-                   .post = nn::rms_norm(w["post_attention_layernorm"], c)},
+                  {.pre = nn::norm(w["input_layernorm"], c),
+                   .post = nn::norm(w["post_attention_layernorm"], c)},
                   demands),
         feed_forward(c, w, i, demands),
         index(i) {
@@ -116,7 +115,7 @@ struct Layer {
       const int64_t width = own.shape()[0];
       gate = {nn::linear(own, c.hidden_size, width)};
       projection = {nn::linear(w["per_layer_projection"], width, c.hidden_size)};
-      end.norm = nn::rms_norm(w["post_per_layer_input_norm"], c);
+      end.norm = nn::norm(w["post_per_layer_input_norm"], c);
     }
     if (const ops::Vector of_file = w["layer_scalar"].optional_vector(1);
         of_file && !of_file->empty())

@@ -18,7 +18,7 @@ struct Layer {
   std::variant<nn::Attention, nn::Mamba2, nn::FeedForward> block;
 
   Layer(const nn::Config& c, const nn::Weights& w, int64_t i, nn::Demands& demands)
-      : block(make(c, w["mixer"], {.pre = nn::rms_norm(w["norm"], c), .post = {}}, i, demands)) {}
+      : block(make(c, w["mixer"], {.pre = nn::norm(w["norm"], c), .post = {}}, i, demands)) {}
 
   static decltype(block) make(const nn::Config& c, const nn::Weights& w, nn::BlockNorms norms,
                               int64_t i, nn::Demands& demands) {

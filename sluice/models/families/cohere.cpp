@@ -1,0 +1,30 @@
+#include "sluice/base/error.h"
+#include "sluice/models/config.h"
+#include "sluice/models/family.h"
+#include "sluice/models/make.h"
+
+namespace sluice::models {
+namespace {
+
+nn::Config read(const Source& s, nn::WeightTable& w) {
+  nn::Config c = read_decoder(
+      s, w, {.rms_norm_eps = 1e-5, .norm_eps_key = "layer_norm_eps", .rope_theta = 8e6});
+  if (s.boolean({"use_qk_norm", ""}).value_or(false))
+    fail(ErrorKind::unsupported, "{}: use_qk_norm is true, which is not supported", s.where());
+  c.centered_norms = true;
+  c.tie_word_embeddings = true;
+  c.logits_scale = static_cast<float>(s.number({"logit_scale", "%.logit_scale"}).value_or(0.0625));
+  each_attention(c, [](nn::AttentionConfig& a) { a.rope.interleaved = true; });
+  s.ignore({"layer_norm_bias", ""});
+  return c;
+}
+
+constexpr std::string_view kNames[] = {"cohere", "command-r"};
+
+}  // namespace
+
+// Command R, 35B and 08-2024; as mlx-lm 0.32.2 models/cohere.py. Both blocks beside each other after one norm; tied, scaled
+// logits. (Command R+ norms queries and keys per head: not yet.)
+extern const Family cohere{.names = kNames, .read = read, .make = make_parallel};
+
+}  // namespace sluice::models

@@ -1,0 +1,17 @@
+#include "sluice/nn/norm.h"
+
+namespace sluice::nn {
+
+ops::Norm norm(const Weights& w, const Config& c) {
+  const ops::Vector weight = w["weight"].vector(c.hidden_size);
+  if (!c.centered_norms) return {weight, c.norm_weight_offset, c.rms_norm_eps};
+  std::vector<float> shifted = *weight;
+  for (float& value : shifted) value += c.norm_weight_offset;
+  return {.weight = std::make_shared<const std::vector<float>>(std::move(shifted)),
+          .weight_offset = 0,
+          .eps = c.rms_norm_eps,
+          .centered = true,
+          .bias = w["bias"].optional_vector(c.hidden_size)};
+}
+
+}  // namespace sluice::nn
