@@ -241,6 +241,7 @@ OpenModel::OpenModel(const ModelOptions& options, bool quiet) {
     note(fmt::format("the context of {} is beyond the {} tokens that the model was trained for",
                      engine_->context(), trained));
   }
+  if (!engine_->left_out().empty()) note(engine_->left_out());
   if (const auto lossy = lossy_json(*engine_); !lossy.is_null())
     note(fmt::format("lossy: {}", lossy.dump()));
 }

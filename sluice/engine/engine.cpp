@@ -206,6 +206,7 @@ std::unique_ptr<Engine> Engine::open(const std::filesystem::path& path,
 }
 
 const nn::Config& Engine::config() const { return impl_->loaded.model->config(); }
+const std::string& Engine::left_out() const { return impl_->loaded.left_out; }
 const EngineOptions& Engine::options() const { return impl_->options; }
 int64_t Engine::context() const { return impl_->context; }
 

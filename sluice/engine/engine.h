@@ -90,6 +90,8 @@ class Engine {
   Engine& operator=(const Engine&) = delete;
 
   const nn::Config& config() const;
+  /// What of the model's files is left out (what sees and hears), one line for a user; empty: nothing of note.
+  const std::string& left_out() const;
   const EngineOptions& options() const;
   /// Most tokens of a sequence.
   int64_t context() const;

@@ -34,8 +34,8 @@ struct Family {
   std::span<const TensorName> gguf_names = {};
   /// Parts of names in safetensors (".block_sparse_moe."), replaced one after the other.
   std::span<const TensorName> hf_names = {};
-  /// How names of tensors begin that are no part of what the family computes (a vision tower).
-  std::span<const std::string_view> left_out = {};
+  /// How names of tensors begin that draft tokens: left out.
+  std::span<const std::string_view> drafting = {};
   /// Layers after those that the config counts draft tokens, and are left out.
   bool drops_layers_beyond = false;
 };

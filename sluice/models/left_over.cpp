@@ -31,16 +31,6 @@ bool is_of_other_senses(string_view raw) {
                              [&](string_view begin) { return raw.starts_with(begin); });
 }
 
-bool is_left_out(const nn::WeightTable::Named& left, const Family& family,
-                 const nn::Config& config) {
-  const string_view raw = left.tensor->name;
-  return is_of_other_senses(raw) ||
-         (config.tie_word_embeddings && left.name.starts_with("lm_head.")) ||
-         std::ranges::any_of(kNotNeeded, [&](string_view end) { return raw.ends_with(end); }) ||
-         std::ranges::any_of(family.left_out,
-                             [&](string_view begin) { return raw.starts_with(begin); });
-}
-
 /// The layer that a tensor is in; -1: none.
 int64_t layer_of(string_view name) {
   constexpr string_view kLayers = "model.layers.";
@@ -50,16 +40,37 @@ int64_t layer_of(string_view name) {
   return layer;
 }
 
+/// Layers that draft tokens, of no use until Sluice drafts with them.
+bool is_drafting(const nn::WeightTable::Named& left, const Family& family,
+                 const nn::Config& config) {
+  const auto begins = [&](string_view begin) { return left.tensor->name.starts_with(begin); };
+  return std::ranges::any_of(family.drafting, begins) ||
+         (family.drops_layers_beyond && layer_of(left.name) >= config.n_layers);
+}
+
+bool is_not_needed(const nn::WeightTable::Named& left, const nn::Config& config) {
+  const auto ends = [&](string_view end) { return left.tensor->name.ends_with(end); };
+  return (config.tie_word_embeddings && left.name.starts_with("lm_head.")) ||
+         std::ranges::any_of(kNotNeeded, ends);
+}
+
 }  // namespace
 
-void check_all_bound(const nn::WeightTable& table, const Family& family, const nn::Config& config,
-                     const std::string& where) {
+std::string check_all_bound(const nn::WeightTable& table, const Family& family,
+                            const nn::Config& config, const std::string& where) {
   std::vector<nn::WeightTable::Named> left = table.left_over();
-  std::erase_if(left, [&](const auto& named) {
-    const bool drafts = family.drops_layers_beyond && layer_of(named.name) >= config.n_layers;
-    return drafts || is_left_out(named, family, config);
-  });
-  if (left.empty()) return;
+  const auto senses =
+      std::erase_if(left, [](const auto& named) { return is_of_other_senses(named.tensor->name); });
+  const auto drafting =
+      std::erase_if(left, [&](const auto& named) { return is_drafting(named, family, config); });
+  std::erase_if(left, [&](const auto& named) { return is_not_needed(named, config); });
+  if (left.empty()) {
+    return senses > 0 && drafting > 0
+               ? "left out: what sees and hears, and layers that draft tokens"
+           : senses > 0   ? "left out: what sees and hears"
+           : drafting > 0 ? "left out: layers that draft tokens"
+                          : "";
+  }
   const nn::WeightTable::Named& first = left.front();
   if (layer_of(first.name) >= config.n_layers) {
     fail(ErrorKind::bad_model, "{}: counts {} layers, but there is {}", where, config.n_layers,

@@ -65,7 +65,7 @@ void build(LoadedModel& loaded, const Family& family, const Source& source, nn::
   reduce_experts(options, config);
   loaded.model = family.make(std::move(config), nn::Weights(table));
   const nn::Config& c = loaded.model->config();
-  check_all_bound(table, family, c, source.where());
+  loaded.left_out = check_all_bound(table, family, c, source.where());
   loaded.extents = extents_of(table, c.n_layers, loaded.model->step_demands().n_experts_per_tok);
   loaded.active = active_bytes(loaded.extents);
   loaded.takes_int8 = some_integers(table);

@@ -23,6 +23,8 @@ struct LoadedModel {
   ActiveBytes active;
   /// Some weights are integers, which 8-bit activations can be multiplied with.
   bool takes_int8 = false;
+  /// What was left out, one line for a user; empty: nothing of note.
+  std::string left_out;
   /// LoadOptions::kv_type is not what fits the weights, nor float32.
   bool lossy_kv = false;
   bool only_int8 = false;  ///< all of the layers' are, routers aside

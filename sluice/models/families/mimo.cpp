@@ -14,6 +14,6 @@ constexpr std::string_view kNames[] = {"mimo"};
 
 // MiMo, arXiv:2505.07608; as mlx-lm 0.32.2 models/mimo.py. Qwen2's layers; those that draft tokens are left out.
 extern const Family mimo{
-    .names = kNames, .read = read, .make = make_pre_norm, .left_out = kDrafting};
+    .names = kNames, .read = read, .make = make_pre_norm, .drafting = kDrafting};
 
 }  // namespace sluice::models

@@ -198,6 +198,6 @@ extern const Family nemotron_h{.names = kNames,
                                .make = make,
                                .gguf_names = kGgufTensors,
                                .hf_names = kTensors,
-                               .left_out = kDrafting};
+                               .drafting = kDrafting};
 
 }  // namespace sluice::models

@@ -20,6 +20,6 @@ extern const Family qwen3_next{.names = kNames,
                                .read = read,
                                .make = make_pre_norm,
                                .gguf_names = kQwenHybridTensors,
-                               .left_out = kQwenDrafting};
+                               .drafting = kQwenDrafting};
 
 }  // namespace sluice::models
