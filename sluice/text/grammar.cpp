@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "sluice/text/ffi.h"
+#include "sluice/text/gbnf.h"
 
 namespace sluice::text {
 namespace {
@@ -18,6 +19,7 @@ const char* name_of(GrammarKind kind) {
     case GrammarKind::regex:
       return "regex";
     case GrammarKind::lark:
+    case GrammarKind::gbnf:
       return "lark";
   }
   return "";
@@ -45,6 +47,8 @@ class OfTokens : public Grammars {
 
   std::unique_ptr<GrammarMatcher> compile(GrammarKind kind,
                                           std::string_view definition) const override {
+    const std::string converted = kind == GrammarKind::gbnf ? lark_of_gbnf(definition) : "";
+    if (kind == GrammarKind::gbnf) definition = converted;
     return call_rust("the grammar", [&]() -> std::unique_ptr<GrammarMatcher> {
       return std::make_unique<Matcher>(
           grammars_->compile(rust::Str(name_of(kind)), slice(definition)));

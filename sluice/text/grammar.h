@@ -13,6 +13,7 @@ enum class GrammarKind {
   json_schema,  ///< definition: a schema as JSON
   regex,        ///< in the syntax of Rust's regex crate
   lark,         ///< llguidance's variant of Lark's grammars
+  gbnf,         ///< llama.cpp's grammars, converted (gbnf.h)
 };
 
 /// One text that has to fit a grammar, as it grows. For one thread at a time.

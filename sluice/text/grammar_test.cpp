@@ -117,5 +117,85 @@ TEST(Grammar, what_cannot_be_used_is_refused_with_its_reason) {
   }
 }
 
+/// Whether a text, byte by byte, fits to its end.
+bool fits(const Grammars& grammars, std::string_view gbnf, std::string_view text) {
+  const auto matcher = grammars.compile(GrammarKind::gbnf, gbnf);
+  std::vector<float> logits(256 + 9 + 2);
+  const auto allows = [&](Token token) {
+    std::ranges::fill(logits, 0.0F);
+    matcher->mask(logits);
+    return !std::isinf(logits[static_cast<size_t>(token)]);
+  };
+  for (size_t i = 0; i < text.size(); ++i) {
+    const Token byte = static_cast<unsigned char>(text[i]);
+    if (!allows(byte)) return false;
+    if (!matcher->accept(byte)) return i + 1 == text.size();
+  }
+  return allows(256 + 9);
+}
+
+constexpr const char* kJsonGrammar = R"(
+# llama.cpp's, in the main
+root   ::= object
+value  ::= object | array | string | number | ("true" | "false" | "null") ws
+object ::=
+  "{" ws (
+            string ":" ws value
+    ("," ws string ":" ws value)*
+  )? "}" ws
+array  ::= "[" ws ( value ("," ws value)* )? "]" ws
+string ::= "\"" ( [^"\\\x7F\x00-\x1F] | "\\" (["\\bfnrt] | "u" [0-9a-fA-F]{4}) )* "\"" ws
+number ::= ("-"? ([0-9] | [1-9] [0-9]{0,15})) ("." [0-9]+)? ws
+ws ::= | " " | "\n" [ \t]{0,20}
+)";
+
+TEST(Gbnf, allows_what_llama_cpp_does) {
+  const Letters tokenizer;
+  const auto grammars = open_grammars(tokenizer, tokenizer.vocab_size() + 1);
+  EXPECT_TRUE(fits(*grammars, "root ::= [a-z]+ \"ab\" | \"\\u00e9\"", "xyab"));
+  EXPECT_TRUE(fits(*grammars, "root ::= [a-z]+ \"ab\" | \"\\u00e9\"", "é"));
+  EXPECT_FALSE(fits(*grammars, "root ::= [a-z]+ \"ab\" | \"\\u00e9\"", "xyb"));
+  EXPECT_TRUE(fits(*grammars, "root ::= . two-digits{2}\ntwo-digits ::= [0-9]{2}", "\n1234"));
+  EXPECT_FALSE(fits(*grammars, "root ::= . two-digits{2}\ntwo-digits ::= [0-9]{2}", "\n123"));
+  EXPECT_TRUE(fits(*grammars, "root ::= \"(\" root? \")\"", "((()))"));
+  EXPECT_FALSE(fits(*grammars, "root ::= \"(\" root? \")\"", "((())"));
+  EXPECT_TRUE(fits(*grammars, "root ::= [^\\]x\\n-]*", "a/\"b"));
+  EXPECT_FALSE(fits(*grammars, "root ::= [^\\]x\\n-]*", "a]"));
+  for (const char* const json : {"{}", R"({"a": [1, -2.5, "x\u00e9", null], "b": {"c": true}})"})
+    EXPECT_TRUE(fits(*grammars, kJsonGrammar, json)) << json;
+  for (const char* const wrong : {"[]", R"({"a" 1})", R"({"a": tru})", R"({"a": "\q"})"})
+    EXPECT_FALSE(fits(*grammars, kJsonGrammar, wrong)) << wrong;
+  for (uint32_t seed = 0; seed < 30; ++seed) {
+    const auto matcher = grammars->compile(GrammarKind::gbnf, kJsonGrammar);
+    const std::string text = draw(*matcher, tokenizer, seed);
+    if (!text.empty()) EXPECT_TRUE(nlohmann::json::accept(text)) << text;
+  }
+}
+
+TEST(Gbnf, is_refused_in_words_where_it_is_damaged) {
+  const Letters tokenizer;
+  const auto grammars = open_grammars(tokenizer, tokenizer.vocab_size() + 1);
+  for (const std::string& wrong :
+       {std::string(), std::string("root"), std::string("root ::= \"a"), std::string("x ::= \"a\""),
+        std::string("root ::= missing"), std::string("root ::= [z-a]"), std::string("root ::= []"),
+        std::string("root ::= \"a\" )"), std::string("root ::= \"a\"{2,1}"),
+        std::string("root ::= \"a\"{99999}"), std::string("root ::= \"\\xg0\""),
+        std::string("root ::= \"a\"\nroot ::= \"b\""), std::string("root ::= \"\xff\""),
+        "root ::= " + std::string(1000, '('), "root ::= \"a\"" + std::string(1000, '*')}) {
+    EXPECT_THROW(grammars->compile(GrammarKind::gbnf, wrong), Error) << wrong.substr(0, 40);
+  }
+  std::mt19937 random(1);
+  const std::string good = kJsonGrammar;
+  for (int round = 0; round < 300; ++round) {
+    std::string text = good;
+    for (int i = 0; i < 3; ++i) text[random() % text.size()] = static_cast<char>(random() % 256);
+    try {
+      grammars->compile(GrammarKind::gbnf, text);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::bad_request) << error.what();
+    }
+  }
+}
+
 }  // namespace
 }  // namespace sluice::text
