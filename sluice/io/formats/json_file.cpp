@@ -5,33 +5,18 @@
 #include <algorithm>
 
 #include "sluice/base/error.h"
+#include "sluice/io/formats/json_excess.h"
 #include "sluice/io/lfs_pointer.h"
 #include "sluice/io/mapped_file.h"
 
 namespace sluice::io {
 namespace {
 
-// The parser builds what it reads before anybody could count levels, so they are counted here first. Up to
-// the text's first error brackets and strings are told apart as the parser does; it stops there anyway.
-void check_depth(std::string_view text, const std::string& where, int depth_limit) {
-  int depth = 0;
-  bool in_string = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_string) {
-      if (c == '\\') ++i;
-      if (c == '"') in_string = false;
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '[' || c == '{') {
-      if (++depth > depth_limit) {
-        fail(ErrorKind::bad_model, "{}: nested deeper than {} levels at {}", where, depth_limit,
-             text_position(text, i));
-      }
-    } else if (c == ']' || c == '}') {
-      --depth;
-    }
-  }
+void check_depth(std::string_view text, const std::string& where, int depth) {
+  const auto excess = find_excess(text, static_cast<size_t>(depth));
+  if (!excess) return;
+  fail(ErrorKind::bad_model, "{}: nested deeper than {} levels at {}", where, depth,
+       text_position(text, excess->at));
 }
 
 }  // namespace

@@ -16,7 +16,6 @@ class JsonEnd {
     return std::string_view::npos;
   }
   bool in_string() const { return in_string_; }
-  int deepest() const { return deepest_; }
 
  private:
   bool take(char c) {
@@ -31,14 +30,14 @@ class JsonEnd {
     } else if (c == '"') {
       in_string_ = true;
     } else if (c == '{' || c == '[') {
-      if (++depth_ > deepest_) deepest_ = depth_;
+      ++depth_;
     } else if (c == '}' || c == ']') {
       return --depth_ <= 0;
     }
     return false;
   }
 
-  int depth_ = 0, deepest_ = 0;
+  int depth_ = 0;
   bool in_string_ = false, escaped_ = false;
 };
 

@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "sluice/server/answers/json_end.h"
+#include "sluice/io/formats/json_excess.h"
 
 namespace sluice::server {
 namespace {
@@ -11,7 +11,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 using Calls = std::optional<std::vector<ToolCall>>;
 
-constexpr int kDeepest = 100;  // writing JSON recurses
+constexpr size_t kDeepest = 100;  // writing JSON recurses
 constexpr std::string_view kSpace = " \t\r\n";
 
 std::string_view trimmed(std::string_view text) {
@@ -22,9 +22,7 @@ std::string_view trimmed(std::string_view text) {
 
 /// One whole value; discarded where it is none.
 Json parse_json(std::string_view text) {
-  JsonEnd end;
-  end.push(text);
-  if (end.deepest() > kDeepest) return Json(Json::value_t::discarded);
+  if (io::find_excess(text, kDeepest)) return Json(Json::value_t::discarded);
   return Json::parse(text, nullptr, false);
 }
 

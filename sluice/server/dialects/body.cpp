@@ -1,35 +1,18 @@
 #include <fmt/format.h>
 
+#include "sluice/io/formats/json_excess.h"
 #include "sluice/server/dialects/dialect.h"
 #include "sluice/server/dialects/fields.h"
 
 namespace sluice::server {
 namespace {
 
-/// Counts levels and keys before anything is built: the parser has no limit for the first, and of objects that keep
-/// their order each key is compared with all before it. Up to the text's first error brackets and strings are told
-/// apart as the parser does; it stops there anyway.
 void check_size(std::string_view bytes, const Limits& limits) {
-  std::vector<size_t> keys;  // of each open object or array
-  bool in_string = false;
-  for (size_t i = 0; i < bytes.size(); ++i) {
-    const char c = bytes[i];
-    if (in_string) {
-      if (c == '\\') ++i;
-      if (c == '"') in_string = false;
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '[' || c == '{') {
-      if (keys.size() == limits.json_depth) {
-        refuse_field("", fmt::format("is nested deeper than {} levels", limits.json_depth));
-      }
-      keys.push_back(0);
-    } else if ((c == ']' || c == '}') && !keys.empty()) {
-      keys.pop_back();
-    } else if (c == ':' && !keys.empty() && ++keys.back() > limits.json_keys) {
-      refuse_field("", fmt::format("has an object of more than {} keys", limits.json_keys));
-    }
-  }
+  const auto excess = io::find_excess(bytes, limits.json_depth, limits.json_keys);
+  if (!excess) return;
+  if (excess->what == io::JsonExcess::What::depth)
+    refuse_field("", fmt::format("is nested deeper than {} levels", limits.json_depth));
+  refuse_field("", fmt::format("has an object of more than {} keys", limits.json_keys));
 }
 
 }  // namespace
@@ -59,9 +42,15 @@ void check_token_ids(const Ask& ask, int64_t vocab_size) {
   };
   for (const auto& [id, bias] : ask.sampling.logit_bias)
     check(id, fmt::format("logit_bias.{}", id));
+  const auto check_prompt = [&](const TextPrompt::Given& prompt, const std::string& path) {
+    const auto* tokens = std::get_if<std::vector<text::Token>>(&prompt);
+    for (size_t i = 0; tokens && i < tokens->size(); ++i) check((*tokens)[i], indexed(path, i));
+  };
   const auto* text = std::get_if<Ask::Text>(&ask.prompt);
-  const auto* tokens = text ? std::get_if<std::vector<text::Token>>(&text->prompt) : nullptr;
-  for (size_t i = 0; tokens && i < tokens->size(); ++i) check((*tokens)[i], indexed("prompt", i));
+  if (text == nullptr) return;
+  check_prompt(text->prompt, text->more.empty() ? "prompt" : "prompt[0]");
+  for (size_t i = 0; i < text->more.size(); ++i)
+    check_prompt(text->more[i], indexed("prompt", i + 1));
 }
 
 }  // namespace sluice::server
