@@ -24,11 +24,11 @@ size_t most_keys(const nlohmann::json& value) {
 }
 
 nlohmann::json random_value(std::mt19937& random, int levels) {
-  const unsigned kind = random() % (levels > 0 ? 4 : 2);
+  const auto kind = random() % (levels > 0 ? 4 : 2);
   if (kind == 0) return random() % 100;
   if (kind == 1) return std::string(R"(a "{[:\]} b)").substr(random() % 8);
   nlohmann::json value = kind == 2 ? nlohmann::json::array() : nlohmann::json::object();
-  for (unsigned i = random() % 4; i > 0; --i) {
+  for (auto i = random() % 4; i > 0; --i) {
     if (kind == 2) {
       value.push_back(random_value(random, levels - 1));
     } else {
