@@ -18,6 +18,7 @@ if(SLUICE_KERNELS_ONLY)
 endif()
 
 find_package(fmt REQUIRED)
+find_package(spdlog REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(CLI11 REQUIRED)
 find_package(GTest) # without it, no tests: `make test` installs it

@@ -39,7 +39,7 @@ rust_is_there() {
 
 APT_PACKAGES=(
   g++ cmake ninja-build ccache pkg-config git python3 python3-venv python3-dev ca-certificates
-  libcurl4-openssl-dev libssl-dev nlohmann-json3-dev libcli11-dev libfmt-dev libedit-dev liburing-dev
+  libcurl4-openssl-dev libssl-dev nlohmann-json3-dev libcli11-dev libfmt-dev libspdlog-dev libedit-dev liburing-dev
   prometheus-cpp-dev
 )
 APT_TEST_PACKAGES=(libgtest-dev libbenchmark-dev clang-format clang-tidy)
@@ -157,7 +157,7 @@ apt_setup_browser() {
 
 # --- macOS
 
-BREW_PACKAGES=(cmake ninja ccache pkg-config python@3.12 curl openssl@3 nlohmann-json cli11 fmt boost prometheus-cpp)
+BREW_PACKAGES=(cmake ninja ccache pkg-config python@3.12 curl openssl@3 nlohmann-json cli11 fmt spdlog boost prometheus-cpp)
 BREW_TEST_PACKAGES=(googletest google-benchmark clang-format)
 
 brew_setup() {

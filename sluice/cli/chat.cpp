@@ -2,14 +2,17 @@
 
 #include <chrono>
 #include <optional>
+#include <utility>
+#include <vector>
 
 #include "sluice/base/error.h"
 #include "sluice/cli/commands.h"
 #include "sluice/cli/conversation.h"
 #include "sluice/cli/line_editor.h"
+#include "sluice/cli/local_partner.h"
 #include "sluice/cli/model_options.h"
 #include "sluice/cli/output.h"
-#include "sluice/cli/residency_report.h"
+#include "sluice/cli/remote_partner.h"
 #include "sluice/cli/sampling_options.h"
 #include "sluice/cli/signals.h"
 #include "sluice/cli/status_line.h"
@@ -26,6 +29,7 @@ struct Options {
   SamplingOptions sampling;
   PromptOptions prompt;
   int64_t max_tokens = 1024;
+  std::string url, api_key;  // of a server; empty: the model is loaded here
 };
 
 constexpr const char* kHelp =
@@ -40,20 +44,11 @@ constexpr const char* kHelp =
 
 class Chat {
  public:
-  Chat(const Options& options, engine::Engine& engine)
-      : options_(options),
-        engine_(engine),
-        session_(engine),
-        format_(engine.tokenizer(), engine.chat_template(), options.prompt),
-        sampling_(options.sampling.resolve()),
-        conversation_(options.prompt.system) {}
+  Chat(ChatPartner& partner, std::string system)
+      : partner_(partner), conversation_(std::move(system)) {}
 
   void run() {
-    if (!format_.has_template()) {
-      note(
-          "This model has no chat template (a base model): turns are written as \"User: ...\" and "
-          "\"Assistant: ...\".");
-    }
+    if (const std::string greeting = partner_.greeting(); !greeting.empty()) note(greeting);
     note("/help lists the commands, Ctrl-D leaves.");
     // On a terminal a Ctrl-C just after the answer's end must not end the chat, so ours is heard throughout.
     if (stdin_is_terminal()) cancellation_.emplace(Cancellation::Of::interrupts);
@@ -92,7 +87,7 @@ class Chat {
       }
     } else if (name == "/reset") {
       conversation_.clear();
-      session_.reset();
+      partner_.reset();
     } else if (name == "/save" && !argument.empty()) {
       conversation_.save(argument);
       note(fmt::format("{} messages saved to {}", conversation_.size(), argument));
@@ -100,7 +95,7 @@ class Chat {
       conversation_.load(argument);
       note(fmt::format("{} messages loaded", conversation_.size()));
     } else if (name == "/stats") {
-      print(stats());
+      print(partner_.stats(last_));
     } else {
       note(fmt::format("{} is not a command, or lacks its argument; /help lists them", name));
     }
@@ -108,65 +103,42 @@ class Chat {
 
   void answer(const std::string& text) {
     conversation_.add("user", text);
-    engine::Result result;
+    ChatAnswer answer;
     try {
-      result = generate();
+      answer = ask();
     } catch (...) {
       conversation_.drop_last();  // what was not answered was not said
       throw;
     }
-    conversation_.add("assistant", result.text);
-    last_ = result;
+    conversation_.add("assistant", answer.text);
+    last_ = answer;
     print("\n");
-    if (result.finish_reason == engine::FinishReason::cancelled) note("(stopped)");
-    if (result.finish_reason == engine::FinishReason::max_tokens) note("(ended at --max-tokens)");
-    if (result.finish_reason == engine::FinishReason::context_full)
+    if (answer.finish_reason == engine::FinishReason::cancelled) note("(stopped)");
+    if (answer.finish_reason == engine::FinishReason::max_tokens) note("(ended at --max-tokens)");
+    if (answer.finish_reason == engine::FinishReason::context_full)
       note("(the context is full; /reset starts anew)");
   }
 
-  engine::Result generate() {
-    engine::Request request;
-    request.tokens = format_.encode(format_.render(conversation_.messages()));
-    request.max_tokens = options_.max_tokens;
-    request.sampling = sampling_;
-    request.stop = format_.stops();
+  ChatAnswer ask() {
     std::optional<Cancellation> of_this_answer;
     if (!cancellation_) of_this_answer.emplace(Cancellation::Of::interrupts);
     Cancellation& cancellation = cancellation_ ? *cancellation_ : *of_this_answer;
     cancellation.reset();
-    request.cancel = &cancellation.asked();
     int64_t count = 0;
-    streamed_before_ = engine_.statistics();
     auto start = Clock::now();
-    return session_.generate(request, [&](const engine::Event& event) {
+    const auto on_text = [&](std::string_view text) {
       if (count++ == 0) start = Clock::now();
-      print_text(event.text);
+      print_text(text);
       show_status(count, std::chrono::duration<double>(Clock::now() - start).count());
-    });
+    };
+    return partner_.answer(conversation_.messages(), on_text, cancellation.asked());
   }
 
+  /// count: pieces of the answer that have come in so many seconds, each about a token.
   void show_status(int64_t count, double seconds) {
     const double rate =
-        count > 1 && seconds > 0 ? static_cast<double>(count - 1) / seconds : last_.decode_tps();
-    std::string streaming;
-    if (const auto now = engine_.statistics())
-      streaming = "| " + streaming_line(streamed_before_ ? *now - *streamed_before_ : *now) + " ";
-    status_.show(fmt::format(" {} of {} tokens | {:.1f} tok/s | KV {} | peak memory {} {}",
-                             session_.tokens().size(), engine_.context(), rate,
-                             to_string(engine_.kv_bytes()), to_string(Bytes{peak_rss_bytes()}),
-                             streaming));
-  }
-
-  std::string stats() const {
-    const auto seed = seed_of(sampling_);
-    return fmt::format(
-        "context    {} of {} tokens\nKV         {}\nlast       {} prompt tokens, {} of them "
-        "reused, {:.1f} tok/s; "
-        "{} generated, {:.1f} tok/s\nmemory     {} peak, model file {}\nloading    {:.0f} ms\n{}",
-        session_.tokens().size(), engine_.context(), to_string(engine_.kv_bytes()),
-        last_.prompt_tokens, last_.reused_tokens, last_.prefill_tps(), last_.tokens.size(),
-        last_.decode_tps(), to_string(Bytes{peak_rss_bytes()}), to_string(engine_.file_bytes()),
-        engine_.load_seconds() * 1e3, seed ? fmt::format("seed       {}\n", *seed) : "");
+        count > 1 && seconds > 0 ? static_cast<double>(count - 1) / seconds : last_.decode_tps;
+    status_.show(partner_.status(rate));
   }
 
   /// Where there is no home, lines are not kept.
@@ -175,17 +147,30 @@ class Chat {
     return root.empty() ? root : root / "chat_history";
   }
 
-  const Options& options_;
-  engine::Engine& engine_;
-  engine::Session session_;
-  ChatFormat format_;
-  decode::SamplerConfig sampling_;
+  ChatPartner& partner_;
   Conversation conversation_;
   std::optional<Cancellation> cancellation_;
   StatusLine status_;
-  std::optional<residency::StreamStatistics> streamed_before_;  // this answer
-  engine::Result last_;
+  ChatAnswer last_;
 };
+
+void chat_here(const Options& o) {
+  LocalOptions options{
+      .prompt = o.prompt, .sampling = o.sampling.resolve(), .max_tokens = o.max_tokens};
+  OpenModel engine(o.model);
+  const auto partner = make_local_partner(*engine, std::move(options));
+  Chat(*partner, o.prompt.system).run();
+  engine.finish();
+}
+
+void chat_elsewhere(const Options& o) {
+  const auto partner = make_remote_partner({.url = o.url,
+                                            .api_key = o.api_key,
+                                            .model = o.model.model,
+                                            .sampling = o.sampling,
+                                            .max_tokens = o.max_tokens});
+  Chat(*partner, o.prompt.system).run();
+}
 
 }  // namespace
 
@@ -193,20 +178,37 @@ void add_chat(CLI::App& app, Globals&) {
   CLI::App& command =
       add_command(app, "chat", "Talk with a model",
                   "sluice chat org/chat-model --system \"Answer in one sentence.\"\n"
-                  "sluice chat smollm2-135m-instruct --temp 0.8 --top-p 0.95");
+                  "sluice chat smollm2-135m-instruct --temp 0.8 --top-p 0.95\n"
+                  "sluice chat --url http://127.0.0.1:8080");
   const auto o = std::make_shared<Options>();
   add_model_options(command, o->model);
-  command.get_option("MODEL")->required(false);  // then it is the default model
   add_prompt_options(command, o->prompt);
+  std::vector<CLI::Option*> of_loading = command.get_options();  // which a server has done
+  std::erase_if(of_loading, [](const CLI::Option* option) {
+    return option->get_name() == "MODEL" || option->check_name("--system") ||
+           option->check_name("--help");
+  });
+  command.get_option("MODEL")->required(false);  // then it is the default model
+  auto* const url =
+      command
+          .add_option("--url", o->url,
+                      "Talk with a server of OpenAI's API, whose model of that name MODEL is")
+          ->type_name("URL");
+  for (CLI::Option* option : of_loading) url->excludes(option);
+  command.add_option("--api-key", o->api_key, "The key that the server wants")
+      ->type_name("KEY")
+      ->needs(url);
   command.add_option("-n,--max-tokens", o->max_tokens, "Most tokens of an answer (default: 1024)")
       ->type_name("N")
       ->check(at_least(1));
   add_sampling_options(command, o->sampling);
   command.callback([o] {
     (void)o->sampling.resolve();  // refused before the model is loaded
-    OpenModel engine(o->model);
-    Chat(*o, *engine).run();
-    engine.finish();
+    if (o->url.empty()) {
+      chat_here(*o);
+    } else {
+      chat_elsewhere(*o);
+    }
   });
 }
 
