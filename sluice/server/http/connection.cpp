@@ -5,10 +5,8 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/asio/write.hpp>
 #include <boost/beast/http/error.hpp>
 #include <boost/beast/http/parser.hpp>
-#include <boost/beast/http/read.hpp>
 #include <boost/beast/http/string_body.hpp>
 
 #include "sluice/server/answers/answer_id.h"
@@ -44,7 +42,7 @@ std::string request_id(const RequestHead& head) {
 }  // namespace
 
 Connection::Connection(Socket socket, std::string peer, ConnectionContext& context)
-    : socket_(std::move(socket)),
+    : stream_(std::move(socket), context.tls),
       peer_(std::move(peer)),
       context_(context),
       deadline_(Clock::now() + context.options.idle_time),
@@ -52,6 +50,7 @@ Connection::Connection(Socket socket, std::string peer, ConnectionContext& conte
 
 void Connection::enter(Phase phase, std::chrono::milliseconds time) {
   phase_ = phase;
+  timed_out_ = false;
   deadline_ = Clock::now() + time;
 }
 
@@ -60,8 +59,7 @@ void Connection::tick(Clock::time_point now) {
   if (now < deadline_ || timed_out_) return;
   timed_out_ = true;
   if (phase_ == Phase::head || phase_ == Phase::body) {
-    error_code ignored;
-    socket_.cancel(ignored);  // it is told
+    stream_.cancel();  // it is told
   } else {
     close();
   }
@@ -71,10 +69,7 @@ void Connection::drain() {
   if (phase_ == Phase::idle && buffer_.size() == 0) close();
 }
 
-void Connection::close() {
-  error_code ignored;
-  socket_.close(ignored);
-}
+void Connection::close() { stream_.close(); }
 
 awaitable<void> Connection::run(std::shared_ptr<Connection> self) {
   try {
@@ -86,7 +81,11 @@ awaitable<void> Connection::run(std::shared_ptr<Connection> self) {
 }
 
 awaitable<void> Connection::serve() {
-  while (keeps_alive_ && !(context_.draining && buffer_.size() == 0)) {
+  enter(Phase::closing, context_.options.head_time);
+  error_code no_tls;
+  co_await stream_.shake_hands(no_tls);
+  if (no_tls) co_return;
+  while (keeps_alive_) {
     std::optional<HttpRequest> request = co_await read_request();
     if (!request) break;
     co_await answer(std::move(*request));
@@ -97,9 +96,10 @@ awaitable<void> Connection::serve() {
 /// Reads up to `most` bytes into the buffer; false when there will be none, or it took too long.
 awaitable<bool> Connection::read_some(size_t most) {
   error_code error;
-  const size_t n = co_await socket_.async_read_some(buffer_.prepare(most),
-                                                    asio::redirect_error(use_awaitable, error));
+  const asio::mutable_buffer into = buffer_.prepare(most);
+  const size_t n = co_await stream_.read_some(into, error);
   buffer_.commit(n);
+  if (!error) timed_out_ = false;  // they came while the deadline passed
   co_return !error;
 }
 
@@ -128,6 +128,7 @@ awaitable<std::optional<Refusal>> Connection::read_head_bytes() {
     if (phase_ == Phase::idle) {
       while (view_of(buffer_).starts_with("\r\n")) buffer_.consume(2);
       if (buffer_.size() > 0) enter(Phase::head, options.head_time);
+      if (phase_ == Phase::idle && context_.draining) co_return std::nullopt;
     }
     const auto end = find_head_end(view_of(buffer_));
     if (end.value_or(buffer_.size()) > options.head_bytes)
@@ -165,6 +166,7 @@ awaitable<std::optional<HttpRequest>> Connection::read_request() {
   }
   if (request.client.empty()) request.client = peer_;
   request.id = request_id(*head);
+  request.trace = trace_context_of(*head);
   if (head->has_body()) {
     std::optional<std::string> body = co_await read_body(head_bytes_, *head);
     if (!body) co_return std::nullopt;
@@ -178,19 +180,25 @@ awaitable<std::optional<std::string>> Connection::read_body(const std::string& b
                                                             const RequestHead& head) {
   const HttpOptions& options = context_.options;
   enter(Phase::body, options.body_time);
-  if (head.expects_continue)
-    co_await asio::async_write(socket_, asio::buffer("HTTP/1.1 100 Continue\r\n\r\n", 25),
-                               use_awaitable);
+  error_code error;
+  constexpr std::string_view kGoOn = "HTTP/1.1 100 Continue\r\n\r\n";
+  if (head.expects_continue) co_await stream_.write(kGoOn, error);
+  if (error) co_return std::nullopt;
   http::request_parser<http::string_body> parser;
   parser.header_limit(static_cast<uint32_t>(2 * options.head_bytes));
   parser.body_limit(options.body_bytes.count);
   parser.eager(true);
-  error_code error;
   parser.put(asio::buffer(bytes), error);
-  while (!error && !parser.is_done()) {
-    co_await http::async_read_some(socket_, buffer_, parser,
-                                   asio::redirect_error(use_awaitable, error));
-    deadline_ = Clock::now() + options.body_time;
+  while ((!error || error == http::error::need_more) && !parser.is_done()) {
+    if (error == http::error::need_more || buffer_.size() == 0) {
+      error = {};
+      if (!co_await read_some(kReadAhead)) {
+        error = http::error::partial_message;
+        break;
+      }
+      enter(Phase::body, options.body_time);
+    }
+    buffer_.consume(parser.put(buffer_.data(), error));
   }
   if (!error) co_return std::move(parser.get().body());
   std::optional<Refusal> refusal;
@@ -214,6 +222,7 @@ std::shared_ptr<LiveExchange> Connection::make_exchange(HttpRequest request) {
   if (style.minor_version == 0) style.keeps_alive = false;
   style.headers.emplace_back("x-request-id", request.id);
   style.headers.emplace_back("request-id", request.id);
+  if (!request.trace.empty()) style.headers.emplace_back("traceparent", request.trace.header());
   LiveExchange::Wiring wiring{
       .on_strand = [strand = asio::make_strand(context_.workers)](
                        std::function<void()> work) { asio::post(strand, std::move(work)); },
@@ -237,8 +246,13 @@ awaitable<void> Connection::answer(HttpRequest request) {
   exchange_ = make_exchange(std::move(request));
   keeps_alive_ = exchange_->keeps_alive();
   exchange_->begin();
-  const auto first = co_await (send(*exchange_) || watch_client(*exchange_));
-  const bool whole = first.index() == 0 && std::get<0>(first);
+  bool whole = false;
+  try {
+    const auto first = co_await (send(*exchange_) || watch_client(*exchange_));
+    whole = first.index() == 0 && std::get<0>(first);
+  } catch (const std::exception&) {
+    // The connection broke, or there is no memory: whoever answers is told in any case.
+  }
   if (!whole || exchange_->record().gone) {
     exchange_->gone();
     keeps_alive_ = false;
@@ -256,8 +270,7 @@ awaitable<bool> Connection::send(LiveExchange& exchange) {
     if (!batch.bytes.empty()) {
       deadline_ = Clock::now() + context_.options.send_time;
       error_code error;
-      co_await asio::async_write(socket_, asio::buffer(batch.bytes),
-                                 asio::redirect_error(use_awaitable, error));
+      co_await stream_.write(batch.bytes, error);
       if (error) co_return false;
       deadline_ = Clock::now() + kForever;
       exchange.sent(batch.bytes.size());
@@ -276,7 +289,7 @@ awaitable<void> Connection::watch_client(LiveExchange& exchange) {
   asio::steady_timer timer(context_.network, Clock::time_point::max());
   while (buffer_.size() < kReadAhead) {
     if (co_await read_some(kReadAhead - buffer_.size())) continue;
-    for (int i = 0; i < 20 && socket_.is_open() && !exchange.is_watched(); ++i) {
+    for (int i = 0; i < 20 && stream_.is_open() && !exchange.is_watched(); ++i) {
       timer.expires_after(std::chrono::milliseconds(25));
       co_await timer.async_wait(use_awaitable);
     }
@@ -288,13 +301,14 @@ awaitable<void> Connection::watch_client(LiveExchange& exchange) {
 /// Answers what is not handed to the handler; after it the connection ends, for what follows may be anything.
 awaitable<void> Connection::refuse(const RequestHead& head, const Refusal& refusal) {
   enter(Phase::closing, context_.options.head_time);
-  timed_out_ = false;
   keeps_alive_ = false;
   const std::string id = request_id(head);
-  HttpRequest request{.head = head, .body = {}, .id = id, .client = peer_};
+  HttpRequest request{
+      .head = head, .body = {}, .id = id, .client = peer_, .trace = trace_context_of(head)};
   Reply reply = context_.handler.refuse(head, refusal, id);
   Headers headers = context_.gate.cors_headers(head);
   headers.emplace_back("x-request-id", id);
+  if (!request.trace.empty()) headers.emplace_back("traceparent", request.trace.header());
   headers.insert(headers.end(), reply.headers.begin(), reply.headers.end());
   std::string text = head_text({.status = reply.status,
                                 .content_type = reply.content_type,
@@ -302,17 +316,18 @@ awaitable<void> Connection::refuse(const RequestHead& head, const Refusal& refus
                                 .keeps_alive = false},
                                headers);
   if (head.method != "HEAD") text += reply.body;
-  co_await asio::async_write(socket_, asio::buffer(text), use_awaitable);
+  error_code left;
+  co_await stream_.write(text, left);
   context_.handler.on_done(
       {.request = &request, .status = reply.status, .sent_bytes = text.size()});
 }
 
 /// Reads for a moment what the client still sends: closing with bytes unread would take the answer away from it.
 awaitable<void> Connection::linger() {
-  if (!socket_.is_open()) co_return;
+  if (!stream_.is_open()) co_return;
   enter(Phase::closing, std::chrono::seconds(2));
   error_code ignored;
-  socket_.shutdown(asio::socket_base::shutdown_send, ignored);
+  co_await stream_.end_writing(ignored);
   buffer_.clear();
   for (size_t read = 0; read < kLingerBytes; read += buffer_.size(), buffer_.clear()) {
     if (!co_await read_some(64 << 10)) break;

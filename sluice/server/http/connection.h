@@ -1,7 +1,6 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/thread_pool.hpp>
@@ -10,6 +9,7 @@
 #include <optional>
 #include <string>
 
+#include "sluice/server/http/byte_stream.h"
 #include "sluice/server/http/http_server.h"
 #include "sluice/server/http/live_exchange.h"
 
@@ -22,15 +22,16 @@ struct ConnectionContext {
   HttpHandler& handler;
   boost::asio::io_context& network;
   boost::asio::thread_pool& workers;
+  boost::asio::ssl::context* tls;  ///< null: none
   std::shared_ptr<void> presence;
   bool draining = false;
 };
 
 /// One client's connection. All of it happens on the network's thread.
-///   idle -> reading a head -> reading a body -> answering -> idle, or closing -> closed
+///   (shaking hands ->) idle -> reading a head -> reading a body -> answering -> idle, or closing -> closed
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
-  using Socket = boost::asio::generic::stream_protocol::socket;
+  using Socket = ByteStream::Socket;
   using Clock = std::chrono::steady_clock;
 
   Connection(Socket socket, std::string peer, ConnectionContext& context);
@@ -39,7 +40,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   static boost::asio::awaitable<void> run(std::shared_ptr<Connection> self);
   /// Looks at deadlines and silences; to be called some times a second.
   void tick(Clock::time_point now);
-  /// Ends it once what is asked is answered.
+  /// Ends it once what is asked is answered. To be called once the context is draining.
   void drain();
   /// Ends it now.
   void close();
@@ -65,7 +66,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void enter(Phase phase, std::chrono::milliseconds time);
   std::shared_ptr<LiveExchange> make_exchange(HttpRequest request);
 
-  Socket socket_;
+  ByteStream stream_;
   const std::string peer_;
   ConnectionContext& context_;
   boost::beast::flat_buffer buffer_;

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "sluice/server/http/request_head.h"
+#include "sluice/server/http/trace_context.h"
 #include "sluice/server/refusal.h"
 
 namespace sluice::server {
@@ -15,6 +16,7 @@ struct HttpRequest {
   std::string body = {};
   std::string id = {};      ///< names it in logs and to its client
   std::string client = {};  ///< whose it is: a key's name, else where it came from
+  TraceContext trace = {};
 };
 
 /// A whole answer.

@@ -85,9 +85,10 @@ std::string Gate::client_of(const RequestHead& head) const {
 Headers Gate::cors_headers(const RequestHead& head) const {
   const auto origin = head.header("origin");
   if (!origin || is_own(*origin, head) || !allows_origin(head, *origin)) return {};
-  Headers headers{{"Access-Control-Allow-Origin", std::string(*origin)},
-                  {"Access-Control-Expose-Headers", "x-request-id, request-id, retry-after"},
-                  {"Vary", "Origin"}};
+  Headers headers{
+      {"Access-Control-Allow-Origin", std::string(*origin)},
+      {"Access-Control-Expose-Headers", "x-request-id, request-id, retry-after, traceparent"},
+      {"Vary", "Origin"}};
   if (head.method != "OPTIONS") return headers;
   headers.emplace_back("Access-Control-Allow-Methods", "GET, HEAD, POST, DELETE, OPTIONS");
   headers.emplace_back("Access-Control-Max-Age", "600");

@@ -41,12 +41,35 @@ Tcp::endpoint resolve(asio::io_context& network, const HttpOptions& options) {
   return found.begin()->endpoint();
 }
 
+/// TLS 1.2 and later; nullopt where none is asked for.
+std::optional<asio::ssl::context> open_tls(const HttpOptions& options) {
+  using Tls = asio::ssl::context;
+  if (options.tls_certificate.empty()) return std::nullopt;
+  Tls tls(Tls::tls_server);
+  tls.set_options(Tls::default_workarounds | Tls::no_tlsv1 | Tls::no_tlsv1_1 | Tls::no_compression);
+  const auto check = [](const char* option, const std::filesystem::path& file,
+                        const error_code& error) {
+    if (error) fail(ErrorKind::bad_request, "{} {}: {}", option, file.string(), error.message());
+  };
+  error_code error;
+  tls.use_certificate_chain_file(options.tls_certificate.string(), error);
+  check("--tls-cert", options.tls_certificate, error);
+  tls.use_private_key_file(options.tls_key.string(), Tls::pem, error);
+  check("--tls-key", options.tls_key, error);
+  return tls;
+}
+
 }  // namespace
 
 struct HttpServer::Impl {
   Impl(const HttpOptions& o, HttpHandler& handler)
-      : options(o), gate(options.gate), context{options, gate,    handler,
-                                                network, workers, std::make_shared<int>(0)} {}
+      : options(o), gate(options.gate), tls(open_tls(o)), context{options,
+                                                                  gate,
+                                                                  handler,
+                                                                  network,
+                                                                  workers,
+                                                                  tls ? &*tls : nullptr,
+                                                                  std::make_shared<int>(0)} {}
 
   void listen_tcp();
   void listen_unix();
@@ -58,6 +81,7 @@ struct HttpServer::Impl {
 
   const HttpOptions options;
   const Gate gate;
+  std::optional<asio::ssl::context> tls;
   asio::io_context network{1};
   asio::thread_pool workers{kWorkers};
   ConnectionContext context;
@@ -132,7 +156,7 @@ void HttpServer::Impl::add(Connection::Socket socket, std::string peer) {
                                        {{"Retry-After", "1"}});
     error_code ignored;
     socket.non_blocking(true, ignored);
-    socket.write_some(asio::buffer(busy), ignored);
+    if (!tls) socket.write_some(asio::buffer(busy), ignored);
     return;
   }
   const auto connection = std::make_shared<Connection>(std::move(socket), std::move(peer), context);
@@ -189,7 +213,7 @@ std::string HttpServer::address() const {
   const Tcp::endpoint endpoint = impl_->tcp->local_endpoint();
   std::string host = endpoint.address().to_string();
   if (endpoint.address().is_v6()) host = "[" + host + "]";
-  return fmt::format("http://{}:{}", host, endpoint.port());
+  return fmt::format("{}://{}:{}", impl_->tls ? "https" : "http", host, endpoint.port());
 }
 
 void HttpServer::run(const std::atomic<bool>& stop) {

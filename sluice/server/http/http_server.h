@@ -17,6 +17,8 @@ struct HttpOptions {
   std::string host = "127.0.0.1";          ///< a name or an address
   uint16_t port = 8080;                    ///< 0: a free one
   std::filesystem::path unix_socket = {};  ///< instead of host and port
+  /// PEM files of a certificate, with those that vouch for it, and of its key; both or none.
+  std::filesystem::path tls_certificate = {}, tls_key = {};
   GateOptions gate = {};
 
   size_t most_connections = 512;
@@ -34,13 +36,14 @@ struct HttpOptions {
 /// Serves HTTP/1.1 on a thread for the network, the caller's, and some for the handler.
 class HttpServer {
  public:
-  /// Listens. Throws Error(io) when it cannot, Error(bad_request) for a host beyond loopback without keys.
+  /// Listens. Throws Error(io) when it cannot, Error(bad_request) for a host beyond loopback without keys, and for a
+  /// certificate or a key that cannot be used.
   HttpServer(const HttpOptions& options, HttpHandler& handler);
   ~HttpServer();
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;
 
-  /// "http://127.0.0.1:8080", or the socket's path.
+  /// "http://127.0.0.1:8080", https with TLS, or the socket's path.
   std::string address() const;
 
   /// Serves until `stop` becomes true and what was on its way is answered, or drain_time has passed.
