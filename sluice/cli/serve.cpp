@@ -10,6 +10,7 @@
 #include "sluice/cli/output.h"
 #include "sluice/cli/sampling_options.h"
 #include "sluice/cli/signals.h"
+#include "sluice/cli/stderr_log.h"
 #include "sluice/cli/text_input.h"
 #include "sluice/engine/hub/model_store.h"
 #include "sluice/server/http/http_server.h"
@@ -28,7 +29,10 @@ struct Options {
   std::string api_key_file;
   int64_t most_answers = 64;
   double drain_seconds = 30;
-  bool log = false;
+  bool log = false, log_prompts = false;
+  server::LogFormat log_format = server::LogFormat::text;
+  server::ResponseStore::Options responses;
+  server::Models::Options loading;
 };
 
 /// "NAME=REST".
@@ -99,18 +103,24 @@ void serve(const Options& o, const Globals& globals) {
   server::ServiceOptions service_options{.read = {.limits = {}, .sampling = o.sampling.resolve()},
                                          .most_answers = o.most_answers,
                                          .version = SLUICE_VERSION};
-  if (o.log) service_options.log = [](std::string_view line) { note(line); };
-  server::Models models(models_of(o), aliases_of(o), [&](const std::string& model) {
-    ModelOptions options = o.model;
-    options.model = model;
-    const auto opened = std::make_shared<OpenModel>(options, globals.quiet);
-    return std::shared_ptr<engine::Engine>(opened, &**opened);  // which finishes what it began
-  });
+  if (o.log) service_options.log = open_stderr_log();
+  service_options.responses = o.responses;
+  service_options.log_format = o.log_format;
+  service_options.log_prompts = o.log_prompts;
+  server::Models models(
+      models_of(o), aliases_of(o),
+      [&](const std::string& model) {
+        ModelOptions options = o.model;
+        options.model = model;
+        const auto opened = std::make_shared<OpenModel>(options, globals.quiet);
+        return std::shared_ptr<engine::Engine>(opened, &**opened);  // which finishes what it began
+      },
+      o.loading);
   server::Service service(models, std::move(service_options));
   server::HttpServer server(http_options(o), service);  // before the model is loaded for nothing
-  const auto first = models.open_first();
+  const std::string first = models.open_first()->name();
   const Cancellation cancellation(Cancellation::Of::all);
-  if (!globals.quiet) note(fmt::format("{} at {}", first->name(), server.address()));
+  if (!globals.quiet) note(fmt::format("{} at {}", first, server.address()));
   server.run(cancellation.asked());
 }
 
@@ -123,9 +133,16 @@ void add_network_options(CLI::App& command, Options& o) {
                             "Address to listen at; beyond 127.0.0.1 with a key only "
                             "(default: 127.0.0.1)");
   auto* const port = option("--port", "N", o.http.port, "Port; 0 takes a free one (default: 8080)");
+  auto* const certificate =
+      option("--tls-cert", "FILE", o.http.tls_certificate,
+             "Speak TLS with this certificate, PEM, and those that vouch for it");
+  auto* const key = option("--tls-key", "FILE", o.http.tls_key, "The certificate's key, PEM");
+  certificate->needs(key);
+  key->needs(certificate);
   option("--unix-socket", "FILE", o.http.unix_socket, "Listen at a socket that is a file instead")
       ->excludes(host)
-      ->excludes(port);
+      ->excludes(port)
+      ->excludes(certificate);
   option("--api-key", "KEY", o.api_keys, "Answer those only who know it (repeatable)")
       ->allow_extra_args(false);
   option("--api-key-file", "FILE", o.api_key_file, "The same, a key a line");
@@ -142,8 +159,57 @@ void add_network_options(CLI::App& command, Options& o) {
   option("--drain", "SECONDS", o.drain_seconds,
          "Time for answers on their way when the end is asked for (default: 30)")
       ->check(CLI::Range(0.0, 1e6));
-  command.add_flag("--log", o.log, "A line about each request on stderr; never what it says")
-      ->group(kNetwork);
+}
+
+void add_memory_options(CLI::App& command, Options& o) {
+  constexpr const char* kModels = "Several models";
+  command
+      .add_option_function<double>(
+          "--idle-unload",
+          [&o](double seconds) {
+            o.loading.idle_time = std::chrono::milliseconds(static_cast<int64_t>(seconds * 1e3));
+          },
+          "Let a model go that nobody has used for so long; it is loaded again when asked for "
+          "(default: never)")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0.0, 1e9))
+      ->group(kModels);
+  command
+      .add_option("--max-models", o.loading.most_loaded,
+                  "Models loaded at once; the one used longest ago goes for another (default: all)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1024))
+      ->group(kModels);
+  command
+      .add_option_function<std::string>(
+          "--keep-responses",
+          [&o](const std::string& size) { o.responses.bytes = parse_bytes(size); },
+          "Most bytes of responses kept for previous_response_id, for a day at most; 0 keeps none "
+          "(default: 64MB)")
+      ->type_name("SIZE")
+      ->group("Many answers at once");
+}
+
+void add_log_options(CLI::App& command, Options& o) {
+  constexpr const char* kLog = "Log";
+  auto* const log = command.add_flag("--log", o.log,
+                                     "Lines about each request and answer on stderr; never what "
+                                     "they say");
+  log->group(kLog);
+  command
+      .add_option_function<std::string>(
+          "--log-format",
+          [&o](const std::string& name) {
+            o.log_format = name == "json" ? server::LogFormat::json : server::LogFormat::text;
+          },
+          "text or json (default: text)")
+      ->type_name("FORMAT")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->needs(log)
+      ->group(kLog);
+  command.add_flag("--log-prompts", o.log_prompts, "And what models are told")
+      ->needs(log)
+      ->group(kLog);
 }
 
 void add_scheduling_options(CLI::App& command, Options& o) {
@@ -197,6 +263,8 @@ void add_serve(CLI::App& app, Globals& globals) {
       ->allow_extra_args(false);
   add_scheduling_options(command, *o);
   add_network_options(command, *o);
+  add_memory_options(command, *o);
+  add_log_options(command, *o);
   add_sampling_options(command, o->sampling);
   command.remove_option(command.get_option("--seed"));  // requests have theirs
   add_quiet_flag(command, globals);

@@ -49,11 +49,14 @@ struct ChatPrompt {
   Json template_args = Json::object();
   std::optional<bool> think = std::nullopt;            ///< unset: as the template has it
   std::optional<int64_t> think_budget = std::nullopt;  ///< tokens
-  bool continues = false;  ///< the last message is the answer's beginning, to go on with
+  bool continues = false;         ///< the last message is the answer's beginning, to go on with
+  bool has_instructions = false;  ///< the first message holds for this answer alone
 };
 /// A text to go on with.
 struct TextPrompt {
-  std::variant<std::string, std::vector<text::Token>> prompt = {};
+  using Given = std::variant<std::string, std::vector<text::Token>>;
+  Given prompt = {};
+  std::vector<Given> more = {};                      ///< each is answered like the first
   std::optional<std::string> suffix = std::nullopt;  ///< what comes behind the gap to be filled
   struct File {
     std::string name = {}, text = {};
@@ -66,7 +69,8 @@ struct TextPrompt {
 /// What a client asks for, whatever its dialect. Dialects read it from JSON (dialects/), the server answers it.
 struct Ask {
   Job job = Job::answer;
-  std::string model = {};  ///< empty: the default one
+  std::string model = {};              ///< empty: the default one
+  std::string previous_response = {};  ///< whose conversation goes on; empty: none
 
   using Chat = ChatPrompt;
   using Text = TextPrompt;
@@ -77,7 +81,7 @@ struct Ask {
   /// Most tokens of prompt and answer, where that is less than the server's.
   std::optional<int64_t> context = std::nullopt;
   std::optional<int64_t> max_decode_ms = std::nullopt;  ///< the answer ends as with max_tokens
-  int n = 1;  ///< answers, of which the i-th has the seed + i
+  int n = 1;  ///< answers to each prompt, of which the i-th has the seed + i
   decode::SamplerConfig sampling = {};
   std::optional<uint64_t> seed = std::nullopt;  ///< unset: drawn
   std::vector<std::string> stop = {};
@@ -88,6 +92,13 @@ struct Ask {
   std::string cache_salt = {};  ///< of the prompt cache: what others have cached is not looked at
   /// How long the model stays loaded after this; negative: for ever. Unset: as the server has it.
   std::optional<double> keep_alive_seconds = std::nullopt;
+
+  int n_prompts() const {
+    const auto* text = std::get_if<Text>(&prompt);
+    return text == nullptr ? 1 : 1 + static_cast<int>(text->more.size());
+  }
+  /// Answers in all: those to the first prompt come first.
+  int n_choices() const { return n * n_prompts(); }
 };
 
 /// A token with its log probability, and the best ones in its place.
@@ -108,7 +119,7 @@ struct Piece {
     tool_end,
   };
   Kind kind = Kind::text;
-  int choice = 0;  ///< which of the n answers
+  int choice = 0;  ///< which of the answers, of n_choices()
   std::string text = {};
   int tool = 0;              ///< which call of this answer, from 0
   std::string tool_id = {};  ///< 24 letters and digits; a dialect puts its prefix before it
@@ -140,7 +151,7 @@ struct Head {
   Usage usage = {};  ///< prompt and cached tokens
 };
 
-/// How a dialect tells an answer. Calls come in this order: begin, piece and end in turns (one end for each of the n
+/// How a dialect tells an answer. Calls come in this order: begin, piece and end in turns (one end for each of the
 /// answers), finish; or fail at any moment instead, which ends it. The pieces of a tool's call come from tool_begin to
 /// tool_end with no other piece of the same answer between. What is to be sent next is appended to `out`.
 /// A writer of a stream sends as it goes, another one at the end.
@@ -154,6 +165,8 @@ class Writer {
   virtual void finish(const Usage& usage, std::string& out) = 0;
   /// After the head was sent; before it, error_body() of the dialect is the whole answer.
   virtual void fail(const Refusal& refusal, std::string& out) = 0;
+  /// Whether pieces of a call may come before it is known how it ends: its arguments may then break off.
+  virtual bool tells_calls_as_they_come() const { return false; }
   /// Sent when nothing else was for some seconds; empty where the dialect has no such thing.
   virtual std::string keep_alive() const = 0;
 };

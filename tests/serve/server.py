@@ -14,27 +14,30 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = pathlib.Path(os.environ.get("SLUICE_BIN", ROOT / "build/release/bin/sluice"))
 TINY = ROOT / "tests/models/tiny-moe"
 
+# Who runs the tests may have it ignored, which servers would inherit. Not as a preexec_fn: between fork and exec Python
+# may wait for a lock that another thread of the tests held, for ever.
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
 
 class Server:
     """`sluice serve` until stop(); what it wrote on stderr is in `errors` then."""
 
-    def __init__(self, *arguments, model=TINY):
+    def __init__(self, *arguments, model=TINY, scheme="http"):
         models = [model] if model else []
         self.process = subprocess.Popen(
             [BINARY, "serve", *models, "--port", "0", "--log", *arguments],
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL),
         )
         self.name, self.port, self.errors = "", 0, ""
         for line in self.process.stderr:
             self.errors += line
-            if found := re.search(r"^(.*) at http://127\.0\.0\.1:(\d+)$", line):
+            if found := re.search(r"^(.*) at https?://127\.0\.0\.1:(\d+)$", line):
                 self.name, self.port = found[1], int(found[2])
                 break
         assert self.port, f"the server did not start: {self.errors}"
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{scheme}://127.0.0.1:{self.port}"
         self.reader = threading.Thread(target=self.read_errors, daemon=True)
         self.reader.start()
 

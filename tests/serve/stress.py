@@ -45,7 +45,7 @@ class Client(threading.Thread):
     def ask(self):
         prompt = self.random.choice(PROMPTS)
         status, answer = self.server.post("/v1/chat/completions", self.body(prompt))
-        if status == 503:
+        if status == 429:
             self.refused += 1
         elif status == 200:
             self.check(prompt, answer["choices"][0]["message"]["content"])
@@ -55,7 +55,7 @@ class Client(threading.Thread):
     def stream(self):
         prompt = self.random.choice(PROMPTS)
         status, _, content = self.server.request("POST", "/v1/chat/completions", self.body(prompt, stream=True))
-        if status == 503:
+        if status == 429:
             self.refused += 1
             return
         chunks = [json.loads(line[6:]) for line in content.decode().splitlines() if line.startswith("data: {")]
@@ -79,7 +79,7 @@ class Client(threading.Thread):
         body = bytearray(self.body("x").encode())
         body[self.random.randrange(len(body))] = self.random.randrange(256)
         status, _, _ = self.server.request("POST", self.random.choice(["/v1/chat/completions", "/v1/messages", "/api/chat"]), bytes(body))
-        if status not in (200, 400, 404, 503):
+        if status not in (200, 400, 404, 429):
             self.wrong.append(f"{status} for {bytes(body)!r}")
 
     def slow(self):
@@ -87,12 +87,12 @@ class Client(threading.Thread):
         with self.send(self.chat(self.body(prompt, stream=True))) as connection:
             time.sleep(self.random.random())
             answer = read_all(connection)
-        if b" 503 " not in answer[:20] and not answer.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n"):
+        if b" 429 " not in answer[:20] and not answer.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n"):
             self.wrong.append(f"a slow reader got {answer[-200:]!r}")
 
     def too_much(self):
         status, _ = self.server.post("/v1/chat/completions", self.body("word " * 20000))
-        if status not in (400, 503):
+        if status not in (400, 429):
             self.wrong.append(f"{status} for a prompt beyond the context")
 
 

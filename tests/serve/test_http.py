@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import socket
 import threading
 import time
@@ -182,13 +183,25 @@ def test_it_is_not_offered_to_others_without_a_key():
         Server("--host", "0.0.0.0")
 
 
-def test_one_more_answer_than_allowed_is_put_off():
-    server = Server("--max-answers", "2")
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses", "/v1/messages", "/api/chat"])
+def test_one_more_answer_than_allowed_is_put_off_in_every_api(path):
+    server = Server("--max-answers", "1")
+    body = {"input": "Hi"} if path == "/v1/responses" else {"messages": CHAT["messages"]}
+    if path != "/api/chat":
+        body |= {"max_output_tokens": 4} if path == "/v1/responses" else {"max_tokens": 4}
     try:
-        status, headers, content = server.request("POST", "/v1/chat/completions", CHAT | {"n": 3})
-        assert (status, headers["retry-after"]) == (503, "1")
-        assert json.loads(content)["error"]["message"]
-        assert server.post("/v1/chat/completions", CHAT | {"n": 2})[0] == 200
+        assert server.post("/v1/chat/completions", CHAT | {"n": 2})[0] == 400  # will never fit
+        long = json.dumps(CHAT | {"max_tokens": 3000, "stream": True, "ignore_eos": True})
+        with server.connect() as connection:
+            connection.sendall((head("POST /v1/chat/completions HTTP/1.1", f"Content-Length: {len(long)}") + long).encode())
+            assert connection.recv(1)
+            status, headers, content = server.request("POST", path, body)
+            assert (status, headers["retry-after"]) == (429, "1")
+            assert json.loads(content)["error"]
+        deadline = time.monotonic() + 20
+        while server.post("/v1/chat/completions", CHAT)[0] == 429:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
     finally:
         server.stop()
 
@@ -220,6 +233,23 @@ def test_a_server_that_is_asked_to_end_finishes_its_answers():
     ended.join()
     assert answer.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
     assert server.process.returncode == -15
+
+
+def test_a_line_feed_behind_the_last_request_does_not_hold_up_the_end():
+    """Some clients send one behind a body; the connection is idle all the same."""
+    server = Server()
+    body = json.dumps(CHAT | {"max_tokens": 100, "stream": True, "ignore_eos": True})
+    with server.connect() as connection:
+        asked = f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n{body}\r\n"
+        connection.sendall(asked.encode())
+        answer = connection.recv(1)
+        server.process.send_signal(signal.SIGTERM)
+        while not answer.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n"):
+            piece = connection.recv(65536)
+            assert piece
+            answer += piece
+        assert connection.recv(1) == b""  # closed without the drain's time being waited for
+    assert server.stop() == -signal.SIGTERM
 
 
 def test_it_listens_at_a_socket_too(tmp_path):

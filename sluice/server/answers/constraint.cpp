@@ -17,11 +17,12 @@ text::GrammarKind kind_of(const Format& format) {
       return text::GrammarKind::regex;
     case Format::Kind::lark:
       return text::GrammarKind::lark;
-    case Format::Kind::text:
     case Format::Kind::gbnf:
+      return text::GrammarKind::gbnf;
+    case Format::Kind::text:
       break;
   }
-  fail(ErrorKind::bad_request, "GBNF grammars are not supported; give the grammar in Lark's form");
+  fail(ErrorKind::internal, "a text without a form has no grammar");
 }
 
 class OfGrammar : public engine::Constraint {
@@ -65,7 +66,60 @@ class OfGrammar : public engine::Constraint {
   std::string seen_;  // the end of what was thought
 };
 
+class OfCalls : public engine::Constraint {
+ public:
+  OfCalls(std::shared_ptr<const text::Grammars> grammars, CallRule rule,
+          const text::Tokenizer& tokenizer)
+      : grammars_(std::move(grammars)), rule_(std::move(rule)), tokenizer_(tokenizer) {
+    auto first = compiled();  // so that it is refused now
+    if (rule_.marker.empty()) matcher_ = std::move(first);
+  }
+
+  void mask(std::span<float> logits) override {
+    if (matcher_) matcher_->mask(logits);
+  }
+
+  bool accept(text::Token token) override {
+    if (matcher_) {
+      if (matcher_->accept(token)) return true;
+      matcher_.reset();
+      return !rule_.ends;
+    }
+    if (!rule_.marker.empty()) look_for_marker(token);
+    return true;
+  }
+
+ private:
+  std::unique_ptr<text::GrammarMatcher> compiled() const {
+    return grammars_->compile(text::GrammarKind::lark, rule_.grammar);
+  }
+
+  /// Its last token may hold white space that follows it.
+  void look_for_marker(text::Token token) {
+    seen_ += tokenizer_.token_bytes(token, /*keep_special=*/true);
+    const size_t last = seen_.find_last_not_of(" \r\n") + 1;
+    if (std::string_view(seen_).substr(0, last).ends_with(rule_.marker)) {
+      matcher_ = compiled();
+      seen_.clear();
+    } else if (seen_.size() > 2 * rule_.marker.size()) {
+      seen_.erase(0, seen_.size() - 2 * rule_.marker.size());
+    }
+  }
+
+  const std::shared_ptr<const text::Grammars> grammars_;
+  const CallRule rule_;
+  const text::Tokenizer& tokenizer_;
+  std::unique_ptr<text::GrammarMatcher> matcher_;  // of the call that has begun
+  std::string seen_;                               // the end of what came between calls
+};
+
 }  // namespace
+
+std::shared_ptr<engine::Constraint> make_call_constraint(
+    std::shared_ptr<const text::Grammars> grammars, const CallRule& rule,
+    const text::Tokenizer& tokenizer) {
+  return std::make_shared<OfCalls>(std::move(grammars), rule, tokenizer);
+}
 
 std::shared_ptr<engine::Constraint> make_constraint(const text::Grammars& grammars,
                                                     const Format& format,

@@ -18,10 +18,22 @@ struct Thinking {
 };
 
 /// What an answer of this format may be made of: anything while the model thinks, then what fits. Null for
-/// Format::Kind::text. Throws Error(bad_request) for a definition that cannot be used.
+/// Format::Kind::text. tokenizer: outlives it. Throws Error(bad_request) for a definition that cannot be used.
 std::shared_ptr<engine::Constraint> make_constraint(const text::Grammars& grammars,
                                                     const Format& format,
                                                     const text::Tokenizer& tokenizer,
                                                     Thinking thinking);
+
+/// Where in an answer calls have to fit a grammar (answers/call_grammar.h).
+struct CallRule {
+  std::string grammar = {};
+  std::string marker = {};  ///< behind which one begins; empty: the answer begins with one
+  bool ends = false;        ///< the answer ends with the first
+};
+
+/// Anything but in calls. tokenizer: outlives it. Throws Error(bad_request) for a grammar that cannot be used.
+std::shared_ptr<engine::Constraint> make_call_constraint(
+    std::shared_ptr<const text::Grammars> grammars, const CallRule& rule,
+    const text::Tokenizer& tokenizer);
 
 }  // namespace sluice::server

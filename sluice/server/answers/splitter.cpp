@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "sluice/server/answers/answer_id.h"
+#include "sluice/server/answers/call_opening.h"
 
 namespace sluice::server {
 namespace {
@@ -51,6 +52,10 @@ std::vector<Piece> Splitter::finish() {
     while (!held_.empty() && step(pieces)) {
     }
   }
+  if (mode_ == Mode::arguments || mode_ == Mode::call_rest) {
+    held_.clear();
+    pieces.push_back(of_call(Piece::Kind::tool_end));
+  }
   const bool between_calls = markup_.bare_calls && !said_text_ && n_calls_ > 0;
   if (mode_ == Mode::text && !between_calls) {
     say(Piece::Kind::text, std::exchange(held_, {}), pieces);
@@ -70,6 +75,12 @@ bool Splitter::step(std::vector<Piece>& pieces) {
       return step_reasoning(pieces);
     case Mode::call:
       return step_call(pieces);
+    case Mode::arguments:
+      return step_arguments(pieces);
+    case Mode::call_rest:
+      return step_call_rest(pieces);
+    case Mode::behind_call:
+      return step_behind_call();
   }
   return false;
 }
@@ -134,13 +145,70 @@ void Splitter::begin_call(const CallFormat& format) {
   format_ = &format;
   json_ = {};
   scanned_ = 0;
+  may_come_ = markup_.calls_as_they_come;
 }
 
 bool Splitter::step_call(std::vector<Piece>& pieces) {
+  if (may_come_) return begin_arguments(pieces);
   const std::optional<size_t> end = body_end();
   if (!end) return false;
   end_call(*end, true, pieces);
   return true;
+}
+
+/// Tells the call whose beginning is held, once it is known for one that can be told as it comes.
+bool Splitter::begin_arguments(std::vector<Piece>& pieces) {
+  CallOpening opening = find_opening(held_);
+  if (opening.kind == CallOpening::Kind::more) return false;
+  may_come_ = false;
+  const bool bare = format_ == &bare_call_format();
+  if (opening.kind == CallOpening::Kind::other || (bare && !is_offered(opening.name))) return true;
+  space_.clear();
+  say_name(std::move(opening.name), pieces);
+  held_.erase(0, opening.arguments);
+  mode_ = Mode::arguments;
+  return true;
+}
+
+bool Splitter::step_arguments(std::vector<Piece>& pieces) {
+  const size_t end = json_.push(held_);
+  pieces.push_back(of_call(Piece::Kind::tool_arguments, held_.substr(0, end)));
+  held_.erase(0, end);
+  if (end == npos) return false;
+  mode_ = Mode::call_rest;
+  json_ = {};
+  json_.push("{");
+  return true;
+}
+
+/// What stands behind the arguments, as far as the object's end, tells nothing.
+bool Splitter::step_call_rest(std::vector<Piece>& pieces) {
+  const size_t end = json_.push(held_);
+  held_.erase(0, end);
+  if (end == npos) return false;
+  pieces.push_back(of_call(Piece::Kind::tool_end));
+  leave_call();
+  return true;
+}
+
+/// Models may leave the end marker out.
+bool Splitter::step_behind_call() {
+  const size_t first = held_.find_first_not_of(kSpace);
+  if (first == npos) return false;
+  const std::string_view rest = std::string_view(held_).substr(first);
+  if (rest.starts_with(format_->end)) {
+    held_.erase(0, first + format_->end.size());
+  } else if (format_->end.starts_with(rest)) {
+    return false;
+  }
+  mode_ = Mode::text;
+  return true;
+}
+
+void Splitter::leave_call() {
+  mode_ = Mode::behind_call;
+  space_.clear();
+  drops_space_ = true;
 }
 
 /// How much of what is held is the call; nullopt while it goes on.
@@ -148,16 +216,19 @@ std::optional<size_t> Splitter::body_end() {
   return format_->end.empty() ? json_end() : marked_end();
 }
 
-/// Where the end marker stands. In a string of a JSON body it is a part of that string.
+/// Where the end marker stands, or JSON closes. In a string of a JSON body the marker is a part of that string.
 std::optional<size_t> Splitter::marked_end() {
   const size_t first = held_.find_first_not_of(kSpace);
   if (first == npos) return std::nullopt;
   const bool is_json = held_[first] == '{' || held_[first] == '[';
   while (true) {
     const size_t end = held_.find(format_->end, scanned_);
-    const size_t to =
-        end == npos ? held_.size() - std::min(held_.size(), format_->end.size()) : end;
-    for (; scanned_ < to; ++scanned_) json_.push(std::string_view(held_).substr(scanned_, 1));
+    // What may become the marker waits.
+    const size_t to = end == npos ? held_.size() - begun_marker(held_, {format_->end}) : end;
+    while (scanned_ < to) {
+      const size_t closed = json_.push(std::string_view(held_).substr(scanned_++, 1));
+      if (is_json && closed != npos) return scanned_;
+    }
     if (end == npos) return std::nullopt;
     if (!is_json || !json_.in_string()) return end;
     for (; scanned_ < end + format_->end.size(); ++scanned_)
@@ -184,45 +255,51 @@ std::optional<size_t> Splitter::json_end() {
   return std::nullopt;
 }
 
-bool Splitter::is_offered(const std::vector<ToolCall>& calls) const {
-  return std::ranges::all_of(calls, [this](const ToolCall& call) {
-    return std::ranges::find(markup_.tool_names, call.name) != markup_.tool_names.end();
-  });
+bool Splitter::is_offered(const std::string& name) const {
+  return std::ranges::find(markup_.tool_names, name) != markup_.tool_names.end();
 }
 
 /// The first `body` bytes are a call, or text if they do not parse. ended: by what ends a call, not by the answer's
 /// end.
 void Splitter::end_call(size_t body, bool ended, std::vector<Piece>& pieces) {
-  const size_t whole = ended ? body + format_->end.size() : body;
-  const std::string text = std::string(format_->begin) + held_.substr(0, whole);
+  const std::string said = std::string(format_->begin) + held_.substr(0, body);
   // Models that end an answer behind a call leave its marker out; JSON alone shows that it is whole.
   const size_t first = std::min(held_.find_first_not_of(kSpace), held_.size());
-  const bool whole_call = ended || held_[first] == '{' || held_[first] == '[';
-  auto calls = whole_call ? format_->parse(std::string_view(held_).substr(0, body)) : std::nullopt;
-  held_.erase(0, whole);
-  mode_ = Mode::text;
-  if (calls && format_ == &bare_call_format() && !is_offered(*calls)) calls.reset();
-  if (!calls) {
-    say(Piece::Kind::text, text, pieces);
-    return;
+  const bool whole = ended || held_[first] == '{' || held_[first] == '[';
+  auto calls = whole ? format_->parse(std::string_view(held_).substr(0, body)) : std::nullopt;
+  held_.erase(0, body);
+  const auto is_offered_call = [this](const ToolCall& call) { return is_offered(call.name); };
+  if (calls && format_ == &bare_call_format() && !std::ranges::all_of(*calls, is_offered_call))
+    calls.reset();
+  if (calls) {
+    leave_call();
+    say_calls(std::move(*calls), pieces);
+  } else {
+    mode_ = Mode::text;
+    say(Piece::Kind::text, said, pieces);
   }
-  space_.clear();
-  drops_space_ = true;
-  say_calls(std::move(*calls), pieces);
 }
 
 void Splitter::say_calls(std::vector<ToolCall> calls, std::vector<Piece>& pieces) {
   for (ToolCall& call : calls) {
-    Piece piece{.tool = n_calls_++, .tool_id = new_id(), .tool_name = std::move(call.name)};
-    piece.kind = Piece::Kind::tool_begin;
-    pieces.push_back(piece);
-    piece.kind = Piece::Kind::tool_arguments;
-    piece.text = std::move(call.arguments);
-    pieces.push_back(piece);
-    piece.kind = Piece::Kind::tool_end;
-    piece.text.clear();
-    pieces.push_back(std::move(piece));
+    say_name(std::move(call.name), pieces);
+    pieces.push_back(of_call(Piece::Kind::tool_arguments, std::move(call.arguments)));
+    pieces.push_back(of_call(Piece::Kind::tool_end));
   }
+}
+
+void Splitter::say_name(std::string name, std::vector<Piece>& pieces) {
+  call_.tool = n_calls_++;
+  call_.tool_id = new_id();
+  call_.tool_name = std::move(name);
+  pieces.push_back(of_call(Piece::Kind::tool_begin));
+}
+
+Piece Splitter::of_call(Piece::Kind kind, std::string text) const {
+  Piece piece = call_;
+  piece.kind = kind;
+  piece.text = std::move(text);
+  return piece;
 }
 
 void Splitter::say_all_but(size_t keep, Piece::Kind kind, std::vector<Piece>& pieces) {

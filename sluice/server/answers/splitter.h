@@ -19,11 +19,17 @@ struct Markup {
   bool bare_calls = false;   ///< with bare_call_format() too, of tools that are offered:
   std::vector<std::string> tool_names = {};
   bool begins_in_reasoning = false;  ///< the prompt ends with think_begin
+  /// Calls in JSON are told as they come, once their name is known: their arguments are what the model wrote, and may
+  /// end anywhere.
+  bool calls_as_they_come = false;
 };
 
 /// Cuts a model's text into pieces of an answer. However the text is cut into pushes, what the pieces say is the
 /// same: a marker, and what may become one, is held back; so is a call until it ends, since one that does not parse
-/// is text. White space around reasoning and before a call is dropped.
+/// is text. White space around reasoning and around calls is dropped.
+///   text -> reasoning -> text
+///   text -> call, held back -> behind_call -> text
+///           call, told as it comes: -> arguments -> call_rest -> behind_call -> text
 class Splitter {
  public:
   explicit Splitter(Markup markup);
@@ -35,13 +41,13 @@ class Splitter {
   std::vector<Piece> finish();
 
   bool in_reasoning() const { return mode_ == Mode::reasoning; }
-  bool in_call() const { return mode_ == Mode::call; }
+  bool in_call() const { return mode_ != Mode::text && mode_ != Mode::reasoning; }
   int n_calls() const { return n_calls_; }
   /// Text that waits for what follows it.
   size_t held_bytes() const { return held_.size() + space_.size(); }
 
  private:
-  enum class Mode { text, reasoning, call };
+  enum class Mode { text, reasoning, call, arguments, call_rest, behind_call };
   struct Found {
     size_t at = std::string::npos, size = 0;
     const CallFormat* format = nullptr;  // null: reasoning begins
@@ -51,16 +57,23 @@ class Splitter {
   bool step_text(std::vector<Piece>& pieces);
   bool step_reasoning(std::vector<Piece>& pieces);
   bool step_call(std::vector<Piece>& pieces);
+  bool step_arguments(std::vector<Piece>& pieces);
+  bool step_call_rest(std::vector<Piece>& pieces);
+  bool step_behind_call();
   Found find_marker() const;
   void begin_call(const CallFormat& format);
   std::optional<size_t> body_end();
   std::optional<size_t> marked_end();
   std::optional<size_t> json_end();
   void end_call(size_t body, bool ended, std::vector<Piece>& pieces);
-  bool is_offered(const std::vector<ToolCall>& calls) const;
+  bool begin_arguments(std::vector<Piece>& pieces);
+  bool is_offered(const std::string& name) const;
   void say(Piece::Kind kind, std::string_view text, std::vector<Piece>& pieces);
   void say_all_but(size_t keep, Piece::Kind kind, std::vector<Piece>& pieces);
   void say_calls(std::vector<ToolCall> calls, std::vector<Piece>& pieces);
+  void say_name(std::string name, std::vector<Piece>& pieces);
+  Piece of_call(Piece::Kind kind, std::string text = {}) const;
+  void leave_call();
 
   const Markup markup_;
   std::vector<std::string_view> begins_;  // all markers that may come in text
@@ -73,6 +86,8 @@ class Splitter {
   const CallFormat* format_ = nullptr;  // of the call
   JsonEnd json_;                        // over the call's body,
   size_t scanned_ = 0;                  // of which so much was looked at
+  bool may_come_ = false;               // the call may be told as it comes
+  Piece call_;                          // that is being told: its number, id and name
 };
 
 }  // namespace sluice::server

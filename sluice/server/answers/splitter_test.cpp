@@ -80,6 +80,35 @@ TEST(Splitter, tells_a_call_that_does_not_parse_as_text) {
   }
 }
 
+TEST(Splitter, knows_where_a_call_ends_that_lacks_its_marker) {
+  EXPECT_EQ(told(kAll, {"<tool_call>{\"name\":\"f\",\"arguments\":{}}\nThat was it."}),
+            "call(f,{})text(That was it.)");
+  EXPECT_EQ(told(kAll, {"<tool_call>{\"name\":\"f\"}\n</tool_"}), "call(f,{})");
+}
+
+TEST(Splitter, tells_calls_as_they_come_once_their_name_is_known) {
+  Markup markup = kAll;
+  markup.calls_as_they_come = true;
+  Splitter splitter(markup);
+  const auto pushed = [&](const char* text) { return told(splitter.push(text)); };
+  EXPECT_EQ(pushed("<tool_call>\n{\"name\": \"f\", \"argum"), "");
+  EXPECT_EQ(pushed("ents\": {\"a"), "call(f,{\"a)");
+  EXPECT_EQ(pushed("\": \"</tool_call>"), "\": \"</tool_call>");
+  EXPECT_EQ(pushed("\"}"), "\"}");
+  EXPECT_EQ(pushed(", \"more\": {}}"), ")");
+  EXPECT_EQ(pushed("\n</tool_call>\nDone"), "text(Done)");
+  EXPECT_EQ(splitter.n_calls(), 1);
+
+  EXPECT_EQ(told(markup, {"<tool_call>{\"name\":\"f\",\"arguments\":{\"a\":[1,"}),
+            "call(f,{\"a\":[1,)");
+  // What cannot be told so is told whole.
+  EXPECT_EQ(told(markup, {"<tool_call>{\"arguments\":{\"a\":1},\"name\":\"f\"}</tool_call>"}),
+            "call(f,{\"a\":1})");
+  EXPECT_EQ(told(markup, {"<tool_call>{\"name\":\"f\",\"arguments\":\"{}\"}</tool_call>"}),
+            "call(f,{})");
+  EXPECT_EQ(told(markup, {"<tool_call>{\"name\":\"f\" oh"}), "text(<tool_call>{\"name\":\"f\" oh)");
+}
+
 TEST(Splitter, takes_an_answer_of_json_for_a_call_only_of_an_offered_tool) {
   Markup llama{.calls_tools = true, .bare_calls = true, .tool_names = {"f"}};
   EXPECT_EQ(told(llama, {"{\"name\":\"f\",\"parameters\":{\"a\":1}}; {\"name\":\"f\"}"}),
@@ -109,6 +138,7 @@ TEST(Splitter, says_the_same_however_the_text_is_cut) {
                                        "<|python_tag|>",
                                        "{\"name\":\"f\",\"arguments\":{\"a\":\"</tool_call>\"}}",
                                        "[{\"name\":\"f\"}]",
+                                       "{\"name\": \"f\", \"arguments\": {\"a\": \"}\"",
                                        "text ",
                                        "\n",
                                        "<",
@@ -128,6 +158,7 @@ TEST(Splitter, says_the_same_however_the_text_is_cut) {
     markup.bare_calls = random() % 2 == 0;
     markup.tool_names = {"f"};
     markup.begins_in_reasoning = random() % 2 == 0;
+    markup.calls_as_they_come = random() % 2 == 0;
     const std::string whole = told(markup, {text});
     std::vector<std::string> pushes(1);
     for (const char c : text) {

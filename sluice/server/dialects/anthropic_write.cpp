@@ -51,6 +51,7 @@ Json message_of(const Head& head, Json content) {
 class AnthropicStream : public Writer {
  public:
   const char* content_type() const override { return kEventStream; }
+  bool tells_calls_as_they_come() const override { return true; }
   std::string keep_alive() const override {
     std::string out;
     write_event(out, {{"type", "ping"}}, "ping");

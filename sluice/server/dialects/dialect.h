@@ -22,6 +22,7 @@ struct Limits {
   size_t stop_bytes = 1024;  ///< of one stop string
   size_t logit_biases = 4096;
   int n = 32;
+  size_t prompts = 128;  ///< of one request
   int top_logprobs = 20;
   int64_t max_tokens = int64_t{1} << 32;
   size_t embedding_inputs = 2048;
@@ -33,12 +34,19 @@ struct ReadOptions {
   decode::SamplerConfig sampling = {};  ///< what a request that names no options has
 };
 
+/// A response that later requests may go on with, or ask for again.
+struct KeptResponse {
+  Json messages = Json::array();  ///< the conversation before it, without what held for it alone
+  Json response = {};             ///< as it was told; null until it has ended
+};
+
 /// A request understood.
 struct Asked {
   Ask ask = {};
   std::unique_ptr<Writer> writer = {};  ///< tells this answer, as a stream or whole, as was asked
   std::vector<std::string> warnings =
       {};  ///< what was left out without harm; for a header and the log
+  std::shared_ptr<KeptResponse> kept = {};  ///< filled while it is answered; null: it is not kept
 };
 
 /// One API's way to ask for an answer and to be told it. Reading and writing are pure: no network, no model.
@@ -68,6 +76,13 @@ std::string ollama_error(const Refusal& refusal, std::string_view request_id);
 
 /// A body's JSON, whatever its Content-Type says. Throws Refusal (400): no JSON, no object, too deep, too many keys.
 Json parse_body(std::string_view bytes, const Limits& limits);
+
+/// What a conversation is behind a response. Throws nothing for a response that was told here.
+Json conversation_behind(const KeptResponse& kept);
+/// Has the request's messages follow those of that conversation, behind its own instructions.
+void go_on_with(Ask::Chat& chat, const Json& conversation);
+/// The messages without what holds for this answer alone.
+Json conversation_of(const Ask::Chat& chat);
 
 /// Token ids that a request brought, once its model is known. Throws Refusal naming the field whose id is not below
 /// vocab_size.

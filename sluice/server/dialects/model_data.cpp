@@ -94,6 +94,14 @@ Json ollama_model_info(const ModelInfo& model) {
           {arch + ".block_count", model.n_layers}};
 }
 
+/// The model's own, in Jinja. continue.dev fills gaps only if it sees .Suffix in it, which is no more than a comment
+/// there.
+std::string ollama_template(const ModelInfo& model) {
+  if (model.chat_template.empty())
+    return model.fills_gaps ? "{{ .Prompt }}{{ .Suffix }}" : "{{ .Prompt }}";
+  return model.chat_template + (model.fills_gaps ? "{# .Suffix #}" : "");
+}
+
 }  // namespace
 
 std::string models_body(const std::vector<ModelInfo>& models) {
@@ -151,12 +159,11 @@ std::string read_ollama_show(const Json& json) {
 }
 
 std::string ollama_show_body(const ModelInfo& model) {
-  // continue.dev reads the context from `parameters`, and fills gaps only if it sees .Suffix in the template.
-  const std::string prompt = model.fills_gaps ? "{{ .Prompt }}{{ .Suffix }}" : "{{ .Prompt }}";
+  // continue.dev reads the context from `parameters`.
   return dump({{"license", ""},
                {"modelfile", ""},
                {"parameters", fmt::format("num_ctx {}", model.context)},
-               {"template", prompt},
+               {"template", ollama_template(model)},
                {"details", ollama_details(model)},
                {"model_info", ollama_model_info(model)},
                {"capabilities", ollama_capabilities(model)},

@@ -3,11 +3,11 @@
 #include <utility>
 
 #include "sluice/server/dialects/dialect.h"
-#include "sluice/server/dialects/errors.h"
 #include "sluice/server/dialects/fields.h"
 #include "sluice/server/dialects/gathered.h"
 #include "sluice/server/dialects/lmstudio.h"
 #include "sluice/server/dialects/openai_chat.h"
+#include "sluice/server/dialects/openai_stream.h"
 #include "sluice/server/dialects/telling.h"
 
 namespace sluice::server {
@@ -15,25 +15,15 @@ namespace {
 
 using Kind = Piece::Kind;
 
-/// Chunks of one stream differ in nothing but `choices` and the last one's usage: readers put them together by id,
-/// and drop those of another object.
-class ChatStream : public Writer {
+class ChatStream : public OpenAiStream {
  public:
   ChatStream(const Ask& ask, ChatShape shape, bool with_usage)
-      : n_(ask.n),
-        shape_(shape),
-        with_usage_(with_usage),
-        arguments_came_(static_cast<size_t>(ask.n)) {}
+      : OpenAiStream(shape, with_usage), n_(ask.n), arguments_came_(static_cast<size_t>(ask.n)) {}
 
-  const char* content_type() const override { return kEventStream; }
-  std::string keep_alive() const override { return kEventComment; }
+  bool tells_calls_as_they_come() const override { return true; }
 
   void begin(const Head& head, std::string& out) override {
-    chunk_ = {{"id", "chatcmpl-" + head.id},
-              {"object", "chat.completion.chunk"},
-              {"created", head.created},
-              {"model", head.model},
-              {"choices", Json::array()}};
+    begin_chunks("chatcmpl-" + head.id, "chat.completion.chunk", head);
     // Readers append choices in the order in which they first see them.
     for (int i = 0; i < n_; ++i) write(out, i, {{"role", "assistant"}, {"content", ""}});
   }
@@ -64,49 +54,28 @@ class ChatStream : public Writer {
 
   void end(const Ending& ending, std::string& out) override {
     write(out, ending.choice, Json::object(), nullptr, openai_finish_reason(ending));
-    last_ending_ = ending;
-  }
-
-  void finish(const Usage& usage, std::string& out) override {
-    if (with_usage_ || shape_ == ChatShape::lmstudio) {
-      Json chunk = chunk_;
-      chunk["usage"] = openai_usage(usage);
-      chunk["timings"] = timings(usage);
-      if (shape_ == ChatShape::lmstudio) chunk["stats"] = lmstudio_stats(usage, last_ending_);
-      write_event(out, chunk);
-    }
-    out += "data: [DONE]\n\n";
-  }
-
-  void fail(const Refusal& refusal, std::string& out) override {
-    write_event(out, {{"error", openai_error_object(refusal)}});
+    note_ending(ending);
   }
 
  private:
   void write(std::string& out, int choice, Json delta,
-             const std::vector<ScoredToken>* tokens = nullptr, std::string_view finished = {}) {
+             const std::vector<ScoredToken>* tokens = nullptr,
+             std::string_view finished = {}) const {
     const bool scored = tokens && !tokens->empty();
-    chunk_["choices"] =
-        Json::array({{{"index", choice},
-                      {"delta", std::move(delta)},
-                      {"logprobs", scored ? chat_logprobs(*tokens) : Json()},
-                      {"finish_reason", finished.empty() ? Json() : Json(finished)}}});
-    write_event(out, chunk_);
-    chunk_["choices"] = Json::array();
+    write_choice(out, {{"index", choice},
+                       {"delta", std::move(delta)},
+                       {"logprobs", scored ? chat_logprobs(*tokens) : Json()},
+                       {"finish_reason", finished.empty() ? Json() : Json(finished)}});
   }
 
-  void write_call(std::string& out, const Piece& piece, Json call) {
+  void write_call(std::string& out, const Piece& piece, Json call) const {
     Json indexed{{"index", piece.tool}};
     indexed.update(call);
     write(out, piece.choice, {{"tool_calls", Json::array({std::move(indexed)})}});
   }
 
   int n_;
-  ChatShape shape_;
-  bool with_usage_;
-  Json chunk_;
   std::vector<bool> arguments_came_;  // of each answer's call that is being told
-  Ending last_ending_;
 };
 
 Json message_of(const Gathered::Choice& choice) {

@@ -1,4 +1,6 @@
 #include <array>
+#include <iterator>
+#include <utility>
 
 #include "sluice/server/dialects/dialect.h"
 #include "sluice/server/dialects/fields.h"
@@ -32,7 +34,10 @@ Asked read_completion(const Json& json, const ReadOptions& options, ChatShape sh
     refuse_field("prompt", "is missing, wanted a string or token ids",
                  "missing_required_parameter");
   }
-  text.prompt = read_prompt(*body.any("prompt"), "prompt");
+  auto prompts = read_prompts(*body.any("prompt"), "prompt", options.limits.prompts);
+  text.prompt = std::move(prompts.front());
+  text.more.assign(std::make_move_iterator(prompts.begin() + 1),
+                   std::make_move_iterator(prompts.end()));
   text.suffix = body.text("suffix");
   if (text.suffix && text.suffix->empty()) text.suffix.reset();
   text.raw = true;  // who has no template here writes its control tokens

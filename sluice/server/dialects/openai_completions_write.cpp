@@ -3,11 +3,11 @@
 #include <utility>
 
 #include "sluice/server/dialects/dialect.h"
-#include "sluice/server/dialects/errors.h"
 #include "sluice/server/dialects/fields.h"
 #include "sluice/server/dialects/gathered.h"
 #include "sluice/server/dialects/lmstudio.h"
 #include "sluice/server/dialects/openai_chat.h"
+#include "sluice/server/dialects/openai_stream.h"
 #include "sluice/server/dialects/telling.h"
 
 namespace sluice::server {
@@ -51,20 +51,13 @@ Json list_logprobs(const std::vector<ScoredToken>& tokens, size_t& offset) {
   return lists;
 }
 
-class CompletionStream : public Writer {
+class CompletionStream : public OpenAiStream {
  public:
   CompletionStream(const Ask& ask, ChatShape shape, bool with_usage)
-      : shape_(shape), with_usage_(with_usage), offsets_(static_cast<size_t>(ask.n)) {}
-
-  const char* content_type() const override { return kEventStream; }
-  std::string keep_alive() const override { return kEventComment; }
+      : OpenAiStream(shape, with_usage), offsets_(static_cast<size_t>(ask.n_choices())) {}
 
   void begin(const Head& head, std::string&) override {
-    chunk_ = {{"id", "cmpl-" + head.id},
-              {"object", "text_completion"},
-              {"created", head.created},
-              {"model", head.model},
-              {"choices", Json::array()}};
+    begin_chunks("cmpl-" + head.id, "text_completion", head);
   }
 
   void piece(const Piece& piece, std::string& out) override {
@@ -77,39 +70,19 @@ class CompletionStream : public Writer {
 
   void end(const Ending& ending, std::string& out) override {
     write(out, ending.choice, "", Json(), openai_finish_reason(ending));
-    last_ending_ = ending;
-  }
-
-  void finish(const Usage& usage, std::string& out) override {
-    if (with_usage_ || shape_ == ChatShape::lmstudio) {
-      Json chunk = chunk_;
-      chunk["usage"] = openai_usage(usage);
-      chunk["timings"] = timings(usage);
-      if (shape_ == ChatShape::lmstudio) chunk["stats"] = lmstudio_stats(usage, last_ending_);
-      write_event(out, chunk);
-    }
-    out += "data: [DONE]\n\n";
-  }
-
-  void fail(const Refusal& refusal, std::string& out) override {
-    write_event(out, {{"error", openai_error_object(refusal)}});
+    note_ending(ending);
   }
 
  private:
-  void write(std::string& out, int choice, const std::string& text, Json logprobs, Json finished) {
-    Json chunk = chunk_;
-    chunk["choices"].push_back({{"index", choice},
-                                {"text", text},
-                                {"logprobs", std::move(logprobs)},
-                                {"finish_reason", std::move(finished)}});
-    write_event(out, chunk);
+  void write(std::string& out, int choice, const std::string& text, Json logprobs,
+             Json finished) const {
+    write_choice(out, {{"index", choice},
+                       {"text", text},
+                       {"logprobs", std::move(logprobs)},
+                       {"finish_reason", std::move(finished)}});
   }
 
-  ChatShape shape_;
-  bool with_usage_;
   std::vector<size_t> offsets_;  // of each answer: characters whose tokens were told
-  Json chunk_;
-  Ending last_ending_;
 };
 
 std::string completion_body(const Gathered& answer, bool with_logprobs, ChatShape shape) {
@@ -140,7 +113,7 @@ std::string completion_body(const Gathered& answer, bool with_logprobs, ChatShap
 std::unique_ptr<Writer> openai_completion_writer(const Ask& ask, ChatShape shape, bool with_usage) {
   if (ask.stream) return std::make_unique<CompletionStream>(ask, shape, with_usage);
   const bool with_logprobs = ask.top_logprobs.has_value();
-  return std::make_unique<WholeWriter>(ask.n, openai_error, [=](const Gathered& answer) {
+  return std::make_unique<WholeWriter>(ask.n_choices(), openai_error, [=](const Gathered& answer) {
     return completion_body(answer, with_logprobs, shape);
   });
 }

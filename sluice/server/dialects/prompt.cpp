@@ -1,24 +1,34 @@
 #include "sluice/server/dialects/prompt.h"
 
-#include <fmt/format.h>
+#include <utility>
 
 #include "sluice/server/dialects/fields.h"
 
 namespace sluice::server {
 
-std::variant<std::string, std::vector<text::Token>> read_prompt(const Json& value,
-                                                                const std::string& path) {
+namespace {
+
+TextPrompt::Given read_one(const Json& value, const std::string& path) {
   if (value.is_string()) return value.get<std::string>();
   if (!value.is_array()) refuse_type(value, path, "a string or token ids");
-  if (value.empty() || value.front().is_number()) return to_tokens(value, path);
-  if (value.size() > 1) {
-    refuse_field(path,
-                 fmt::format("holds {} prompts; send one a request, they are answered together "
-                             "all the same",
-                             value.size()));
-  }
-  if (value.front().is_string()) return value.front().get<std::string>();
-  return to_tokens(value.front(), indexed(path, 0));
+  return to_tokens(value, path);
+}
+
+}  // namespace
+
+std::vector<TextPrompt::Given> read_prompts(const Json& value, const std::string& path,
+                                            size_t most) {
+  if (!value.is_array() || value.empty() || value.front().is_number())
+    return {read_one(value, path)};
+  to_array(value, path, most);
+  std::vector<TextPrompt::Given> prompts;
+  for (size_t i = 0; i < value.size(); ++i) prompts.push_back(read_one(value[i], indexed(path, i)));
+  return prompts;
+}
+
+TextPrompt::Given read_prompt(const Json& value, const std::string& path) {
+  auto prompts = read_prompts(value, path, 1);
+  return std::move(prompts.front());
 }
 
 }  // namespace sluice::server

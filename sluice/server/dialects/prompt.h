@@ -8,8 +8,10 @@
 
 namespace sluice::server {
 
-/// A prompt: a string, token ids, or an array that holds one of these. Throws Refusal naming `path`.
-std::variant<std::string, std::vector<text::Token>> read_prompt(const Json& value,
-                                                                const std::string& path);
+/// Prompts, at least one: a string, token ids, or an array of such. Throws Refusal naming `path`.
+std::vector<TextPrompt::Given> read_prompts(const Json& value, const std::string& path,
+                                            size_t most);
+/// The only one.
+TextPrompt::Given read_prompt(const Json& value, const std::string& path);
 
 }  // namespace sluice::server

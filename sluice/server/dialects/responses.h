@@ -27,7 +27,9 @@ ResponsesTools read_responses_tools(Fields& body, Asked& asked, const Limits& li
 /// The items of `input` as messages.
 void read_responses_input(Fields& body, Asked& asked, const Limits& limits);
 
-/// echo: what of the request a response repeats: instructions, tools, temperature, ...
-std::unique_ptr<Writer> responses_writer(const Ask& ask, Json echo, ResponsesTools tools);
+/// echo: what of the request a response repeats: instructions, tools, temperature, ... kept: gets the response when it
+/// has ended; null: nobody does.
+std::unique_ptr<Writer> responses_writer(const Ask& ask, Json echo, ResponsesTools tools,
+                                         std::shared_ptr<KeptResponse> kept);
 
 }  // namespace sluice::server

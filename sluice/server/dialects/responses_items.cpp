@@ -178,4 +178,25 @@ void read_responses_input(Fields& body, Asked& asked, const Limits& limits) {
   for (size_t i = 0; i < input->size(); ++i) items.read((*input)[i], indexed("input", i));
 }
 
+Json conversation_behind(const KeptResponse& kept) {
+  Asked asked;
+  asked.ask.prompt.emplace<Ask::Chat>().messages = kept.messages;
+  const Json& output = kept.response["output"];
+  const Limits limits;
+  Items items(asked, limits);
+  for (size_t i = 0; i < output.size(); ++i) items.read(output[i], indexed("output", i));
+  return std::get<Ask::Chat>(asked.ask.prompt).messages;
+}
+
+void go_on_with(Ask::Chat& chat, const Json& conversation) {
+  chat.messages.insert(chat.messages.begin() + (chat.has_instructions ? 1 : 0),
+                       conversation.begin(), conversation.end());
+}
+
+Json conversation_of(const Ask::Chat& chat) {
+  Json messages = chat.messages;
+  if (chat.has_instructions) messages.erase(size_t{0});
+  return messages;
+}
+
 }  // namespace sluice::server

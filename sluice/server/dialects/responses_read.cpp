@@ -14,7 +14,6 @@ namespace {
 constexpr auto kRefused = std::to_array<Refused>({
     {"conversation", "conversations are not kept here; send the whole input"},
     {"moderation", "there is no moderation here"},
-    {"previous_response_id", "responses are not kept here; send the whole input"},
     {"prompt", "prompt templates are not kept here; send instructions and input"},
 });
 
@@ -38,7 +37,7 @@ void read_text(Fields& body, Ask& ask, const Limits& limits) {
 }
 
 /// What a response repeats, with the values that hold where the request has none.
-Json echo_of(const Json& json, const Ask& ask) {
+Json echo_of(const Json& json, const Ask& ask, bool stored) {
   const auto given = [&](const char* name, const Json& otherwise) {
     const auto found = json.find(name);
     return found == json.end() || found->is_null() ? otherwise : *found;
@@ -48,10 +47,10 @@ Json echo_of(const Json& json, const Ask& ask) {
           {"max_output_tokens", given("max_output_tokens", nullptr)},
           {"metadata", given("metadata", Json::object())},
           {"parallel_tool_calls", given("parallel_tool_calls", true)},
-          {"previous_response_id", nullptr},
+          {"previous_response_id", given("previous_response_id", nullptr)},
           {"reasoning", given("reasoning", {{"effort", nullptr}, {"summary", nullptr}})},
           {"service_tier", "default"},
-          {"store", false},
+          {"store", stored},
           {"temperature", ask.sampling.temperature},
           {"text", given("text", {{"format", {{"type", "text"}}}})},
           {"tool_choice", given("tool_choice", "auto")},
@@ -67,12 +66,16 @@ void read_body(Fields& body, Asked& asked, const ReadOptions& options) {
   body.refuse(kRefused);
   ask.model = body.text("model").value_or("");  // some of Codex' requests have none
   read_logprobs(body, ask, options.limits);
+  // As OpenAI has it, they are kept unless that is not wanted.
+  if (body.boolean("store").value_or(true)) asked.kept = std::make_shared<KeptResponse>();
+  ask.previous_response = body.text("previous_response_id").value_or("");
   read_openai_neutral(body);
   body.neutral(std::to_array<std::string_view>({"context_management", "max_tool_calls"}));
   body.only("background", {false}, "is not done here: the answer comes in this connection");
   body.only("truncation", {"disabled", "auto"}, "wanted \"disabled\" or \"auto\"");
   if (const auto text = body.text("instructions"); text && !text->empty()) {
     chat.messages.push_back(make_message("system", *text));
+    chat.has_instructions = true;
   }
   read_responses_input(body, asked, options.limits);
   read_sampling(body, ask, options);
@@ -92,10 +95,13 @@ Asked read_response(const Json& json, const ReadOptions& options) {
   body.finish();
   // LM Studio's clients load a model so: {"input": "", "max_output_tokens": 1}.
   const Json* input = body.any("input");
-  if (chat.messages.empty() || (input->is_string() && input->get<std::string>().empty())) {
+  const bool nothing =
+      chat.messages.empty() || (input->is_string() && input->get<std::string>().empty());
+  if (nothing && asked.ask.previous_response.empty()) {
     asked.ask.job = Job::load;
   }
-  asked.writer = responses_writer(asked.ask, echo_of(json, asked.ask), std::move(tools));
+  Json echo = echo_of(json, asked.ask, asked.kept != nullptr);
+  asked.writer = responses_writer(asked.ask, std::move(echo), std::move(tools), asked.kept);
   return asked;
 }
 

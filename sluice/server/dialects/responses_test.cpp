@@ -123,11 +123,34 @@ TEST(Responses, load_a_model_for_an_empty_input) {
   EXPECT_EQ(Json::parse(told(*asked.writer, {}))["status"], "completed");
 }
 
-TEST(Responses, say_that_they_are_not_kept) {
-  const auto refusal =
-      refusal_of(kOpenAiResponses, R"({"input":"x","previous_response_id":"resp_1"})");
-  EXPECT_EQ(refusal.param, "previous_response_id");
-  EXPECT_NE(std::string(refusal.what()).find("send the whole input"), std::string::npos);
+TEST(Responses, go_on_with_a_conversation_that_was_kept) {
+  const auto asked = read(kOpenAiResponses, R"({"instructions":"Be brief.","input":"Hi",
+    "tools":[{"type":"function","name":"f","parameters":{}}]})");
+  ASSERT_TRUE(asked.kept);
+  asked.kept->messages = conversation_of(std::get<Ask::Chat>(asked.ask.prompt));
+  const Json whole = Json::parse(
+      told(*asked.writer, {reasoning("Hm."), tool_begin(0, "f"), arguments(0, "{}"), tool_end(0)}));
+  EXPECT_EQ(asked.kept->response, whole);
+  EXPECT_EQ(whole["store"], true);
+
+  const auto next = read(kOpenAiResponses, R"({"instructions":"Be long.","store":false,
+    "previous_response_id":"resp_ID","input":[
+      {"type":"function_call_output","call_id":"call_T0","output":"1"}]})");
+  EXPECT_FALSE(next.kept);
+  EXPECT_EQ(next.ask.previous_response, "resp_ID");
+  auto chat = std::get<Ask::Chat>(next.ask.prompt);
+  go_on_with(chat, conversation_behind(*asked.kept));
+  EXPECT_EQ(chat.messages.dump(),
+            R"([{"role":"system","content":"Be long."},{"role":"user","content":"Hi"},)"
+            R"({"role":"assistant","content":"","tool_calls":[{"id":"call_T0","type":"function",)"
+            R"("function":{"name":"f","arguments":{}}}],"reasoning_content":"Hm."},)"
+            R"({"role":"tool","content":"1","tool_call_id":"call_T0"}])");
+}
+
+TEST(Responses, are_kept_as_they_were_told_in_a_stream) {
+  const auto asked = read(kOpenAiResponses, R"({"input":"Hi","stream":true})");
+  const auto list = events(told(*asked.writer, {text("a")}));
+  EXPECT_EQ(asked.kept->response, list.back().data["response"]);
 }
 
 }  // namespace

@@ -145,10 +145,14 @@ class ItemMaker {
 /// One item is open at most; a piece of another kind finishes it. Each event has the next number.
 class ResponsesStream : public Writer {
  public:
-  ResponsesStream(Json echo, ResponsesTools tools)
-      : echo_(std::move(echo)), tools_(std::move(tools)), items_("", tools_) {}
+  ResponsesStream(Json echo, ResponsesTools tools, std::shared_ptr<KeptResponse> kept)
+      : echo_(std::move(echo)),
+        tools_(std::move(tools)),
+        kept_(std::move(kept)),
+        items_("", tools_) {}
 
   const char* content_type() const override { return kEventStream; }
+  bool tells_calls_as_they_come() const override { return true; }
   std::string keep_alive() const override { return kEventComment; }
 
   void begin(const Head& head, std::string& out) override {
@@ -185,8 +189,10 @@ class ResponsesStream : public Writer {
   }
 
   void finish(const Usage& usage, std::string& out) override {
+    const Json response = finished_response(head_, echo_, ending_, usage, output_);
     write(out, is_cut(ending_) ? "response.incomplete" : "response.completed",
-          {{"response", finished_response(head_, echo_, ending_, usage, output_)}});
+          {{"response", response}});
+    if (kept_) kept_->response = response;
   }
 
   void fail(const Refusal& refusal, std::string& out) override {
@@ -272,6 +278,7 @@ class ResponsesStream : public Writer {
 
   Json echo_;
   ResponsesTools tools_;
+  std::shared_ptr<KeptResponse> kept_;
   ItemMaker items_;
   Head head_;
   Json output_ = Json::array();  // items that are finished
@@ -283,19 +290,26 @@ class ResponsesStream : public Writer {
 
 }  // namespace
 
-std::unique_ptr<Writer> responses_writer(const Ask& ask, Json echo, ResponsesTools tools) {
-  if (ask.stream) return std::make_unique<ResponsesStream>(std::move(echo), std::move(tools));
-  return std::make_unique<WholeWriter>(
-      1, openai_error, [echo = std::move(echo), tools = std::move(tools)](const Gathered& answer) {
-        const ItemMaker items(answer.head.id, tools);
-        const auto& choice = answer.choices.front();
-        Json output = Json::array();
-        for (const auto& part : choice.parts) {
-          output.push_back(items.item(part, output.size(), true));
-        }
-        return dump(
-            finished_response(answer.head, echo, choice.ending, answer.usage, std::move(output)));
-      });
+std::unique_ptr<Writer> responses_writer(const Ask& ask, Json echo, ResponsesTools tools,
+                                         std::shared_ptr<KeptResponse> kept) {
+  if (ask.stream) {
+    return std::make_unique<ResponsesStream>(std::move(echo), std::move(tools), std::move(kept));
+  }
+  return std::make_unique<WholeWriter>(1, openai_error,
+                                       [echo = std::move(echo), tools = std::move(tools),
+                                        kept = std::move(kept)](const Gathered& answer) {
+                                         const ItemMaker items(answer.head.id, tools);
+                                         const auto& choice = answer.choices.front();
+                                         Json output = Json::array();
+                                         for (const auto& part : choice.parts) {
+                                           output.push_back(items.item(part, output.size(), true));
+                                         }
+                                         const Json response =
+                                             finished_response(answer.head, echo, choice.ending,
+                                                               answer.usage, std::move(output));
+                                         if (kept) kept->response = response;
+                                         return dump(response);
+                                       });
 }
 
 }  // namespace sluice::server

@@ -36,6 +36,19 @@ bool shows(const Render& render, const Json& messages, const Json& tools = nullp
   }
 }
 
+bool shows_json_call(const Render& render, const Json& messages) {
+  constexpr std::string_view kMarker = "<tool_call>";
+  try {
+    const std::string text = render(messages, nullptr);
+    const size_t marker = text.find(kMarker);
+    if (marker == text.npos) return false;
+    const size_t call = text.find_first_not_of(" \n", marker + kMarker.size());
+    return call != text.npos && text.substr(call).starts_with("{\"name\"");
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
 /// The tools as a text, for templates that show none.
 std::string describe_tools(const Json& tools) {
   std::string text = "You can call these functions, each described by one line of JSON:\n";
@@ -161,6 +174,8 @@ TemplateAbilities probe_template(const Render& render) {
     abilities.tool_calls =
         shows(render, Json::array({user("a"), assistant_call(kWord, kShort), user("b")}));
   }
+  abilities.json_calls = shows_json_call(
+      render, Json::array({user("a"), assistant_call(kWord, kShort), tool_result("b", kShort)}));
   abilities.tool_results = shows(render, result(kShort));
   abilities.long_ids = !abilities.tool_results || shows(render, result(kLong));
   return abilities;

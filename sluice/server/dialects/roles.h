@@ -15,6 +15,7 @@ struct TemplateAbilities {
   bool tools = true;           ///< the list of tools
   bool tool_calls = true;      ///< an assistant's calls
   bool tool_results = true;    ///< messages of role "tool"
+  bool json_calls = false;     ///< calls as <tool_call>{"name": ...
   bool long_ids = true;        ///< ids of calls that are no 9 letters and digits (Mistral)
   bool operator==(const TemplateAbilities&) const = default;
 };

@@ -57,6 +57,16 @@ TEST(Abilities, are_found_by_trying) {
   EXPECT_EQ(abilities_of(kShortIds), TemplateAbilities{.long_ids = false});
 }
 
+TEST(Abilities, tell_calls_in_json_from_others) {
+  const std::string before =
+      "{% for m in messages %}{{ m.content }}{% for c in m.tool_calls or [] %}<tool_call>\n";
+  const std::string after = "\n</tool_call>{% endfor %}{% endfor %}";
+  const std::string json = R"({"name": "{{ c.function.name }}", "arguments": {}})";
+  EXPECT_TRUE(abilities_of((before + json + after).c_str()).json_calls);
+  const std::string coder = "<function={{ c.function.name }}></function>";
+  EXPECT_FALSE(abilities_of((before + coder + after).c_str()).json_calls);
+}
+
 TEST(Roles, stay_as_they_are_where_the_template_shows_all) {
   Json tools = Json::array({make_tool("f", "d", nullptr, false)});
   EXPECT_EQ(normalise_roles(conversation(), tools, {}), conversation());

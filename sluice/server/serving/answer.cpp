@@ -28,8 +28,8 @@ class Answer::Hearing : public engine::Listener {
   Hearing(std::shared_ptr<Answer> answer, int choice)
       : answer_(std::move(answer)), choice_(choice) {}
 
-  void on_admitted(int64_t prompt_tokens, int64_t cached_tokens) override {
-    post([=](Answer& a, int i) { a.on_admitted(i, prompt_tokens, cached_tokens); });
+  void on_admitted(int64_t /*prompt_tokens*/, int64_t cached_tokens) override {
+    post([=](Answer& a, int i) { a.on_admitted(i, cached_tokens); });
   }
   void on_prompt(int64_t tokens) override {
     post([=](Answer& a, int i) { a.on_prompt(i, tokens); });
@@ -38,10 +38,10 @@ class Answer::Hearing : public engine::Listener {
     post([event = std::move(event)](Answer& a, int i) { a.on_token(i, event); });
   }
   void on_end(engine::Result result) override {
-    post([result = std::move(result)](Answer& a, int i) { a.on_choice_end(i, result); });
+    post_last([result = std::move(result)](Answer& a, int i) { a.on_choice_end(i, result); });
   }
   void on_error(std::exception_ptr error) override {
-    post([error = std::move(error)](Answer& a, int i) { a.on_error(i, error); });
+    post_last([error = std::move(error)](Answer& a, int i) { a.on_error(i, error); });
   }
 
  private:
@@ -50,8 +50,17 @@ class Answer::Hearing : public engine::Listener {
     answer_->exchange_->post(
         [answer = answer_, choice = choice_, what = std::move(what)] { what(*answer, choice); });
   }
+  /// Lets go of the answer: the last one who does lets go of its model, and the engine's thread, which holds this
+  /// until its turn ends, cannot end itself.
+  template <typename What>
+  void post_last(What what) {
+    const std::shared_ptr<Exchange> exchange = answer_->exchange_;
+    exchange->post([answer = std::move(answer_), choice = choice_, what = std::move(what)] {
+      what(*answer, choice);
+    });
+  }
 
-  const std::shared_ptr<Answer> answer_;
+  std::shared_ptr<Answer> answer_;
   const int choice_;
 };
 
@@ -62,25 +71,42 @@ Answer::Answer(std::shared_ptr<Exchange> exchange, std::shared_ptr<ServedModel> 
       ask_(std::move(asked.ask)),
       writer_(std::move(asked.writer)),
       warnings_(std::move(asked.warnings)),
+      kept_(std::move(asked.kept)),
       observer_(observer) {}
 
 void Answer::begin() {
-  Prompt prompt = model_->prompt_of(ask_);
-  const int64_t prompt_tokens = std::ssize(prompt.tokens);
-  if (ask_.job != Job::answer) {
-    tell_head(prompt_tokens, 0);
-    if (ask_.job == Job::render) writer_->piece({.text = prompt.text}, whole_);
-    writer_->finish(usage_, whole_);
-    exchange_->reply({.content_type = writer_->content_type(), .body = std::move(whole_)});
-    return;
+  std::vector<Prompt> prompts = model_->prompts_of(ask_);
+  for (const Prompt& prompt : prompts) {
+    usage_.prompt_tokens += std::ssize(prompt.tokens);
+    observer_.on_prompt(*this, prompt.text);
   }
-  const int64_t max_tokens = model_->room_after(ask_, prompt_tokens);
+  if (ask_.job != Job::answer) return tell_prompt(prompts.front());
+  for (Prompt& prompt : prompts)
+    prompt.markup.calls_as_they_come = writer_->tells_calls_as_they_come();
   const auto* text = std::get_if<Ask::Text>(&ask_.prompt);
-  if (text != nullptr && text->echo) echo_ = prompt.text;
-  begin_generations(prompt, max_tokens);
+  if (text != nullptr && text->echo) echo(prompts);
+  begin_generations(prompts);
   exchange_->watch(shared_from_this());
   if (!ask_.stream) return;
   exchange_->start(writer_->content_type(), warnings());
+}
+
+void Answer::tell_prompt(const Prompt& prompt) {
+  tell_head();
+  if (ask_.job == Job::render) writer_->piece({.text = prompt.text}, whole_);
+  writer_->finish(usage_, whole_);
+  exchange_->reply({.content_type = writer_->content_type(), .body = std::move(whole_)});
+}
+
+void Answer::echo(const std::vector<Prompt>& prompts) {
+  for (const Prompt& prompt : prompts) {
+    Piece piece{.text = prompt.text};
+    if (ask_.top_logprobs) piece.tokens = model_->scored_prompt(prompt, *ask_.top_logprobs);
+    for (int i = 0; i < ask_.n; ++i) {
+      piece.choice = static_cast<int>(echo_.size());
+      echo_.push_back(piece);
+    }
+  }
 }
 
 Headers Answer::warnings() const {
@@ -89,18 +115,22 @@ Headers Answer::warnings() const {
   return headers;
 }
 
-void Answer::begin_generations(const Prompt& prompt, int64_t max_tokens) {
-  for (int i = 0; i < ask_.n; ++i) {
+void Answer::begin_generations(const std::vector<Prompt>& prompts) {
+  const auto prompt_of = [&](int choice) -> const Prompt& {
+    return prompts[static_cast<size_t>(choice / ask_.n)];
+  };
+  for (int i = 0; i < n(); ++i) {
+    const Prompt& prompt = prompt_of(i);
     Choice& choice = choices_.emplace_back(prompt.markup);
     choice.progress.prompt_tokens = std::ssize(prompt.tokens);
-    choice.progress.max_tokens = max_tokens;
+    choice.progress.max_tokens = prompt.max_tokens;
     if (!prompt.begun.empty()) choice.begun = choice.splitter.push(prompt.begun);
   }
   const uint64_t seed = ask_.seed ? *ask_.seed : drawn_seed();
   try {
-    for (int i = 0; i < ask_.n; ++i) {
-      engine::Request request = request_of(prompt, max_tokens, i);
-      request.sampling.seed = seed + static_cast<uint64_t>(i);
+    for (int i = 0; i < n(); ++i) {
+      engine::Request request = request_of(prompt_of(i));
+      request.sampling.seed = seed + static_cast<uint64_t>(i % ask_.n);
       choices_[static_cast<size_t>(i)].generation = engine::begin_generation(
           model_->engine(), std::move(request), std::make_shared<Hearing>(shared_from_this(), i));
     }
@@ -111,10 +141,10 @@ void Answer::begin_generations(const Prompt& prompt, int64_t max_tokens) {
   }
 }
 
-engine::Request Answer::request_of(const Prompt& prompt, int64_t max_tokens, int /*choice*/) const {
+engine::Request Answer::request_of(const Prompt& prompt) const {
   engine::Request request;
   request.tokens = prompt.tokens;
-  request.max_tokens = max_tokens;
+  request.max_tokens = prompt.max_tokens;
   request.sampling = ask_.sampling;
   request.stop = ask_.stop;
   request.stop.insert(request.stop.end(), prompt.stop.begin(), prompt.stop.end());
@@ -127,10 +157,8 @@ engine::Request Answer::request_of(const Prompt& prompt, int64_t max_tokens, int
   return request;
 }
 
-void Answer::tell_head(int64_t prompt_tokens, int64_t cached_tokens) {
+void Answer::tell_head() {
   head_told_ = true;
-  usage_.prompt_tokens = prompt_tokens;
-  usage_.cached_tokens = cached_tokens;
   Head head{.id = new_id(),
             .created = std::time(nullptr),
             .model = ask_.model.empty() ? model_->name() : ask_.model,
@@ -148,21 +176,22 @@ void Answer::send(const std::string& bytes) {
   }
 }
 
-void Answer::on_admitted(int index, int64_t prompt_tokens, int64_t cached_tokens) {
+void Answer::on_admitted(int index, int64_t cached_tokens) {
   change_progress(choices_[static_cast<size_t>(index)], [&](Progress& progress) {
     progress.state = Progress::State::prefill;
     progress.cached_tokens = progress.prompt_done = cached_tokens;
   });
+  // Of each prompt once: its other answers find all of it.
+  if (!head_told_ || (index > 0 && index % ask_.n == 0)) usage_.cached_tokens += cached_tokens;
   if (head_told_ || gone_ || failed_) return;
   usage_.queued_seconds = seconds_between(begun_, Clock::now());
-  tell_head(prompt_tokens, cached_tokens);
-  for (int i = 0; i < ask_.n; ++i) {
+  tell_head();
+  for (int i = 0; i < n(); ++i) {
     Choice& choice = choices_[static_cast<size_t>(i)];
     tell(choice, i, std::exchange(choice.begun, {}));
   }
-  if (echo_.empty()) return;
   std::string out;
-  for (int i = 0; i < ask_.n; ++i) writer_->piece({.choice = i, .text = echo_}, out);
+  for (const Piece& piece : echo_) writer_->piece(piece, out);
   send(out);
 }
 
@@ -193,8 +222,8 @@ void Answer::note_time(Choice& choice) {
 }
 
 void Answer::on_token(int index, const engine::Event& event) {
-  if (gone_ || failed_) return;
   Choice& choice = choices_[static_cast<size_t>(index)];
+  if (gone_ || failed_ || choice.has_enough) return;
   note_time(choice);
   if (ask_.top_logprobs && event.logprob) {
     ScoredToken token = model_->scored({event.token, *event.logprob});
@@ -205,7 +234,18 @@ void Answer::on_token(int index, const engine::Event& event) {
   std::vector<Piece> pieces =
       choice.splitter.push(event.text + std::string(model_->marker(event.token)));
   if (was_reasoning || choice.splitter.in_reasoning()) ++usage_.reasoning_tokens;
+  const auto call_end = std::ranges::find(pieces, Piece::Kind::tool_end, &Piece::kind);
+  if (call_end != pieces.end() && wants_one_call()) {
+    pieces.erase(call_end + 1, pieces.end());
+    choice.has_enough = true;
+    choice.generation->cancel();
+  }
   tell(choice, index, std::move(pieces));
+}
+
+bool Answer::wants_one_call() const {
+  const auto* chat = std::get_if<Ask::Chat>(&ask_.prompt);
+  return chat != nullptr && !chat->tool_choice.parallel;
 }
 
 void Answer::tell(Choice& choice, int index, std::vector<Piece> pieces) {
@@ -226,13 +266,14 @@ void Answer::on_choice_end(int index, const engine::Result& result) {
   usage_.prefill_seconds = std::max(usage_.prefill_seconds, result.prefill_seconds);
   usage_.decode_seconds = std::max(usage_.decode_seconds, result.decode_seconds);
   if (!gone_ && !failed_) {
-    tell(choice, index, choice.splitter.finish());
+    if (!choice.has_enough) tell(choice, index, choice.splitter.finish());
     if (!choice.scored.empty()) tell(choice, index, {Piece{}});
-    Ending ending{
-        .choice = index,
-        .reason = choice.out_of_time ? engine::FinishReason::max_tokens : result.finish_reason,
-        .called_tools = choice.splitter.n_calls() > 0,
-        .stop_string = result.stop_string};
+    Ending ending{.choice = index,
+                  .reason = choice.has_enough    ? engine::FinishReason::eos
+                            : choice.out_of_time ? engine::FinishReason::max_tokens
+                                                 : result.finish_reason,
+                  .called_tools = choice.splitter.n_calls() > 0,
+                  .stop_string = result.stop_string};
     std::string out;
     writer_->end(ending, out);
     send(out);
@@ -258,13 +299,15 @@ void Answer::on_error(int index, const std::exception_ptr& error) {
   finish();
 }
 
-/// Once all generations have ended.
+/// Once all generations have ended. What the server notes of it is noted before the client hears its last word, and may
+/// ask again.
 void Answer::finish() {
   if (ended_ || !all_ended()) return;
+  std::string out;
+  if (!gone_ && !failed_) writer_->finish(usage_, out);
   ended_ = true;
+  observer_.on_end(*this);
   if (!gone_ && !failed_) {
-    std::string out;
-    writer_->finish(usage_, out);
     send(out);
     if (!ask_.stream)
       exchange_->reply({.content_type = writer_->content_type(),
@@ -273,7 +316,6 @@ void Answer::finish() {
   }
   exchange_->finish();
   exchange_->watch(nullptr);
-  observer_.on_end(*this);
   let_go();
 }
 
@@ -289,6 +331,7 @@ void Answer::let_go() {
 void Answer::on_gone() {
   gone_ = true;
   cancel_all();
+  finish();  // where telling the last one's end has failed
 }
 
 void Answer::cancel_all() {

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "sluice/engine/generation.h"
@@ -36,6 +37,7 @@ class Answer : public Exchange::Watcher, public std::enable_shared_from_this<Ans
     virtual ~Observer() = default;
     /// The shape of an error, before the head was told.
     virtual Reply refuse(const HttpRequest& request, const Refusal& refusal) = 0;
+    virtual void on_prompt(const Answer& answer, std::string_view prompt) = 0;
     virtual void on_first_token(double seconds) = 0;  ///< since the answer was begun
     virtual void on_next_token(double seconds) = 0;   ///< since the one before
     virtual void on_end(const Answer& answer) = 0;    ///< exactly once
@@ -53,8 +55,12 @@ class Answer : public Exchange::Watcher, public std::enable_shared_from_this<Ans
 
   const HttpRequest& request() const { return exchange_->request(); }
   const std::string& model_name() const { return model_->name(); }
+  int64_t context() const { return model_->info().context; }
   const Usage& usage() const { return usage_; }
-  int n() const { return ask_.n; }
+  int n() const { return ask_.n_choices(); }
+  const Ask& ask() const { return ask_; }
+  /// Filled once it has been told to its end.
+  const std::shared_ptr<KeptResponse>& kept() const { return kept_; }
   /// Of those that have not ended. From any thread.
   std::vector<Progress> progress() const;
 
@@ -70,15 +76,18 @@ class Answer : public Exchange::Watcher, public std::enable_shared_from_this<Ans
     std::optional<Clock::time_point> first_token, last_token;
     Progress progress;
     bool out_of_time = false;
+    bool has_enough = false;  ///< one call was asked for, and is told
   };
 
   void send(const std::string& bytes);
   Headers warnings() const;
-  void begin_generations(const Prompt& prompt, int64_t max_tokens);
-  engine::Request request_of(const Prompt& prompt, int64_t max_tokens, int choice) const;
-  void tell_head(int64_t prompt_tokens, int64_t cached_tokens);
+  void tell_prompt(const Prompt& prompt);
+  void echo(const std::vector<Prompt>& prompts);
+  void begin_generations(const std::vector<Prompt>& prompts);
+  engine::Request request_of(const Prompt& prompt) const;
+  void tell_head();
   void tell(Choice& choice, int index, std::vector<Piece> pieces);
-  void on_admitted(int index, int64_t prompt_tokens, int64_t cached_tokens);
+  void on_admitted(int index, int64_t cached_tokens);
   void on_prompt(int index, int64_t tokens);
   void on_token(int index, const engine::Event& event);
   void on_choice_end(int index, const engine::Result& result);
@@ -91,6 +100,7 @@ class Answer : public Exchange::Watcher, public std::enable_shared_from_this<Ans
   bool all_ended() const;
   void cancel_all();
   void note_time(Choice& choice);
+  bool wants_one_call() const;
   void finish();
   void let_go();
 
@@ -99,12 +109,13 @@ class Answer : public Exchange::Watcher, public std::enable_shared_from_this<Ans
   const Ask ask_;
   const std::unique_ptr<Writer> writer_;
   const std::vector<std::string> warnings_;
+  const std::shared_ptr<KeptResponse> kept_;
   Observer& observer_;
   const Clock::time_point begun_ = Clock::now();
   std::deque<Choice> choices_;
   mutable std::mutex progress_mutex_;  // of each choice's progress
   std::string whole_;                  // what is told at the end, unless the answer is a stream
-  std::string echo_;
+  std::vector<Piece> echo_;            // the prompts, where the answer begins with them
   Usage usage_;
   bool head_told_ = false, gone_ = false, failed_ = false, ended_ = false;
 };

@@ -4,10 +4,12 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <ctime>
 #include <exception>
 
 #include "sluice/base/error.h"
 #include "sluice/base/printable.h"
+#include "sluice/base/threads.h"
 
 namespace sluice::server {
 namespace {
@@ -25,23 +27,37 @@ struct Models::Entry {
   mutable std::mutex mutex;  // of what follows
   std::shared_ptr<ServedModel> model;
   bool is_loading = false;
+  Clock::time_point used = {}, due = Clock::time_point::max();  // when it was, and may go
 
   std::shared_ptr<ServedModel> loaded() const {
     const std::lock_guard lock(mutex);
     return model;
   }
+  /// Takes it out where nobody else holds it and `goes` of the entry, which is locked.
+  template <typename Goes>
+  std::shared_ptr<ServedModel> take_unused(Goes goes) {
+    const std::lock_guard lock(mutex);
+    if (!model || model.use_count() > 1 || !goes(*this)) return nullptr;
+    return std::exchange(model, nullptr);
+  }
   ModelInfo info() const {
     const std::lock_guard lock(mutex);
-    if (model) return model->info();
     ModelInfo info;
+    if (model) {
+      info = model->info();
+      const auto rest = std::chrono::duration_cast<std::chrono::seconds>(due - Clock::now());
+      if (due != Clock::time_point::max())
+        info.expires_at = std::time(nullptr) + std::max<int64_t>(rest.count(), 0);
+      return info;
+    }
     info.id = named.name;
     info.state = is_loading ? ModelInfo::State::loading : ModelInfo::State::unloaded;
     return info;
   }
 };
 
-Models::Models(std::vector<Named> models, Aliases aliases, Open open)
-    : aliases_(std::move(aliases)), open_(std::move(open)) {
+Models::Models(std::vector<Named> models, Aliases aliases, Open open, Options options)
+    : aliases_(std::move(aliases)), open_(std::move(open)), options_(options) {
   for (Named& named : models) {
     for (const auto& entry : entries_) {
       if (entry->named.name == named.name)
@@ -57,9 +73,17 @@ Models::Models(std::vector<Named> models, Aliases aliases, Open open)
     if (std::ranges::none_of(entries_, is))
       fail(ErrorKind::bad_request, "--alias {}={}: no model is called {}", alias, name, name);
   }
+  unloading_ = start_thread("unloads models", [this] { unload_when_due(); });
 }
 
-Models::~Models() = default;
+Models::~Models() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_one();
+  unloading_.join();
+}
 
 Models::Entry& Models::find(std::string_view given) const {
   if (given.empty()) return *entries_.front();
@@ -100,7 +124,14 @@ std::shared_ptr<ServedModel> Models::load(Entry& entry) {
     const std::lock_guard lock(entry.mutex);
     entry.is_loading = is_loading;
     entry.model = std::move(model);
+    entry.used = Clock::now();
+    entry.due = options_.idle_time ? entry.used + *options_.idle_time : Clock::time_point::max();
   };
+  std::unique_lock place(places_, std::defer_lock);
+  if (options_.most_loaded > 0) {
+    place.lock();
+    make_place();
+  }
   set(true, nullptr);
   try {
     auto model = std::make_shared<ServedModel>(entry.named.name, open_(entry.named.model));
@@ -109,6 +140,66 @@ std::shared_ptr<ServedModel> Models::load(Entry& entry) {
   } catch (...) {
     set(false, nullptr);
     throw;
+  }
+}
+
+/// For one more. Throws Refusal where all that are loaded are in use.
+void Models::make_place() {
+  while (loaded().size() >= options_.most_loaded) {
+    Entry* oldest = nullptr;
+    Clock::time_point used = Clock::time_point::max();
+    for (const auto& entry : entries_) {
+      const std::lock_guard lock(entry->mutex);
+      if (!entry->model || entry->model.use_count() > 1 || entry->used >= used) continue;
+      used = entry->used;
+      oldest = entry.get();
+    }
+    if (oldest == nullptr) {
+      Refusal refusal(503, fmt::format("{} models are loaded, which is the most, and all of them "
+                                       "are answering; try again soon",
+                                       options_.most_loaded));
+      refusal.code = "overloaded";
+      refusal.retry_after = 1;
+      throw Refusal(refusal);
+    }
+    oldest->take_unused([](const Entry&) { return true; });
+  }
+}
+
+void Models::note_use(std::string_view name, std::optional<double> keep_seconds) {
+  constexpr double kLongest = 1e9;
+  Entry& entry = find(name);
+  {
+    const std::lock_guard lock(entry.mutex);
+    entry.used = Clock::now();
+    entry.due = Clock::time_point::max();
+    if (keep_seconds && *keep_seconds >= 0) {
+      const std::chrono::duration<double> time(std::min(*keep_seconds, kLongest));
+      entry.due = entry.used + std::chrono::duration_cast<Clock::duration>(time);
+    } else if (!keep_seconds && options_.idle_time) {
+      entry.due = entry.used + *options_.idle_time;
+    }
+  }
+  { const std::lock_guard lock(mutex_); }  // or it may miss this between looking and waiting
+  changed_.notify_one();
+}
+
+/// On a thread of its own, since letting go of a model takes a while. One that is in use then is looked at again.
+void Models::unload_when_due() {
+  constexpr auto kAgain = std::chrono::milliseconds(200);
+  std::unique_lock lock(mutex_);
+  while (!stopping_) {
+    const auto now = Clock::now();
+    auto next = now + std::chrono::hours(1);
+    for (const auto& entry : entries_) {
+      const std::lock_guard entry_lock(entry->mutex);
+      if (entry->model) next = std::min(next, std::max(entry->due, now + kAgain));
+    }
+    changed_.wait_until(lock, next);
+    lock.unlock();
+    for (const auto& entry : entries_)
+      entry->take_unused([](const Entry& of) { return of.due <= Clock::now(); });
+    lock.lock();
   }
 }
 

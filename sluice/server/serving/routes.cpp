@@ -84,6 +84,12 @@ const std::vector<Service::Route>& Service::routes() {
       {"POST", "/v1/responses", ask(kOpenAiResponses)},
       {"POST", "/responses", ask(kOpenAiResponses)},
       {"POST", "/v1/responses/input_tokens", ask(kOpenAiResponsesTokens)},
+      {"GET", "/v1/responses/*", reply([](Service& s, const HttpRequest& r) {
+         return s.show_response(r, std::string(rest_of(r, "/v1/responses/")));
+       })},
+      {"DELETE", "/v1/responses/*", reply([](Service& s, const HttpRequest& r) {
+         return s.forget_response(r, std::string(rest_of(r, "/v1/responses/")));
+       })},
       {"POST", "/v1/messages", ask(kAnthropicMessages)},
       {"POST", "/v1/messages/count_tokens", ask(kAnthropicTokens)},
       {"POST", "/api/chat", ask(kOllamaChat)},

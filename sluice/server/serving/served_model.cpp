@@ -6,16 +6,17 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <span>
 #include <utility>
 
 #include "sluice/base/error.h"
 #include "sluice/engine/hub/model_store.h"
+#include "sluice/engine/logprobs.h"
 #include "sluice/server/dialects/dialect.h"
+#include "sluice/server/serving/think_markers.h"
 
 namespace sluice::server {
 namespace {
-
-constexpr std::string_view kThinkBegin = "<think>", kThinkEnd = "</think>";
 
 /// How models that fill gaps mark prefix, suffix and what is to come.
 struct GapMarkers {
@@ -107,6 +108,8 @@ void ServedModel::describe() {
   info_.tools = abilities_.tools;
   info_.thinks = has_token(tokenizer, kThinkBegin);
   bare_calls_ = has_token(tokenizer, "<|python_tag|>");
+  listed_calls_ = has_token(tokenizer, "[TOOL_CALLS]");
+  json_calls_ = !bare_calls_ && !listed_calls_ && (abilities_.json_calls || !abilities_.tools);
 }
 
 /// Control tokens are no text: those that mark a call are made text again, for the splitter.
@@ -135,26 +138,58 @@ ScoredToken ServedModel::scored(const engine::TokenLogprob& token) const {
           .logprob = token.logprob};
 }
 
-Prompt ServedModel::prompt_of(const Ask& ask) const {
+std::vector<ScoredToken> ServedModel::scored_prompt(const Prompt& prompt, int n_top) const {
+  std::vector<ScoredToken> scored_tokens;
+  for (const text::Token token : prompt.tokens)
+    scored_tokens.push_back({.id = token, .bytes = engine_->tokenizer().token_bytes(token, true)});
+  const auto before_last = std::span(prompt.tokens).first(prompt.tokens.size() - 1);
+  if (!before_last.empty())
+    engine_->logits(before_last, 0, [&](int64_t position, std::span<const float> logits) {
+      ScoredToken& next = scored_tokens[static_cast<size_t>(position) + 1];
+      next.logprob = engine::logprob_of(logits, next.id);
+      for (const engine::TokenLogprob& other : engine::top_logprobs(logits, n_top))
+        next.top.push_back(scored(other));
+    });
+  if (prompt.has_bos) scored_tokens.erase(scored_tokens.begin());
+  return scored_tokens;
+}
+
+std::vector<Prompt> ServedModel::prompts_of(const Ask& ask) const {
   check_token_ids(ask, engine_->config().vocab_size);
+  std::vector<Prompt> prompts;
   try {
-    if (const auto* chat = std::get_if<Ask::Chat>(&ask.prompt)) return chat_prompt(*chat);
-    return text_prompt(std::get<Ask::Text>(ask.prompt));
+    if (const auto* chat = std::get_if<Ask::Chat>(&ask.prompt)) {
+      prompts.push_back(chat_prompt(*chat));
+    } else {
+      const auto& text = std::get<Ask::Text>(ask.prompt);
+      prompts.push_back(text_prompt(text, text.prompt));
+      for (const TextPrompt::Given& given : text.more) prompts.push_back(text_prompt(text, given));
+    }
   } catch (const Error& error) {
     throw Refusal(400, error.what());
   }
+  if (ask.job != Job::answer) return prompts;
+  for (Prompt& prompt : prompts) prompt.max_tokens = room_after(ask, std::ssize(prompt.tokens));
+  return prompts;
+}
+
+const std::shared_ptr<const text::Grammars>& ServedModel::grammars() const {
+  std::call_once(grammars_made_, [&] {
+    grammars_ = text::open_grammars(engine_->tokenizer(), engine_->config().vocab_size);
+  });
+  return grammars_;
 }
 
 std::shared_ptr<engine::Constraint> ServedModel::constraint_of(const Format& format,
                                                                const Prompt& prompt) const {
-  if (format.kind == Format::Kind::text) return nullptr;
+  const bool keeps_format = format.kind != Format::Kind::text && prompt.begun.empty();
+  if (!keeps_format && !prompt.calls) return nullptr;
   const text::Tokenizer& tokenizer = engine_->tokenizer();
-  std::call_once(grammars_made_,
-                 [&] { grammars_ = text::open_grammars(tokenizer, engine_->config().vocab_size); });
-  Thinking thinking{.begun = prompt.markup.begins_in_reasoning, .end = prompt.markup.think_end};
-  if (info_.thinks && !thinking.end.empty()) thinking.begin = tokenizer.token_id(kThinkBegin);
   try {
-    return make_constraint(*grammars_, format, tokenizer, std::move(thinking));
+    if (!keeps_format) return make_call_constraint(grammars(), *prompt.calls, tokenizer);
+    Thinking thinking{.begun = prompt.markup.begins_in_reasoning, .end = prompt.markup.think_end};
+    if (info_.thinks && !thinking.end.empty()) thinking.begin = tokenizer.token_id(kThinkBegin);
+    return make_constraint(*grammars(), format, tokenizer, std::move(thinking));
   } catch (const Error& error) {
     throw Refusal(400, error.what());
   }
@@ -193,73 +228,35 @@ Prompt ServedModel::chat_prompt(const Ask::Chat& chat) const {
   text::RenderedPrompt rendered = own->render(messages, tools, args, true, engine_->tokenizer());
   rendered.text += begun;
   Prompt prompt{.markup = markup_of(chat, rendered.text), .continues_text = !begun.empty()};
-  if (with_tools) prompt.begun = begin_wanted_call(chat.tool_choice, rendered);
+  if (with_tools) begin_wanted_call(chat, rendered, prompt);
   prompt.tokens = engine_->tokenizer().encode(rendered);
   prompt.text = std::move(rendered.text);
   return prompt;
 }
 
-/// A call that is asked for is begun in the prompt: the model can only go on with it.
-std::string ServedModel::begin_wanted_call(const ToolChoice& choice,
-                                           text::RenderedPrompt& rendered) const {
-  using Mode = ToolChoice::Mode;
-  if (choice.mode != Mode::required && choice.mode != Mode::named) return {};
-  const bool is_mistral = has_token(engine_->tokenizer(), "[TOOL_CALLS]");
-  const std::string_view marker = bare_calls_ ? "" : is_mistral ? "[TOOL_CALLS]" : "<tool_call>";
-  std::string begun(marker);
-  begun += is_mistral ? "[" : bare_calls_ ? "" : "\n";
-  begun += R"({"name": ")";
-  if (choice.mode == Mode::named) {
-    const std::string name = Json(choice.name).dump();
-    begun += name.substr(1) + (bare_calls_ ? R"(, "parameters": )" : R"(, "arguments": )");
-  }
-  const size_t at = rendered.text.size();
-  if (!marker.empty()) rendered.trusted.push_back({at, at + marker.size()});
-  rendered.text += begun;
-  return begun;
-}
-
-Markup ServedModel::markup_of(const Ask::Chat& chat, const std::string& rendered) const {
-  Markup markup;
-  if (info_.thinks) {
-    markup.think_begin = kThinkBegin;
-    markup.think_end = kThinkEnd;
-    const size_t begin = rendered.rfind(kThinkBegin);
-    markup.begins_in_reasoning =
-        begin != rendered.npos &&
-        rendered.find_first_not_of(" \r\n\t", begin + kThinkBegin.size()) == rendered.npos;
-  }
-  markup.calls_tools = chat.tool_choice.mode != ToolChoice::Mode::none && !chat.tools.empty();
-  markup.bare_calls = markup.calls_tools && (bare_calls_ || !abilities_.tools);
-  for (const Json& tool : chat.tools) {
-    if (const auto function = tool.find("function"); function != tool.end())
-      markup.tool_names.push_back(function->value("name", ""));
-  }
-  return markup;
-}
-
-Prompt ServedModel::text_prompt(const Ask::Text& text) const {
+Prompt ServedModel::text_prompt(const Ask::Text& text, const TextPrompt::Given& given) const {
   const text::Tokenizer& tokenizer = engine_->tokenizer();
   Prompt prompt{.continues_text = true};
+  const auto* said = std::get_if<std::string>(&given);
   if (text.suffix) {
-    prompt.tokens = gap_tokens(text);
-  } else if (const auto* tokens = std::get_if<std::vector<text::Token>>(&text.prompt)) {
-    prompt.tokens = *tokens;
+    prompt.tokens = gap_tokens(text, given);
+  } else if (said == nullptr) {
+    prompt.tokens = std::get<std::vector<text::Token>>(given);
   } else {
-    prompt.tokens = tokenizer.encode(std::get<std::string>(text.prompt),
-                                     {.add_bos = true, .parse_special = text.raw});
+    prompt.tokens = tokenizer.encode(*said, {.add_bos = true, .parse_special = text.raw});
+    prompt.has_bos = tokenizer.adds_bos() && prompt.tokens.size() > 1;
   }
-  const auto* given = std::get_if<std::string>(&text.prompt);
-  prompt.text = given != nullptr ? *given : tokenizer.decode(prompt.tokens);
+  prompt.text = said != nullptr ? *said : tokenizer.decode(prompt.tokens);
   if (prompt.tokens.empty()) throw Refusal::field("prompt", "the prompt is empty");
   return prompt;
 }
 
 /// prefix, suffix, middle (Bavarian et al. 2022, arXiv:2207.14255).
-std::vector<text::Token> ServedModel::gap_tokens(const Ask::Text& text) const {
+std::vector<text::Token> ServedModel::gap_tokens(const Ask::Text& text,
+                                                 const TextPrompt::Given& given) const {
   const text::Tokenizer& tokenizer = engine_->tokenizer();
   const auto markers = gap_markers(tokenizer);
-  const auto* prefix = std::get_if<std::string>(&text.prompt);
+  const auto* prefix = std::get_if<std::string>(&given);
   if (!markers) throw Refusal::field("suffix", info_.id + " has no tokens for a gap to be filled");
   if (prefix == nullptr) throw Refusal::field("prompt", "with a suffix the prompt has to be text");
   std::vector<text::Token> tokens;

@@ -9,6 +9,7 @@
 #include "sluice/base/printable.h"
 #include "sluice/residency/machine/memory.h"
 #include "sluice/server/answers/answer_id.h"
+#include "sluice/server/dialects/fields.h"
 #include "sluice/server/serving/routes.h"
 
 namespace sluice::server {
@@ -43,16 +44,72 @@ std::string_view to_string(Progress::State state) {
   return "";
 }
 
+std::string_view to_string(Format::Kind kind) {
+  switch (kind) {
+    case Format::Kind::text:
+      return "text";
+    case Format::Kind::json:
+      return "json";
+    case Format::Kind::json_schema:
+      return "json_schema";
+    case Format::Kind::regex:
+      return "regex";
+    case Format::Kind::lark:
+      return "lark";
+    case Format::Kind::gbnf:
+      return "gbnf";
+  }
+  return "";
+}
+
+/// What one of an answer's generations does; never what it says. Some names are llama-server's.
+Json slot_of(size_t id, const Answer& answer, const Progress& progress) {
+  const Ask& ask = answer.ask();
+  const decode::SamplerConfig& sampling = ask.sampling;
+  return {{"id", id},
+          {"is_processing", true},
+          {"request", answer.request().id},
+          {"client", answer.request().client},
+          {"path", answer.request().head.path},
+          {"model", answer.model_name()},
+          {"state", to_string(progress.state)},
+          {"prompt_tokens", progress.prompt_tokens},
+          {"cached_tokens", progress.cached_tokens},
+          {"prompt_done", progress.prompt_done},
+          {"generated", progress.generated},
+          {"max_tokens", progress.max_tokens},
+          {"seconds", progress.seconds},
+          {"n_ctx", answer.context()},
+          {"stream", ask.stream},
+          {"format", to_string(ask.format.kind)},
+          {"params",
+           {{"temperature", sampling.temperature},
+            {"top_k", sampling.top_k},
+            {"top_p", sampling.top_p},
+            {"min_p", sampling.min_p}}}};
+}
+
+/// A full queue, in every API: clients wait and ask again for 429, as for 503, and it does not look as if the server
+/// were down.
+Refusal too_busy(int64_t most) {
+  Refusal refusal(
+      429, fmt::format("{} answers are on their way, which is the most; try again soon", most));
+  refusal.code = "rate_limit_exceeded";
+  refusal.retry_after = 1;
+  return refusal;
+}
+
 /// Counts one up while an answer is begun; keep() leaves it so.
 class Counted {
  public:
   Counted(std::atomic<int64_t>& count, int64_t n, int64_t most) : count_(count), n_(n) {
+    if (n > most) {
+      throw Refusal::field(
+          "n", fmt::format("n: asks for {} answers, at most {} are given at once", n, most));
+    }
     if (count_.fetch_add(n_) + n_ > most) {
       count_ -= n_;
-      Refusal refusal(503, "too many answers are on their way; try again soon");
-      refusal.code = "overloaded";
-      refusal.retry_after = 1;
-      throw Refusal(refusal);
+      throw Refusal(too_busy(most));
     }
   }
   ~Counted() { count_ -= n_; }
@@ -68,7 +125,10 @@ class Counted {
 }  // namespace
 
 Service::Service(Models& models, ServiceOptions options)
-    : models_(models), options_(std::move(options)), metrics_(options_.version) {}
+    : models_(models),
+      options_(std::move(options)),
+      metrics_(options_.version),
+      responses_(options_.responses) {}
 
 Service::~Service() = default;
 
@@ -97,7 +157,8 @@ void Service::answer(const std::shared_ptr<Exchange>& exchange, const Dialect& d
     exchange->reply(load_or_unload(asked));
     return;
   }
-  Counted counted(n_answers_, asked.ask.n, options_.most_answers);
+  go_on(exchange->request(), asked);
+  Counted counted(n_answers_, asked.ask.n_choices(), options_.most_answers);
   const auto model = models_.get(asked.ask.model);
   const bool generates = asked.ask.job == Job::answer;
   const auto answer = std::make_shared<Answer>(exchange, model, std::move(asked),
@@ -111,9 +172,40 @@ void Service::answer(const std::shared_ptr<Exchange>& exchange, const Dialect& d
   answers_.push_back(answer);
 }
 
+/// Puts the conversation that goes on before what was asked, and notes it for what comes after.
+void Service::go_on(const HttpRequest& request, Asked& asked) {
+  auto* chat = std::get_if<Ask::Chat>(&asked.ask.prompt);
+  if (chat == nullptr) return;
+  if (const std::string& id = asked.ask.previous_response; !id.empty()) {
+    const auto previous = responses_.find(request.client, id);
+    if (!previous) {
+      throw Refusal::field("previous_response_id",
+                           fmt::format("previous_response_id: there is no response '{}' (any "
+                                       "more); send the whole input",
+                                       printable_name(id)),
+                           "previous_response_not_found");
+    }
+    go_on_with(*chat, conversation_behind(*previous));
+  }
+  if (asked.kept) asked.kept->messages = conversation_of(*chat);
+}
+
+Reply Service::show_response(const HttpRequest& request, const std::string& id) {
+  const auto response = responses_.find(request.client, id);
+  if (!response) throw Refusal(404, "there is no response '" + printable_name(id) + "'");
+  return {.body = dump(response->response)};
+}
+
+Reply Service::forget_response(const HttpRequest& request, const std::string& id) {
+  if (!responses_.remove(request.client, id))
+    throw Refusal(404, "there is no response '" + printable_name(id) + "'");
+  return {.body = dump({{"id", id}, {"object", "response"}, {"deleted", true}})};
+}
+
 Reply Service::load_or_unload(const Asked& asked) {
   if (asked.ask.job == Job::load) {
-    models_.get(asked.ask.model);
+    const std::string name = models_.get(asked.ask.model)->name();
+    models_.note_use(name, asked.ask.keep_alive_seconds);
   } else {
     models_.unload(asked.ask.model);
   }
@@ -150,10 +242,27 @@ void Service::on_done(const ExchangeRecord& record) {
   const RequestHead& head = record.request->head;
   const int status = record.gone ? kClientLeft : record.status;
   metrics_.count_request(api_of(head.path), status);
-  if (!options_.log || head.path == "/api/hello") return;
-  options_.log(fmt::format("{} {} {} {} {:.3f} s, {} bytes, {}", record.request->client,
-                           head.method, printable_name(head.path), status, record.seconds,
-                           record.sent_bytes, record.request->id));
+  if (head.path == "/api/hello") return;
+  log("request", *record.request,
+      {{"client", record.request->client},
+       {"method", head.method},
+       {"path", head.path},
+       {"status", status},
+       {"seconds", record.seconds},
+       {"bytes", record.sent_bytes}});
+}
+
+void Service::log(std::string_view event, const HttpRequest& request, const Json& fields) const {
+  if (!options_.log) return;
+  Json all{{"request_id", request.id},
+           {"trace_id", request.trace.trace_id},
+           {"span_id", request.trace.parent_id}};
+  all.update(fields);
+  options_.log(log_line(options_.log_format, event, all));
+}
+
+void Service::on_prompt(const Answer& answer, std::string_view prompt) {
+  if (options_.log_prompts) log("prompt", answer.request(), {{"prompt", prompt}});
 }
 
 void Service::on_first_token(double seconds) { metrics_.note_first_token(seconds); }
@@ -162,7 +271,19 @@ void Service::on_next_token(double seconds) { metrics_.note_next_token(seconds);
 void Service::on_end(const Answer& answer) {
   n_answers_ -= answer.n();
   metrics_.set_running(n_answers_);
-  metrics_.count_tokens(answer.usage());
+  models_.note_use(answer.model_name(), answer.ask().keep_alive_seconds);
+  const Usage& usage = answer.usage();
+  metrics_.count_tokens(usage);
+  if (const auto& kept = answer.kept(); kept && !kept->response.is_null())
+    responses_.keep(answer.request().client, *kept);
+  log("answer", answer.request(),
+      {{"model", answer.model_name()},
+       {"prompt_tokens", usage.prompt_tokens},
+       {"cached_tokens", usage.cached_tokens},
+       {"completion_tokens", usage.completion_tokens},
+       {"queued_seconds", usage.queued_seconds},
+       {"prefill_seconds", usage.prefill_seconds},
+       {"decode_seconds", usage.decode_seconds}});
 }
 
 Reply Service::show_readiness() const {
@@ -189,20 +310,10 @@ Reply Service::show_slots() const {
   for (const auto& weak : answers_) {
     const auto answer = weak.lock();
     if (!answer) continue;
-    for (const Progress& progress : answer->progress()) {
-      slots.push_back({{"id", slots.size()},
-                       {"request", answer->request().id},
-                       {"model", answer->model_name()},
-                       {"state", to_string(progress.state)},
-                       {"prompt_tokens", progress.prompt_tokens},
-                       {"cached_tokens", progress.cached_tokens},
-                       {"prompt_done", progress.prompt_done},
-                       {"generated", progress.generated},
-                       {"max_tokens", progress.max_tokens},
-                       {"seconds", progress.seconds}});
-    }
+    for (const Progress& progress : answer->progress())
+      slots.push_back(slot_of(slots.size(), *answer, progress));
   }
-  return {.body = slots.dump()};
+  return {.body = slots.dump(-1, ' ', false, Json::error_handler_t::replace)};
 }
 
 }  // namespace sluice::server

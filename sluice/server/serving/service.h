@@ -11,17 +11,22 @@
 #include "sluice/server/dialects/dialect.h"
 #include "sluice/server/http/exchange.h"
 #include "sluice/server/serving/answer.h"
+#include "sluice/server/serving/log_line.h"
 #include "sluice/server/serving/metrics.h"
 #include "sluice/server/serving/models.h"
+#include "sluice/server/serving/response_store.h"
 
 namespace sluice::server {
 
 struct ServiceOptions {
   ReadOptions read = {};
-  int64_t most_answers = 256;  ///< on their way at once; one more is a 503
+  int64_t most_answers = 256;  ///< on their way at once; one more is a 429
   std::string version = {};
-  /// Hears a line about each request; null: nobody does.
+  /// Hears a line about each request, and one about each answer; null: nobody does. On any thread, quickly.
   std::function<void(std::string_view)> log = nullptr;
+  LogFormat log_format = LogFormat::text;
+  ResponseStore::Options responses = {};
+  bool log_prompts = false;  ///< and one with what the model is told
 };
 
 /// What the server does with a request: routes, models, answers.
@@ -44,6 +49,9 @@ class Service : public HttpHandler, private Answer::Observer {
   static std::string methods_of(std::string_view path);
 
   void answer(const std::shared_ptr<Exchange>& exchange, const Dialect& dialect);
+  void go_on(const HttpRequest& request, Asked& asked);
+  Reply show_response(const HttpRequest& request, const std::string& id);
+  Reply forget_response(const HttpRequest& request, const std::string& id);
   Reply load_or_unload(const Asked& asked);
   Reply show_readiness() const;
   Reply show_metrics();
@@ -51,7 +59,10 @@ class Service : public HttpHandler, private Answer::Observer {
   Reply tokenize(const HttpRequest& request);
   Reply detokenize(const HttpRequest& request);
 
+  void log(std::string_view event, const HttpRequest& request, const Json& fields) const;
+
   Reply refuse(const HttpRequest& request, const Refusal& refusal) override;
+  void on_prompt(const Answer& answer, std::string_view prompt) override;
   void on_first_token(double seconds) override;
   void on_next_token(double seconds) override;
   void on_end(const Answer& answer) override;
@@ -59,6 +70,7 @@ class Service : public HttpHandler, private Answer::Observer {
   Models& models_;
   const ServiceOptions options_;
   Metrics metrics_;
+  ResponseStore responses_;
   std::atomic<int64_t> n_answers_ = 0;
   mutable std::mutex mutex_;
   std::vector<std::weak_ptr<const Answer>> answers_;  // on their way, and some that have ended
