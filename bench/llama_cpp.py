@@ -60,17 +60,26 @@ def get_source(directory: Path, log: Path) -> Path:
 
 def build(directory: Path) -> Path:
     """Returns the build's folder; does nothing when it has the programs. CMAKE_BUILD_PARALLEL_LEVEL limits the jobs."""
-    made = directory / f"llama.cpp-{VERSION}-build"
-    if all((made / "bin" / name).is_file() for name in PROGRAMS):
+    return made_in(directory, "build", PROGRAMS, FLAGS)
+
+
+def build_server(directory: Path) -> Path:
+    """The same for llama-server, without its page, in a folder of its own: the other programs' stays as it was measured."""
+    return made_in(directory, "server-build", ("llama-server",), FLAGS | {"LLAMA_BUILD_SERVER": "ON"}) / "bin" / "llama-server"
+
+
+def made_in(directory: Path, name: str, programs: tuple[str, ...], settings: dict[str, str]) -> Path:
+    made = directory / f"llama.cpp-{VERSION}-{name}"
+    if all((made / "bin" / program).is_file() for program in programs):
         return made
     directory.mkdir(parents=True, exist_ok=True)
     log = directory / "llama.cpp.log"
     log.unlink(missing_ok=True)
     source = get_source(directory, log)
-    flags = [f"-D{name}={value}" for name, value in FLAGS.items()]
+    flags = [f"-D{flag}={value}" for flag, value in settings.items()]
     generator = ["-G", "Ninja"] if shutil.which("ninja") else []
     step("configuring", ["cmake", "-S", str(source), "-B", str(made), *generator, *flags], log)
-    step("building, which takes minutes", ["cmake", "--build", str(made), "--target", *PROGRAMS], log)
+    step("building, which takes minutes", ["cmake", "--build", str(made), "--target", *programs], log)
     return made
 
 

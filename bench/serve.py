@@ -1,155 +1,119 @@
 #!/usr/bin/env python3
 """Sluice's server and llama.cpp's under the same clients, in turns: total tokens a second, times to the first token and between tokens.
 
-    bench/serve.py [--model FILE] [--clients 1,2,4,8,16] [--rounds 3] [--tokens 32,256] [--llama-server FILE] [--out FILE]
+    bench/serve.py [--model FILE] [--clients 1,2,4,8,16] [--tokens 32,256] [--rounds 5] [--peer | --llama-server FILE]
 
-A round starts one server, has every client ask so many times in a row, each prompt 200 words of its own, and ends it; servers take
-turns. --llama-server: llama.cpp's own binary (bench/llama_cpp.py builds it); without it Sluice is measured alone.
+A round starts one server, has every client ask three times in a row, each prompt 200 words of its own, and ends it; servers take turns.
+--peer: llama.cpp's server of its PyPI package, built once under build/peers; without it, or --llama-server, Sluice is measured alone.
+The model is a GGUF file, which both read. Every sample goes to bench/results. $SLUICE_BIN names another binary.
 """
 
 import argparse
-import asyncio
-import json
-import random
 import statistics
-import subprocess
-import sys
 import time
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-PORT = 18080
+import llama_cpp
+from measure import ROOT, circumstances, report, run_as_program
+from serve_clients import Heard, crowd, running
+from workplace import SLUICE, built_at, check_not_rebuilt, fetched, write
+
 REQUESTS = 3  # of a client in a round
-WORDS = ("river stone market window letter garden winter engine table paper music bridge forest silver morning island captain "
-         "story valley harbor copper lantern orchard thunder ribbon castle meadow compass feather anchor").split()
+SLOTS = 16  # llama-server's, each with the context below
+SLOT_CONTEXT = 2048
+OURS, PEER = "sluice", "llama.cpp"
 
 
-@dataclass
-class Heard:
-    """What one round's clients heard: seconds, and tokens of all."""
+@dataclass(frozen=True)
+class Bar:
+    """What the ratio of our median to llama.cpp's has to reach."""
 
-    first: list[float] = field(default_factory=list)
-    between: list[float] = field(default_factory=list)
-    tokens: int = 0
-    wall: float = 0.0
+    clients: int
+    figure: str
+    ratio: float
+    at_least: bool
 
-
-def prompt(seed: int) -> str:
-    words = random.Random(seed)
-    return "Continue this text. " + " ".join(words.choice(WORDS) for _ in range(200))
+    def holds(self, ratio: float) -> bool:
+        return ratio >= self.ratio if self.at_least else ratio <= self.ratio
 
 
-@contextmanager
-def server(command: list[str]):
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        asyncio.run(ready(process))
-        yield
-    finally:
-        process.terminate()
-        process.wait(timeout=60)
+BARS = [Bar(8, "tokens_per_s", 1.3, True), Bar(16, "tokens_per_s", 1.3, True), Bar(8, "first_p95_ms", 0.8, False), Bar(8, "between_p95_ms", 1.0, False)]
 
 
-async def ready(process: subprocess.Popen) -> None:
-    for _ in range(600):
-        if process.poll() is not None:
-            raise SystemExit(f"the server ended with {process.returncode}")
-        try:
-            reader, writer = await asyncio.open_connection("127.0.0.1", PORT)
-            writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-            answer = await reader.read()
-            writer.close()
-            if b" 200 " in answer.split(b"\r\n")[0]:
-                return
-        except OSError:
-            pass
-        await asyncio.sleep(0.1)
-    raise SystemExit("the server does not become ready")
+def servers(options: argparse.Namespace, model: Path) -> dict[str, list[str]]:
+    commands = {OURS: [str(SLUICE), "serve", str(model), "--port", "{port}", "-q", "--threads", str(options.threads)]}
+    program = options.llama_server or (llama_cpp.build_server(ROOT / "build/peers") if options.peer else None)
+    if program:
+        commands[PEER] = [str(program), "-m", str(model), "--port", "{port}", "-np", str(SLOTS), "-c", str(SLOTS * SLOT_CONTEXT), "-t", str(options.threads), "--no-webui"]
+    return commands
 
 
-async def ask(seed: int, n_tokens: int, heard: Heard) -> None:
-    body = json.dumps({"prompt": prompt(seed), "max_tokens": n_tokens, "stream": True, "temperature": 0,
-                       "ignore_eos": True, "seed": 1}).encode()
-    began = time.monotonic()
-    reader, writer = await asyncio.open_connection("127.0.0.1", PORT, limit=1 << 22)
-    writer.write(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n"
-                 b"Content-Length: %d\r\n\r\n" % len(body) + body)
-    last = None
-    tokens = 0
-    async for line in reader:
-        if not line.startswith(b"data: {"):
-            if b"[DONE]" in line:
-                break
-            continue
-        chunk = json.loads(line[6:])
-        if not chunk.get("choices") or not chunk["choices"][0].get("text"):
-            continue
-        now = time.monotonic()
-        (heard.first if last is None else heard.between).append(now - (began if last is None else last))
-        last = now
-        tokens += 1
-    writer.close()
-    if tokens == 0:
-        raise SystemExit("a request got no text")
-    heard.tokens += n_tokens
+def medians(samples: list[dict], server: str, clients: int, tokens: int) -> dict[str, float]:
+    mine = [s["figures"] for s in samples if (s["server"], s["clients"], s["tokens"]) == (server, clients, tokens)]
+    return {name: statistics.median(figures[name] for figures in mine) for name in mine[0]}
 
 
-async def clients(n: int, n_tokens: int, seed: int) -> Heard:
-    heard = Heard()
-
-    async def client(i: int) -> None:
-        for k in range(REQUESTS):
-            await ask(seed + i * 1000 + k, n_tokens, heard)
-
-    began = time.monotonic()
-    await asyncio.gather(*(client(i) for i in range(n)))
-    heard.wall = time.monotonic() - began
-    return heard
+def verdicts(samples: list[dict], clients: int, tokens: int) -> list[dict]:
+    ours, peers = (medians(samples, server, clients, tokens) for server in (OURS, PEER))
+    found = []
+    for bar in BARS:
+        if bar.clients == clients:
+            ratio = ours[bar.figure] / peers[bar.figure]
+            found.append({"tokens": tokens, **asdict(bar), "got": ratio, "held": bar.holds(ratio)})
+    return found
 
 
-def p95(values: list[float]) -> float:
-    return sorted(values)[min(len(values) - 1, int(0.95 * len(values)))] if values else 0.0
+def bench(options: argparse.Namespace) -> bool:
+    """Returns whether every bar that could be looked at was held."""
+    built, clock = built_at(), time.monotonic()
+    model = options.model or fetched("gemma-3-270m-q4_k_m")
+    commands = servers(options, model)
+    result = {"started": datetime.now(timezone.utc).isoformat(timespec="seconds"), **circumstances(SLUICE), "model": str(model), "threads": options.threads, "requests": REQUESTS}
+    samples: list[dict] = []
+    checks: list[dict] = []
+    for n_tokens in options.tokens:
+        for n in options.clients:
+            for round_ in range(options.rounds):
+                for name, command in commands.items():
+                    report(f"{n_tokens} tokens, {n} clients, round {round_ + 1} of {options.rounds}: {name}")
+                    with running(command) as port:
+                        crowd(port, 1, 8, 777_777, 1)  # warms up
+                        heard: Heard = crowd(port, n, n_tokens, round_ * 100_000, REQUESTS)
+                    samples.append({"server": name, "clients": n, "tokens": n_tokens, "round": round_, "figures": heard.figures()})
+            for name in commands:
+                told = medians(samples, name, n, n_tokens)
+                print(f"{n_tokens:4} tokens {n:3} clients {name:10} " + "  ".join(f"{k} {v:8.1f}" for k, v in told.items()), flush=True)
+            if PEER in commands:
+                checks += verdicts(samples, n, n_tokens)
+    check_not_rebuilt(built)
+    result |= {"seconds": time.monotonic() - clock, "samples": samples, "checks": checks}
+    for check in checks:
+        wanted = f"{'at least' if check['at_least'] else 'at most'} {check['ratio']}"
+        print(f"{check['tokens']:4} tokens {check['clients']:3} clients {check['figure']}: {check['got']:.2f} of llama.cpp's, {wanted}: {'held' if check['held'] else 'NOT HELD'}")
+    print(f"every sample: {write(result, 'serve-').relative_to(ROOT)}; load average at the start: {result['machine']['load_average'][0]:.1f}")
+    return all(check["held"] for check in checks)
 
 
-def figures(heard: Heard) -> dict[str, float]:
-    return {"tokens_per_s": heard.tokens / heard.wall, "first_p50_ms": statistics.median(heard.first) * 1e3,
-            "first_p95_ms": p95(heard.first) * 1e3, "between_p95_ms": p95(heard.between) * 1e3}
+def numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",")]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default=str(Path.home() / ".cache/sluice/models/smollm2-135m-instruct"))
-    parser.add_argument("--sluice", default=str(ROOT / "build/release/bin/sluice"))
-    parser.add_argument("--llama-server")
-    parser.add_argument("--clients", default="1,2,4,8,16")
-    parser.add_argument("--tokens", default="32,256")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--out", type=Path)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, help="a GGUF file (default: Gemma 3 270M of the model store)")
+    parser.add_argument("--peer", action="store_true", help="build llama.cpp's server and compare with it")
+    parser.add_argument("--llama-server", type=Path, help="compare with this binary")
+    parser.add_argument("--clients", type=numbers, default=[1, 2, 4, 8, 16])
+    parser.add_argument("--tokens", type=numbers, default=[32, 256])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2, help="of each server (default: 2)")
     options = parser.parse_args()
-    model = Path(options.model)
-    file = next(model.glob("*.gguf"), None) if model.is_dir() else model
-    servers = {"sluice": [options.sluice, "serve", options.model, "--port", str(PORT), "-q"]}
-    if options.llama_server:
-        servers["llama.cpp"] = [options.llama_server, "-m", str(file), "--port", str(PORT), "-np", "16", "-c", "32768", "-t", "2",
-                                "--no-webui"]
-    samples: list[dict] = []
-    for n_tokens in map(int, options.tokens.split(",")):
-        for n in map(int, options.clients.split(",")):
-            for round_ in range(options.rounds):
-                for name, command in servers.items():
-                    with server(command):
-                        asyncio.run(clients(1, 8, 777))  # warms up
-                        heard = asyncio.run(clients(n, n_tokens, round_ * 100_000))
-                    samples.append({"server": name, "clients": n, "tokens": n_tokens, **figures(heard)})
-            for name in servers:
-                mine = [s for s in samples if (s["server"], s["clients"], s["tokens"]) == (name, n, n_tokens)]
-                told = {k: statistics.median(s[k] for s in mine) for k in figures(Heard([1], [1], 1, 1))}
-                print(f"{n_tokens:4} tokens {n:3} clients {name:10} " + "  ".join(f"{k} {v:8.1f}" for k, v in told.items()), flush=True)
-    if options.out:
-        options.out.write_text(json.dumps(samples, indent=1) + "\n")
+    if min(options.rounds, options.threads, *options.clients, *options.tokens) < 1:
+        parser.error("--rounds, --threads, --clients and --tokens must be positive")
+    run_as_program(lambda: bench(options))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

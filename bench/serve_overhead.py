@@ -1,0 +1,109 @@
+#!/usr/bin/env python3
+"""What the server costs over the engine: decoding beside `sluice run`, in turns, and an answer's way through an idle server.
+
+    bench/serve_overhead.py [--model MODEL] [--tokens 256] [--rounds 5] [--asks 200]
+
+Decoding: tokens after the first a second, as a client hears them of one stream, beside what `sluice run` reports of the same prompt.
+The way: the time from an answer's first byte asked to its last byte heard, less what the engine says it computed (`timings` of the
+answer); prompt in the cache, one token, one connection after another. Bars: decoding at most 2 % slower, the way under 1 ms.
+"""
+
+import argparse
+import asyncio
+import json
+import statistics
+import time
+from datetime import datetime, timezone
+
+from measure import ROOT, BenchError, alternate, circumstances, medians, report, run, run_as_program
+from serve_clients import Heard, ask, p95, posted, prompt, running
+from workplace import SLUICE, built_at, check_not_rebuilt, write
+
+SLOWER = 0.02
+WAY_MS = 1.0
+SEED = 4242
+
+
+def decode_of_run(options: argparse.Namespace) -> dict[str, float]:
+    command = [str(SLUICE), "run", options.model, "--raw", "-p", prompt(SEED), "-n", str(options.tokens), "--ignore-eos", "--temp", "0", "--json", "-q"]
+    told = json.loads(run(command).stdout)
+    if told["generation_tokens"] != options.tokens:
+        raise BenchError(f"sluice run generated {told['generation_tokens']} tokens, wanted {options.tokens}")
+    return {"decode_tps": told["decode_tps"]}
+
+
+def decode_of_server(options: argparse.Namespace) -> dict[str, float]:
+    with running(command_of(options)) as port:
+        asyncio.run(ask(port, 777_777, 8, Heard()))  # warms up
+        heard = Heard()
+        asyncio.run(ask(port, SEED, options.tokens, heard))
+    return {"decode_tps": (options.tokens - 1) / sum(heard.between)}
+
+
+def command_of(options: argparse.Namespace) -> list[str]:
+    return [str(SLUICE), "serve", options.model, "--port", "{port}", "-q"]
+
+
+async def way(port: int) -> float:
+    """Milliseconds of one answer that no computing explains."""
+    began = time.perf_counter()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    body = {"messages": [{"role": "user", "content": prompt(SEED)}], "max_tokens": 1, "temperature": 0, "ignore_eos": True}
+    writer.write(posted("/v1/chat/completions", body))
+    answer = await reader.read()
+    wall_ms = (time.perf_counter() - began) * 1e3
+    writer.close()
+    head, _, content = answer.partition(b"\r\n\r\n")
+    if b" 200 " not in head.split(b"\r\n")[0]:
+        raise BenchError(f"a request was answered {head.split(chr(13).encode())[0].decode()}")
+    timings = json.loads(content)["timings"]
+    return wall_ms - timings["prompt_ms"] - timings["predicted_ms"]
+
+
+def ways(options: argparse.Namespace) -> list[float]:
+    async def in_a_row(port: int) -> list[float]:
+        for _ in range(5):
+            await way(port)
+        return [await way(port) for _ in range(options.asks)]
+
+    with running(command_of(options)) as port:
+        return asyncio.run(in_a_row(port))
+
+
+def bench(options: argparse.Namespace) -> bool:
+    """Returns whether both bars were held."""
+    built = built_at()
+    result = {"started": datetime.now(timezone.utc).isoformat(timespec="seconds"), **circumstances(SLUICE), "model": options.model}
+    series = alternate("decoding", {"run": lambda: decode_of_run(options), "serve": lambda: decode_of_server(options)}, options.rounds)
+    report(f"{options.asks} answers through an idle server")
+    waited = ways(options)
+    check_not_rebuilt(built)
+    found = medians(series)
+    slower = 1 - found["serve"]["decode_tps"] / found["run"]["decode_tps"]
+    median_ms = statistics.median(waited)
+    held = {"decoding": slower <= SLOWER, "way": median_ms < WAY_MS}
+    print(f"decoding: run {found['run']['decode_tps']:.1f}, serve {found['serve']['decode_tps']:.1f} tok/s: {slower * 100:+.1f} % slower, at most {SLOWER * 100:.0f} %: {word(held['decoding'])}")
+    print(f"an idle server's way: median {median_ms:.2f} ms, p95 {p95(waited):.2f} ms, below {WAY_MS} ms: {word(held['way'])}")
+    path = write(result | {"decoding": series, "way_ms": waited, "held": held}, "serve-overhead-")
+    print(f"every sample: {path.relative_to(ROOT)}; load average at the start: {result['machine']['load_average'][0]:.1f}")
+    return all(held.values())
+
+
+def word(held: bool) -> str:
+    return "held" if held else "NOT HELD"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="smollm2-135m-instruct", help="default: SmolLM2 of the model store")
+    parser.add_argument("--tokens", type=int, default=256)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--asks", type=int, default=200)
+    options = parser.parse_args()
+    if min(options.tokens, options.rounds, options.asks) < 2:
+        parser.error("--tokens, --rounds and --asks must be at least 2")
+    run_as_program(lambda: bench(options))
+
+
+if __name__ == "__main__":
+    main()
