@@ -2,11 +2,12 @@
 # not done again (a stamp's name holds a hash of what it stands for).
 #   make run [PROMPT="..."] [MODEL=...] [ARGS="--temp 0.8 ..."], make chat [MODEL=...] [ARGS="..."]
 #   make setup | build | test | bench | bench-peers | bench-budgets | format | lint | fuzz | clean
+#   make test-clients the server with clients from PyPI and npm that are not in the other tests
 #   make test-page    the page of `sluice serve` in a headless Chromium (Debian and Ubuntu)
 #   make test-arm     the kernels for 64-bit Arm, cross-compiled and run under qemu (Debian and Ubuntu)
 SHELL := bash
 .DEFAULT_GOAL := build
-.PHONY: setup build build-all run chat test test-arm test-page bench bench-peers bench-budgets format lint fuzz clean
+.PHONY: setup build build-all run chat test test-arm test-page test-clients bench bench-peers bench-budgets format lint fuzz clean
 
 PYTHON ?= python3
 PROMPT ?= Why is the sky blue?
@@ -95,6 +96,25 @@ $(BROWSER_VENV): | $(TEST_VENV)
 
 test-page: build $(TEST_VENV) $(BROWSER_VENV)
 	@.venv/bin/python -m pytest -q -rs -p no:cacheprovider tests/page
+
+# Python's clients into an environment of their own, Node's beside it; without npm those are skipped.
+CLIENTS := .cache/clients
+CLIENTS_MADE := $(CLIENTS)/.made-$(call hash,requirements-clients.txt tests/serve/clients/node/package.json)
+
+$(CLIENTS_MADE):
+	@echo "setup: installing requirements-clients.txt into $(CLIENTS)"
+	@test -x $(CLIENTS)/bin/pip || $(PYTHON) -m venv $(CLIENTS)
+	@$(CLIENTS)/bin/pip install --quiet --disable-pip-version-check -r requirements-clients.txt \
+	  || { echo "setup: error: pip cannot install requirements-clients.txt into $(CLIENTS)" >&2; exit 1; }
+	@mkdir -p $(CLIENTS)/node && cp tests/serve/clients/node/package.json $(CLIENTS)/node
+	@if command -v npm >/dev/null; then cd $(CLIENTS)/node && npm install --silent --no-package-lock --no-audit --no-fund; \
+	  else echo "setup: no npm: Node's clients are left out"; fi
+	@rm -f $(CLIENTS)/.made-* && touch $@
+
+test-clients: build $(CLIENTS_MADE)
+	@$(call fetch_model,smollm2-135m-instruct)
+	@$(call fetch_model,gemma-3-270m-q4_k_m)
+	@$(CLIENTS)/bin/python -m pytest -q -rs -p no:cacheprovider tests/serve/clients
 
 bench: build-all
 	@.venv/bin/python bench/run.py

@@ -1,0 +1,46 @@
+"""Servers of each model at hand, and Node's clients. `make test-clients` installs what these tests drive and runs them; elsewhere they are skipped."""
+
+import functools
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import pytest
+from server import BINARY, ROOT, TINY, Server
+
+CLIENTS = pathlib.Path(os.environ.get("SLUICE_CLIENTS", ROOT / ".cache/clients"))
+NODE = CLIENTS / "node"
+
+
+@pytest.fixture(scope="session", params=["tiny-moe", "smollm2-135m-instruct"])
+def served(request):
+    """A server of that model; `name` is what it calls it."""
+    if pathlib.Path(sys.prefix) != CLIENTS:
+        pytest.skip("run by make test-clients")
+    stored = json.loads(subprocess.run([BINARY, "list", "--json"], capture_output=True, text=True, check=True).stdout)
+    if request.param != TINY.name and request.param not in json.dumps(stored):
+        pytest.skip(f"{request.param} is not in the model store: make test fetches it")
+    running = Server(model=TINY if request.param == TINY.name else request.param)
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def node():
+    """node(script, server): what that script of node/ prints as JSON; each is run once a server."""
+    program = shutil.which("node")
+    if program is None or not (NODE / "node_modules").is_dir():
+        pytest.skip("Node's clients are not installed: make test-clients")
+
+    @functools.cache
+    def run(name, server):
+        script = (pathlib.Path(__file__).parent / "node" / f"{name}.mjs").read_text()
+        # From standard input, imports are looked for where it runs.
+        told = subprocess.run([program, "--input-type=module"], input=script, cwd=NODE, env={"PATH": os.environ["PATH"], "SLUICE_URL": server.url, "SLUICE_MODEL": server.name}, capture_output=True, text=True, timeout=300)
+        assert told.returncode == 0, told.stderr
+        return json.loads(told.stdout)
+
+    return run
