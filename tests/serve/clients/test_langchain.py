@@ -1,7 +1,5 @@
 """LangChain's ChatOpenAI, and what it makes of embeddings that are not there."""
 
-import json
-
 import pytest
 from asked import UNKEPT, fits_weather
 
@@ -33,11 +31,8 @@ def test_a_stream_adds_up_to_the_whole(model):
     assert added.response_metadata["finish_reason"] == whole.response_metadata["finish_reason"]
 
 
-@pytest.mark.parametrize("method", ["json_schema", pytest.param("function_calling", marks=UNKEPT), "json_mode"])
+@pytest.mark.parametrize("method", ["json_schema", pytest.param("function_calling", marks=UNKEPT)])
 def test_structured_output_is_what_was_asked_for(model, method):
-    if method == "json_mode":
-        assert isinstance(json.loads(model.bind(response_format={"type": "json_object"}, max_tokens=300).invoke("A person as JSON").content), dict)
-        return
     found = model.with_structured_output(Weather, method=method, strict=True).invoke("The weather of Rome for 3 days")
     assert fits_weather(found.model_dump())
 
