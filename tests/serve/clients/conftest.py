@@ -15,17 +15,27 @@ CLIENTS = pathlib.Path(os.environ.get("SLUICE_CLIENTS", ROOT / ".cache/clients")
 NODE = CLIENTS / "node"
 
 
-@pytest.fixture(scope="session", params=["tiny-moe", "smollm2-135m-instruct"])
-def served(request):
-    """A server of that model; `name` is what it calls it."""
+def serve(name):
+    """A server of that model until the tests end; `name` is what it calls it."""
     if pathlib.Path(sys.prefix) != CLIENTS:
         pytest.skip("run by make test-clients")
     stored = json.loads(subprocess.run([BINARY, "list", "--json"], capture_output=True, text=True, check=True).stdout)
-    if request.param != TINY.name and request.param not in json.dumps(stored):
-        pytest.skip(f"{request.param} is not in the model store: make test fetches it")
-    running = Server(model=TINY if request.param == TINY.name else request.param)
+    if name != TINY.name and name not in json.dumps(stored):
+        pytest.skip(f"{name} is not in the model store: make test fetches it")
+    running = Server(model=TINY if name == TINY.name else name)
     yield running
     running.stop()
+
+
+@pytest.fixture(scope="session", params=["tiny-moe", "smollm2-135m-instruct"])
+def served(request):
+    yield from serve(request.param)
+
+
+@pytest.fixture(scope="session")
+def base():
+    """Of a model without a chat template."""
+    yield from serve("gemma-3-270m-q4_k_m")
 
 
 @pytest.fixture(scope="session")

@@ -65,3 +65,11 @@ def test_a_stream_that_is_closed_ends_its_answer(served):
     assert json.loads(served.request("GET", "/slots")[2])
     stream.completion_stream.close()
     wait_until_idle(served)
+
+
+def test_a_base_model_completes_texts_and_says_that_it_does_not_chat(base):
+    asked = {**where(base, "openai"), "model": f"text-completion-openai/{base.name}", "prompt": "The capital of France is", "max_tokens": 8, "temperature": 0}
+    whole = litellm.text_completion(**asked).choices[0].text
+    assert whole and "".join(chunk.choices[0].text or "" for chunk in litellm.text_completion(**asked, stream=True)) == whole
+    with pytest.raises(litellm.BadRequestError, match="base model"):
+        litellm.completion(**where(base, "openai"), messages=STORY)
