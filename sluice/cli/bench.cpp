@@ -15,7 +15,7 @@
 namespace sluice::cli {
 namespace {
 
-struct Options {
+struct BenchOptions {
   ModelOptions model;
   engine::Workload workload{.depth = 0, .prompt = 512, .generate = 128, .batch = 1};
   int64_t repeats = 3;
@@ -79,7 +79,7 @@ void compare_with_bound(Found& found, const engine::Bandwidths& probed, engine::
   if (found.decode_tps) found.fraction_of_bound = decode_tps / *found.bound_tps;
 }
 
-Found measure(const Options& o, engine::Engine& engine) {
+Found measure(const BenchOptions& o, engine::Engine& engine) {
   const engine::Workload& w = o.workload;
   if (!o.no_warmup) {  // pages, caches, threads
     engine::Trial(engine, {.depth = 0,
@@ -170,7 +170,7 @@ void print_table(const Found& found, const engine::Workload& w, engine::Engine& 
   print(fmt::format("peak {}\n", to_string(Bytes{found.peak_rss_bytes})));
 }
 
-void bench(const Options& o, const Globals& globals) {
+void bench(const BenchOptions& o, const Globals& globals) {
   if (o.workload.prompt + o.workload.generate == 0)
     fail(ErrorKind::bad_request, "there is nothing to measure: -p and -n are both 0");
   ModelOptions model = o.model;
@@ -196,7 +196,7 @@ void add_bench(CLI::App& app, Globals& globals) {
                                   "sluice bench my-model -p 512 -n 128 -r 5 --json\n"
                                   "sluice bench my-model --depth 8192 -p 0 -n 32\n"
                                   "sluice bench my-model --batch 8");
-  const auto o = std::make_shared<Options>();
+  const auto o = std::make_shared<BenchOptions>();
   add_model_options(command, o->model);
   const auto count = [&](const char* name, int64_t& value, const char* help) {
     command.add_option(name, value, help)->type_name("N")->check(CLI::Range(0, 1 << 30));

@@ -24,7 +24,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-struct Options {
+struct ChatOptions {
   ModelOptions model;
   SamplingOptions sampling;
   PromptOptions prompt;
@@ -154,7 +154,7 @@ class Chat {
   ChatAnswer last_;
 };
 
-void chat_here(const Options& o) {
+void chat_here(const ChatOptions& o) {
   LocalOptions options{
       .prompt = o.prompt, .sampling = o.sampling.resolve(), .max_tokens = o.max_tokens};
   OpenModel engine(o.model);
@@ -163,7 +163,7 @@ void chat_here(const Options& o) {
   engine.finish();
 }
 
-void chat_elsewhere(const Options& o) {
+void chat_elsewhere(const ChatOptions& o) {
   const auto partner = make_remote_partner({.url = o.url,
                                             .api_key = o.api_key,
                                             .model = o.model.model,
@@ -180,7 +180,7 @@ void add_chat(CLI::App& app, Globals&) {
                   "sluice chat org/chat-model --system \"Answer in one sentence.\"\n"
                   "sluice chat smollm2-135m-instruct --temp 0.8 --top-p 0.95\n"
                   "sluice chat --url http://127.0.0.1:8080");
-  const auto o = std::make_shared<Options>();
+  const auto o = std::make_shared<ChatOptions>();
   add_model_options(command, o->model);
   add_prompt_options(command, o->prompt);
   std::vector<CLI::Option*> of_loading = command.get_options();  // which a server has done

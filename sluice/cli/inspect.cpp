@@ -14,7 +14,7 @@
 namespace sluice::cli {
 namespace {
 
-struct Options {
+struct InspectOptions {
   ModelOptions model;
   bool tensors = false;
   bool metadata = false;
@@ -31,7 +31,7 @@ using Metadata = std::vector<std::pair<std::string, std::string>>;
 
 /// What is asked for of tensors and metadata, and always the sums by type.
 void add_contents(nlohmann::json& json, const std::vector<engine::TensorSummary>& tensors,
-                  const Metadata& metadata, const Options& o) {
+                  const Metadata& metadata, const InspectOptions& o) {
   json["bytes_by_type"] = nlohmann::json::object();
   for (const auto& [type, bytes] : bytes_by_type(tensors))
     json["bytes_by_type"][type] = bytes.count;
@@ -48,7 +48,7 @@ void add_contents(nlohmann::json& json, const std::vector<engine::TensorSummary>
 }
 
 std::string contents_text(const std::vector<engine::TensorSummary>& tensors,
-                          const Metadata& metadata, const Options& o) {
+                          const Metadata& metadata, const InspectOptions& o) {
   std::string text;
   for (const auto& [type, bytes] : bytes_by_type(tensors))
     text += fmt::format("  {:<12} {}\n", type, to_string(bytes));
@@ -85,7 +85,7 @@ std::string layers_line(const nn::Config& c) {
   return text + "\n";
 }
 
-nlohmann::json to_json(const engine::Engine& engine, const Options& o) {
+nlohmann::json to_json(const engine::Engine& engine, const InspectOptions& o) {
   const nn::Config& c = engine.config();
   const nn::AttentionConfig attention = c.attention() ? *c.attention() : nn::AttentionConfig{};
   nlohmann::json json{{"architecture", c.architecture},
@@ -106,7 +106,7 @@ nlohmann::json to_json(const engine::Engine& engine, const Options& o) {
   return json;
 }
 
-void print_summary(const engine::Engine& engine, const Options& o) {
+void print_summary(const engine::Engine& engine, const InspectOptions& o) {
   const nn::Config& c = engine.config();
   std::string text = fmt::format("architecture   {}\n", printable(c.architecture));
   text += layers_line(c);
@@ -124,8 +124,8 @@ void print_summary(const engine::Engine& engine, const Options& o) {
 }
 
 /// What there is to see of a model that cannot run, and why it cannot.
-void show_contents(const engine::Contents& contents, const std::string& reason, const Options& o,
-                   const Globals& globals) {
+void show_contents(const engine::Contents& contents, const std::string& reason,
+                   const InspectOptions& o, const Globals& globals) {
   if (globals.json) {
     nlohmann::json json{{"architecture", contents.architecture},
                         {"cannot_run", reason},
@@ -140,7 +140,7 @@ void show_contents(const engine::Contents& contents, const std::string& reason, 
                     contents_text(contents.tensors, contents.metadata, o)));
 }
 
-void inspect(const Options& o, const Globals& globals) {
+void inspect(const InspectOptions& o, const Globals& globals) {
   try {
     OpenModel engine(o.model);
     if (o.metadata && engine->metadata().empty())
@@ -169,7 +169,7 @@ void add_inspect(CLI::App& app, Globals& globals) {
       add_command(app, "inspect", "Show a model's architecture, sizes and quantization",
                   "sluice inspect gemma-3-270m-q4_k_m --tensors\n"
                   "sluice inspect model.gguf --metadata --json | jq .metadata");
-  const auto o = std::make_shared<Options>();
+  const auto o = std::make_shared<InspectOptions>();
   add_model_argument(command, o->model.model);
   command.add_flag("--tensors", o->tensors, "List every tensor");
   command.add_flag("--metadata", o->metadata, "List a GGUF's metadata");

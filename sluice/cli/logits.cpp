@@ -15,7 +15,7 @@
 namespace sluice::cli {
 namespace {
 
-struct Options {
+struct LogitsOptions {
   ModelOptions model;
   std::string tokens;
   std::string out;
@@ -30,7 +30,7 @@ std::vector<text::Token> continue_greedily(engine::Engine& engine,
   return chosen;
 }
 
-void logits(const Options& o, const Globals& globals) {
+void logits(const LogitsOptions& o, const Globals& globals) {
   const std::vector<text::Token> tokens = parse_tokens(o.tokens);
   ModelOptions model = o.model;
   model.engine.sequence_tokens = static_cast<int64_t>(tokens.size()) + o.greedy;
@@ -60,7 +60,7 @@ void add_logits(CLI::App& app, Globals& globals) {
       app, "logits", "Write the logits after every token to a .npy file",
       "sluice logits my-model --tokens 1,2,3 --out logits.npy\n"
       "sluice logits my-model --tokens @ids.txt --out logits.npy --chunk 7 --greedy 64 --json");
-  const auto o = std::make_shared<Options>();
+  const auto o = std::make_shared<LogitsOptions>();
   add_model_options(command, o->model);
   command.add_option("--tokens", o->tokens, "Token ids, as 1,2,3 or @FILE")
       ->required()

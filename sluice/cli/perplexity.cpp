@@ -13,7 +13,7 @@
 namespace sluice::cli {
 namespace {
 
-struct Options {
+struct PerplexityOptions {
   ModelOptions model;
   std::string file;
   int64_t window = 512;
@@ -29,7 +29,7 @@ double negative_log_likelihood(std::span<const float> logits, text::Token token)
 
 /// As llama.cpp measures it: the token stream, BOS once at its start, is cut into windows; a window's first
 /// token becomes BOS where the model wants one; positions window/2 to window - 2 predict their next token.
-void perplexity(Options o, const Globals& globals) {
+void perplexity(PerplexityOptions o, const Globals& globals) {
   o.model.engine.context = o.window;
   o.model.engine.keep_prefixes = false;
   OpenModel engine(o.model, globals.quiet);
@@ -89,7 +89,7 @@ void add_perplexity(CLI::App& app, Globals& globals) {
   CLI::App& command = add_command(app, "perplexity", "Measure how well a model predicts a text",
                                   "sluice perplexity gemma-3-270m-q4_k_m --file book.txt\n"
                                   "sluice perplexity my-model --file book.txt --ctx 2048 --json");
-  const auto o = std::make_shared<Options>();
+  const auto o = std::make_shared<PerplexityOptions>();
   add_engine_options(command, o->model);
   command.add_option("--file", o->file, "The text, - for stdin")->required()->type_name("FILE");
   command.add_option("--ctx", o->window, "Tokens per window (default: 512)")

@@ -15,13 +15,13 @@
 namespace sluice::cli {
 namespace {
 
-struct Options {
+struct PlanOptions {
   ModelOptions model;
   PlannedMachine machine;
 };
 
 /// From the model's files, or from what they begin with on the hub.
-PlanReport plan_of(const Options& o) {
+PlanReport plan_of(const PlanOptions& o) {
   const engine::ModelStore store;
   const std::string& model = o.model.model;
   if (!store.lacks(model)) return make_plan(model, store.resolve(model), o.model.engine, o.machine);
@@ -35,7 +35,7 @@ PlanReport plan_of(const Options& o) {
   return make_plan(model, fetch_headers(*hub, options), hub->bytes(), o.model.engine, o.machine);
 }
 
-void plan(const Options& o, const Globals& globals) {
+void plan(const PlanOptions& o, const Globals& globals) {
   const PlanReport report = plan_of(o);
   if (globals.json) {
     print_json(to_json(report));
@@ -79,7 +79,7 @@ void add_plan(CLI::App& app, Globals& globals) {
                   "# on a machine that is not here:\n"
                   "sluice plan my-model --sim-ram 48GB --sim-disk 5GB/s --sim-bandwidth 400GB/s\n"
                   "sluice plan my-model --json | jq .smallest_budget");
-  const auto o = std::make_shared<Options>();
+  const auto o = std::make_shared<PlanOptions>();
   add_model_argument(command, o->model.model);
   command
       .add_option("--ram", o->machine.ram,

@@ -14,7 +14,7 @@
 namespace sluice::cli {
 namespace {
 
-struct Options {
+struct PullCommandOptions {
   std::string name;
   std::string revision = "main";
   int parallel = 4;
@@ -22,7 +22,7 @@ struct Options {
   int stall = 30;
 };
 
-engine::PullResult pull_shown(const engine::ModelStore& store, const Options& options,
+engine::PullResult pull_shown(const engine::ModelStore& store, const PullCommandOptions& options,
                               const Globals& globals) {
   engine::PullOptions pull_options = engine::PullOptions::from_environment();
   pull_options.revision = options.revision;
@@ -53,7 +53,7 @@ engine::PullResult pull_shown(const engine::ModelStore& store, const Options& op
   return engine::pull(store, options.name, pull_options, callbacks);
 }
 
-void pull(const Options& options, const Globals& globals) {
+void pull(const PullCommandOptions& options, const Globals& globals) {
   const engine::PullResult result = pull_shown(engine::ModelStore(), options, globals);
   if (globals.json) {
     print_json({{"name", result.name},
@@ -80,7 +80,7 @@ void add_pull(CLI::App& app, Globals& globals) {
                   "sluice pull org/name:Q4_K_M\n"
                   "# from a mirror, with a login\n"
                   "HF_ENDPOINT=https://mirror.example HF_TOKEN=... sluice pull org/name");
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<PullCommandOptions>();
   command
       .add_option("ID", options->name,
                   "org/name, with :QUANTIZATION or :FILE.gguf where there are several")

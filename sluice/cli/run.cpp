@@ -13,7 +13,7 @@
 namespace sluice::cli {
 namespace {
 
-struct Options {
+struct RunOptions {
   ModelOptions model;
   SamplingOptions sampling;
   PromptOptions prompt;
@@ -30,7 +30,7 @@ void refuse_empty_stops(const std::vector<std::string>& stops) {
   }
 }
 
-void set_prompt(const engine::Engine& engine, const Options& o, engine::Request& request) {
+void set_prompt(const engine::Engine& engine, const RunOptions& o, engine::Request& request) {
   const text::Tokenizer& tokenizer = engine.tokenizer();
   const std::string prompt = o.file.empty() ? o.text : read_text(o.file);
   const ChatFormat format(tokenizer, engine.chat_template(), o.prompt);
@@ -68,7 +68,7 @@ nlohmann::json to_json(const engine::Engine& engine, const engine::Result& r,
   return json;
 }
 
-void run(const Options& o, const Globals& globals) {
+void run(const RunOptions& o, const Globals& globals) {
   const decode::SamplerConfig sampling = o.sampling.resolve();  // before the model is loaded for it
   refuse_empty_stops(o.stop);
   ModelOptions model = o.model;
@@ -111,7 +111,7 @@ void add_run(CLI::App& app, Globals& globals) {
       "sluice run org/base-model -p \"The three laws of thermodynamics are\"\n"
       "sluice run org/chat-model -p \"Why is the sky blue?\" --system \"Be brief.\" --temp 0.7\n"
       "git diff | sluice run org/chat-model --file - -n 100 --json | jq -r .text");
-  const auto o = std::make_shared<Options>();
+  const auto o = std::make_shared<RunOptions>();
   add_text_options(command, o->text, o->file);
   add_model_options(command, o->model);
   command.get_option("MODEL")->required(false);  // then it is the default model

@@ -20,7 +20,7 @@
 namespace sluice::cli {
 namespace {
 
-struct Options {
+struct ServeOptions {
   ModelOptions model;
   std::vector<std::string> more_models, aliases;  // NAME=MODEL, PATTERN=NAME
   SamplingOptions sampling;
@@ -54,7 +54,7 @@ std::string served_name(const std::string& model) {
   return path.extension() == ".gguf" ? path.stem().string() : path.filename().string();
 }
 
-std::vector<server::Models::Named> models_of(const Options& o) {
+std::vector<server::Models::Named> models_of(const ServeOptions& o) {
   std::vector<server::Models::Named> models;
   if (!o.model.model.empty() || o.more_models.empty())
     models.push_back({served_name(o.model.model), o.model.model});
@@ -67,7 +67,7 @@ std::vector<server::Models::Named> models_of(const Options& o) {
   return models;
 }
 
-server::Models::Aliases aliases_of(const Options& o) {
+server::Models::Aliases aliases_of(const ServeOptions& o) {
   server::Models::Aliases aliases;
   for (const std::string& given : o.aliases) aliases.push_back(split_at_equals("--alias", given));
   return aliases;
@@ -86,7 +86,7 @@ std::vector<std::string> read_keys(const std::string& path) {
   return keys;
 }
 
-server::HttpOptions http_options(const Options& o) {
+server::HttpOptions http_options(const ServeOptions& o) {
   server::HttpOptions http = o.http;
   http.gate.api_keys = o.api_keys;
   if (!o.api_key_file.empty()) {
@@ -99,7 +99,7 @@ server::HttpOptions http_options(const Options& o) {
   return http;
 }
 
-void serve(const Options& o, const Globals& globals) {
+void serve(const ServeOptions& o, const Globals& globals) {
   server::ServiceOptions service_options{.read = {.limits = {}, .sampling = o.sampling.resolve()},
                                          .most_answers = o.most_answers,
                                          .version = SLUICE_VERSION};
@@ -124,7 +124,7 @@ void serve(const Options& o, const Globals& globals) {
   server.run(cancellation.asked());
 }
 
-void add_network_options(CLI::App& command, Options& o) {
+void add_network_options(CLI::App& command, ServeOptions& o) {
   constexpr const char* kNetwork = "Who may ask";
   const auto option = [&](const char* name, const char* value_name, auto& value, const char* help) {
     return command.add_option(name, value, help)->type_name(value_name)->group(kNetwork);
@@ -161,7 +161,7 @@ void add_network_options(CLI::App& command, Options& o) {
       ->check(CLI::Range(0.0, 1e6));
 }
 
-void add_memory_options(CLI::App& command, Options& o) {
+void add_memory_options(CLI::App& command, ServeOptions& o) {
   constexpr const char* kModels = "Several models";
   command
       .add_option_function<double>(
@@ -190,7 +190,7 @@ void add_memory_options(CLI::App& command, Options& o) {
       ->group("Many answers at once");
 }
 
-void add_log_options(CLI::App& command, Options& o) {
+void add_log_options(CLI::App& command, ServeOptions& o) {
   constexpr const char* kLog = "Log";
   auto* const log = command.add_flag("--log", o.log,
                                      "Lines about each request and answer on stderr; never what "
@@ -212,7 +212,7 @@ void add_log_options(CLI::App& command, Options& o) {
       ->group(kLog);
 }
 
-void add_scheduling_options(CLI::App& command, Options& o) {
+void add_scheduling_options(CLI::App& command, ServeOptions& o) {
   constexpr const char* kScheduling = "Many answers at once";
   engine::EngineOptions& engine = o.model.engine;
   command
@@ -249,7 +249,7 @@ void add_serve(CLI::App& app, Globals& globals) {
                   "sluice serve org/chat-model --alias 'claude-*=org/chat-model' --log\n"
                   "sluice serve --model small=org/chat-model --model base=org/base-model\n"
                   "sluice serve org/chat-model --host 0.0.0.0 --api-key-file keys.txt");
-  const auto o = std::make_shared<Options>();
+  const auto o = std::make_shared<ServeOptions>();
   o->model.engine.prefix_cache = Bytes{8'000'000'000};
   add_model_options(command, o->model);
   command.get_option("MODEL")->required(false);  // then it is the default model

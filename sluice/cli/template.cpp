@@ -18,7 +18,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 using Span = text::RenderedPrompt::Span;
 
-struct Options {
+struct TemplateOptions {
   std::string model;
   PromptOptions prompt;
   std::string text;
@@ -38,7 +38,7 @@ Json read_json(const std::string& path) {
 }
 
 /// [{"role", "content"}, ...], or an object with "messages" and perhaps "tools".
-Request read_request(const Options& o) {
+Request read_request(const TemplateOptions& o) {
   Request request;
   if (o.messages.empty()) {
     Conversation conversation(o.prompt.system);
@@ -119,7 +119,7 @@ std::vector<Piece> explain(const text::Tokenizer& tokenizer, const std::string& 
   return pieces;
 }
 
-void show_template(const Options& o, const Globals& globals) {
+void show_template(const TemplateOptions& o, const Globals& globals) {
   const Request request = read_request(o);
   const auto path = engine::ModelStore().resolve(o.model);
   const auto tokenizer = engine::open_tokenizer(path);
@@ -152,7 +152,7 @@ void add_template(CLI::App& app, Globals& globals) {
       "sluice template org/chat-model --messages saved-chat.json --json | jq -r .prompt\n"
       "sluice template org/chat-model --messages chat.json --tools tools.json --chat-template "
       "new.jinja");
-  const auto o = std::make_shared<Options>();
+  const auto o = std::make_shared<TemplateOptions>();
   add_model_argument(command, o->model);
   auto* text = command.add_option("-p,--prompt", o->text, "What the user says");
   text->type_name("TEXT");

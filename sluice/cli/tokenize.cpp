@@ -10,14 +10,14 @@
 namespace sluice::cli {
 namespace {
 
-struct Options {
+struct TokenizeOptions {
   std::string model;
   std::string text;
   std::string file;
   bool no_bos = false;
 };
 
-void tokenize(const Options& o, const Globals& globals) {
+void tokenize(const TokenizeOptions& o, const Globals& globals) {
   const auto tokenizer = engine::open_tokenizer(engine::ModelStore().resolve(o.model));
   const std::string text = o.file.empty() ? o.text : read_text(o.file);
   const auto tokens = tokenizer->encode(text, {.add_bos = !o.no_bos, .parse_special = true});
@@ -40,7 +40,7 @@ void add_tokenize(CLI::App& app, Globals& globals) {
       add_command(app, "tokenize", "Show a text's tokens",
                   "sluice tokenize gemma-3-270m-q4_k_m -p \"Hello world\"\n"
                   "sluice tokenize my-model --file book.txt --json | jq '.tokens | length'");
-  const auto o = std::make_shared<Options>();
+  const auto o = std::make_shared<TokenizeOptions>();
   add_model_argument(command, o->model);
   add_text_options(command, o->text, o->file);
   command.add_flag("--no-bos", o->no_bos, "Without the tokens that the model's tokenizer adds");
