@@ -24,6 +24,11 @@ class ChatTemplate {
   /// `where` names the source in errors.
   static ChatTemplate from_source(std::string source, std::string where);
 
+  /// As the model came with it: the default one, else the one for tools.
+  const std::string& source() const {
+    return default_source_.empty() ? tool_source_ : default_source_;
+  }
+
   /// messages: [{"role", "content", ...}]; tools: array or null; args: extra template variables.
   /// The objects' keys keep their order, as templates print them.
   /// Variables: messages, tools, documents (none), add_generation_prompt, strftime_now, raise_exception and

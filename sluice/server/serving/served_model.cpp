@@ -102,6 +102,7 @@ void ServedModel::describe() {
   const text::ChatTemplate* own = engine_->chat_template();
   info_.chats = own != nullptr;
   if (own == nullptr) return;
+  info_.chat_template = own->source();
   abilities_ = probe_template([&](const Json& messages, const Json& tools) {
     return own->render(messages, tools, Json::object(), true, tokenizer).text;
   });
