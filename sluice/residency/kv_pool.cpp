@@ -8,7 +8,8 @@
 namespace sluice::residency {
 namespace {
 
-constexpr size_t kAlignment = 64;  // a cache line
+/// Pages: blocks are read from disk past the page cache.
+constexpr size_t kAlignment = 4096;
 
 size_t rounded(Bytes size) {
   return (static_cast<size_t>(size.count) + kAlignment - 1) / kAlignment * kAlignment;
