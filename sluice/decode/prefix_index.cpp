@@ -170,6 +170,12 @@ int64_t PrefixIndex::length_of(std::string_view salt, Tokens tokens) {
   return search(salt, tokens).length;
 }
 
+std::vector<nn::KvStretch> PrefixIndex::stretches(std::string_view salt, Tokens tokens) {
+  std::vector<nn::KvStretch> all;
+  for (const Node* node : walk(salt, tokens).path) all.push_back(node->blocks);
+  return all;
+}
+
 void PrefixIndex::add(std::string_view salt, Tokens tokens, std::span<const Sealed> sealed) {
   if (cap_.count == 0 || sealed.empty()) return;
   auto& root = roots_.try_emplace(std::string(salt)).first->second;

@@ -36,6 +36,9 @@ class PrefixIndex {
   /// How much of `tokens` find() would give.
   int64_t length_of(std::string_view salt, std::span<const int32_t> tokens);
 
+  /// What is there of each whole stretch that `tokens` begin with, whether all that windows need of it is or not.
+  std::vector<nn::KvStretch> stretches(std::string_view salt, std::span<const int32_t> tokens);
+
   /// Keeps what a step sealed of a sequence whose first tokens these are.
   void add(std::string_view salt, std::span<const int32_t> tokens, std::span<const Sealed> sealed);
   /// Keeps the end of a sequence that holds just `tokens`: what is in its last, partly filled stretch. The sequence
