@@ -23,7 +23,8 @@ find_package(nlohmann_json REQUIRED)
 find_package(CLI11 REQUIRED)
 find_package(GTest) # without it, no tests: `make test` installs it
 find_package(CURL REQUIRED)
-find_package(OpenSSL REQUIRED)
+find_package(OpenSSL 3 REQUIRED)
+find_package(SQLite3 3.37 REQUIRED) # the index of the disk prompt cache
 find_package(Boost 1.81 REQUIRED) # headers only: Beast and Asio
 # Linux only; a build without it reads with threads, and says so.
 find_package(PkgConfig REQUIRED)

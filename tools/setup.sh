@@ -40,7 +40,7 @@ rust_is_there() {
 APT_PACKAGES=(
   g++ cmake ninja-build ccache pkg-config git python3 python3-venv python3-dev ca-certificates
   libcurl4-openssl-dev libssl-dev nlohmann-json3-dev libcli11-dev libfmt-dev libspdlog-dev libedit-dev liburing-dev
-  prometheus-cpp-dev
+  libsqlite3-dev prometheus-cpp-dev
 )
 APT_TEST_PACKAGES=(libgtest-dev libbenchmark-dev clang-format clang-tidy)
 

@@ -14,7 +14,7 @@ ROOMS = {
     "kernels": [".", "simd", "float", "int8", "attention", "recurrent", "isa", "testing"],
     "residency": [".", "machine", "plan", "experts", "dense", "store"],
     "models": [".", "families"],
-    "engine": ["hub", "."],
+    "engine": ["hub", "disk_cache", "."],
     "server": [".", "answers", "dialects", "http", "page", "serving"],
 }
 WITHOUT_MLX = {"base", "io", "kernels", "residency"}
