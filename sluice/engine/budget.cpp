@@ -150,6 +150,8 @@ residency::Footprint footprint_of(const Engine::Impl& engine) {
   footprint.activations =
       activation_bytes(loaded.model->step_demands(), step_of(engine)) + mlx_cache(engine);
   footprint.staging = book_bytes(loaded.extents);
+  if (!engine.options.disk_cache.folder.empty())
+    footprint.baseline = footprint.baseline + DiskPrefixes::kMemory;
   return footprint;
 }
 

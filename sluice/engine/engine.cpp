@@ -12,6 +12,7 @@
 #include "sluice/engine/budget.h"
 #include "sluice/engine/contents.h"
 #include "sluice/engine/engine_impl.h"
+#include "sluice/engine/model_key.h"
 #include "sluice/residency/machine/memory.h"
 
 namespace sluice::engine {
@@ -53,6 +54,21 @@ void Engine::check_ids(std::span<const text::Token> tokens) const {
   impl_->check_ids(tokens, "the text");
 }
 
+void Engine::Impl::open_disk_cache() {
+  const DiskCacheOptions& cache = options.disk_cache;
+  const bool is_kept = options.keep_prefixes && options.prefix_cache.count > 0;
+  if (cache.folder.empty() || !is_kept || options.skip_missing_experts ||
+      !loaded.store->has_weights())
+    return;
+  const std::filesystem::path named = path.has_filename() ? path : path.parent_path();
+  try {
+    disk.emplace(cache, model_key(*this), named.filename().string(), kv_layout, kv_pool,
+                 [this] { worker.wake(); });
+  } catch (const Error& error) {
+    if (cache.log) cache.log(fmt::format("disk cache: off: {}", error.what()));
+  }
+}
+
 void Engine::Impl::make_scheduler() {
   const bool streams = loaded.store->statistics().has_value();
   stepper.emplace(
@@ -61,8 +77,9 @@ void Engine::Impl::make_scheduler() {
                               .choose_together = !options.ram});
   runs_ahead = !streams && options.expert_trace.empty() && options.expert_profile.empty();
   prefixes.emplace(kv_layout, kv_pool, options.prefix_cache);
+  open_disk_cache();
   scheduler.emplace(
-      *stepper, *prefixes, kv_pool, [this] { return new_cache(); },
+      *stepper, *prefixes, disk ? &*disk : nullptr, kv_pool, [this] { return new_cache(); },
       Scheduler::Options{.policy = options.scheduling,
                          .chunk = options.chunk,
                          .layer_tokens = streams ? layer_tokens(*this) : 0,
@@ -162,7 +179,11 @@ std::optional<text::ChatTemplate> open_chat_template(const std::filesystem::path
 Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Engine::~Engine() {
   if (!impl_->scheduler) return;
-  impl_->worker.run([this] { impl_->scheduler->cancel_all(); });
+  impl_->worker.run([this] {
+    impl_->scheduler->cancel_all();
+    if (impl_->disk) impl_->disk->close();  // while there is somebody to be woken
+  });
+  impl_->worker.wake();  // for those that wait for what was closed
 }
 
 std::unique_ptr<Engine> Engine::open(const std::filesystem::path& path,
@@ -277,6 +298,13 @@ void Engine::greedy(std::span<const text::Token> tokens, int64_t n,
 }
 
 SchedulerReport Engine::scheduler() const { return impl_->scheduler->report(); }
+
+std::optional<DiskCacheReport> Engine::disk_cache() const {
+  return impl_->disk ? std::optional(impl_->disk->report()) : std::nullopt;
+}
+void Engine::flush_disk_cache(std::chrono::milliseconds most) {
+  if (impl_->disk) impl_->disk->flush(most);
+}
 
 bool Engine::has_tokenizer() const { return impl_->tokenizer != nullptr; }
 

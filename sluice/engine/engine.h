@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -11,6 +12,8 @@
 
 #include "sluice/base/bytes.h"
 #include "sluice/decode/append.h"
+#include "sluice/engine/disk_cache/options.h"
+#include "sluice/engine/disk_cache/report.h"
 #include "sluice/engine/pace.h"
 #include "sluice/engine/scheduler_report.h"
 #include "sluice/models/load.h"
@@ -42,6 +45,8 @@ struct EngineOptions {
   /// sequence, and no more than these bytes.
   bool keep_prefixes = true;
   Bytes prefix_cache = residency::KvPool::kNoCap;
+  /// What is kept outlives the process, where it is not lossy by chance (skip_missing_experts).
+  DiskCacheOptions disk_cache;
   Policy scheduling = Policy::balanced;
 
   /// Lossy: decoding does without a token's lesser experts that are not in memory. Needs `ram` and a model with experts.
@@ -141,6 +146,11 @@ class Engine {
   double disk_bandwidth() const;
 
   SchedulerReport scheduler() const;
+
+  /// What the disk cache did; nothing where there is none, or its folder cannot be used, which was told.
+  std::optional<DiskCacheReport> disk_cache() const;
+  /// Writes what the disk cache has to write, within that time.
+  void flush_disk_cache(std::chrono::milliseconds most);
 
   /// Writes the trace and the profile that the options ask for. Throws Error(io).
   void finish();

@@ -2,6 +2,7 @@
 
 #include <mlx/stream.h>
 
+#include "sluice/engine/disk_cache/disk_prefixes.h"
 #include "sluice/engine/engine.h"
 #include "sluice/engine/expert_records.h"
 #include "sluice/engine/scheduler.h"
@@ -40,12 +41,15 @@ struct Engine::Impl {
   int64_t context = 0;
   double load_seconds = 0;
   std::optional<decode::PrefixIndex> prefixes;
+  std::optional<DiskPrefixes> disk;  ///< writes what `prefixes` holds, for a while after the end
   std::optional<Scheduler> scheduler;
   Worker worker;
 
   nn::KvCache new_cache() { return nn::KvCache(kv_layout, kv_pool); }
   /// Has what computes made, once it is known where weights are.
   void make_scheduler();
+  /// Does without where its folder cannot be used.
+  void open_disk_cache();
   /// How prompts are cut.
   decode::AppendOptions append_options(int64_t first_wanted) const;
   /// Throws Error(bad_request) for ids outside the vocabulary and for more tokens than the context holds.

@@ -25,6 +25,8 @@ class Pace {
   void add(int64_t prompt_tokens, int64_t decode_tokens, double seconds);
   /// Prompt tokens that a step may have. decoding: whether others decode in it.
   int64_t prompt_tokens(bool decoding) const;
+  /// What a prompt's token takes; 0: not known.
+  double prompt_token_seconds() const { return prompt_token_; }
 
  private:
   static constexpr int64_t kLeast = 16;  // fewer cost a step almost as much

@@ -43,6 +43,7 @@ struct Request {
   std::shared_ptr<Constraint> constraint = nullptr;  ///< null: anything may follow
   std::string client = {};                           ///< whose it is: clients get equal shares
   std::string cache_salt = {};  ///< what was computed for requests with another one is not used
+  bool uses_disk = false;       ///< what is computed may be kept in the disk cache, and found there
 };
 
 struct TokenLogprob {

@@ -10,6 +10,7 @@
 
 #include "sluice/decode/prefix_index.h"
 #include "sluice/decode/stepper.h"
+#include "sluice/engine/disk_cache/disk_prefixes.h"
 #include "sluice/engine/pace.h"
 #include "sluice/engine/scheduler_report.h"
 #include "sluice/engine/sequence.h"
@@ -19,7 +20,7 @@ namespace sluice::engine {
 
 /// Decides what each step computes: all sequences that decode, and of prompts as many tokens as the pace allows. It
 /// admits a sequence when its prompt's blocks fit, each client in turn by what it was given so far; one whose prompt
-/// shares its beginning with another that is being computed waits for that. When blocks run out while sequences grow,
+/// shares its beginning with another that is being computed, or read from disk, waits for that. When blocks run out while sequences grow,
 /// kept prefixes are given up first, then the youngest sequence goes back to the queue. None of it changes a token.
 class Scheduler {
  public:
@@ -34,8 +35,10 @@ class Scheduler {
   /// Most sequences that have keys and values.
   static constexpr int64_t kMostActive = 64;
 
-  Scheduler(decode::Stepper& stepper, decode::PrefixIndex& prefixes, residency::KvPool& pool,
-            std::function<nn::KvCache()> new_cache, const Options& options);
+  /// disk: where prefixes are that memory does not hold; null: nowhere.
+  Scheduler(decode::Stepper& stepper, decode::PrefixIndex& prefixes, DiskPrefixes* disk,
+            residency::KvPool& pool, std::function<nn::KvCache()> new_cache,
+            const Options& options);
 
   /// Any thread. The caller wakes the worker.
   void submit(std::shared_ptr<Sequence> sequence);
@@ -63,6 +66,11 @@ class Scheduler {
   bool admit_one();
   bool waits_for_prefix(const Sequence& sequence) const;
   bool fits(const Sequence& sequence) const;
+  bool begin_read(const Sequence& sequence);
+  bool is_reading(const Sequence& sequence) const;
+  void take_reads();
+  void forget_read(const Sequence& sequence);
+  bool give_up_reads();
   Plan compose();
   void add_decodes(Plan& plan);
   void add_prompts(Plan& plan);
@@ -82,6 +90,7 @@ class Scheduler {
 
   decode::Stepper& stepper_;
   decode::PrefixIndex& prefixes_;
+  DiskPrefixes* disk_;
   residency::KvPool& pool_;
   std::function<nn::KvCache()> new_cache_;
   Options options_;
@@ -89,6 +98,8 @@ class Scheduler {
 
   std::vector<Ptr> waiting_, active_;  // in the order in which they came
   std::vector<Plan> plans_;            // of the steps in flight
+  /// Of those that wait and were looked up on disk: what is being read for them, or null.
+  std::map<const Sequence*, std::shared_ptr<PrefixRead>> reads_;
   std::map<std::string, double>
       served_;               // by client: tokens that were computed for it, decoded ones double
   size_t first_decode_ = 0;  // where the next step begins when not all fit

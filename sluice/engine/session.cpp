@@ -80,9 +80,13 @@ Session::Session(Engine& engine) : engine_(engine) {
   salt_ = fmt::format("session {}", ++count);
 }
 
+Session::Session(Engine& engine, std::string salt)
+    : engine_(engine), salt_(std::move(salt)), shared_(true) {}
+
 Session::~Session() { forget(); }
 
 void Session::forget() {
+  if (shared_) return;
   engine_.impl().worker.run([this] { engine_.impl().prefixes->drop(salt_); });
 }
 
@@ -98,6 +102,7 @@ Result Session::generate(const Request& request,
   const auto mailbox = std::make_shared<Mailbox>();
   Request mine = request;
   mine.cache_salt = salt_;
+  mine.uses_disk = shared_;
   const auto generation = begin_generation(engine_, std::move(mine), mailbox);
   try {
     while (const auto event = mailbox->next()) on_event(*event);

@@ -10,10 +10,13 @@
 
 namespace sluice::engine {
 
-/// One token timeline: what was computed of it is kept for what comes next, and for nobody else.
+/// One token timeline: what was computed of it is kept for what comes next, and for nobody else unless it is shared.
 class Session {
  public:
   explicit Session(Engine& engine);
+  /// What is computed is shared by all with this salt, kept when this ends, and on disk where the engine has a cache
+  /// there.
+  Session(Engine& engine, std::string salt);
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
@@ -33,6 +36,7 @@ class Session {
 
   Engine& engine_;
   std::string salt_;
+  bool shared_ = false;
   std::vector<text::Token> tokens_;
   std::atomic<bool> busy_ = false;
 };

@@ -153,6 +153,7 @@ engine::Request Answer::request_of(const Prompt& prompt) const {
   request.top_logprobs = ask_.top_logprobs;
   request.client = exchange_->request().client;
   request.cache_salt = ask_.cache_salt;
+  request.uses_disk = true;
   request.constraint = model_->constraint_of(ask_.format, prompt);
   return request;
 }
