@@ -1,7 +1,9 @@
 #include "sluice/engine/disk_cache/block_tag.h"
 
 #include <fmt/format.h>
+#include <openssl/core_names.h>
 #include <openssl/evp.h>
+#include <openssl/params.h>
 
 #include "sluice/base/error.h"
 
@@ -45,16 +47,23 @@ BlockTag::BlockTag(std::string_view chain, int part, std::string_view name) {
   struct FreeMac {
     void operator()(EVP_MAC* mac) const noexcept { EVP_MAC_free(mac); }
   };
-  const std::unique_ptr<EVP_MAC, FreeMac> mac(EVP_MAC_fetch(nullptr, "POLY1305", nullptr));
+  const std::unique_ptr<EVP_MAC, FreeMac> mac(EVP_MAC_fetch(nullptr, "GMAC", nullptr));
   context_.reset(mac ? EVP_MAC_CTX_new(mac.get()) : nullptr);
   const std::string key = sha256(fmt::format("{}{} {}", chain, part, name));
-  if (!context_ || EVP_MAC_init(context_.get(), data_of(key.data()), key.size(), nullptr) != 1)
-    fail_openssl("Poly1305");
+  std::string cipher = "AES-256-GCM";
+  std::array<unsigned char, 12> nonce{};  // a key is used once
+  const std::array<OSSL_PARAM, 3> parameters{
+      OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_CIPHER, cipher.data(), 0),
+      OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_IV, nonce.data(), nonce.size()),
+      OSSL_PARAM_construct_end()};
+  if (!context_ ||
+      EVP_MAC_init(context_.get(), data_of(key.data()), key.size(), parameters.data()) != 1)
+    fail_openssl("GMAC");
 }
 
 void BlockTag::update(std::span<const std::byte> bytes) {
   if (EVP_MAC_update(context_.get(), data_of(bytes.data()), bytes.size()) != 1)
-    fail_openssl("Poly1305");
+    fail_openssl("GMAC");
 }
 
 std::string BlockTag::finish() {
@@ -63,7 +72,7 @@ std::string BlockTag::finish() {
   if (EVP_MAC_final(context_.get(), reinterpret_cast<unsigned char*>(tag.data()), &size,
                     tag.size()) != 1 ||
       size != tag.size()) {
-    fail_openssl("Poly1305");
+    fail_openssl("GMAC");
   }
   return tag;
 }

@@ -20,9 +20,10 @@ std::string sha256(std::string_view bytes);
 std::string first_chain(std::string_view model, std::string_view salt);
 std::string next_chain(std::string_view chain, std::span<const int32_t> tokens);
 
-/// What a block's bytes are checked by: Poly1305 with a key made of the stretch, the part and the file's name. So
-/// bytes are right for these tokens, or they do not fit the tag (but with a chance of 2^-80 for 64 MB): whatever an
-/// index says of where they are. Four times as fast as SHA-256, so that reading is no slower for it.
+/// What a block's bytes are checked by: GMAC (AES-256) with a key made of the stretch, the part and the file's name, which
+/// is of this file alone. So bytes are right for these tokens, or they do not fit the tag (but with a chance of 2^-100 for
+/// 64 MB): whatever an index says of where they are. Several times as fast as SHA-256, so that reading is no slower
+/// for it.
 class BlockTag {
  public:
   BlockTag(std::string_view chain, int part, std::string_view name);

@@ -59,8 +59,7 @@ Database::Database(const std::filesystem::path& file, int busy_ms) {
   make_private(file);
   sqlite3* handle = nullptr;
   const int code =
-      sqlite3_open_v2(file.c_str(), &handle,
-                      SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, nullptr);
+      sqlite3_open_v2(file.c_str(), &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr);
   handle_.reset(handle);
   if (handle == nullptr) fail(ErrorKind::internal, "SQLite has no memory");
   check(handle, code);
