@@ -225,12 +225,12 @@ PromptStore::Removed PromptStore::clear(std::span<const std::string> labels) {
 
 PromptStore::Verdict PromptStore::verify() {
   std::vector<std::pair<std::string, StoredBlock>> blocks;
-  Verdict verdict = guarded(Verdict{.index = "cannot be read"}, [&](CacheIndex& index) {
-    Verdict found{.index = index.check()};
+  Verdict verdict;
+  verdict.index = guarded(std::string("cannot be read"), [&](CacheIndex& index) {
     index.for_each([&](const std::string& chain, const StoredBlock& block) {
       blocks.emplace_back(chain, block);
     });
-    return found;
+    return index.check();
   });
   for (const auto& [chain, block] : blocks) {
     ++verdict.blocks;
