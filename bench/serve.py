@@ -43,7 +43,7 @@ BARS = [Bar(8, "tokens_per_s", 1.3, True), Bar(16, "tokens_per_s", 1.3, True), B
 
 
 def servers(options: argparse.Namespace, model: Path) -> dict[str, list[str]]:
-    commands = {OURS: [str(SLUICE), "serve", str(model), "--port", "{port}", "-q", "--threads", str(options.threads)]}
+    commands = {OURS: [str(SLUICE), "serve", str(model), "--port", "{port}", "-q", "--no-disk-cache", "--threads", str(options.threads)]}
     program = options.llama_server or (llama_cpp.build_server(ROOT / "build/peers") if options.peer else None)
     if program:
         commands[PEER] = [str(program), "-m", str(model), "--port", "{port}", "-np", str(SLOTS), "-c", str(SLOTS * SLOT_CONTEXT), "-t", str(options.threads), "--no-webui"]

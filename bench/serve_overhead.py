@@ -41,7 +41,7 @@ def decode_of_server(options: argparse.Namespace) -> dict[str, float]:
 
 
 def command_of(options: argparse.Namespace) -> list[str]:
-    return [str(SLUICE), "serve", options.model, "--port", "{port}", "-q"]
+    return [str(SLUICE), "serve", options.model, "--port", "{port}", "-q", "--no-disk-cache"]
 
 
 async def way(port: int) -> float:

@@ -36,6 +36,31 @@ OptionView view_option(const CLI::Option& option) {
 
 namespace {
 
+std::vector<const CLI::App*> commands_below(const CLI::App& app) {
+  return app.get_subcommands([](const CLI::App* below) { return !below->get_group().empty(); });
+}
+
+/// A command that has commands of its own is shown as one that takes their names, and all their options.
+void add_options_below(const CLI::App& app, CommandView& view) {
+  OptionView names{.names = {"COMMAND"},
+                   .value = "",
+                   .choices = {},
+                   .description = "What to do",
+                   .default_value = "",
+                   .positional = true,
+                   .required = true};
+  for (const CLI::App* below : commands_below(app)) {
+    names.choices.push_back(below->get_name());
+    for (const CLI::Option* option : below->get_options()) {
+      OptionView of = view_option(*option);
+      if (of.positional) of.required = false;
+      if (std::ranges::find(view.options, of.names, &OptionView::names) == view.options.end())
+        view.options.push_back(std::move(of));
+    }
+  }
+  if (!names.choices.empty()) view.options.insert(view.options.begin(), std::move(names));
+}
+
 CommandView view_command(const CLI::App& app) {
   CommandView view{app.get_name(), app.get_description(), {}, {}};
   std::istringstream footer(app.get_footer());
@@ -43,6 +68,7 @@ CommandView view_command(const CLI::App& app) {
   for (const CLI::Option* option : app.get_options()) {
     if (!option->get_group().empty()) view.options.push_back(view_option(*option));
   }
+  if (app.get_parent() != nullptr) add_options_below(app, view);
   std::stable_partition(view.options.begin(), view.options.end(),
                         [](const OptionView& option) { return option.positional; });
   return view;
@@ -52,9 +78,7 @@ CommandView view_command(const CLI::App& app) {
 
 std::vector<CommandView> command_tree(const CLI::App& app) {
   std::vector<CommandView> tree{view_command(app)};
-  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
-    if (!command->get_group().empty()) tree.push_back(view_command(*command));
-  }
+  for (const CLI::App* command : commands_below(app)) tree.push_back(view_command(*command));
   return tree;
 }
 

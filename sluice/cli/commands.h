@@ -15,6 +15,7 @@ struct Globals {
 // subcommand's callback does the work once the whole command line was parsed. README.md says how.
 void add_plan(CLI::App& app, Globals& globals);
 void add_bench(CLI::App& app, Globals& globals);
+void add_cache(CLI::App& app, Globals& globals);
 void add_chat(CLI::App& app, Globals& globals);
 void add_completion(CLI::App& app, Globals& globals);
 void add_inspect(CLI::App& app, Globals& globals);

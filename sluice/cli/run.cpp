@@ -1,11 +1,14 @@
 #include <fmt/format.h>
 
+#include <chrono>
+
 #include "sluice/base/error.h"
 #include "sluice/cli/commands.h"
-#include "sluice/cli/conversation.h"
 #include "sluice/cli/model_options.h"
 #include "sluice/cli/output.h"
+#include "sluice/cli/prompt_cache_options.h"
 #include "sluice/cli/residency_report.h"
+#include "sluice/cli/run_prompt.h"
 #include "sluice/cli/sampling_options.h"
 #include "sluice/cli/signals.h"
 #include "sluice/cli/text_input.h"
@@ -16,9 +19,8 @@ namespace {
 struct RunOptions {
   ModelOptions model;
   SamplingOptions sampling;
-  PromptOptions prompt;
-  std::string text;
-  std::string file;
+  TextPrompt prompt;
+  std::string cache;
   int64_t max_tokens = 256;
   std::vector<std::string> stop;
   bool ignore_eos = false;
@@ -30,26 +32,6 @@ void refuse_empty_stops(const std::vector<std::string>& stops) {
   }
 }
 
-void set_prompt(const engine::Engine& engine, const RunOptions& o, engine::Request& request) {
-  const text::Tokenizer& tokenizer = engine.tokenizer();
-  const std::string prompt = o.file.empty() ? o.text : read_text(o.file);
-  const ChatFormat format(tokenizer, engine.chat_template(), o.prompt);
-  if (o.prompt.raw || !format.has_template()) {  // a base model completes the text
-    if (!o.prompt.system.empty()) {
-      fail(ErrorKind::bad_request,
-           "--system needs a chat template, and this model has none; give one with "
-           "--chat-template");
-    }
-    const bool parse_special = o.prompt.raw || o.prompt.allow_special;
-    request.tokens = tokenizer.encode(prompt, {.add_bos = true, .parse_special = parse_special});
-    request.continues_text = true;
-    return;
-  }
-  Conversation conversation(o.prompt.system);
-  conversation.add("user", prompt);
-  request.tokens = format.encode(format.render(conversation.messages()));
-}
-
 nlohmann::json to_json(const engine::Engine& engine, const engine::Result& r,
                        std::optional<uint64_t> seed) {
   nlohmann::json json{{"text", r.text},
@@ -58,34 +40,45 @@ nlohmann::json to_json(const engine::Engine& engine, const engine::Result& r,
                       {"generation_tokens", r.tokens.size()},
                       {"prefill_tps", r.prefill_tps()},
                       {"decode_tps", r.decode_tps()},
-                      {"ttft_ms", r.prefill_seconds * 1e3},
+                      {"ttft_ms", (r.queued_seconds + r.prefill_seconds) * 1e3},
                       {"load_ms", engine.load_seconds() * 1e3},
                       {"peak_rss_bytes", peak_rss_bytes()},
                       {"finish_reason", to_string(r.finish_reason)},
                       {"seed", seed ? nlohmann::json(*seed) : nlohmann::json(nullptr)},
                       {"residency", residency_json(engine, r.streaming)}};
   add_arithmetic(json, engine);
+  if (const auto disk = engine.disk_cache()) {
+    json["cached_tokens"] = r.reused_tokens;
+    json["cache_bytes_written"] = disk->written.count;
+  }
   return json;
 }
+
+/// Writing what --cache keeps, once the answer is told.
+constexpr std::chrono::minutes kLastWrites{1};
 
 void run(const RunOptions& o, const Globals& globals) {
   const decode::SamplerConfig sampling = o.sampling.resolve();  // before the model is loaded for it
   refuse_empty_stops(o.stop);
   ModelOptions model = o.model;
-  model.engine.keep_prefixes = false;  // there is one turn
+  const bool is_kept = !o.cache.empty();
+  model.engine.keep_prefixes = is_kept;  // else there is one turn
+  if (is_kept) model.engine.disk_cache = needed_disk_cache(o.cache, globals.quiet);
   OpenModel engine(model, globals.quiet);
-  engine::Session session(*engine);
+  const auto session = is_kept ? std::make_unique<engine::Session>(*engine, salt_of(o.cache))
+                               : std::make_unique<engine::Session>(*engine);
   engine::Request request;
-  set_prompt(*engine, o, request);
+  set_prompt(*engine, o.prompt, request);
   const Cancellation cancellation(Cancellation::Of::all);  // there is something to show now
   request.max_tokens = o.max_tokens;
   request.sampling = sampling;
   request.stop = o.stop;
   request.ignore_eos = o.ignore_eos;
   request.cancel = &cancellation.asked();
-  const engine::Result result = session.generate(request, [&](const engine::Event& event) {
+  const engine::Result result = session->generate(request, [&](const engine::Event& event) {
     if (!globals.json) print_text(event.text);
   });
+  engine->flush_disk_cache(kLastWrites);
   engine.finish();
   if (globals.json) {
     print_json(to_json(*engine, result, seed_of(sampling)));
@@ -98,6 +91,7 @@ void run(const RunOptions& o, const Globals& globals) {
                      result.prompt_tokens, result.prefill_tps(), result.tokens.size(),
                      result.decode_tps(), to_string(Bytes{peak_rss_bytes()}),
                      seed ? fmt::format(", seed {}", *seed) : ""));
+    if (is_kept) note(fmt::format("{} of them were in {}", result.reused_tokens, o.cache));
     if (result.streaming) note(streaming_line(*result.streaming));
   }
 }
@@ -112,16 +106,17 @@ void add_run(CLI::App& app, Globals& globals) {
       "sluice run org/chat-model -p \"Why is the sky blue?\" --system \"Be brief.\" --temp 0.7\n"
       "git diff | sluice run org/chat-model --file - -n 100 --json | jq -r .text");
   const auto o = std::make_shared<RunOptions>();
-  add_text_options(command, o->text, o->file);
+  add_text_options(command, o->prompt.text, o->prompt.file);
   add_model_options(command, o->model);
   command.get_option("MODEL")->required(false);  // then it is the default model
-  add_prompt_options(command, o->prompt);
-  auto* raw =
-      command.add_flag("--raw", o->prompt.raw,
-                       "Complete the text as it is, special tokens included, without the chat "
-                       "template");
-  for (const char* of_a_template : {"--system", "--chat-template", "--chat-template-args"})
-    raw->excludes(command.get_option(of_a_template));
+  add_prompt_options(command, o->prompt.options);
+  add_raw_flag(command, o->prompt.options);
+  command
+      .add_option("--cache", o->cache,
+                  "Keep the prompt's keys and values on disk under this name, and begin with what "
+                  "is there of it (`sluice cache`)")
+      ->type_name("CACHE")
+      ->check(cache_name());
   command.add_option("-n,--max-tokens", o->max_tokens, "Most tokens to generate (default: 256)")
       ->type_name("N")
       ->check(at_least(0));

@@ -8,6 +8,7 @@
 #include "sluice/cli/commands.h"
 #include "sluice/cli/model_options.h"
 #include "sluice/cli/output.h"
+#include "sluice/cli/prompt_cache_options.h"
 #include "sluice/cli/sampling_options.h"
 #include "sluice/cli/signals.h"
 #include "sluice/cli/stderr_log.h"
@@ -33,6 +34,8 @@ struct ServeOptions {
   server::LogFormat log_format = server::LogFormat::text;
   server::ResponseStore::Options responses;
   server::Models::Options loading;
+  std::optional<Bytes> disk_cache, disk_cache_daily;
+  bool no_disk_cache = false;
 };
 
 /// "NAME=REST".
@@ -99,7 +102,23 @@ server::HttpOptions http_options(const ServeOptions& o) {
   return http;
 }
 
+/// On unless it is not wanted, or there is no place for it.
+engine::DiskCacheOptions disk_cache(const ServeOptions& o, const Globals& globals) {
+  if (o.no_disk_cache) return {};
+  const bool is_asked_for = o.disk_cache || o.disk_cache_daily;
+  if (is_asked_for && o.model.engine.prefix_cache.count == 0) {
+    fail(ErrorKind::bad_request,
+         "--disk-cache needs a --prompt-cache, which what is read from disk goes into");
+  }
+  engine::DiskCacheOptions options = is_asked_for ? needed_disk_cache(kSharedCache, globals.quiet)
+                                                  : disk_cache_options(globals.quiet);
+  options.cap = o.disk_cache;
+  options.daily = o.disk_cache_daily.value_or(options.daily);
+  return options;
+}
+
 void serve(const ServeOptions& o, const Globals& globals) {
+  const engine::DiskCacheOptions disk = disk_cache(o, globals);
   server::ServiceOptions service_options{.read = {.limits = {}, .sampling = o.sampling.resolve()},
                                          .most_answers = o.most_answers,
                                          .version = SLUICE_VERSION};
@@ -112,6 +131,7 @@ void serve(const ServeOptions& o, const Globals& globals) {
       [&](const std::string& model) {
         ModelOptions options = o.model;
         options.model = model;
+        options.engine.disk_cache = disk;
         const auto opened = std::make_shared<OpenModel>(options, globals.quiet);
         return std::shared_ptr<engine::Engine>(opened, &**opened);  // which finishes what it began
       },
@@ -237,6 +257,24 @@ void add_scheduling_options(CLI::App& command, ServeOptions& o) {
           [&engine](const std::string& size) { engine.prefix_cache = parse_bytes(size); },
           "Most keys and values kept for prompts to come; 0 keeps none (default: 8GB)")
       ->type_name("SIZE")
+      ->group(kScheduling);
+  const auto size = [&command](const char* name, std::optional<Bytes>& bytes, const char* help) {
+    return command
+        .add_option_function<std::string>(
+            name, [&bytes](const std::string& given) { bytes = parse_bytes(given); }, help)
+        ->type_name("SIZE")
+        ->group(kScheduling);
+  };
+  CLI::Option* const cap =
+      size("--disk-cache", o.disk_cache,
+           "Most of them kept on disk, for the next start too; remembered (default: 10GB)");
+  CLI::Option* const daily = size("--disk-cache-daily", o.disk_cache_daily,
+                                  "Most that is written there in a day (default: 20GB)");
+  command
+      .add_flag("--no-disk-cache", o.no_disk_cache,
+                "Keep nothing of prompts on disk, and look for nothing there")
+      ->excludes(cap)
+      ->excludes(daily)
       ->group(kScheduling);
 }
 

@@ -23,7 +23,7 @@ def program():
     """Its address. Skipped where the program is not built."""
     if not BINARY.exists():
         pytest.skip(f"{BINARY} is not built")
-    process = subprocess.Popen([BINARY, "serve", MODEL, "--port", "0"], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([BINARY, "serve", MODEL, "--port", "0", "--no-disk-cache"], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     for line in process.stderr:
         if found := re.search(r"http://127\.0\.0\.1:\d+", line):
             break

@@ -24,6 +24,8 @@ class Server:
 
     def __init__(self, *arguments, model=TINY, scheme="http"):
         models = [model] if model else []
+        if not any("disk-cache" in str(argument) for argument in arguments):
+            arguments = ("--no-disk-cache", *arguments)  # nothing of one test is found by another
         self.process = subprocess.Popen(
             [BINARY, "serve", *models, "--port", "0", "--log", *arguments],
             stdin=subprocess.DEVNULL,

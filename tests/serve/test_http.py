@@ -258,7 +258,7 @@ def test_it_listens_at_a_socket_too(tmp_path):
 
     from server import BINARY, TINY
 
-    process = subprocess.Popen([BINARY, "serve", TINY, "--unix-socket", path], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([BINARY, "serve", TINY, "--no-disk-cache", "--unix-socket", path], stderr=subprocess.PIPE, text=True)
     try:
         assert str(path) in process.stderr.readline()
         with socket.socket(socket.AF_UNIX) as connection:
