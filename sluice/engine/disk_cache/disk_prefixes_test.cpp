@@ -60,8 +60,12 @@ class DiskBlocks : public testing::Test {
 
   TestStore test;
   residency::KvPool pool;
-  std::shared_ptr<const nn::KvLayout> layout = std::make_shared<const nn::KvLayout>(
-      std::vector<nn::KvLayout::Layer>{{1, 8, 0}, {1, 8, 300}}, kernels::KvType::f16);
+  static std::shared_ptr<const nn::KvLayout> make_layout() {
+    nn::KvLayout layout(kernels::KvType::f16);
+    for (const int64_t window : {0, 300}) layout.add_kv(1, 8, window);
+    return std::make_shared<const nn::KvLayout>(std::move(layout));
+  }
+  std::shared_ptr<const nn::KvLayout> layout = make_layout();
 };
 
 TEST_F(DiskBlocks, come_back_to_the_bit_and_of_windows_what_is_seen) {

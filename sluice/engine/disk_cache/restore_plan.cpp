@@ -16,9 +16,7 @@ std::optional<RestorePlan> plan_for(int64_t n, const nn::KvLayout& layout, const
                                     const Presence& stored) {
   RestorePlan plan{.n_stretches = n, .blocks = {}, .bytes = {}};
   for (size_t g = 0; g < layout.groups.size(); ++g) {
-    const int64_t window = layout.groups[g].window;
-    const int64_t seen = std::max<int64_t>(0, n * kKvBlockTokens - window + 1);
-    const auto first = static_cast<size_t>(window == 0 ? 0 : seen / kKvBlockTokens);
+    const auto first = static_cast<size_t>(layout.groups[g].first_needed(n * kKvBlockTokens));
     for (size_t i = first; i < static_cast<size_t>(n); ++i) {
       if (is_in(held, i, g)) continue;
       if (!is_in(stored, i, g)) return std::nullopt;

@@ -6,7 +6,24 @@ namespace sluice::engine {
 namespace {
 
 /// A layer that sees everything, and one with a window of 300 tokens: a stretch and a half.
-const nn::KvLayout kLayout({{1, 8, 0}, {1, 8, 300}}, kernels::KvType::f16);
+const nn::KvLayout kLayout = [] {
+  nn::KvLayout layout(kernels::KvType::f16);
+  for (const int64_t window : {0, 300}) layout.add_kv(1, 8, window);
+  return layout;
+}();
+
+TEST(RestorePlan, of_states_the_last_one_is_enough) {
+  nn::KvLayout layout(kernels::KvType::f16);
+  layout.add_kv(1, 8, 0);
+  layout.add_state(100);
+  Presence stored(4, std::vector<bool>{true, false});
+  EXPECT_FALSE(plan_restore(layout, {}, stored, 0)) << "keys and values alone do not go on";
+  stored[2][1] = true;
+  const auto plan = plan_restore(layout, {}, stored, 0);
+  ASSERT_TRUE(plan);
+  EXPECT_EQ(plan->n_stretches, 3);
+  EXPECT_EQ(plan->blocks.size(), 4U);
+}
 
 TEST(RestorePlan, reads_what_is_not_held_and_still_seen) {
   const Presence held{{true, true}};
