@@ -10,6 +10,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+/// Of a prompt's rest: a step's worth of decoding, which nobody notices.
+constexpr int64_t kShortRest = 32;
 /// Shared tokens for which a prompt waits until another one's are computed.
 constexpr int64_t kWorthWaiting = 64;
 
@@ -274,7 +276,20 @@ void Scheduler::add_decodes(Plan& plan) {
   plan.decode_tokens = std::ssize(plan.of_row);
 }
 
-/// Prompts in the order of arrival. Streamed weights want passes of one phase, and as many of them as fit while a layer
+/// Prompts in the order of arrival, but first those of which little is left: they cost the others little. `n_first` of
+/// them.
+std::vector<Scheduler::Ptr> Scheduler::prompts_in_order(size_t& n_first) const {
+  std::vector<Ptr> prompts;
+  for (const Ptr& sequence : active_) {
+    if (!sequence->is_paused() && !sequence->is_decoding()) prompts.push_back(sequence);
+  }
+  const auto is_short = [](const Ptr& sequence) { return sequence->n_missing() <= kShortRest; };
+  n_first = static_cast<size_t>(std::ranges::count_if(prompts, is_short));
+  std::stable_partition(prompts.begin(), prompts.end(), is_short);
+  return prompts;
+}
+
+/// In prompts_in_order(), where short rests get half at most while another prompt waits. Streamed weights want passes of one phase, and as many of them as fit while a layer
 /// is in memory; otherwise prompts share the pass with decoding, and the weights come from memory once.
 void Scheduler::add_prompts(Plan& plan) {
   const bool streams = options_.layer_tokens > 0;
@@ -282,8 +297,12 @@ void Scheduler::add_prompts(Plan& plan) {
                          : pace_.prompt_tokens(plan.decode_tokens > 0);
   int64_t logits_left = stepper_.max_logit_rows() - plan.decode_tokens;
   int64_t in_pass = streams ? options_.chunk : plan.decode_tokens;  // a new pass, or decoding's
-  for (const Ptr& sequence : active_) {
-    if (sequence->is_paused() || sequence->is_decoding()) continue;
+  size_t n_short = 0;
+  const std::vector<Ptr> prompts = prompts_in_order(n_short);
+  const int64_t for_others = n_short < prompts.size() ? left / 2 : 0;
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    const Ptr& sequence = prompts[i];
+    if (i > 0 && i < n_short && left - sequence->n_missing() < for_others) continue;
     int64_t at = 0;  // of what is missing
     for (int64_t n_missing = sequence->n_missing(); at < n_missing && left > 0;) {
       if (plan.passes.empty() || (streams && in_pass >= options_.chunk)) {

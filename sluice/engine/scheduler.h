@@ -73,6 +73,7 @@ class Scheduler {
   bool give_up_reads();
   Plan compose();
   void add_decodes(Plan& plan);
+  std::vector<Ptr> prompts_in_order(size_t& n_first) const;
   void add_prompts(Plan& plan);
   Plan compose_ahead(const Plan& first) const;
   bool begin();

@@ -256,6 +256,24 @@ TEST(Scheduler, who_decodes_goes_on_while_a_long_prompt_is_computed) {
   EXPECT_GE(decoding->n_tokens(), before + 900 / 64);
 }
 
+TEST(Scheduler, a_short_prompt_does_not_wait_for_a_long_one) {
+  const auto engine = open(options());
+  std::mutex mutex;
+  std::string order;
+  const auto of = [&](char name) {
+    return std::make_shared<Recorder>([&mutex, &order, name] {
+      const std::lock_guard lock(mutex);
+      order += name;
+    });
+  };
+  const auto long_one = of('l'), short_one = of('s');
+  const auto first = begin_generation(*engine, request(0, 950, 1), long_one);
+  const auto second = begin_generation(*engine, request(2, 5, 1, 1), short_one);
+  long_one->wait();
+  short_one->wait();
+  EXPECT_EQ(order, "sl");
+}
+
 TEST(Scheduler, a_client_with_one_request_does_not_wait_for_all_of_another_ones) {
   const auto engine = open(options());
   Engine::Impl& impl = engine->impl();

@@ -321,7 +321,9 @@ TEST(DiskCache, many_at_once_and_little_memory_change_nothing) {
     for (size_t i = 0; i < requests.size(); ++i)
       EXPECT_EQ(heard[i]->wait().tokens, expected[i]) << i << " with " << blocks;
     engine->flush_disk_cache(kLong);
-    if (blocks > 0) EXPECT_GT(engine->disk_cache()->restored_tokens, 0);
+    if (blocks > 0) {
+      EXPECT_GT(engine->disk_cache()->restored_tokens, 0);
+    }
   }
   EXPECT_TRUE(test.lines.empty()) << test.lines[0];
 }
@@ -339,7 +341,9 @@ TEST(DiskCache, an_engine_that_goes_away_ends_what_waits_for_the_disk) {
     generation.reset();
     engine.reset();
     const Result result = heard->wait();
-    if (round == 0) EXPECT_EQ(result.tokens.size(), 8U);
+    if (round == 0) {
+      EXPECT_EQ(result.tokens.size(), 8U);
+    }
   }
 }
 

@@ -174,7 +174,7 @@ TEST(PromptStoreFaults, a_process_killed_while_it_writes_leaves_nothing_wrong) {
       const auto store = test.open();
       for (int kind = 0;; ++kind) TestStretch(round * 100 + kind, "", 600'000).put(*store);
     }
-    ::usleep(5000 + random() % 40000);
+    ::usleep(static_cast<useconds_t>(5000 + random() % 40000));
     ::kill(child, SIGKILL);
     ::waitpid(child, nullptr, 0);
   }
