@@ -55,8 +55,8 @@ LatentAttention::LatentAttention(const Config& c, const LatentAttentionConfig& a
   in_.push_back(linear(w["kv_a_proj_with_mqa"], c.hidden_size, width));
   if (a.q_lora_rank > 0) q_b_.push_back(linear(w["q_b_proj"], a.q_lora_rank, queries));
   PerHeadMatrices matrices = load_per_head(a, w);
-  into_ = std::make_shared<const ops::PerHead>(std::move(matrices.into));
-  out_of_ = std::make_shared<const ops::PerHead>(std::move(matrices.out_of));
+  into_ = std::make_shared<const ops::PerHead>(matrices.into);
+  out_of_ = std::make_shared<const ops::PerHead>(matrices.out_of);
   o_ = linear(w["o_proj"], a.n_heads * a.value_dim, c.hidden_size);
   spec_.n_heads = a.n_heads;
   spec_.scale = a.scale;
