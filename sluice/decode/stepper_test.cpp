@@ -160,7 +160,9 @@ TEST_F(TinyMoe, prompts_and_decoding_share_steps_in_any_mixture) {
       }
       for (size_t i = 0; i < decoding.size(); ++i) EXPECT_TRUE(decoding[i].got == wanted[i]);
       for (size_t i = 0; i < prompts.size(); ++i) {
-        if (caches[i].length() == std::ssize(prompts[i])) EXPECT_TRUE(got[i] == expected[i]);
+        if (caches[i].length() == std::ssize(prompts[i])) {
+          EXPECT_TRUE(got[i] == expected[i]);
+        }
       }
     }
   }
@@ -305,8 +307,11 @@ TEST_F(TinyMoe, a_step_ends_within_a_layer_when_all_of_its_rows_are_cancelled_an
           }
           for (const Outcome& outcome : stepper.finish()) going = going && !outcome.cancelled;
         }
-        if (both) EXPECT_LE(canceller.demands, at + 1);  // one may have been under way
-        if (!both) EXPECT_EQ(a.got.size(), 3U);
+        if (both) {
+          EXPECT_LE(canceller.demands, at + 1);  // one may have been under way
+        } else {
+          EXPECT_EQ(a.got.size(), 3U);
+        }
       }
       const auto done = static_cast<size_t>(a.cache.length() - 255);
       ASSERT_LE(done, a.got.size());

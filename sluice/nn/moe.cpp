@@ -71,6 +71,7 @@ SparseMlp::SparseMlp(const Config& c, const MoeConfig& moe, const Weights& w, Bl
   spec_ = std::make_shared<const ops::MoeSpec>(ops::MoeSpec{
       .layer = static_cast<int>(layer),
       .pre = norms.pre,
+      .router_pre = {},
       .end = shared_ ? ops::BlockEnd{} : norms.end(),
       .router = linear(w["gate"], c.hidden_size, moe.n_experts),
       .routing = std::move(routing),

@@ -168,7 +168,9 @@ TEST(Gbnf, allows_what_llama_cpp_does) {
   for (uint32_t seed = 0; seed < 30; ++seed) {
     const auto matcher = grammars->compile(GrammarKind::gbnf, kJsonGrammar);
     const std::string text = draw(*matcher, tokenizer, seed);
-    if (!text.empty()) EXPECT_TRUE(nlohmann::json::accept(text)) << text;
+    if (!text.empty()) {
+      EXPECT_TRUE(nlohmann::json::accept(text)) << text;
+    }
   }
 }
 

@@ -209,7 +209,9 @@ void read_experts(nn::Config& c, const Source& s) {
   if (n < 1 || n > 65536 || k < 1 || k > n)
     fail(ErrorKind::bad_model, "{}: {} of {} experts per token", s.where(), k, n);
   for (nn::LayerConfig& layer : c.layers) {
-    nn::MoeConfig moe{.n_experts = n, .expert = layer.mlp()};
+    nn::MoeConfig moe;
+    moe.n_experts = n;
+    moe.expert = layer.mlp();
     moe.shared_intermediate_size = moe.expert.intermediate_size;
     moe.expert.intermediate_size = inner;
     moe.router.scoring = ops::RouterSpec::Scoring::top_k_then_softmax;

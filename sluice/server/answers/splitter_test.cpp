@@ -153,7 +153,7 @@ TEST(Splitter, says_the_same_however_the_text_is_cut) {
   std::mt19937 random(1);
   for (int round = 0; round < 3000; ++round) {
     std::string text;
-    for (unsigned i = random() % 9; i > 0; --i) text += parts[random() % parts.size()];
+    for (auto i = random() % 9; i > 0; --i) text += parts[random() % parts.size()];
     Markup markup = kAll;
     markup.bare_calls = random() % 2 == 0;
     markup.tool_names = {"f"};

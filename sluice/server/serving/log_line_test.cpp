@@ -12,7 +12,7 @@ TEST(LogLine, is_one_line_of_ascii_whatever_it_holds) {
   std::mt19937 random(1);
   for (int round = 0; round < 500; ++round) {
     std::string text;
-    for (unsigned i = random() % 20; i > 0; --i) text += static_cast<char>(random() % 256);
+    for (auto i = random() % 20; i > 0; --i) text += static_cast<char>(random() % 256);
     const Json fields{{"path", text}, {"n", 3}, {"seconds", 0.25}};
     for (const LogFormat format : {LogFormat::text, LogFormat::json}) {
       const std::string line = log_line(format, "request", fields);
