@@ -11,6 +11,9 @@
 namespace sluice::models {
 namespace {
 
+// Longer than a family should be: what 2B and 4B models have per layer, shared KV and experts beside a dense block are
+// this family's alone, and each is said once more for GGUF's keys.
+
 constexpr auto kGelu = kernels::Activation::gelu_tanh;
 
 /// A vector for each layer and token, from the token itself and from its embedding; 2B and 4B models have it.

@@ -13,6 +13,8 @@
 namespace sluice::models {
 namespace {
 
+// Longer than a family should be: four kinds of layers, which one format names in a string and the other by widths.
+
 /// One norm and one block: attention, Mamba-2, or a feed-forward block, dense or sparse.
 struct Layer {
   std::variant<nn::Attention, nn::Mamba2, nn::FeedForward> block;
