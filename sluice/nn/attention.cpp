@@ -48,14 +48,6 @@ std::vector<float> position_factors(const AttentionConfig& a,
   return factors;
 }
 
-/// Of rows that hold `parts` runs of head_dim for each head: the part-th of each.
-std::vector<ops::Columns> of_each_head(const AttentionConfig& a, int64_t parts, int64_t part) {
-  std::vector<ops::Columns> columns;
-  for (int64_t head = 0; head < a.n_heads; ++head)
-    columns.push_back({(parts * head + part) * a.head_dim, a.head_dim});
-  return columns;
-}
-
 }  // namespace
 
 Attention::Norm Attention::load_norm(const Weights& w, const char* name, int64_t n_heads,
@@ -111,15 +103,13 @@ mx::array Attention::norm_whole(const mx::array& x, const Norm& norm, const Step
 mx::array Attention::operator()(const mx::array& x, const Step& step) const {
   const ops::Context& context = step.context;
   std::vector<mx::array> qkv = ops::project(context, x, norms_.pre, qkv_);
-  if (config_.qkv_per_head) {
-    const auto part = [&](int64_t i) {
-      return ops::take_columns(context, qkv[0], of_each_head(config_, 3, i));
-    };
-    qkv = {part(0), part(1), part(2)};
-  }
-  mx::array queries = qkv[0];
-  if (config_.output_gate)
-    queries = ops::take_columns(context, qkv[0], of_each_head(config_, 2, 0));
+  // Of rows that hold `parts` runs of head_dim for each head: the i-th of each.
+  const auto part = [&](const mx::array& of, int64_t parts, int64_t i) {
+    const int64_t d = config_.head_dim;
+    return ops::take_columns(context, of, ops::of_each_head(config_.n_heads, parts * d, i * d, d));
+  };
+  if (config_.qkv_per_head) qkv = {part(qkv[0], 3, 0), part(qkv[0], 3, 1), part(qkv[0], 3, 2)};
+  const mx::array queries = config_.output_gate ? part(qkv[0], 2, 0) : qkv[0];
   mx::array q = norm_whole(queries, q_norm_, step);
   if (config_.position_beta != 0)
     q = ops::scale_rows(context, q, position_factors(config_, *step.positions));
@@ -128,8 +118,7 @@ mx::array Attention::operator()(const mx::array& x, const Step& step) const {
       ops::attention(context, q, k, qkv.back(), rope_.angles(step), spec_,
                      step.layout.layers[slot_], step.kv[step.layout.group_of_layer[slot_]]);
   if (config_.output_gate) {
-    const mx::array gate = ops::take_columns(context, qkv[0], of_each_head(config_, 2, 1));
-    attended = ops::apply_gate(context, attended, gate, kernels::Activation::sigmoid);
+    attended = ops::apply_gate(context, attended, part(qkv[0], 2, 1), kernels::Activation::sigmoid);
   }
   return ops::project_onto(context, attended, o_, norms_.end(), x);
 }

@@ -30,14 +30,6 @@ std::vector<ops::Projection> load_projections(const Config& c, const GatedDeltaC
   return in;
 }
 
-/// Part [begin, begin + count) of each key head's run of `stride` columns.
-Columns of_each_key_head(const GatedDeltaConfig& g, int64_t stride, int64_t begin, int64_t count) {
-  Columns columns;
-  for (int64_t head = 0; head < g.n_key_heads; ++head)
-    columns.push_back({head * stride + begin, count});
-  return columns;
-}
-
 }  // namespace
 
 GatedDelta::GatedDelta(const Config& c, const GatedDeltaConfig& g, const Weights& w,
@@ -80,18 +72,18 @@ GatedDelta::Projected GatedDelta::project(const mx::array& x, const Step& step) 
     if (!qkvz_fused_) return {in[0], in[1]};
     // Of each key head: its query, key, values and gates.
     const int64_t stride = 2 * (d + values);
-    Columns qkv = of_each_key_head(g, stride, 0, d);
-    for (const Columns& more :
-         {of_each_key_head(g, stride, d, d), of_each_key_head(g, stride, 2 * d, values)})
+    Columns qkv = ops::of_each_head(g.n_key_heads, stride, 0, d);
+    for (const Columns& more : {ops::of_each_head(g.n_key_heads, stride, d, d),
+                                ops::of_each_head(g.n_key_heads, stride, 2 * d, values)})
       qkv.insert(qkv.end(), more.begin(), more.end());
     return {take(in[0], std::move(qkv)),
-            take(in[0], of_each_key_head(g, stride, 2 * d + values, values))};
+            take(in[0], ops::of_each_head(g.n_key_heads, stride, 2 * d + values, values))};
   };
   const auto a_and_b = [&]() -> std::pair<mx::array, mx::array> {
     if (!ba_fused_) return {in[in.size() - 2], in.back()};
     // Of each key head: b of its values, then a.
-    return {take(in.back(), of_each_key_head(g, 2 * each, each, each)),
-            take(in.back(), of_each_key_head(g, 2 * each, 0, each))};
+    return {take(in.back(), ops::of_each_head(g.n_key_heads, 2 * each, each, each)),
+            take(in.back(), ops::of_each_head(g.n_key_heads, 2 * each, 0, each))};
   };
   const auto [qkv, z] = qkv_and_z();
   const auto [a, b] = a_and_b();

@@ -5,14 +5,6 @@
 namespace sluice::nn {
 namespace {
 
-/// Part [begin, begin + count) of each head's run of `stride` columns.
-std::vector<ops::Columns> of_each_head(int64_t n_heads, int64_t stride, int64_t begin,
-                                       int64_t count) {
-  std::vector<ops::Columns> columns;
-  for (int64_t head = 0; head < n_heads; ++head) columns.push_back({head * stride + begin, count});
-  return columns;
-}
-
 struct PerHeadMatrices {
   ops::PerHead into, out_of;
 };
@@ -76,9 +68,9 @@ mx::array LatentAttention::operator()(const mx::array& x, const Step& step) cons
   const std::vector<mx::array> in = ops::project(context, x, norms_.pre, in_);
   const mx::array q = q_b_.empty() ? in[0] : ops::project(context, in[0], q_norm_, q_b_)[0];
   const mx::array q_nope =
-      ops::take_columns(context, q, of_each_head(a.n_heads, head, 0, a.nope_dim));
+      ops::take_columns(context, q, ops::of_each_head(a.n_heads, head, 0, a.nope_dim));
   const mx::array q_rope =
-      ops::take_columns(context, q, of_each_head(a.n_heads, head, a.nope_dim, a.rope_dim));
+      ops::take_columns(context, q, ops::of_each_head(a.n_heads, head, a.nope_dim, a.rope_dim));
   const mx::array query =
       ops::join_heads(context, q_rope, ops::project_per_head(context, q_nope, into_), a.n_heads);
   const mx::array latent =
@@ -89,7 +81,7 @@ mx::array LatentAttention::operator()(const mx::array& x, const Step& step) cons
       ops::attention(context, query, key, key, rope_.angles(step), spec_, step.layout.layers[slot_],
                      step.kv[step.layout.group_of_layer[slot_]]);
   const mx::array values = ops::take_columns(
-      context, attended, of_each_head(a.n_heads, width, a.rope_dim, a.kv_lora_rank));
+      context, attended, ops::of_each_head(a.n_heads, width, a.rope_dim, a.kv_lora_rank));
   return ops::project_onto(context, ops::project_per_head(context, values, out_of_), o_,
                            norms_.end(), x);
 }

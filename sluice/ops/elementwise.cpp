@@ -153,6 +153,12 @@ mx::array take_rows(const Context& context, const mx::array& x, std::vector<int>
       });
 }
 
+std::vector<Columns> of_each_head(int64_t n_heads, int64_t stride, int64_t begin, int64_t count) {
+  std::vector<Columns> columns;
+  for (int64_t head = 0; head < n_heads; ++head) columns.push_back({head * stride + begin, count});
+  return columns;
+}
+
 mx::array take_columns(const Context& context, const mx::array& x, std::vector<Columns> columns) {
   int64_t width = 0;
   for (const Columns& c : columns) width += c.count;

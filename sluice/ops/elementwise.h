@@ -48,6 +48,8 @@ mx::array take_rows(const Context& context, const mx::array& x, std::vector<int>
 struct Columns {
   int64_t begin = 0, count = 0;
 };
+/// Part [begin, begin + count) of each head's run of `stride` columns.
+std::vector<Columns> of_each_head(int64_t n_heads, int64_t stride, int64_t begin, int64_t count);
 /// These columns of x side by side. x: [T, N]; returns [T, sum of the counts].
 mx::array take_columns(const Context& context, const mx::array& x, std::vector<Columns> columns);
 
