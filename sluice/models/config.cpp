@@ -15,7 +15,6 @@ using nn::MlpConfig;
 using nn::MoeConfig;
 
 constexpr int64_t kMaxLayers = 4096;
-constexpr int64_t kMaxHeadDim = 640;
 constexpr int64_t kMaxExperts = 65536;
 /// Of all layers together: what is kept of each is not bounded by its bytes in the file.
 constexpr int64_t kMostExpertsInAll = int64_t{1} << 18;
@@ -82,6 +81,7 @@ void read_norm(Config& c, const Source& s, const Defaults& d) {
   if (eps < 0 || eps > 1)
     fail(ErrorKind::bad_model, "{}: {} is {}, wanted from 0 to 1", s.where(), d.norm_eps_key, eps);
   c.rms_norm_eps = static_cast<float>(eps);
+  c.centered_norms = d.centered_norms;
 }
 
 void read_scales(Config& c, AttentionConfig& a, const Source& s) {
@@ -105,6 +105,7 @@ MlpConfig read_mlp(const Source& s, const Defaults& d) {
   const std::string newer = s.string({"hidden_activation", ""}).value_or("");
   const std::string older = s.string({"hidden_act", ""}).value_or(std::string(d.activation));
   mlp.activation = activation_of(s, newer.empty() ? older : newer);
+  mlp.is_gated = d.gated_mlp;
   return mlp;
 }
 
@@ -156,20 +157,15 @@ MoeConfig read_experts(const Config& c, const MlpConfig& dense, const Source& s,
   moe.shared_intermediate_size = shared_size.value_or(n_shared * moe.expert.intermediate_size);
   if (moe.n_experts == 0) return {};
   s.required_integer(kPerToken);
-  if (moe.n_experts > kMaxExperts || moe.n_experts * c.n_layers > kMostExpertsInAll ||
-      moe.router.n_experts_per_tok < 1 || moe.router.n_experts_per_tok > moe.n_experts) {
-    fail(ErrorKind::bad_model, "{}: {} of {} experts per token in {} layers", s.where(),
-         moe.router.n_experts_per_tok, moe.n_experts, c.n_layers);
-  }
+  check_experts(s, moe, c.n_layers);
   read_router(moe, s);
   return moe;
 }
 
 /// Which layers are sparse.
-std::vector<bool> sparse_layers(const Config& c, const Source& s) {
+std::vector<bool> sparse_layers(const Config& c, const Source& s, const Defaults& d) {
   const int64_t step = std::max<int64_t>(1, s.integer({"decoder_sparse_step", ""}).value_or(1));
-  const int64_t first =
-      s.integer({"first_k_dense_replace", "%.leading_dense_block_count"}).value_or(0);
+  const int64_t first = s.integer({d.first_dense_key, "%.leading_dense_block_count"}).value_or(0);
   const std::vector<double> dense =
       s.numbers({"mlp_only_layers", ""}).value_or(std::vector<double>{});
   std::vector<bool> sparse;
@@ -217,6 +213,34 @@ void read_windows(Config& c, const Source& s, const Defaults& d) {
 
 }  // namespace
 
+void check_experts(const Source& source, const nn::MoeConfig& moe, int64_t n_layers) {
+  const int64_t per_tok = moe.router.n_experts_per_tok;
+  if (moe.n_experts < 1 || moe.n_experts > kMaxExperts ||
+      moe.n_experts * n_layers > kMostExpertsInAll || per_tok < 1 || per_tok > moe.n_experts) {
+    fail(ErrorKind::bad_model, "{}: {} of {} experts per token in {} layers", source.where(),
+         per_tok, moe.n_experts, n_layers);
+  }
+}
+
+void check_state_sizes(const Source& source, std::initializer_list<int64_t> sizes) {
+  constexpr int64_t kMost = 1 << 16;
+  for (const int64_t n : sizes) {
+    if (n < 1 || n > kMost)
+      fail(ErrorKind::bad_model, "{}: a recurrent layer's sizes have {}, wanted 1 to {}",
+           source.where(), n, kMost);
+  }
+}
+
+int64_t state_head_dim(const Source& source) {
+  const int64_t n_heads = source.required_integer({"", "%.ssm.time_step_rank"});
+  const int64_t inner = source.required_integer({"", "%.ssm.inner_size"});
+  if (n_heads < 1 || inner % n_heads != 0) {
+    fail(ErrorKind::bad_model, "{}: ssm.inner_size is {}, of {} heads", source.where(), inner,
+         n_heads);
+  }
+  return inner / n_heads;
+}
+
 kernels::Activation activation_of(const Source& source, const std::string& name) {
   if (name == "silu" || name == "swish") return kernels::Activation::silu;
   if (name == "gelu") return kernels::Activation::gelu;
@@ -238,7 +262,7 @@ Config read_decoder(const Source& source, nn::WeightTable& weights, const Defaul
   const MoeConfig moe =
       defaults.experts_elsewhere ? MoeConfig{} : read_experts(c, mlp, source, defaults);
   c.layers.assign(static_cast<size_t>(c.n_layers), {.mixer = attention, .feed_forward = mlp});
-  const std::vector<bool> sparse = sparse_layers(c, source);
+  const std::vector<bool> sparse = sparse_layers(c, source, defaults);
   for (size_t i = 0; i < sparse.size(); ++i) {
     if (moe.n_experts > 0 && sparse[i]) c.layers[i].feed_forward = moe;
   }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <vector>
@@ -26,14 +27,19 @@ struct Defaults {
   std::string_view norm_eps_key = "rms_norm_eps";
   int64_t intermediate_size = 0;
   std::string_view activation = "silu";
-  bool renormalize = false;  ///< a router's chosen weights
+  bool gated_mlp = true;        ///< false: down(act(up(x)))
+  bool centered_norms = false;  ///< layer norms, not root-mean-square ones
+  bool renormalize = false;     ///< a router's chosen weights
   double rope_theta = 1e4;
-  double rotary_share = 1;  ///< of a head's elements
+  double rotary_share = 1;   ///< of a head's elements
+  bool interleaved = false;  ///< pairs (2i, 2i + 1) are rotated, whatever rope_traditional says
   /// Where sliding_window is absent. (Where it is null there is none.)
   int64_t sliding_window = 0;
   /// Which layers have the window, where neither layer_types nor a pattern says it. Null: none.
   std::function<bool(int64_t layer)> slides = nullptr;
   int64_t n_layers = 0;  ///< 0: num_hidden_layers
+  /// How many layers before the first sparse one are dense.
+  std::string_view first_dense_key = "first_k_dense_replace";
   /// A GGUF's widths and heads differ from layer to layer, and the family reads them itself.
   bool any_widths = false;
   /// The family says of each layer what it is, whatever layer_types says.
@@ -53,6 +59,15 @@ struct Defaults {
 /// Error(unsupported).
 nn::Config read_decoder(const Source& source, nn::WeightTable& weights,
                         const Defaults& defaults = {});
+
+/// Elements of a head, of latent rows too, that the kernels take.
+inline constexpr int64_t kMaxHeadDim = 640;
+/// Throws Error(bad_model) where a layer's experts, or all layers' together, are more than may be.
+void check_experts(const Source& source, const nn::MoeConfig& moe, int64_t n_layers);
+/// Throws Error(bad_model) unless each of a recurrent layer's sizes is from 1 to 65536.
+void check_state_sizes(const Source& source, std::initializer_list<int64_t> sizes);
+/// Of a GGUF: the width of each head of a recurrent layer.
+int64_t state_head_dim(const Source& source);
 
 /// DeepSeek's latent attention, in all layers of a decoder that read_decoder() has read.
 void read_latent_attention(nn::Config& c, const Source& source, nn::WeightTable& weights,

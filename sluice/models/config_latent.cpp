@@ -36,13 +36,12 @@ void read_latent_attention(nn::Config& c, const Source& s, nn::WeightTable& w,
     a.value_dim = s.required_integer({"v_head_dim", ""});
     for (const char* derived : {"head_dim", "qk_head_dim"}) s.ignore({derived, ""});
   }
-  constexpr int64_t kMost = 640;  // of a row, which the kernels take
   if (a.kv_lora_rank < 1 || a.rope_dim < 2 || a.nope_dim < 1 || a.value_dim < 1 ||
-      a.kv_lora_rank + a.rope_dim > kMost) {
+      a.kv_lora_rank + a.rope_dim > kMaxHeadDim) {
     fail(
         ErrorKind::unsupported,
         "{}: latent rows of {} and {} elements, heads of {} and {}: supported are rows of up to {}",
-        s.where(), a.kv_lora_rank, a.rope_dim, a.nope_dim, a.value_dim, kMost);
+        s.where(), a.kv_lora_rank, a.rope_dim, a.nope_dim, a.value_dim, kMaxHeadDim);
   }
   a.rope = read_rope(s, w, c, a.rope_dim, defaults);
   a.rope.interleaved = true;

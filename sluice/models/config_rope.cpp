@@ -160,7 +160,7 @@ RopeConfig read_rope(const Source& s, nn::WeightTable& weights, const nn::Config
   read_dims(r, s, in, head_dim, defaults.rotary_share);
   r.theta = in.number_or_top("rope_theta", "%.rope.freq_base")
                 .value_or(s.is_gguf() ? 1e4 : defaults.rope_theta);
-  r.interleaved = s.boolean({"rope_traditional", ""}).value_or(false);
+  r.interleaved = s.boolean({"rope_traditional", ""}).value_or(false) || defaults.interleaved;
   r.kind = kind_of(s, in.type());
   r.max_positions = c.max_position_embeddings;
   read_original_positions(r, s, in);

@@ -115,6 +115,18 @@ TEST(Config, damaged_configs_are_refused) {
   EXPECT_THROW(Source::from_config(nlohmann::json::object(), "config.json"), Error);
 }
 
+TEST(Config, a_family_that_reads_its_experts_itself_bounds_them_as_others_do) {
+  const nlohmann::json gemma4 = with(llama_config(), {{"model_type", "gemma4_text"},
+                                                      {"enable_moe_block", true},
+                                                      {"moe_intermediate_size", 8},
+                                                      {"num_experts", 4},
+                                                      {"top_k_experts", 2}});
+  EXPECT_EQ(refusal(gemma4), "");
+  EXPECT_EQ(refusal(with(gemma4, {{"num_experts", 65536}, {"num_hidden_layers", 8}})),
+            "config.json: 2 of 65536 experts per token in 8 layers");
+  EXPECT_NE(refusal(with(gemma4, {{"top_k_experts", 5}})), "");
+}
+
 TEST(Config, yarn_is_read_as_transformers_reads_it) {
   const auto yarn = [](const nlohmann::json& changes) {
     return read(with(llama_config(),

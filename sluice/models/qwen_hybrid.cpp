@@ -7,28 +7,15 @@
 namespace sluice::models {
 namespace {
 
-int64_t value_dim_of_gguf(const Source& s) {
-  const int64_t n_heads = s.required_integer({"", "%.ssm.time_step_rank"});
-  const int64_t inner = s.required_integer({"", "%.ssm.inner_size"});
-  if (n_heads < 1 || inner % n_heads != 0)
-    fail(ErrorKind::bad_model, "{}: ssm.inner_size is {}, of {} heads", s.where(), inner, n_heads);
-  return inner / n_heads;
-}
-
 nn::GatedDeltaConfig read_gated_delta(const Source& s) {
   const nn::GatedDeltaConfig g{
       .n_key_heads = s.required_integer({"linear_num_key_heads", "%.ssm.group_count"}),
       .n_value_heads = s.required_integer({"linear_num_value_heads", "%.ssm.time_step_rank"}),
       .key_dim = s.required_integer({"linear_key_head_dim", "%.ssm.state_size"}),
       .value_dim =
-          s.is_gguf() ? value_dim_of_gguf(s) : s.required_integer({"linear_value_head_dim", ""}),
+          s.is_gguf() ? state_head_dim(s) : s.required_integer({"linear_value_head_dim", ""}),
       .n_taps = s.required_integer({"linear_conv_kernel_dim", "%.ssm.conv_kernel"})};
-  constexpr int64_t kMost = 1 << 16;
-  for (const int64_t n : {g.n_key_heads, g.n_value_heads, g.key_dim, g.value_dim, g.n_taps}) {
-    if (n < 1 || n > kMost)
-      fail(ErrorKind::bad_model, "{}: a linear layer's sizes have {}, wanted 1 to {}", s.where(), n,
-           kMost);
-  }
+  check_state_sizes(s, {g.n_key_heads, g.n_value_heads, g.key_dim, g.value_dim, g.n_taps});
   if (g.n_value_heads % g.n_key_heads != 0) {
     fail(ErrorKind::bad_model, "{}: {} value heads of linear layers for {} key heads", s.where(),
          g.n_value_heads, g.n_key_heads);

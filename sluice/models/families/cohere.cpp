@@ -7,14 +7,16 @@ namespace sluice::models {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
-  nn::Config c = read_decoder(
-      s, w, {.rms_norm_eps = 1e-5, .norm_eps_key = "layer_norm_eps", .rope_theta = 8e6});
+  nn::Config c = read_decoder(s, w,
+                              {.rms_norm_eps = 1e-5,
+                               .norm_eps_key = "layer_norm_eps",
+                               .centered_norms = true,
+                               .rope_theta = 8e6,
+                               .interleaved = true});
   if (s.boolean({"use_qk_norm", ""}).value_or(false))
     fail(ErrorKind::unsupported, "{}: use_qk_norm is true, which is not supported", s.where());
-  c.centered_norms = true;
   c.tie_word_embeddings = true;
   c.logits_scale = static_cast<float>(s.number({"logit_scale", "%.logit_scale"}).value_or(0.0625));
-  each_attention(c, [](nn::AttentionConfig& a) { a.rope.interleaved = true; });
   s.ignore({"layer_norm_bias", ""});
   return c;
 }

@@ -11,14 +11,14 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
                                .head_dim = 128,
                                .rms_norm_eps = 1e-5,
                                .norm_eps_key = "layer_norm_eps",
+                               .centered_norms = true,
                                .rope_theta = 5e4,
+                               .interleaved = true,
                                .sliding_window = 4096,
                                .slides = all_but_every<4>});
-  c.centered_norms = true;
   c.tie_word_embeddings = true;
   c.logits_scale = static_cast<float>(s.number({"logit_scale", "%.logit_scale"}).value_or(0.0625));
   each_attention(c, [](nn::AttentionConfig& a) {
-    a.rope.interleaved = true;
     if (a.sliding_window == 0) a.rope = {.kind = nn::RopeConfig::Kind::none};
   });
   for (const char* told :

@@ -183,7 +183,8 @@ void read_layers(nn::Config& c, const Source& s, nn::WeightTable& w, const Defau
     a.keys_are_values =
         w.find(fmt::format("model.layers.{}.self_attn.v_proj.weight", i)) == nullptr;
     if (!local && a.keys_are_values && global_kv > 0) a.n_kv_heads = global_kv;
-    if (a.n_kv_heads < 1 || a.n_heads % a.n_kv_heads != 0 || a.head_dim < 1 || a.head_dim > 640) {
+    if (a.n_kv_heads < 1 || a.n_heads % a.n_kv_heads != 0 || a.head_dim < 1 ||
+        a.head_dim > kMaxHeadDim) {
       fail(ErrorKind::unsupported, "{}: {} heads of {} ({} for keys)", s.where(), a.n_heads,
            a.head_dim, a.n_kv_heads);
     }
@@ -209,8 +210,6 @@ void read_experts(nn::Config& c, const Source& s) {
   const int64_t inner =
       s.integer({"moe_intermediate_size", "%.expert_feed_forward_length"}).value_or(0);
   if (!s.boolean({"enable_moe_block", ""}).value_or(s.is_gguf() && n > 0)) return;
-  if (n < 1 || n > 65536 || k < 1 || k > n)
-    fail(ErrorKind::bad_model, "{}: {} of {} experts per token", s.where(), k, n);
   for (nn::LayerConfig& layer : c.layers) {
     nn::MoeConfig moe;
     moe.n_experts = n;
@@ -219,6 +218,7 @@ void read_experts(nn::Config& c, const Source& s) {
     moe.expert.intermediate_size = inner;
     moe.router.scoring = ops::RouterSpec::Scoring::top_k_then_softmax;
     moe.router.n_experts_per_tok = k;
+    check_experts(s, moe, c.n_layers);
     layer.feed_forward = moe;
   }
 }

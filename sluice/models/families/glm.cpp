@@ -6,9 +6,7 @@ namespace sluice::models {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
-  nn::Config c = read_decoder(s, w);
-  each_attention(c, [](nn::AttentionConfig& a) { a.rope.interleaved = true; });
-  return c;
+  return read_decoder(s, w, {.interleaved = true});
 }
 
 constexpr std::string_view kNames[] = {"glm"};

@@ -11,14 +11,14 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
                               {.rms_norm_eps = 1e-5,
                                .norm_eps_key = "layer_norm_eps",
                                .activation = "gelu",
+                               .gated_mlp = false,
+                               .centered_norms = true,
                                .rope_theta = 1e4});
   if (!s.boolean({"use_parallel_residual", ""}).value_or(true))
     fail(ErrorKind::unsupported, "{}: use_parallel_residual is false, which is not supported",
          s.where());
   const double share = s.number({"rotary_pct", ""}).value_or(0.25);
   const double base = s.number({"rotary_emb_base", ""}).value_or(1e4);
-  c.centered_norms = true;
-  for (nn::LayerConfig& layer : c.layers) layer.mlp().is_gated = false;
   each_attention(c, [&](nn::AttentionConfig& a) {
     a.qkv_per_head = true;
     a.rope.dims = static_cast<int64_t>(share * static_cast<double>(a.head_dim));

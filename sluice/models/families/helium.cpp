@@ -7,9 +7,7 @@ namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
   s.ignore({"head_dim", ""});  // the reference divides hidden_size, and so do published files
-  nn::Config c = read_decoder(s, w);
-  each_attention(c, [](nn::AttentionConfig& a) { a.rope.interleaved = true; });
-  return c;
+  return read_decoder(s, w, {.interleaved = true});
 }
 
 constexpr std::string_view kNames[] = {"helium"};

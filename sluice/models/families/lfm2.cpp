@@ -43,9 +43,12 @@ int64_t intermediate_size(const Source& s, int64_t otherwise) {
 }
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
-  nn::Config c = read_decoder(
-      s, w,
-      {.norm_eps_key = "norm_eps", .renormalize = true, .rope_theta = 1e6, .other_layers = "conv"});
+  nn::Config c = read_decoder(s, w,
+                              {.norm_eps_key = "norm_eps",
+                               .renormalize = true,
+                               .rope_theta = 1e6,
+                               .first_dense_key = "num_dense_layers",
+                               .other_layers = "conv"});
   const nn::ShortConvConfig conv{.n_taps =
                                      s.required_integer({"conv_L_cache", "%.shortconv.l_cache"})};
   if (conv.n_taps < 1 || conv.n_taps > 64)
@@ -53,24 +56,17 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
   s.ignore({"conv_bias", ""});       // the files tell
   s.ignore({"block_norm_eps", ""});  // norm_eps once more
   s.ignore({"use_expert_bias", ""});
-  const int64_t first_sparse =
-      s.integer({"num_dense_layers", "%.leading_dense_block_count"}).value_or(0);
   const std::vector<bool> attends = attending(s, c.n_layers);
   for (size_t i = 0; i < attends.size(); ++i) {
     nn::LayerConfig& layer = c.layers[i];
     if (!attends[i]) layer.mixer = conv;
-    if (layer.moe() == nullptr) {
+    if (c.moe() == nullptr)
       layer.mlp().intermediate_size = intermediate_size(s, layer.mlp().intermediate_size);
-      continue;
-    }
-    layer.moe()->router.scoring = ops::RouterSpec::Scoring::sigmoid_then_top_k;
-    layer.moe()->router.least_sum = 1e-6F;
-    if (static_cast<int64_t>(i) < first_sparse) {
-      nn::MlpConfig dense = layer.mlp();
-      dense.intermediate_size = s.required_integer({"intermediate_size", "%.feed_forward_length"});
-      layer.feed_forward = dense;
-    }
   }
+  each_moe(c, [](nn::MoeConfig& moe) {
+    moe.router.scoring = ops::RouterSpec::Scoring::sigmoid_then_top_k;
+    moe.router.least_sum = 1e-6F;
+  });
   c.tie_word_embeddings = true;
   return c;
 }

@@ -6,13 +6,12 @@ namespace sluice::models {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
-  nn::Config c = read_decoder(s, w);
-  if (s.is_gguf()) {  // ggml's converter permutes q and k for interleaved pairs
-    for (nn::LayerConfig& layer : c.layers) {
-      layer.attention()->rope.interleaved = true;
-      if (layer.moe() != nullptr)
-        layer.moe()->router.scoring = ops::RouterSpec::Scoring::top_k_then_softmax;
-    }
+  // ggml's converter permutes q and k for interleaved pairs.
+  nn::Config c = read_decoder(s, w, {.interleaved = s.is_gguf()});
+  if (s.is_gguf()) {
+    each_moe(c, [](nn::MoeConfig& moe) {
+      moe.router.scoring = ops::RouterSpec::Scoring::top_k_then_softmax;
+    });
   }
   return c;
 }

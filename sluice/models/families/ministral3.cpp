@@ -6,14 +6,15 @@ namespace sluice::models {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
-  nn::Config c = read_decoder(s, w, {.rope_theta = 1e6, .slides = every_layer});
+  // ggml's converter permutes q and k for interleaved pairs.
+  nn::Config c =
+      read_decoder(s, w, {.rope_theta = 1e6, .interleaved = s.is_gguf(), .slides = every_layer});
   const auto beta =
       s.number({"rope_parameters/llama_4_scaling_beta", "%.attention.temperature_scale"});
   const auto original = s.integer({"rope_parameters/original_max_position_embeddings",
                                    "%.rope.scaling.original_context_length"});
+  if (!beta || original.value_or(0) < 1) return c;
   each_attention(c, [&](nn::AttentionConfig& a) {
-    if (s.is_gguf()) a.rope.interleaved = true;  // ggml's converter permutes q and k
-    if (!beta || original.value_or(0) < 1) return;
     a.position_beta = static_cast<float>(*beta);
     a.position_original = *original;
   });

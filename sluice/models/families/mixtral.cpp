@@ -8,10 +8,9 @@ namespace {
 nn::Config read(const Source& s, nn::WeightTable& w) {
   nn::Config c = read_decoder(
       s, w, {.n_kv_heads = 8, .rms_norm_eps = 1e-5, .rope_theta = 1e6, .slides = every_layer});
-  for (nn::LayerConfig& layer : c.layers) {
-    if (layer.moe() != nullptr)
-      layer.moe()->router.scoring = ops::RouterSpec::Scoring::top_k_then_softmax;
-  }
+  each_moe(c, [](nn::MoeConfig& moe) {
+    moe.router.scoring = ops::RouterSpec::Scoring::top_k_then_softmax;
+  });
   return c;
 }
 

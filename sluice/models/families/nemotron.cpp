@@ -10,11 +10,11 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
                               {.rms_norm_eps = 1e-5,
                                .norm_eps_key = "norm_eps",
                                .activation = "relu2",
+                               .gated_mlp = false,
+                               .centered_norms = true,
                                .rotary_share = 0.5});
-  c.centered_norms = true;
   c.norm_weight_offset = s.is_gguf() ? 0.0F : 1.0F;  // ggml's converter adds the 1
-  for (nn::LayerConfig& layer : c.layers) layer.mlp().is_gated = false;
-  s.ignore({"partial_rotary_percent", ""});  // partial_rotary_factor once more
+  s.ignore({"partial_rotary_percent", ""});          // partial_rotary_factor once more
   return c;
 }
 

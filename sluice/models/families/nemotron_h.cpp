@@ -86,9 +86,7 @@ nn::Mamba2Config read_mamba(const Source& s) {
   m.state_dim = s.required_integer({"ssm_state_size", "%.ssm.state_size"});
   m.n_groups = s.required_integer({"n_groups", "%.ssm.group_count"});
   m.n_taps = s.required_integer({"conv_kernel", "%.ssm.conv_kernel"});
-  m.head_dim = s.is_gguf()
-                   ? s.required_integer({"", "%.ssm.inner_size"}) / std::max<int64_t>(1, m.n_heads)
-                   : s.required_integer({"mamba_head_dim", ""});
+  m.head_dim = s.is_gguf() ? state_head_dim(s) : s.required_integer({"mamba_head_dim", ""});
   m.most_dt = std::numeric_limits<float>::max();
   m.n_norm_groups = m.n_groups;
   const auto limit = s.numbers({"time_step_limit", ""});
@@ -96,12 +94,7 @@ nn::Mamba2Config read_mamba(const Source& s) {
     m.least_dt = static_cast<float>((*limit)[0]);
     m.most_dt = static_cast<float>((*limit)[1]);
   }
-  constexpr int64_t kMost = 1 << 16;
-  for (const int64_t n : {m.n_heads, m.head_dim, m.state_dim, m.n_groups, m.n_taps}) {
-    if (n < 1 || n > kMost)
-      fail(ErrorKind::bad_model, "{}: a Mamba layer's sizes have {}, wanted 1 to {}", s.where(), n,
-           kMost);
-  }
+  check_state_sizes(s, {m.n_heads, m.head_dim, m.state_dim, m.n_groups, m.n_taps});
   if (m.n_heads % m.n_groups != 0)
     fail(ErrorKind::bad_model, "{}: {} Mamba heads in {} groups", s.where(), m.n_heads, m.n_groups);
   return m;

@@ -10,9 +10,9 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
                               {.rms_norm_eps = 1e-5,
                                .norm_eps_key = "layer_norm_eps",
                                .activation = "gelu_new",
+                               .gated_mlp = false,
+                               .centered_norms = true,
                                .rotary_share = 0.4});
-  c.centered_norms = true;
-  for (nn::LayerConfig& layer : c.layers) layer.mlp().is_gated = false;
   s.ignore({"qk_layernorm", ""});  // the files tell
   return c;
 }

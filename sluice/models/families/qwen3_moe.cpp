@@ -8,9 +8,7 @@ namespace {
 nn::Config read(const Source& s, nn::WeightTable& w) {
   nn::Config c = read_qwen(s, w, {.n_kv_heads = 4, .slides = every_layer});
   // Every published Qwen3-MoE does; the file does not say.
-  for (nn::LayerConfig& layer : c.layers) {
-    if (s.is_gguf() && layer.moe() != nullptr) layer.moe()->router.renormalize = true;
-  }
+  if (s.is_gguf()) each_moe(c, [](nn::MoeConfig& moe) { moe.router.renormalize = true; });
   return c;
 }
 

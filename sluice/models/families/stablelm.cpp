@@ -7,9 +7,11 @@ namespace sluice::models {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
-  nn::Config c = read_decoder(
-      s, w, {.rms_norm_eps = 1e-5, .norm_eps_key = "layer_norm_eps", .rotary_share = 0.25});
-  c.centered_norms = true;
+  nn::Config c = read_decoder(s, w,
+                              {.rms_norm_eps = 1e-5,
+                               .norm_eps_key = "layer_norm_eps",
+                               .centered_norms = true,
+                               .rotary_share = 0.25});
   for (const char* unsupported : {"use_parallel_residual", "qk_layernorm"}) {
     if (s.boolean({unsupported, ""}).value_or(false))
       fail(ErrorKind::unsupported, "{}: {} is true, which is not supported", s.where(),

@@ -10,10 +10,10 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
                               {.rms_norm_eps = 1e-5,
                                .norm_eps_key = "norm_epsilon",
                                .activation = "gelu_pytorch_tanh",
+                               .gated_mlp = false,
+                               .centered_norms = true,
                                .rope_theta = 1e5,
                                .slides = every_layer});
-  c.centered_norms = true;
-  for (nn::LayerConfig& layer : c.layers) layer.mlp().is_gated = false;
   for (const char* told : {"norm_type", "mlp_type", "use_bias"}) s.ignore({told, ""});
   return c;
 }
