@@ -10,7 +10,6 @@
 #include "sluice/cli/prompt_cache_options.h"
 #include "sluice/cli/run_prompt.h"
 #include "sluice/cli/signals.h"
-#include "sluice/cli/text_input.h"
 
 namespace sluice::cli {
 namespace {
@@ -74,11 +73,7 @@ void add_cache_prompt(CLI::App& cache, Globals& globals) {
       "sluice cache prompt my-model --file book.txt --cache book\n"
       "cat book.txt question.txt | sluice run my-model --cache book --file -");
   const auto o = std::make_shared<CachePromptOptions>();
-  add_text_options(command, o->prompt.text, o->prompt.file);
-  add_model_options(command, o->model);
-  command.get_option("MODEL")->required(false);  // then it is the default model
-  add_prompt_options(command, o->prompt.options);
-  add_raw_flag(command, o->prompt.options);
+  add_prompt_and_model(command, o->prompt, o->model);
   command
       .add_option("--cache", o->cache,
                   "Where to keep it: a name, or shared, where a server's clients find it too "

@@ -11,7 +11,6 @@
 #include "sluice/cli/run_prompt.h"
 #include "sluice/cli/sampling_options.h"
 #include "sluice/cli/signals.h"
-#include "sluice/cli/text_input.h"
 
 namespace sluice::cli {
 namespace {
@@ -106,11 +105,7 @@ void add_run(CLI::App& app, Globals& globals) {
       "sluice run org/chat-model -p \"Why is the sky blue?\" --system \"Be brief.\" --temp 0.7\n"
       "git diff | sluice run org/chat-model --file - -n 100 --json | jq -r .text");
   const auto o = std::make_shared<RunOptions>();
-  add_text_options(command, o->prompt.text, o->prompt.file);
-  add_model_options(command, o->model);
-  command.get_option("MODEL")->required(false);  // then it is the default model
-  add_prompt_options(command, o->prompt.options);
-  add_raw_flag(command, o->prompt.options);
+  add_prompt_and_model(command, o->prompt, o->model);
   command
       .add_option("--cache", o->cache,
                   "Keep the prompt's keys and values on disk under this name, and begin with what "

@@ -6,9 +6,13 @@
 
 namespace sluice::cli {
 
-void add_raw_flag(CLI::App& command, PromptOptions& options) {
+void add_prompt_and_model(CLI::App& command, TextPrompt& prompt, ModelOptions& model) {
+  add_text_options(command, prompt.text, prompt.file);
+  add_model_options(command, model);
+  command.get_option("MODEL")->required(false);
+  add_prompt_options(command, prompt.options);
   auto* const raw =
-      command.add_flag("--raw", options.raw,
+      command.add_flag("--raw", prompt.options.raw,
                        "Complete the text as it is, special tokens included, without the chat "
                        "template");
   for (const char* of_a_template : {"--system", "--chat-template", "--chat-template-args"})

@@ -15,8 +15,9 @@ struct TextPrompt {
   std::string file;  ///< instead of text
 };
 
-/// --raw, which excludes what a template needs; after add_prompt_options().
-void add_raw_flag(CLI::App& command, PromptOptions& options);
+/// The text, the model (optional: then it is the default one), and how the text is put to it. --raw excludes what a
+/// template needs.
+void add_prompt_and_model(CLI::App& command, TextPrompt& prompt, ModelOptions& model);
 
 /// Puts its tokens into the request: as a user's message where there is a template, else the text as it is. Throws
 /// Error(bad_request) for options that the model cannot honour.
