@@ -125,7 +125,7 @@ std::shared_ptr<ServedModel> Models::load(Entry& entry) {
     entry.is_loading = is_loading;
     entry.model = std::move(model);
     entry.used = Clock::now();
-    entry.due = options_.idle_time ? entry.used + *options_.idle_time : Clock::time_point::max();
+    entry.due = due_after(entry.used, std::nullopt);
   };
   std::unique_lock place(places_, std::defer_lock);
   if (options_.most_loaded > 0) {
@@ -166,19 +166,23 @@ void Models::make_place() {
   }
 }
 
-void Models::note_use(std::string_view name, std::optional<double> keep_seconds) {
+/// When a model that was used then may go; note_use() says what keep_seconds mean.
+Models::Clock::time_point Models::due_after(Clock::time_point used,
+                                            std::optional<double> keep_seconds) const {
   constexpr double kLongest = 1e9;
+  if (!keep_seconds)
+    return options_.idle_time ? used + *options_.idle_time : Clock::time_point::max();
+  if (*keep_seconds < 0) return Clock::time_point::max();
+  const std::chrono::duration<double> time(std::min(*keep_seconds, kLongest));
+  return used + std::chrono::duration_cast<Clock::duration>(time);
+}
+
+void Models::note_use(std::string_view name, std::optional<double> keep_seconds) {
   Entry& entry = find(name);
   {
     const std::lock_guard lock(entry.mutex);
     entry.used = Clock::now();
-    entry.due = Clock::time_point::max();
-    if (keep_seconds && *keep_seconds >= 0) {
-      const std::chrono::duration<double> time(std::min(*keep_seconds, kLongest));
-      entry.due = entry.used + std::chrono::duration_cast<Clock::duration>(time);
-    } else if (!keep_seconds && options_.idle_time) {
-      entry.due = entry.used + *options_.idle_time;
-    }
+    entry.due = due_after(entry.used, keep_seconds);
   }
   { const std::lock_guard lock(mutex_); }  // or it may miss this between looking and waiting
   changed_.notify_one();

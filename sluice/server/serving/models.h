@@ -62,6 +62,7 @@ class Models {
   Entry& find(std::string_view name) const;
   std::shared_ptr<ServedModel> load(Entry& entry);
   void make_place();
+  Clock::time_point due_after(Clock::time_point used, std::optional<double> keep_seconds) const;
   void unload_when_due();
 
   std::vector<std::unique_ptr<Entry>> entries_;

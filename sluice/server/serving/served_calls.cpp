@@ -2,13 +2,11 @@
 #include <algorithm>
 #include <utility>
 
+#include "sluice/server/serving/markers.h"
 #include "sluice/server/serving/served_model.h"
-#include "sluice/server/serving/think_markers.h"
 
 namespace sluice::server {
 namespace {
-
-constexpr std::string_view kCallMarker = "<tool_call>", kListMarker = "[TOOL_CALLS]";
 
 /// The tool that is named, or all of them.
 Json choosable(const Ask::Chat& chat) {
@@ -42,7 +40,7 @@ void ServedModel::begin_wanted_call(const Ask::Chat& chat, text::RenderedPrompt&
     rendered.text += "\n\n";
   }
   const bool named = choice.mode == Mode::named;
-  const std::string_view marker = bare_calls_ ? "" : listed_calls_ ? kListMarker : kCallMarker;
+  const std::string_view marker = bare_calls_ ? "" : listed_calls_ ? kCallListMarker : kCallMarker;
   const CallForm form{.begun = named ? CallForm::Begun::name : CallForm::Begun::quote,
                       .arguments = bare_calls_ ? "parameters" : "arguments",
                       .in_list = listed_calls_};

@@ -13,7 +13,7 @@
 #include "sluice/engine/hub/model_store.h"
 #include "sluice/engine/logprobs.h"
 #include "sluice/server/dialects/dialect.h"
-#include "sluice/server/serving/think_markers.h"
+#include "sluice/server/serving/markers.h"
 
 namespace sluice::server {
 namespace {
@@ -109,7 +109,7 @@ void ServedModel::describe() {
   info_.tools = abilities_.tools;
   info_.thinks = has_token(tokenizer, kThinkBegin);
   bare_calls_ = has_token(tokenizer, "<|python_tag|>");
-  listed_calls_ = has_token(tokenizer, "[TOOL_CALLS]");
+  listed_calls_ = has_token(tokenizer, kCallListMarker);
   json_calls_ = !bare_calls_ && !listed_calls_ && (abilities_.json_calls || !abilities_.tools);
 }
 

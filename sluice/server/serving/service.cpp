@@ -190,15 +190,22 @@ void Service::go_on(const HttpRequest& request, Asked& asked) {
   if (asked.kept) asked.kept->messages = conversation_of(*chat);
 }
 
+namespace {
+
+Refusal no_response(const std::string& id) {
+  return Refusal(404, "there is no response '" + printable_name(id) + "'");
+}
+
+}  // namespace
+
 Reply Service::show_response(const HttpRequest& request, const std::string& id) {
   const auto response = responses_.find(request.client, id);
-  if (!response) throw Refusal(404, "there is no response '" + printable_name(id) + "'");
+  if (!response) throw no_response(id);
   return {.body = dump(response->response)};
 }
 
 Reply Service::forget_response(const HttpRequest& request, const std::string& id) {
-  if (!responses_.remove(request.client, id))
-    throw Refusal(404, "there is no response '" + printable_name(id) + "'");
+  if (!responses_.remove(request.client, id)) throw no_response(id);
   return {.body = dump({{"id", id}, {"object", "response"}, {"deleted", true}})};
 }
 
