@@ -5,7 +5,7 @@
 #include <fstream>
 
 #include "sluice/base/error.h"
-#include "sluice/engine/disk_cache/block_tag.h"
+#include "sluice/engine/digest.h"
 #include "sluice/engine/engine_impl.h"
 #include "sluice/io/file_stamp.h"
 

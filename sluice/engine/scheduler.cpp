@@ -30,6 +30,7 @@ Scheduler::Scheduler(decode::Stepper& stepper, decode::PrefixIndex& prefixes, Di
     : stepper_(stepper),
       prefixes_(prefixes),
       disk_(disk),
+      reads_(disk, prefixes),
       pool_(pool),
       new_cache_(std::move(new_cache)),
       options_(options),
@@ -64,7 +65,7 @@ void Scheduler::publish() {
 
 Worker::Turn Scheduler::turn(bool others_wait) {
   take_arrivals();
-  take_reads();
+  reads_.take();
   const bool has_work = !waiting_.empty() || !active_.empty();
   if (disk_ != nullptr && has_work) disk_->set_idle(false);
   if (stepper_.in_flight() == 0) {
@@ -75,7 +76,8 @@ Worker::Turn Scheduler::turn(bool others_wait) {
       if (disk_ != nullptr) disk_->set_idle(waiting_.empty());
       // Who is read for is woken for; who waits for that one, too.
       const auto ready = [&](const Ptr& sequence) {
-        return !sequence->is_paused() && !is_reading(*sequence) && !waits_for_prefix(*sequence);
+        return !sequence->is_paused() && !reads_.is_reading(*sequence) &&
+               !waits_for_prefix(*sequence);
       };
       const bool more = active_.empty() && std::ranges::any_of(waiting_, ready);
       return more ? Worker::Turn::more : Worker::Turn::idle;
@@ -129,7 +131,7 @@ bool Scheduler::in_flight(const Sequence& sequence) const {
 void Scheduler::release_ended() {
   const auto over = [&](const Ptr& sequence) {
     if (!sequence->ended() || in_flight(*sequence)) return false;
-    forget_read(*sequence);
+    reads_.forget(*sequence);
     sequence->release();
     return true;
   };
@@ -152,64 +154,13 @@ bool Scheduler::waits_for_prefix(const Sequence& sequence) const {
     return shared >= kWorthWaiting &&
            shared > prefixes_.length_of(sequence.request().cache_salt, sequence.timeline());
   };
-  const auto is_read = [&](const auto& of) {
-    return of.second != nullptr && of.first != &sequence && gives_more(*of.first);
+  const auto is_read = [&](const Sequence& other) {
+    return &other != &sequence && gives_more(other);
   };
   const auto is_computed = [&](const Ptr& other) {
     return other->n_generated() == 0 && !other->is_paused() && gives_more(*other);
   };
-  return std::ranges::any_of(reads_, is_read) || std::ranges::any_of(active_, is_computed);
-}
-
-bool Scheduler::is_reading(const Sequence& sequence) const {
-  const auto read = reads_.find(&sequence);
-  return read != reads_.end() && read->second != nullptr;
-}
-
-/// Where more of its prompt is on disk than in memory, it waits for that. Each sequence is looked up once.
-bool Scheduler::begin_read(const Sequence& sequence) {
-  const Request& request = sequence.request();
-  if (disk_ == nullptr || !request.uses_disk || reads_.contains(&sequence)) return false;
-  disk_->set_token_seconds(pace_.prompt_token_seconds());
-  const auto prompt = std::span(sequence.timeline()).first(sequence.timeline().size() - 1);
-  DiskPrefixes::Held held{prefixes_.stretches(request.cache_salt, prompt),
-                          prefixes_.length_of(request.cache_salt, prompt)};
-  auto read = disk_->read(request.cache_salt, prompt, std::move(held),
-                          [this](Bytes bytes) { return prefixes_.evict(bytes); });
-  return reads_.emplace(&sequence, std::move(read)).first->second != nullptr;
-}
-
-/// What was read is in memory, as if it had been computed.
-void Scheduler::take_reads() {
-  for (auto& [sequence, read] : reads_) {
-    if (read == nullptr || !read->is_over()) continue;
-    prefixes_.add(sequence->request().cache_salt, sequence->timeline(), read->take());
-    read.reset();
-  }
-}
-
-void Scheduler::forget_read(const Sequence& sequence) {
-  const auto read = reads_.find(&sequence);
-  if (read == reads_.end()) return;
-  if (read->second != nullptr) read->second->cancel();
-  reads_.erase(read);
-}
-
-/// For the memory of those that compute. False when nothing was given up.
-bool Scheduler::give_up_reads() {
-  if (disk_ == nullptr) return false;
-  bool any = false;
-  for (const auto& [sequence, read] : reads_) {
-    if (read != nullptr) read->cancel();
-  }
-  for (auto& [sequence, read] : reads_) {
-    if (read == nullptr) continue;
-    read->wait();
-    read->drop();
-    read.reset();
-    any = true;
-  }
-  return disk_->let_go() || any;
+  return reads_.any_of(is_read) || std::ranges::any_of(active_, is_computed);
 }
 
 bool Scheduler::fits(const Sequence& sequence) const {
@@ -224,11 +175,12 @@ bool Scheduler::admit_one() {
   Ptr* best = nullptr;
   for (Ptr& sequence : waiting_) {
     const auto given = [&](const Ptr& of) { return served_[of->request().client]; };
-    if (sequence->is_paused() || is_reading(*sequence) || waits_for_prefix(*sequence)) continue;
+    if (sequence->is_paused() || reads_.is_reading(*sequence) || waits_for_prefix(*sequence))
+      continue;
     if (best == nullptr || given(sequence) < given(*best)) best = &sequence;
   }
   if (best == nullptr || !fits(**best)) return false;
-  if (begin_read(**best)) return true;
+  if (reads_.begin(**best, pace_.prompt_token_seconds())) return true;  // it waits for that
   const Ptr sequence = *best;
   waiting_.erase(waiting_.begin() + (best - waiting_.data()));
   try {
@@ -237,7 +189,7 @@ bool Scheduler::admit_one() {
     sequence->activate(options_.keeps_prefixes
                            ? prefixes_.find(sequence->request().cache_salt, prefix)
                            : new_cache_());
-    forget_read(*sequence);
+    reads_.forget(*sequence);
     active_.push_back(sequence);
   } catch (...) {
     sequence->fail(std::current_exception());
@@ -289,8 +241,9 @@ std::vector<Scheduler::Ptr> Scheduler::prompts_in_order(size_t& n_first) const {
   return prompts;
 }
 
-/// In prompts_in_order(), where short rests get half at most while another prompt waits. Streamed weights want passes of one phase, and as many of them as fit while a layer
-/// is in memory; otherwise prompts share the pass with decoding, and the weights come from memory once.
+/// In prompts_in_order(), where short rests get half at most while another prompt waits. Streamed weights want passes of
+/// one phase, and as many of them as fit while a layer is in memory; otherwise prompts share the pass with decoding, and
+/// the weights come from memory once.
 void Scheduler::add_prompts(Plan& plan) {
   const bool streams = options_.layer_tokens > 0;
   int64_t left = streams ? std::max(options_.layer_tokens, options_.chunk)
@@ -359,7 +312,7 @@ bool Scheduler::make_room(const Plan& plan) {
   for (const auto& [kv, n] : tokens) wanted = wanted + bytes_of(kv->needs(n));
   const Bytes lacking = difference(wanted, difference(pool_.cap(), pool_.in_use()));
   if (lacking.count > 0 && prefixes_.evict(lacking)) return true;
-  if (give_up_reads()) return true;
+  if (reads_.give_up()) return true;
   if (active_.size() < 2) return false;
   // The youngest has the least to compute again, as a rule.
   const Ptr youngest = active_.back();

@@ -12,6 +12,7 @@
 #include "sluice/decode/stepper.h"
 #include "sluice/engine/disk_cache/disk_prefixes.h"
 #include "sluice/engine/pace.h"
+#include "sluice/engine/pending_reads.h"
 #include "sluice/engine/scheduler_report.h"
 #include "sluice/engine/sequence.h"
 #include "sluice/engine/worker.h"
@@ -66,11 +67,6 @@ class Scheduler {
   bool admit_one();
   bool waits_for_prefix(const Sequence& sequence) const;
   bool fits(const Sequence& sequence) const;
-  bool begin_read(const Sequence& sequence);
-  bool is_reading(const Sequence& sequence) const;
-  void take_reads();
-  void forget_read(const Sequence& sequence);
-  bool give_up_reads();
   Plan compose();
   void add_decodes(Plan& plan);
   std::vector<Ptr> prompts_in_order(size_t& n_first) const;
@@ -92,6 +88,7 @@ class Scheduler {
   decode::Stepper& stepper_;
   decode::PrefixIndex& prefixes_;
   DiskPrefixes* disk_;
+  PendingReads reads_;
   residency::KvPool& pool_;
   std::function<nn::KvCache()> new_cache_;
   Options options_;
@@ -99,8 +96,6 @@ class Scheduler {
 
   std::vector<Ptr> waiting_, active_;  // in the order in which they came
   std::vector<Plan> plans_;            // of the steps in flight
-  /// Of those that wait and were looked up on disk: what is being read for them, or null.
-  std::map<const Sequence*, std::shared_ptr<PrefixRead>> reads_;
   std::map<std::string, double>
       served_;               // by client: tokens that were computed for it, decoded ones double
   size_t first_decode_ = 0;  // where the next step begins when not all fit

@@ -6,6 +6,7 @@
 #include <openssl/params.h>
 
 #include "sluice/base/error.h"
+#include "sluice/engine/digest.h"
 
 namespace sluice::engine {
 namespace {
@@ -14,20 +15,9 @@ constexpr size_t kTagBytes = 16;
 
 const unsigned char* data_of(const void* bytes) { return static_cast<const unsigned char*>(bytes); }
 
-[[noreturn]] void fail_openssl(std::string_view what) {
-  fail(ErrorKind::internal, "OpenSSL offers no {}", what);
-}
+[[noreturn]] void fail_gmac() { fail(ErrorKind::internal, "OpenSSL offers no GMAC"); }
 
 }  // namespace
-
-std::string sha256(std::string_view bytes) {
-  std::string digest(32, '\0');
-  if (EVP_Digest(bytes.data(), bytes.size(), reinterpret_cast<unsigned char*>(digest.data()),
-                 nullptr, EVP_sha256(), nullptr) != 1) {
-    fail_openssl("SHA-256");
-  }
-  return digest;
-}
 
 std::string first_chain(std::string_view model, std::string_view salt) {
   return sha256(fmt::format("{}{}", sha256(model), sha256(salt)));
@@ -58,12 +48,11 @@ BlockTag::BlockTag(std::string_view chain, int part, std::string_view name) {
       OSSL_PARAM_construct_end()};
   if (!context_ ||
       EVP_MAC_init(context_.get(), data_of(key.data()), key.size(), parameters.data()) != 1)
-    fail_openssl("GMAC");
+    fail_gmac();
 }
 
 void BlockTag::update(std::span<const std::byte> bytes) {
-  if (EVP_MAC_update(context_.get(), data_of(bytes.data()), bytes.size()) != 1)
-    fail_openssl("GMAC");
+  if (EVP_MAC_update(context_.get(), data_of(bytes.data()), bytes.size()) != 1) fail_gmac();
 }
 
 std::string BlockTag::finish() {
@@ -72,7 +61,7 @@ std::string BlockTag::finish() {
   if (EVP_MAC_final(context_.get(), reinterpret_cast<unsigned char*>(tag.data()), &size,
                     tag.size()) != 1 ||
       size != tag.size()) {
-    fail_openssl("GMAC");
+    fail_gmac();
   }
   return tag;
 }

@@ -12,9 +12,6 @@ struct evp_mac_ctx_st;
 
 namespace sluice::engine {
 
-/// SHA-256, 32 bytes.
-std::string sha256(std::string_view bytes);
-
 /// What names a stretch of 256 tokens: 32 bytes, made of the model with its settings, the partition, and all tokens up
 /// to the stretch's end.
 std::string first_chain(std::string_view model, std::string_view salt);

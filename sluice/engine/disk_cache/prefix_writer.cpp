@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "sluice/engine/digest.h"
 #include "sluice/engine/disk_cache/block_tag.h"
 
 namespace sluice::engine {
@@ -123,11 +124,9 @@ void PrefixWriter::loop() {
 std::string PrefixWriter::label_of(const std::string& salt) const {
   if (salt.empty()) return "shared";
   if (salt == identity_.named_salt) return salt;
-  const std::string digest = sha256(salt);
-  std::string label;
-  for (const char c : digest.substr(0, 4))
-    label += fmt::format("{:02x}", static_cast<unsigned char>(c));
-  return label;
+  Digest digest = Digest::sha256();
+  digest.update(salt);
+  return digest.hex().substr(0, 8);
 }
 
 PrefixWriter::Went PrefixWriter::write(const Kept& kept) {

@@ -20,6 +20,7 @@ constexpr int64_t kDaySeconds = 86400;
 constexpr std::string_view kCapNumber = "cap";
 
 int64_t now() { return static_cast<int64_t>(std::time(nullptr)); }
+int64_t today() { return now() / kDaySeconds; }
 
 /// Whether a file holds just these bytes.
 bool is_whole(const std::filesystem::path& file, std::string_view chain, const StoredBlock& block) {
@@ -136,7 +137,7 @@ void PromptStore::shrink_to(Bytes most) {
 bool PromptStore::has_room(Bytes wanted) {
   return guarded(false, [&](CacheIndex& index) {
     if (now() < quiet_until_ || wanted > cap()) return false;
-    if (index.written_on(now() / kDaySeconds) + wanted > options_.daily) return false;
+    if (index.written_on(today()) + wanted > options_.daily) return false;
     shrink_to(difference(cap(), wanted));
     return folder_.free_space() >= options_.keep_free + wanted;
   });
@@ -164,7 +165,7 @@ PromptStore::Put PromptStore::put(const StretchKey& stretch, int64_t part, const
     return Put::refused;
   }
   const Put put = guarded(Put::refused, [&](CacheIndex& index) {
-    index.add_written(now() / kDaySeconds, size);
+    index.add_written(today(), size);
     if (!index.add(stretch, block)) folder_.remove(block.name);  // another process was first
     return Put::done;
   });
@@ -209,7 +210,7 @@ void PromptStore::set_number(std::string_view name, double value) {
 
 PromptStore::Summary PromptStore::summary() {
   return guarded(Summary(), [&](CacheIndex& index) {
-    return Summary{index.entries(), index.bytes(), cap(), index.written_on(now() / kDaySeconds)};
+    return Summary{index.entries(), index.bytes(), cap(), index.written_on(today())};
   });
 }
 

@@ -19,7 +19,8 @@ class Digest {
   static Digest git_blob(uint64_t bytes);
 
   void update(std::string_view data);
-  /// Lower-case hex; ends the digest.
+  /// Each ends the digest: as it is (32 bytes of SHA-256), or in lower-case hex.
+  std::string bytes();
   std::string hex();
 
  private:
@@ -30,6 +31,9 @@ class Digest {
 
   std::unique_ptr<evp_md_ctx_st, Free> context_;
 };
+
+/// SHA-256 of bytes, 32 bytes.
+std::string sha256(std::string_view bytes);
 
 /// Feeds a file to a digest and says how many bytes that were. Throws Error(io).
 uint64_t update_from_file(Digest& digest, const std::filesystem::path& path);

@@ -1,4 +1,4 @@
-#include "sluice/engine/hub/digest.h"
+#include "sluice/engine/digest.h"
 
 #include <openssl/evp.h>
 
@@ -36,15 +36,25 @@ void Digest::update(std::string_view data) {
   }
 }
 
-std::string Digest::hex() {
+std::string Digest::bytes() {
   std::array<unsigned char, EVP_MAX_MD_SIZE> bytes{};
   unsigned int size = 0;
   if (EVP_DigestFinal_ex(context_.get(), bytes.data(), &size) != 1) {
     fail(ErrorKind::internal, "OpenSSL cannot hash");
   }
+  return {bytes.begin(), bytes.begin() + size};
+}
+
+std::string Digest::hex() {
   std::string text;
-  for (unsigned int i = 0; i < size; ++i) text += fmt::format("{:02x}", bytes[i]);
+  for (const char byte : bytes()) text += fmt::format("{:02x}", static_cast<unsigned char>(byte));
   return text;
+}
+
+std::string sha256(std::string_view bytes) {
+  Digest digest = Digest::sha256();
+  digest.update(bytes);
+  return digest.bytes();
 }
 
 uint64_t update_from_file(Digest& digest, const std::filesystem::path& path) {
