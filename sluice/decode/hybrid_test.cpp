@@ -10,6 +10,7 @@
 
 #include "sluice/decode/append.h"
 #include "sluice/decode/prefix_index.h"
+#include "sluice/decode/test_model.h"
 #include "sluice/io/formats/test_files.h"
 #include "sluice/models/load.h"
 
@@ -82,14 +83,16 @@ void write_model(const io::TestDirectory& directory) {
   directory.write("config.json", kConfig);
 }
 
-class Hybrid : public testing::Test {
- protected:
-  Hybrid() { mx::set_default_device(mx::Device::cpu); }
+/// Written before it is loaded.
+struct HybridFiles {
+  HybridFiles() { write_model(directory); }
+  io::TestDirectory directory;
+};
 
-  static models::LoadedModel load(const io::TestDirectory& directory) {
-    write_model(directory);
-    return models::load_model(directory.path(), {});
-  }
+class Hybrid : HybridFiles, public ModelTest {
+ protected:
+  Hybrid() : ModelTest(directory.path(), 3) {}
+
   static Tokens tokens(int64_t n, int32_t seed) {
     Tokens all;
     for (int64_t i = 0; i < n; ++i)
@@ -105,19 +108,6 @@ class Hybrid : public testing::Test {
            [&](int64_t, auto logits) { all.emplace_back(logits.begin(), logits.end()); });
     return all;
   }
-  nn::KvCache empty() { return {layout, kv_pool}; }
-
-  io::TestDirectory directory;
-  ThreadPool pool{3};
-  models::LoadedModel loaded = load(directory);
-  ops::ErrorSlot errors;
-  ops::Scratch scratch;
-  residency::KvPool kv_pool;
-  std::shared_ptr<const nn::KvLayout> layout =
-      std::make_shared<const nn::KvLayout>(loaded.model->kv_layout());
-  ops::Context context{
-      mx::new_stream(mx::Device::cpu), pool, kernels::kernels(), *loaded.store, errors, scratch};
-  Stepper stepper{*loaded.model, context};
 };
 
 TEST_F(Hybrid, chunks_and_passes_change_no_bit) {

@@ -12,6 +12,7 @@
 #include "sluice/base/error.h"
 #include "sluice/decode/append.h"
 #include "sluice/decode/greedy.h"
+#include "sluice/decode/test_model.h"
 #include "sluice/models/load.h"
 
 namespace sluice::decode {
@@ -19,12 +20,10 @@ namespace {
 
 using Logits = std::vector<float>;
 
-/// The tiny trained MoE of the repository, on this test's thread, which then owns MLX's stream.
-class TinyMoe : public ::testing::Test {
+/// The tiny trained MoE of the repository.
+class TinyMoe : public ModelTest {
  protected:
-  TinyMoe() : pool(2), loaded((mx::set_default_device(mx::Device::cpu), load())) {}
-
-  static models::LoadedModel load() { return models::load_model(SLUICE_TINY_MOE, {}); }
+  TinyMoe() : ModelTest(SLUICE_TINY_MOE, 2) {}
 
   /// A sequence of n tokens, different for every seed.
   nn::KvCache sequence(int64_t n, int32_t seed) {
@@ -45,17 +44,6 @@ class TinyMoe : public ::testing::Test {
     }
     return all;
   }
-
-  ThreadPool pool;
-  models::LoadedModel loaded;
-  ops::ErrorSlot errors;
-  ops::Scratch scratch;
-  residency::KvPool kv_pool;
-  std::shared_ptr<const nn::KvLayout> layout =
-      std::make_shared<const nn::KvLayout>(loaded.model->kv_layout());
-  ops::Context context{
-      mx::new_stream(mx::Device::cpu), pool, kernels::kernels(), *loaded.store, errors, scratch};
-  Stepper stepper{*loaded.model, context};
 };
 
 /// What each sequence is continued with, and the logits it gets.

@@ -3,7 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include <condition_variable>
 #include <cstring>
 #include <random>
 
@@ -11,6 +10,7 @@
 #include "sluice/engine/engine_impl.h"
 #include "sluice/engine/generation.h"
 #include "sluice/engine/test_engines.h"
+#include "sluice/engine/test_recorder.h"
 
 namespace sluice::engine {
 namespace {
@@ -271,34 +271,6 @@ TEST(DiskCache, whatever_becomes_of_the_folder_the_answer_is_the_same) {
   }
 }
 
-/// Hears of an answer from another thread.
-class Heard : public Listener {
- public:
-  void on_token(Event) override {}
-  void on_end(Result result) override {
-    const std::lock_guard lock(mutex_);
-    result_ = std::move(result);
-    told_.notify_one();
-  }
-  void on_error(std::exception_ptr error) override {
-    const std::lock_guard lock(mutex_);
-    error_ = std::move(error);
-    told_.notify_one();
-  }
-  Result wait() {
-    std::unique_lock lock(mutex_);
-    told_.wait(lock, [this] { return result_ || error_; });
-    if (error_) std::rethrow_exception(error_);
-    return *result_;
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable told_;
-  std::optional<Result> result_;
-  std::exception_ptr error_;
-};
-
 TEST(DiskCache, many_at_once_and_little_memory_change_nothing) {
   TestStore test;
   std::vector<Request> requests;
@@ -312,10 +284,10 @@ TEST(DiskCache, many_at_once_and_little_memory_change_nothing) {
     const auto engine = Engine::open(kTinyMoe, options_with(test));
     Engine::Impl& impl = engine->impl();
     if (blocks > 0) impl.kv_pool.set_cap({blocks * impl.kv_layout->groups[0].block_bytes.count});
-    std::vector<std::shared_ptr<Heard>> heard;
+    std::vector<std::shared_ptr<Recorder>> heard;
     std::vector<std::unique_ptr<Generation>> generations;
     for (const Request& request : requests) {
-      heard.push_back(std::make_shared<Heard>());
+      heard.push_back(std::make_shared<Recorder>());
       generations.push_back(begin_generation(*engine, request, heard.back()));
     }
     for (size_t i = 0; i < requests.size(); ++i)
@@ -334,7 +306,7 @@ TEST(DiskCache, an_engine_that_goes_away_ends_what_waits_for_the_disk) {
   request.uses_disk = true;
   for (int round = 0; round < 6; ++round) {
     auto engine = Engine::open(kTinyMoe, options_with(test));
-    const auto heard = std::make_shared<Heard>();
+    const auto heard = std::make_shared<Recorder>();
     auto generation = begin_generation(*engine, request, heard);
     if (round == 0) heard->wait();
     std::this_thread::sleep_for(std::chrono::microseconds(200 * round));

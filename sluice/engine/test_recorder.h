@@ -1,0 +1,75 @@
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sluice/engine/generation.h"
+
+namespace sluice::engine {
+
+/// Keeps what it hears.
+class Recorder : public Listener {
+ public:
+  explicit Recorder(std::function<void()> on_token = {}) : on_token_(std::move(on_token)) {}
+  void on_admitted(int64_t, int64_t cached) override {
+    const std::lock_guard lock(mutex_);
+    cached_ = cached;
+  }
+  void on_token(Event event) override {
+    const std::lock_guard lock(mutex_);
+    tokens_.push_back(event.token);
+    text_ += event.text;
+    if (on_token_) on_token_();
+    told_.notify_all();
+  }
+  void on_end(Result result) override {
+    const std::lock_guard lock(mutex_);
+    EXPECT_FALSE(result_ || error_) << "exactly one end";
+    result_ = std::move(result);
+    told_.notify_all();
+  }
+  void on_error(std::exception_ptr error) override {
+    const std::lock_guard lock(mutex_);
+    EXPECT_FALSE(result_ || error_) << "exactly one end";
+    error_ = std::move(error);
+    told_.notify_all();
+  }
+
+  Result wait() {
+    std::unique_lock lock(mutex_);
+    told_.wait(lock, [this] { return result_ || error_; });
+    if (error_) std::rethrow_exception(error_);
+    EXPECT_EQ(text_, result_->text);
+    return *result_;
+  }
+  void wait_for_tokens(size_t n) {
+    std::unique_lock lock(mutex_);
+    told_.wait(lock, [&] { return tokens_.size() >= n || result_ || error_; });
+  }
+  int64_t cached() {
+    const std::lock_guard lock(mutex_);
+    return cached_;
+  }
+  size_t n_tokens() {
+    const std::lock_guard lock(mutex_);
+    return tokens_.size();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable told_;
+  std::function<void()> on_token_;
+  std::vector<text::Token> tokens_;
+  std::string text_;
+  int64_t cached_ = -1;
+  std::optional<Result> result_;
+  std::exception_ptr error_;
+};
+
+}  // namespace sluice::engine
