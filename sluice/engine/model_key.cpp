@@ -5,8 +5,8 @@
 #include <fstream>
 
 #include "sluice/base/error.h"
-#include "sluice/engine/digest.h"
 #include "sluice/engine/engine_impl.h"
+#include "sluice/engine/hub/digest.h"
 #include "sluice/io/file_stamp.h"
 
 namespace sluice::engine {

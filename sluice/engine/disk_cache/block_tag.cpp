@@ -6,7 +6,7 @@
 #include <openssl/params.h>
 
 #include "sluice/base/error.h"
-#include "sluice/engine/digest.h"
+#include "sluice/engine/hub/digest.h"
 
 namespace sluice::engine {
 namespace {

@@ -14,7 +14,7 @@
 #include <thread>
 
 #include "sluice/base/error.h"
-#include "sluice/engine/digest.h"
+#include "sluice/engine/hub/digest.h"
 
 namespace sluice::engine {
 namespace fs = std::filesystem;

@@ -8,7 +8,7 @@
 
 #include "sluice/base/atomic_file.h"
 #include "sluice/base/error.h"
-#include "sluice/engine/digest.h"
+#include "sluice/engine/hub/digest.h"
 #include "sluice/engine/hub/download.h"
 #include "sluice/engine/hub/hub_headers.h"
 #include "sluice/engine/hub/hub_listing.h"

@@ -1,4 +1,4 @@
-#include "sluice/engine/digest.h"
+#include "sluice/engine/hub/digest.h"
 
 #include <openssl/evp.h>
 
