@@ -47,7 +47,8 @@ def node():
 
     @functools.cache
     def run(name, server):
-        script = (pathlib.Path(__file__).parent / "node" / f"{name}.mjs").read_text()
+        folder = pathlib.Path(__file__).parent / "node"
+        script = (folder / "common.mjs").read_text() + (folder / f"{name}.mjs").read_text()
         # From standard input, imports are looked for where it runs.
         told = subprocess.run([program, "--input-type=module"], input=script, cwd=NODE, env={"PATH": os.environ["PATH"], "SLUICE_URL": server.url, "SLUICE_MODEL": server.name}, capture_output=True, text=True, timeout=300)
         assert told.returncode == 0, told.stderr

@@ -1,7 +1,9 @@
 """LangChain's ChatOpenAI, and what it makes of embeddings that are not there."""
 
+from typing import Literal
+
 import pytest
-from asked import UNKEPT, fits_weather
+from asked import fits_weather
 
 langchain_openai = pytest.importorskip("langchain_openai", reason="langchain-openai is not installed: make test-clients")
 import openai  # noqa: E402: comes with it
@@ -31,21 +33,20 @@ def test_a_stream_adds_up_to_the_whole(model):
     assert added.response_metadata["finish_reason"] == whole.response_metadata["finish_reason"]
 
 
-@pytest.mark.parametrize("method", ["json_schema", pytest.param("function_calling", marks=UNKEPT)])
+@pytest.mark.parametrize("method", ["json_schema", "function_calling"])
 def test_structured_output_is_what_was_asked_for(model, method):
     found = model.with_structured_output(Weather, method=method, strict=True).invoke("The weather of Rome for 3 days")
     assert fits_weather(found.model_dump())
 
 
-@UNKEPT
 def test_a_tool_that_has_to_be_called_is(model):
-    def get_weather(city: str, days: int) -> str:
+    def get_weather(city: Literal["Paris", "Rome"], days: int) -> str:
         """The weather of a city."""
 
-    message = model.bind_tools([get_weather], tool_choice="any").invoke("How is the weather in Rome?")
+    message = model.bind_tools([get_weather], tool_choice="any", strict=True).invoke("How is the weather in Rome?")
     assert [call["name"] for call in message.tool_calls] == ["get_weather"] and not message.invalid_tool_calls
     streamed = None
-    for chunk in model.bind_tools([get_weather], tool_choice="any").stream("How is the weather in Rome?"):
+    for chunk in model.bind_tools([get_weather], tool_choice="any", strict=True).stream("How is the weather in Rome?"):
         streamed = chunk if streamed is None else streamed + chunk
     assert [(call["name"], call["args"]) for call in streamed.tool_calls] == [(call["name"], call["args"]) for call in message.tool_calls]
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from asked import UNKEPT, STORY, TOO_LONG, TOOL, WEATHER, fits_weather, wait_until_idle
+from asked import STORY, TOO_LONG, TOOL, WEATHER, fits_weather, wait_until_idle
 
 litellm = pytest.importorskip("litellm", reason="litellm is not installed: make test-clients")
 
@@ -24,9 +24,10 @@ def test_every_dialect_gets_the_same_text_whole_and_as_a_stream(served):
     assert len(texts) == 1 and texts.pop()
 
 
-@UNKEPT
 @pytest.mark.parametrize("provider", ["openai", "anthropic"])
 def test_a_named_tool_is_called_and_its_result_is_taken(served, provider):
+    if provider == "anthropic" and served.name == "tiny-moe":
+        pytest.skip("LiteLLM drops `strict` on the way, and the tiny model's free arguments do not end")
     asked = {**where(served, provider), "max_tokens": 200, "temperature": 0, "tools": [TOOL]}
     message = litellm.completion(**asked, messages=STORY, tool_choice={"type": "function", "function": {"name": "get_weather"}}).choices[0].message
     (call,) = message.tool_calls

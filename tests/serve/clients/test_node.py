@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from asked import UNKEPT, fits_weather, wait_until_idle
+from asked import fits_weather, wait_until_idle
 
 
 def check(told, served):
@@ -39,7 +39,6 @@ def test_vercels_ai(served, node):
     check(node("ai", served), served)
 
 
-@UNKEPT
 @pytest.mark.parametrize("client", ["openai", "anthropic", "ai"])  # Ollama's has no way to demand a call
 def test_a_tool_that_has_to_be_called_is(served, node, client):
     call = node(client, served)["tool"]

@@ -1,10 +1,9 @@
 """OpenAI's Agents SDK over both of OpenAI's APIs."""
 
 import asyncio
+from typing import Literal
 
 import pytest
-
-from asked import UNKEPT
 
 agents = pytest.importorskip("agents", reason="openai-agents is not installed: make test-clients")
 import openai  # noqa: E402: comes with it
@@ -38,18 +37,17 @@ def test_an_output_type_is_kept_whole_and_as_a_stream(served, api):
     assert isinstance(whole, Weather) and whole == last == Weather.model_validate_json(pieces)
 
 
-@UNKEPT
 @pytest.mark.parametrize("api", APIS)
 def test_a_tool_that_has_to_be_called_is_called(served, api):
     called = []
 
     @agents.function_tool
-    def get_weather(city: str) -> str:
+    def get_weather(city: Literal["Paris", "Rome"]) -> str:
         """The weather of a city."""
         called.append(city)
         return "sunny in " + city
 
-    one = agent(served, api, tools=[get_weather], tool_use_behavior="stop_on_first_tool", settings={"tool_choice": "required", "max_tokens": 120})
+    one = agent(served, api, tools=[get_weather], tool_use_behavior="stop_on_first_tool", settings={"tool_choice": "required", "parallel_tool_calls": False, "max_tokens": 120})
     result = asyncio.run(agents.Runner.run(one, "How is the weather in Rome?"))
     assert len(called) == 1 and result.final_output == "sunny in " + called[0]
 

@@ -2,24 +2,14 @@ import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { generateText, jsonSchema, Output, streamText, tool } from "ai";
 
 const sluice = createOpenAICompatible({ name: "sluice", baseURL: `${process.env.SLUICE_URL}/v1`, includeUsage: true, supportsStructuredOutputs: true });
-const model = sluice(process.env.SLUICE_MODEL);
-const prompt = "Tell me a story.";
-const schema = {
-  type: "object",
-  properties: { city: { type: "string", enum: ["Paris", "Rome"] }, days: { type: "integer", minimum: 1, maximum: 7 } },
-  required: ["city", "days"],
-  additionalProperties: false,
-};
-const told = {};
-const refused = async (asked) => asked.then(() => null, (error) => ({ kind: error.name, status: error.statusCode, message: error.message }));
-const common = { model, prompt, temperature: 0, maxOutputTokens: 16, maxRetries: 0 };
+const common = { model: sluice(model), prompt, temperature: 0, maxOutputTokens: 16, maxRetries: 0 };
 
 const whole = await generateText(common);
 told.whole = whole.text;
 told.streamed = "";
 for await (const part of streamText(common).textStream) told.streamed += part;
 
-const tools = { get_weather: tool({ description: "The weather of a city", inputSchema: jsonSchema(schema) }) };
+const tools = { get_weather: tool({ description: "The weather of a city", inputSchema: jsonSchema(schema), strict: true }) };
 // Without the call it throws.
 const asked = generateText({ ...common, maxOutputTokens: 200, tools, toolChoice: { type: "tool", toolName: "get_weather" } });
 const call = await asked.then((answer) => answer.toolCalls[0], () => null);
@@ -27,7 +17,7 @@ if (call) told.tool = { name: call.toolName, arguments: call.input };
 
 const structured = await generateText({ ...common, maxOutputTokens: 60, output: Output.object({ schema: jsonSchema(schema) }) });
 told.json = JSON.stringify(structured.output);
-told.overflow = await refused(generateText({ ...common, prompt: "word ".repeat(40000) }));
+told.overflow = await refused(generateText({ ...common, prompt: tooLong }));
 told.missing = await refused(generateText({ ...common, model: sluice("nothing") }));
 
 const abort = new AbortController();

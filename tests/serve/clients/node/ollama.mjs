@@ -1,16 +1,6 @@
 import { Ollama } from "ollama";
 
 const client = new Ollama({ host: process.env.SLUICE_URL });
-const model = process.env.SLUICE_MODEL;
-const messages = [{ role: "user", content: "Tell me a story." }];
-const schema = {
-  type: "object",
-  properties: { city: { type: "string", enum: ["Paris", "Rome"] }, days: { type: "integer", minimum: 1, maximum: 7 } },
-  required: ["city", "days"],
-  additionalProperties: false,
-};
-const told = {};
-const refused = async (asked) => asked.then(() => null, (error) => ({ kind: error.name, status: error.status_code, message: error.message }));
 const options = { temperature: 0, num_predict: 16 };
 
 told.models = (await client.list()).models.map((entry) => entry.model);
@@ -19,7 +9,7 @@ told.streamed = "";
 for await (const part of await client.chat({ model, messages, options, stream: true })) told.streamed += part.message.content;
 told.generated = (await client.generate({ model, prompt: "Once", options: { num_predict: 4, ignore_eos: true } })).eval_count;
 told.json = (await client.chat({ model, messages, format: schema, options: { temperature: 0, num_predict: 60 } })).message.content;
-told.overflow = await refused(client.chat({ model, messages: [{ role: "user", content: "word ".repeat(40000) }], options }));
+told.overflow = await refused(client.chat({ model, messages: [{ role: "user", content: tooLong }], options }));
 told.missing = await refused(client.chat({ model: "nothing", messages }));
 
 const left = await client.chat({ model, messages, options: { num_predict: 3000, ignore_eos: true }, stream: true });

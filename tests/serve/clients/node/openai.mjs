@@ -1,17 +1,6 @@
 import OpenAI from "openai";
 
 const client = new OpenAI({ baseURL: `${process.env.SLUICE_URL}/v1`, apiKey: "none", maxRetries: 0 });
-const model = process.env.SLUICE_MODEL;
-const messages = [{ role: "user", content: "Tell me a story." }];
-const schema = {
-  type: "object",
-  properties: { city: { type: "string", enum: ["Paris", "Rome"] }, days: { type: "integer", minimum: 1, maximum: 7 } },
-  required: ["city", "days"],
-  additionalProperties: false,
-};
-const told = {};
-const refused = async (asked) =>
-  asked.then(() => null, (error) => ({ kind: error.constructor.name, status: error.status, code: error.code, message: error.message }));
 
 told.models = (await client.models.list()).data.map((entry) => entry.id);
 const common = { model, messages, temperature: 0, max_tokens: 16 };
@@ -28,7 +17,7 @@ async function text(asked) {
 told.response = (await client.responses.create({ model, input: messages[0].content, temperature: 0, max_output_tokens: 16 })).output_text;
 told.logprobs = (await client.chat.completions.create({ ...common, max_tokens: 4, ignore_eos: true, logprobs: true, top_logprobs: 2 })).choices[0].logprobs.content;
 
-const tools = [{ type: "function", function: { name: "get_weather", description: "The weather of a city", parameters: schema } }];
+const tools = [{ type: "function", function: { name: "get_weather", description: "The weather of a city", parameters: schema, strict: true } }];
 const calling = await client.chat.completions
   .stream({ ...common, max_tokens: 200, tools, tool_choice: { type: "function", function: { name: "get_weather" } } })
   .finalMessage();
@@ -37,7 +26,7 @@ if (call) told.tool = { name: call.name, arguments: JSON.parse(call.arguments) }
 
 const format = { type: "json_schema", json_schema: { name: "weather", strict: true, schema } };
 told.json = (await client.chat.completions.create({ ...common, max_tokens: 60, response_format: format })).choices[0].message.content;
-told.overflow = await refused(client.chat.completions.create({ ...common, messages: [{ role: "user", content: "word ".repeat(40000) }] }));
+told.overflow = await refused(client.chat.completions.create({ ...common, messages: [{ role: "user", content: tooLong }] }));
 told.missing = await refused(client.chat.completions.create({ ...common, model: "nothing" }));
 told.embeddings = await refused(client.embeddings.create({ model, input: "Hi" }));
 
