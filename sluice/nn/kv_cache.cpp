@@ -38,14 +38,12 @@ size_t KvLayout::add(const Group& wanted, const ops::KvLayerLayout& layer, int64
 }
 
 size_t KvLayout::add_kv(int64_t n_kv_heads, int64_t head_dim, int64_t window) {
-  const int64_t element_bytes = type_ == kernels::KvType::f32 ? 4 : 2;
   return add({.window = window}, {n_kv_heads, head_dim, type_, 0, false},
-             2 * n_kv_heads * kKvBlockTokens * head_dim * element_bytes);
+             2 * n_kv_heads * kKvBlockTokens * head_dim * ops::element_bytes(type_));
 }
 
 size_t KvLayout::add_latent(int64_t width) {
-  const int64_t element_bytes = type_ == kernels::KvType::f32 ? 4 : 2;
-  return add({}, {1, width, type_, 0, true}, kKvBlockTokens * width * element_bytes);
+  return add({}, {1, width, type_, 0, true}, kKvBlockTokens * width * ops::element_bytes(type_));
 }
 
 size_t KvLayout::add_state(int64_t n_floats) {

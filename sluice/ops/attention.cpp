@@ -13,8 +13,6 @@ namespace {
 using kernels::kKvBlockTokens;
 using kernels::kPartHeader;
 
-int64_t element_bytes(kernels::KvType type) { return type == kernels::KvType::f32 ? 4 : 2; }
-
 /// Addresses of one layer's rows inside blocks.
 struct LayerRows {
   const KvLayerLayout& layout;

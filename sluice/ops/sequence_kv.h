@@ -9,6 +9,9 @@
 
 namespace sluice::ops {
 
+/// Of a kept key or value.
+inline int64_t element_bytes(kernels::KvType type) { return type == kernels::KvType::f32 ? 4 : 2; }
+
 /// Where one layer's keys and values lie inside a KV block: keys [n_kv_heads, 256, head_dim] at
 /// `offset`, values of the same shape right after them. Of a layer that carries a state: its floats from `offset` on.
 struct KvLayerLayout {
