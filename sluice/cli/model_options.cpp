@@ -180,6 +180,17 @@ void add_step_options(CLI::App& command, ModelOptions& o) {
       ->excludes(activations);
 }
 
+void add_speculation_option(CLI::App& command, ModelOptions& o) {
+  command
+      .add_option_function<std::string>(
+          "--speculate",
+          [&o](const std::string& name) { o.engine.speculation = engine::speculation_named(name); },
+          "Guess tokens where the text repeats itself, and check several in one step; does not "
+          "change the result: "
+          "auto does where that was measured to be faster, always, off (default: auto)")
+      ->type_name("WHEN");
+}
+
 void add_engine_options(CLI::App& command, ModelOptions& o) {
   add_model_argument(command, o.model);
   add_streaming_options(command, o);

@@ -22,6 +22,8 @@ struct ModelOptions {
 void add_model_argument(CLI::App& command, std::string& model);
 /// What decides how much a step takes: threads, --kv-type, --chunk, --exact-activations.
 void add_step_options(CLI::App& command, ModelOptions& options);
+/// --speculate, of commands that generate.
+void add_speculation_option(CLI::App& command, ModelOptions& options);
 /// --ctx.
 void add_context_option(CLI::App& command, ModelOptions& options);
 /// MODEL and what every command takes that loads one: threads, memory, how weights and activations are held.

@@ -31,6 +31,13 @@ void refuse_empty_stops(const std::vector<std::string>& stops) {
   }
 }
 
+nlohmann::json speculation_json(const engine::Drafted& drafted) {
+  const std::string_view off = drafted.off_because;
+  return {{"drafted", drafted.tokens},
+          {"accepted", drafted.accepted},
+          {"off_because", off.empty() ? nlohmann::json() : nlohmann::json(off)}};
+}
+
 nlohmann::json to_json(const engine::Engine& engine, const engine::Result& r,
                        std::optional<uint64_t> seed) {
   nlohmann::json json{{"text", r.text},
@@ -44,6 +51,7 @@ nlohmann::json to_json(const engine::Engine& engine, const engine::Result& r,
                       {"peak_rss_bytes", peak_rss_bytes()},
                       {"finish_reason", to_string(r.finish_reason)},
                       {"seed", seed ? nlohmann::json(*seed) : nlohmann::json(nullptr)},
+                      {"speculation", speculation_json(r.drafted)},
                       {"residency", residency_json(engine, r.streaming)}};
   add_arithmetic(json, engine);
   if (const auto disk = engine.disk_cache()) {
@@ -90,6 +98,9 @@ void run(const RunOptions& o, const Globals& globals) {
                      result.prompt_tokens, result.prefill_tps(), result.tokens.size(),
                      result.decode_tps(), to_string(Bytes{peak_rss_bytes()}),
                      seed ? fmt::format(", seed {}", *seed) : ""));
+    if (result.drafted.tokens > 0)
+      note(fmt::format("{} of {} guessed tokens were right", result.drafted.accepted,
+                       result.drafted.tokens));
     if (is_kept) note(fmt::format("{} of them were in {}", result.reused_tokens, o.cache));
     if (result.streaming) note(streaming_line(*result.streaming));
   }
@@ -106,6 +117,7 @@ void add_run(CLI::App& app, Globals& globals) {
       "git diff | sluice run org/chat-model --file - -n 100 --json | jq -r .text");
   const auto o = std::make_shared<RunOptions>();
   add_prompt_and_model(command, o->prompt, o->model);
+  add_speculation_option(command, o->model);
   command
       .add_option("--cache", o->cache,
                   "Keep the prompt's keys and values on disk under this name, and begin with what "

@@ -38,7 +38,7 @@ void continue_greedily(Stepper& stepper, std::span<nn::KvCache* const> caches,
       const std::vector<Outcome> outcomes = stepper.finish();
       for (size_t i = 0; i < some.size(); ++i) {
         if (!outcomes[i].error) {
-          of[i] = outcomes[i].token;
+          of[i] = outcomes[i].tokens[0];
           continue;
         }
         stepper.give_up();

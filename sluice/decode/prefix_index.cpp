@@ -257,6 +257,7 @@ void PrefixIndex::add_end(std::string_view salt, Tokens tokens, const nn::KvCach
   const int64_t stretch = std::ssize(tokens) / kKvBlockTokens;
   const Tokens rest = tokens.subspan(static_cast<size_t>(stretch * kKvBlockTokens));
   if (cap_.count == 0 || rest.empty()) return;
+  if (layout_->has_states() && kv.length() != std::ssize(tokens)) return;
   auto& root = roots_.try_emplace(std::string(salt)).first->second;
   if (!root) root = std::make_unique<Node>();
   const Place place = walk(salt, tokens);

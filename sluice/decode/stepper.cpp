@@ -33,6 +33,30 @@ void Stepper::Step::restore() {
   for (auto it = before.rbegin(); it != before.rend(); ++it) *it->first = it->second;
 }
 
+void Stepper::Step::drop_wrong_guesses(size_t i, Outcome& outcome) const {
+  const Row& row = rows[i];
+  const int64_t n_wrong = row.n_drafted - (std::ssize(outcome.tokens) - 1);
+  if (row.n_drafted == 0 || n_wrong == 0) return;
+  const int64_t length = row.kv->length() - n_wrong;
+  if (row.kv->can_trim(length)) {
+    row.kv->trim(length);
+  } else {
+    *row.kv = before[i].second;
+  }
+  std::erase_if(outcome.sealed, [&](const Sealed& sealed) {
+    return (sealed.stretch + 1) * kernels::kKvBlockTokens > row.kv->length();
+  });
+}
+
+const nn::KvCache& Stepper::settled(const nn::KvCache& kv) const {
+  for (const auto& step : steps_) {
+    for (const auto& [of, before] : step->before) {
+      if (of == &kv) return before;
+    }
+  }
+  return kv;
+}
+
 Stepper::~Stepper() {
   while (!steps_.empty()) give_up();
 }
@@ -132,7 +156,8 @@ void Stepper::build(std::vector<std::vector<Row>> passes, Step& step) {
 
 mx::array Stepper::choose(const mx::array& logits, Step& step) const {
   struct Wanted {
-    size_t row;
+    size_t row, index;             // of the row's wanted positions
+    std::optional<int32_t> guess;  // the token that stands there
     int64_t position;
     Choose choose;
   };
@@ -141,17 +166,24 @@ mx::array Stepper::choose(const mx::array& logits, Step& step) const {
   for (size_t i = 0; i < step.rows.size(); ++i) {
     const Row& row = step.rows[i];
     if (row.logits_from < row.n_tokens()) begins.push_back(static_cast<int>(wanted.size()));
-    for (int64_t t = row.logits_from; t < row.n_tokens(); ++t)
-      wanted.push_back({i, step.before[i].second.length() + t, row.choose});
+    for (int64_t t = row.logits_from; t < row.n_tokens(); ++t) {
+      std::optional<int32_t> guess;
+      if (t >= row.n_tokens() - row.n_drafted) guess = row.tokens[static_cast<size_t>(t)];
+      wanted.push_back({i, static_cast<size_t>(t - row.logits_from), guess,
+                        step.before[i].second.length() + t, row.choose});
+    }
   }
   return ops::choose(step.context, logits, std::move(begins), limits_.choose_together,
                      [wanted = std::move(wanted), outcomes = step.outcomes](
                          size_t i, std::span<const float> of) -> int32_t {
                        const Wanted& w = wanted[i];
                        Outcome& outcome = (*outcomes)[w.row];
-                       if (outcome.error) return 0;
+                       const bool follows = outcome.tokens.size() == w.index &&
+                                            (!w.guess || outcome.tokens.back() == *w.guess);
+                       if (outcome.error || !follows) return 0;
                        try {
-                         return w.choose(w.position, of);
+                         outcome.tokens.push_back(w.choose(w.position, of));
+                         return outcome.tokens.back();
                        } catch (...) {
                          outcome.error = std::current_exception();
                          return 0;
@@ -182,6 +214,8 @@ void Stepper::begin(std::vector<std::vector<Row>> passes) {
   if (!steps_.empty()) {
     start(*steps_.front());
     if (steps_.front()->broken) std::rethrow_exception(steps_.front()->broken);
+    if (std::ranges::any_of(steps_.front()->rows, [](const Row& row) { return row.n_drafted > 0; }))
+      fail(ErrorKind::internal, "a step was begun ahead of one that has guesses");
     step->errors.follow(&steps_.front()->errors);
   }
   try {
@@ -235,8 +269,7 @@ std::vector<Outcome> Stepper::finish() {
     for (Outcome& outcome : outcomes) outcome = {.cancelled = !whole, .error = error};
   } else {
     for (size_t i = 0; i < outcomes.size(); ++i) {
-      if (step.chosen_at[i] >= 0 && !outcomes[i].error)
-        outcomes[i].token = step.chosen->data<int32_t>()[step.chosen_at[i]];
+      if (!outcomes[i].error) step.drop_wrong_guesses(i, outcomes[i]);
     }
     if (steps_.size() > 1) steps_.back()->errors.follow(nullptr);
   }

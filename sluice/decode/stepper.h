@@ -22,7 +22,7 @@ namespace sluice::decode {
 enum class Phase : uint8_t { prompt, decode };
 
 /// Gets the logits that follow the token at `position`: float32 [vocab_size], valid during the call. Returns the token
-/// that follows; what it says of a row's last logits is that row's token.
+/// that follows.
 using Choose = std::function<int32_t(int64_t position, std::span<const float> logits)>;
 
 /// What a step computes of one sequence: it appends tokens to its keys and values, and has chosen what follows.
@@ -32,9 +32,13 @@ struct Row {
   /// Instead of tokens: the one that this row of the step begun before chooses.
   std::optional<size_t> from = std::nullopt;
   int64_t logits_from = 0;  ///< of the tokens, those from here on want logits; past the last: none
+  /// Of the tokens, so many at the end are guesses, of a row that is its sequence's only one in the step. A guess stays
+  /// when `choose` says the same at the position before it, which wants logits; what comes after a wrong one is
+  /// forgotten.
+  int64_t n_drafted = 0;
   Phase phase = Phase::prompt;
-  /// Called for each wanted position in order, on the stream's thread or one of the pool's, there beside those of other
-  /// rows.
+  /// Called for each wanted position in order, up to that before a wrong guess, on the stream's thread or one of the
+  /// pool's, there beside those of other rows.
   Choose choose = {};
   /// When it becomes true for all rows of a step, the step ends within a layer. Null: never.
   const std::atomic<bool>* cancel = nullptr;
@@ -48,11 +52,13 @@ struct Sealed {
   nn::KvStretch blocks;
 };
 
-/// What became of a row.
+/// What became of a row. After a wrong guess its keys and values are those of the tokens before it or, where layers carry
+/// states, as before the step.
 struct Outcome {
-  int32_t token = -1;  ///< -1: no logits were wanted
+  /// What `choose` said at the wanted positions; past a wrong guess nothing.
+  std::vector<int32_t> tokens = {};
   bool cancelled = false;
-  /// Why there is no token. The keys and values are as before the step, but after what `choose` threw.
+  /// Why there are no tokens. The keys and values are as before the step, but after what `choose` threw.
   std::exception_ptr error = nullptr;
   std::vector<Sealed> sealed = {};
 };
@@ -79,7 +85,7 @@ class Stepper {
   /// Begins a step. Rows of one pass are computed together; all passes are in a layer before the next layer runs, so
   /// that its weights are needed once. A sequence may have rows in several passes, in the order of its tokens. Experts
   /// that are read for a pass of Phase::decode stay, so streamed weights want passes of one phase.
-  /// With a step in flight this one is begun ahead: one pass of at most max_ahead() tokens.
+  /// With a step in flight, which has no guesses, this one is begun ahead: one pass of at most max_ahead() tokens.
   /// A step of more tokens is computed here, but for its logits.
   /// Throws Error(over_budget) when the pool has not got the blocks; nothing has changed then.
   void begin(std::vector<std::vector<Row>> passes);
@@ -88,6 +94,9 @@ class Stepper {
   std::vector<Outcome> finish();
   /// Gives up the step begun ahead, or the only one: its keys and values are as before.
   void give_up();
+
+  /// The sequence without what a step in flight appends to it.
+  const nn::KvCache& settled(const nn::KvCache& kv) const;
 
   size_t in_flight() const { return steps_.size(); }
   int64_t max_ahead() const;
@@ -113,6 +122,7 @@ class Stepper {
     std::exception_ptr broken;  ///< why the stream has but some of it
 
     void restore();
+    void drop_wrong_guesses(size_t row, Outcome& outcome) const;
   };
   using Ends = std::map<const nn::KvCache*, int64_t>;  // how long sequences are after the step
   nn::Step graph_of(std::span<const Row> rows, Step& step, const Ends& ends, bool several,

@@ -187,7 +187,7 @@ TEST_F(TinyMoe, a_choice_that_fails_is_its_own_rows_error) {
   const std::vector<Outcome> outcomes = stepper.finish();
   EXPECT_THROW(std::rethrow_exception(outcomes[0].error), Error);
   EXPECT_FALSE(outcomes[1].error);
-  EXPECT_EQ(outcomes[1].token, 8);
+  EXPECT_EQ(outcomes[1].tokens, Tokens{8});
   EXPECT_EQ(stepper.in_flight(), 1U) << "nobody else is disturbed";
   EXPECT_FALSE(stepper.finish()[1].error);
   EXPECT_TRUE(good.got == expected);

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "sluice/base/error.h"
+#include "sluice/decode/match_drafter.h"
 #include "sluice/engine/activations.h"
 #include "sluice/engine/engine_impl.h"
 #include "sluice/io/reads/aligned_span.h"
@@ -21,7 +22,10 @@ int64_t layer_tokens(const Engine::Impl& engine) {
 Bytes logits_within_budget(const Engine::Impl& engine) {
   constexpr uint64_t kLeast = 4 << 20;
   const auto row = static_cast<uint64_t>(4 * engine.loaded.model->config().vocab_size);
-  return {std::max(kLeast, row * static_cast<uint64_t>(engine.options.n_sequences))};
+  const bool guesses = engine.options.speculation != Speculation::off;
+  const int64_t n_rows =
+      std::max(engine.options.n_sequences, guesses ? 1 + DraftGovernor::kMostGuesses : 1);
+  return {std::max(kLeast, row * static_cast<uint64_t>(n_rows))};
 }
 
 namespace {
@@ -74,6 +78,13 @@ Bytes embedding_bytes(const residency::ModelExtents& model, int64_t n_tokens) {
     sum.count += (row / io::kDirectAlignment + 2) * io::kDirectAlignment * at_once + row * n;
   }
   return sum;
+}
+
+/// What guessing keeps of timelines.
+Bytes drafter_bytes(const Engine::Impl& engine) {
+  if (engine.options.speculation == Speculation::off) return {};
+  const int64_t n_tokens = engine.context * engine.options.n_sequences;
+  return {static_cast<uint64_t>(n_tokens) * decode::MatchDrafter::kTokenBytes.count};
 }
 
 /// What the reader, the slots and their policy keep of each part and expert.
@@ -149,7 +160,7 @@ residency::Footprint footprint_of(const Engine::Impl& engine) {
     footprint.baseline = footprint.baseline + engine.options.reader.timeline->most_memory();
   footprint.activations =
       activation_bytes(loaded.model->step_demands(), step_of(engine)) + mlx_cache(engine);
-  footprint.staging = book_bytes(loaded.extents);
+  footprint.staging = book_bytes(loaded.extents) + drafter_bytes(engine);
   if (!engine.options.disk_cache.folder.empty())
     footprint.baseline = footprint.baseline + DiskPrefixes::kMemory;
   return footprint;

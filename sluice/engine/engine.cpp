@@ -69,6 +69,19 @@ void Engine::Impl::open_disk_cache() {
   }
 }
 
+namespace {
+
+/// Empty where a token may be guessed.
+std::string_view why_no_guesses(const EngineOptions& options) {
+  if (options.speculation == Speculation::off) return "it was asked for";
+  if (options.skip_missing_experts) return "answers depend on which experts are in memory";
+  if (!options.expert_trace.empty() || !options.expert_profile.empty())
+    return "uses of experts are recorded";
+  return {};
+}
+
+}  // namespace
+
 void Engine::Impl::make_scheduler() {
   const bool streams = loaded.store->statistics().has_value();
   stepper.emplace(
@@ -78,13 +91,16 @@ void Engine::Impl::make_scheduler() {
   runs_ahead = !streams && options.expert_trace.empty() && options.expert_profile.empty();
   prefixes.emplace(kv_layout, kv_pool, options.prefix_cache);
   open_disk_cache();
+  const std::string_view reason = why_no_guesses(options);
   scheduler.emplace(
       *stepper, *prefixes, disk ? &*disk : nullptr, kv_pool, [this] { return new_cache(); },
       Scheduler::Options{.policy = options.scheduling,
                          .chunk = options.chunk,
                          .layer_tokens = streams ? layer_tokens(*this) : 0,
                          .runs_ahead = runs_ahead,
-                         .keeps_prefixes = options.keep_prefixes});
+                         .keeps_prefixes = options.keep_prefixes,
+                         .speculation = reason.empty() ? options.speculation : Speculation::off,
+                         .no_guesses_because = reason});
   worker.set_work([this](bool others_wait) { return scheduler->turn(others_wait); });
 }
 

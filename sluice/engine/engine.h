@@ -14,6 +14,7 @@
 #include "sluice/decode/append.h"
 #include "sluice/engine/disk_cache/options.h"
 #include "sluice/engine/disk_cache/report.h"
+#include "sluice/engine/draft_governor.h"
 #include "sluice/engine/pace.h"
 #include "sluice/engine/scheduler_report.h"
 #include "sluice/models/load.h"
@@ -48,6 +49,7 @@ struct EngineOptions {
   /// What is kept outlives the process, where it is not lossy by chance (skip_missing_experts).
   DiskCacheOptions disk_cache;
   Policy scheduling = Policy::balanced;
+  Speculation speculation = Speculation::automatic;  ///< changes no result
 
   /// Lossy: decoding does without a token's lesser experts that are not in memory. Needs `ram` and a model with experts.
   bool skip_missing_experts = false;

@@ -39,10 +39,12 @@ std::unique_ptr<Generation> begin_generation(Engine& engine, Request request,
   Engine::Impl& impl = engine.impl();
   if (request.tokens.empty()) fail(ErrorKind::bad_request, "the prompt is empty");
   impl.check_tokens(request.tokens);
+  impl.check_ids(request.prediction, "prediction");
   for (const auto& [token, bias] : request.sampling.logit_bias)
     impl.check_ids({&token, 1}, "logit_bias");
-  auto sequence = std::make_shared<Sequence>(std::move(request), std::move(listener),
-                                             engine.tokenizer(), impl.context);
+  auto sequence =
+      std::make_shared<Sequence>(std::move(request), std::move(listener), engine.tokenizer(),
+                                 impl.context, engine.config().vocab_size);
   return std::make_unique<Scheduled>(impl, std::move(sequence));
 }
 

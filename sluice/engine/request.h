@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "sluice/decode/drafter.h"
 #include "sluice/decode/sampler.h"
 #include "sluice/residency/store/weights.h"
 #include "sluice/text/tokenizer.h"
@@ -44,6 +45,9 @@ struct Request {
   std::string client = {};                           ///< whose it is: clients get equal shares
   std::string cache_salt = {};  ///< what was computed for requests with another one is not used
   bool uses_disk = false;       ///< what is computed may be kept in the disk cache, and found there
+  /// Text that the answer may repeat, for guesses at it (OpenAI's `prediction`).
+  std::vector<text::Token> prediction = {};
+  std::shared_ptr<decode::Drafter> drafter = nullptr;  ///< null: the engine's own
 };
 
 struct TokenLogprob {
@@ -57,6 +61,12 @@ struct Event {
   std::string text;
   std::optional<float> logprob = std::nullopt;  ///< with Request::top_logprobs
   std::vector<TokenLogprob> top = {};           ///< best first
+};
+
+/// What became of guesses at an answer's tokens.
+struct Drafted {
+  int64_t tokens = 0, accepted = 0;
+  std::string_view off_because = {};  ///< why none were made; empty: they might be
 };
 
 enum class FinishReason { eos, stop_string, max_tokens, context_full, cancelled };
@@ -74,6 +84,7 @@ struct Result {
   FinishReason finish_reason = FinishReason::eos;
   std::string stop_string = {};  ///< which one ended it, with FinishReason::stop_string
   double queued_seconds = 0;     ///< before the prompt's first step
+  Drafted drafted = {};
   int64_t n_held = 0;  ///< of the timeline, tokens whose keys and values were there at the end
 
   double prefill_tps() const;  ///< computed prompt tokens per second

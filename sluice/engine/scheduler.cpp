@@ -34,7 +34,8 @@ Scheduler::Scheduler(decode::Stepper& stepper, decode::PrefixIndex& prefixes, Di
       pool_(pool),
       new_cache_(std::move(new_cache)),
       options_(options),
-      pace_(options.policy, options.chunk) {}
+      pace_(options.policy, options.chunk),
+      governor_(options.speculation) {}
 
 void Scheduler::submit(Ptr sequence) {
   const std::lock_guard lock(mutex_);
@@ -72,6 +73,7 @@ Worker::Turn Scheduler::turn(bool others_wait) {
     sweep();
     admit();
     if (!begin()) {
+      step_began_ = {};
       publish();
       if (disk_ != nullptr) disk_->set_idle(waiting_.empty());
       // Who is read for is woken for; who waits for that one, too.
@@ -86,6 +88,7 @@ Worker::Turn Scheduler::turn(bool others_wait) {
   if (options_.runs_ahead && !others_wait && waiting_.empty()) begin_ahead();
   finish();
   drop_dead_step();
+  guess_rather_than_ahead();
   release_ended();
   publish();
   return stepper_.in_flight() > 0 ? Worker::Turn::unfinished : Worker::Turn::more;
@@ -199,9 +202,9 @@ bool Scheduler::admit_one() {
 
 // --- what a step computes
 
-Scheduler::Plan Scheduler::compose() {
+Scheduler::Plan Scheduler::compose(bool may_guess) {
   Plan plan;
-  add_decodes(plan);
+  add_decodes(plan, may_guess);
   add_prompts(plan);
   return plan;
 }
@@ -209,22 +212,57 @@ Scheduler::Plan Scheduler::compose() {
 void Scheduler::add(Plan& plan, const Ptr& sequence, decode::Row row) const {
   plan.of_row.push_back(sequence);
   plan.row_tokens.push_back(row.n_tokens());
+  plan.row_guesses.push_back(row.n_drafted);
+  plan.guesses += row.n_drafted;
   plan.passes.back().push_back(std::move(row));
 }
 
-void Scheduler::add_decodes(Plan& plan) {
+/// As many as one step may have; those that it may not have are the first of the next one.
+std::vector<Scheduler::Ptr> Scheduler::decoding_in_turn() {
+  std::vector<Ptr> sequences;
   const auto n = active_.size();
   const size_t first = n == 0 ? 0 : first_decode_ % n;
   for (size_t i = 0; i < n; ++i) {
     const Ptr& sequence = active_[(first + i) % n];
     if (sequence->is_paused() || !sequence->is_decoding()) continue;
-    if (std::ssize(plan.of_row) == stepper_.max_logit_rows()) {
+    if (std::ssize(sequences) == stepper_.max_logit_rows()) {
       first_decode_ = (first + i) % n;
       break;
     }
-    if (plan.passes.empty()) plan.passes.emplace_back();
-    add(plan, sequence, sequence->row(0, 1));
+    sequences.push_back(sequence);
   }
+  return sequences;
+}
+
+/// As many of each one's guesses as are worth computing.
+std::vector<decode::Draft> Scheduler::guesses_for(std::span<const Ptr> sequences) {
+  std::vector<decode::Draft> drafts;
+  if (options_.speculation == Speculation::off) return drafts;
+  std::vector<std::vector<float>> chances;
+  int64_t n_rows = 0;
+  for (const Ptr& sequence : sequences) {
+    drafts.push_back(sequence->draft());
+    chances.push_back(drafts.back().chances);
+    n_rows += std::max<int64_t>(1, sequence->n_missing());  // or none, with a step ahead
+  }
+  const int64_t logits_left = stepper_.max_logit_rows() - std::ssize(sequences);
+  const std::vector<int64_t> counts = governor_.choose(chances, n_rows, logits_left);
+  for (size_t i = 0; i < drafts.size(); ++i)
+    drafts[i].tokens.resize(static_cast<size_t>(counts[i]));
+  return drafts;
+}
+
+/// Beside prompts nothing is guessed: there a row costs what computing takes, and not what reading weights does.
+void Scheduler::add_decodes(Plan& plan, bool may_guess) {
+  const std::vector<Ptr> sequences = decoding_in_turn();
+  if (sequences.empty()) return;
+  const auto is_prompt = [](const Ptr& s) { return !s->is_paused() && !s->is_decoding(); };
+  std::vector<decode::Draft> drafts;
+  if (may_guess && std::ranges::none_of(active_, is_prompt)) drafts = guesses_for(sequences);
+  drafts.resize(sequences.size());
+  plan.passes.emplace_back();
+  for (size_t i = 0; i < sequences.size(); ++i)
+    add(plan, sequences[i], sequences[i]->row_with(drafts[i].tokens));
   plan.decode_tokens = std::ssize(plan.of_row);
 }
 
@@ -277,16 +315,22 @@ void Scheduler::add_prompts(Plan& plan) {
 
 /// Begins the next step; gives up what it must for its blocks. False when there is nothing to compute.
 bool Scheduler::begin() {
+  bool may_guess = true;
   while (true) {
-    Plan plan = compose();
+    Plan plan = compose(may_guess);
     if (plan.empty()) return false;
     try {
-      step_began_ = Clock::now();
+      if (step_began_ == Clock::time_point{}) step_began_ = Clock::now();
       stepper_.begin(plan.passes);
       plans_.push_back(std::move(plan));
       return true;
     } catch (const Error& error) {
-      if (error.kind() == ErrorKind::over_budget && make_room(plan)) continue;
+      const bool lacks_room = error.kind() == ErrorKind::over_budget;
+      if (lacks_room && plan.guesses > 0) {  // nobody makes room for a guess
+        may_guess = false;
+        continue;
+      }
+      if (lacks_room && make_room(plan)) continue;
       fail_all(plan);
     } catch (...) {
       fail_all(plan);
@@ -327,7 +371,9 @@ bool Scheduler::make_room(const Plan& plan) {
 /// The step after `first`, as far as it is certain: all go on with what they are about to choose.
 Scheduler::Plan Scheduler::compose_ahead(const Plan& first) const {
   Plan plan;
-  if (std::ssize(first.of_row) > stepper_.max_ahead() || first.passes.size() != 1) return plan;
+  if (std::ssize(first.of_row) > stepper_.max_ahead() || first.passes.size() != 1 ||
+      first.guesses > 0)
+    return plan;
   for (const Ptr& sequence : active_) {
     if (!sequence->ended() && !sequence->is_paused() && !in_flight(*sequence)) return plan;
   }
@@ -370,27 +416,41 @@ std::vector<decode::Outcome> Scheduler::wait(const Plan& plan) {
   }
 }
 
+void Scheduler::learn_from(const Plan& plan, std::span<const decode::Outcome> outcomes) {
+  const auto now = Clock::now();
+  const double seconds = std::chrono::duration<double>(now - step_began_).count();
+  step_began_ = now;
+  int64_t n_rows = 0, n_given = 0;
+  for (size_t i = 0; i < outcomes.size(); ++i) {
+    if (plan.of_row[i]->n_generated() == 0) continue;
+    n_rows += plan.row_tokens[i];
+    n_given += std::ssize(outcomes[i].tokens);
+  }
+  pace_.add(plan.prompt_tokens, plan.decode_tokens, seconds);
+  if (plan.prompt_tokens == 0 && n_given > 0)
+    governor_.add(plan.decode_tokens, n_rows, n_given, seconds);
+  const std::lock_guard lock(mutex_);
+  ++report_.steps;
+  report_.prompt_tokens += plan.prompt_tokens;
+  report_.decode_tokens += n_given;
+  report_.guessed_tokens += plan.guesses;
+  if (plan.guesses > 0) report_.right_guesses += n_given - plan.decode_tokens;
+}
+
 void Scheduler::finish() {
   std::vector<decode::Outcome> outcomes = wait(plans_.front());
   const Plan plan = std::move(plans_.front());
   plans_.erase(plans_.begin());
   if (stepper_.in_flight() == 0) plans_.clear();  // the one ahead was given up
-  const auto now = Clock::now();
-  pace_.add(plan.prompt_tokens, plan.decode_tokens,
-            std::chrono::duration<double>(now - step_began_).count());
-  step_began_ = now;
-  {
-    const std::lock_guard lock(mutex_);
-    ++report_.steps;
-    report_.prompt_tokens += plan.prompt_tokens;
-    report_.decode_tokens += plan.decode_tokens;
-  }
+  learn_from(plan, outcomes);
   for (size_t i = 0; i < outcomes.size(); ++i) {
     Sequence& sequence = *plan.of_row[i];
     if (sequence.ended()) continue;
     const bool decoded = sequence.n_generated() > 0;
-    served_[sequence.request().client] +=
-        static_cast<double>(plan.row_tokens[i] * (decoded ? 2 : 1));
+    const int64_t given = decoded ? 2 * std::ssize(outcomes[i].tokens) : plan.row_tokens[i];
+    served_[sequence.request().client] += static_cast<double>(given);
+    if (plan.row_guesses[i] > 0 && !outcomes[i].tokens.empty())
+      sequence.note_drafted(plan.row_guesses[i], std::ssize(outcomes[i].tokens) - 1);
     try {
       take_outcome(sequence, outcomes[i]);
     } catch (...) {
@@ -402,29 +462,60 @@ void Scheduler::finish() {
 void Scheduler::take_outcome(Sequence& sequence, decode::Outcome& outcome) {
   if (outcome.error) return sequence.fail(outcome.error);
   if (outcome.cancelled) return end(sequence, FinishReason::cancelled);
-  const std::string& salt = sequence.request().cache_salt;
-  if (options_.keeps_prefixes) prefixes_.add(salt, sequence.timeline(), outcome.sealed);
-  if (sequence.n_generated() == 0)
+  const bool was_prompt = sequence.n_generated() == 0;
+  if (was_prompt)
     sequence.tell_prompt(std::min<int64_t>(sequence.kv().length(), sequence.n_prompt()));
-  if (outcome.token < 0) return;
-  if (options_.keeps_prefixes && sequence.n_generated() == 0)
-    prefixes_.add_end(salt, sequence.timeline(), sequence.kv());
-  if (const auto reason = sequence.take(outcome.token)) end(sequence, *reason);
+  std::optional<FinishReason> reason;
+  for (const text::Token token : outcome.tokens) {
+    reason = sequence.take(token);
+    if (reason) break;
+  }
+  keep_sealed(sequence, outcome.sealed);
+  if (was_prompt && !outcome.tokens.empty()) keep_end(sequence, false);
+  if (reason) end(sequence, *reason);
+}
+
+/// Not what lies past the end of an answer that ended among guesses.
+void Scheduler::keep_sealed(const Sequence& sequence, std::vector<decode::Sealed>& sealed) {
+  if (!options_.keeps_prefixes) return;
+  const std::vector<text::Token>& timeline = sequence.timeline();
+  std::erase_if(sealed, [&](const decode::Sealed& of) {
+    return (of.stretch + 1) * kernels::kKvBlockTokens > std::ssize(timeline);
+  });
+  prefixes_.add(sequence.request().cache_salt, timeline, sealed);
+}
+
+/// What a step ahead appends is not the sequence's yet.
+void Scheduler::keep_end(Sequence& sequence, bool is_over) {
+  if (!options_.keeps_prefixes || !sequence.is_active()) return;
+  const nn::KvCache& kv = stepper_.settled(sequence.kv());
+  const Request& request = sequence.request();
+  const auto held = std::min(kv.length(), std::ssize(sequence.timeline()));
+  const auto tokens = std::span(sequence.timeline()).first(static_cast<size_t>(held));
+  prefixes_.add_end(request.cache_salt, tokens, kv);
+  if (disk_ == nullptr || !request.uses_disk || !is_over) return;
+  disk_->set_token_seconds(pace_.prompt_token_seconds());
+  disk_->keep(request.cache_salt, tokens, kv);
 }
 
 void Scheduler::end(Sequence& sequence, FinishReason reason) {
-  if (options_.keeps_prefixes && sequence.is_active()) {
-    const auto& timeline = sequence.timeline();
-    const auto held = std::min<int64_t>(sequence.kv().length(), std::ssize(timeline));
-    const auto tokens = std::span(timeline).first(static_cast<size_t>(held));
-    const Request& request = sequence.request();
-    prefixes_.add_end(request.cache_salt, tokens, sequence.kv());
-    if (disk_ != nullptr && request.uses_disk) {
-      disk_->set_token_seconds(pace_.prompt_token_seconds());
-      disk_->keep(request.cache_salt, tokens, sequence.kv());
-    }
-  }
+  keep_end(sequence, true);
+  sequence.result().drafted.off_because = options_.no_guesses_because;
   sequence.end(reason);
+}
+
+/// A step begun ahead whose sequences can have more than one token each: of it little is computed yet.
+void Scheduler::guess_rather_than_ahead() {
+  if (plans_.empty()) return;
+  std::vector<Ptr> going_on;
+  for (const Ptr& sequence : plans_[0].of_row) {
+    if (!sequence->ended() && !sequence->is_paused()) going_on.push_back(sequence);
+  }
+  const std::vector<decode::Draft> guesses = guesses_for(going_on);
+  const auto is_none = [](const decode::Draft& draft) { return draft.tokens.empty(); };
+  if (std::ranges::all_of(guesses, is_none)) return;
+  stepper_.give_up();
+  plans_.clear();
 }
 
 /// A step begun ahead that nobody wants.

@@ -11,6 +11,7 @@
 #include "sluice/decode/prefix_index.h"
 #include "sluice/decode/stepper.h"
 #include "sluice/engine/disk_cache/disk_prefixes.h"
+#include "sluice/engine/draft_governor.h"
 #include "sluice/engine/pace.h"
 #include "sluice/engine/pending_reads.h"
 #include "sluice/engine/scheduler_report.h"
@@ -32,6 +33,8 @@ class Scheduler {
         0;  ///< weights are streamed: so many tokens of prompts pass a layer before the next one
     bool runs_ahead = true;      ///< steps may be begun before the one before is looked at
     bool keeps_prefixes = true;  ///< for prompts to come
+    Speculation speculation = Speculation::automatic;
+    std::string_view no_guesses_because = {};  ///< what results say where it is off
   };
   /// Most sequences that have keys and values.
   static constexpr int64_t kMostActive = 64;
@@ -55,8 +58,8 @@ class Scheduler {
   struct Plan {
     std::vector<std::vector<decode::Row>> passes;
     std::vector<Ptr> of_row;
-    std::vector<int64_t> row_tokens;
-    int64_t prompt_tokens = 0, decode_tokens = 0;
+    std::vector<int64_t> row_tokens, row_guesses;
+    int64_t prompt_tokens = 0, decode_tokens = 0, guesses = 0;
     bool empty() const { return of_row.empty(); }
   };
 
@@ -67,8 +70,10 @@ class Scheduler {
   bool admit_one();
   bool waits_for_prefix(const Sequence& sequence) const;
   bool fits(const Sequence& sequence) const;
-  Plan compose();
-  void add_decodes(Plan& plan);
+  Plan compose(bool may_guess);
+  std::vector<Ptr> decoding_in_turn();
+  std::vector<decode::Draft> guesses_for(std::span<const Ptr> sequences);
+  void add_decodes(Plan& plan, bool may_guess);
   std::vector<Ptr> prompts_in_order(size_t& n_first) const;
   void add_prompts(Plan& plan);
   Plan compose_ahead(const Plan& first) const;
@@ -78,9 +83,13 @@ class Scheduler {
   void begin_ahead();
   void finish();
   std::vector<decode::Outcome> wait(const Plan& plan);
+  void learn_from(const Plan& plan, std::span<const decode::Outcome> outcomes);
+  void keep_sealed(const Sequence& sequence, std::vector<decode::Sealed>& sealed);
+  void keep_end(Sequence& sequence, bool is_over);
   void take_outcome(Sequence& sequence, decode::Outcome& outcome);
   void end(Sequence& sequence, FinishReason reason);
   void drop_dead_step();
+  void guess_rather_than_ahead();
   void release_ended();
   bool in_flight(const Sequence& sequence) const;
   void publish();
@@ -93,13 +102,15 @@ class Scheduler {
   std::function<nn::KvCache()> new_cache_;
   Options options_;
   Pace pace_;
+  DraftGovernor governor_;
 
   std::vector<Ptr> waiting_, active_;  // in the order in which they came
   std::vector<Plan> plans_;            // of the steps in flight
   std::map<std::string, double>
       served_;               // by client: tokens that were computed for it, decoded ones double
   size_t first_decode_ = 0;  // where the next step begins when not all fit
-  std::chrono::steady_clock::time_point step_began_;
+  std::chrono::steady_clock::time_point
+      step_began_;  // when the one before was over; 0: nothing was computed
 
   mutable std::mutex mutex_;  // guards what follows
   std::vector<Ptr> arrived_;

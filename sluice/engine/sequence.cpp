@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "sluice/decode/match_drafter.h"
 #include "sluice/engine/logprobs.h"
 
 namespace sluice::engine {
@@ -15,15 +16,17 @@ double seconds(Sequence::Clock::duration duration) {
 }  // namespace
 
 Sequence::Sequence(Request request, std::shared_ptr<Listener> listener,
-                   const text::Tokenizer& tokenizer, int64_t context)
+                   const text::Tokenizer& tokenizer, int64_t context, int64_t vocab_size)
     : request_(std::move(request)),
       listener_(std::move(listener)),
       tokenizer_(tokenizer),
       context_(context),
+      vocab_size_(vocab_size),
       timeline_(request_.tokens),
       detokenizer_(tokenizer, request_.continues_text ? text::Detokenizer::Place::continuation
                                                       : text::Detokenizer::Place::start),
       stops_(request_.stop),
+      drafter_(request_.drafter),
       arrived_(Clock::now()),
       sampler_(request_.sampling),
       sampled_(request_.tokens) {
@@ -58,6 +61,34 @@ decode::Row Sequence::row(int64_t at, int64_t n) {
                 .phase = is_decoding() ? decode::Phase::decode : decode::Phase::prompt});
 }
 
+decode::Draft Sequence::draft() {
+  if (!drafter_) drafter_ = std::make_shared<decode::MatchDrafter>(request_.prediction);
+  const int64_t again = std::max<int64_t>(0, n_missing() - 1);
+  const int64_t most = std::max<int64_t>(
+      0, std::min({DraftGovernor::kMostGuesses - again, request_.max_tokens - n_generated() - 1,
+                   context_ - std::ssize(timeline_)}));
+  decode::Draft draft = drafter_->draft(timeline_, most);
+  const auto is_none = [&](text::Token token) { return token < 0 || token >= vocab_size_; };
+  const int64_t valid = std::ranges::find_if(draft.tokens, is_none) - draft.tokens.begin();
+  const auto n =
+      static_cast<size_t>(std::min({valid, most, static_cast<int64_t>(std::ssize(draft.chances))}));
+  draft.tokens.resize(n);
+  draft.chances.resize(n);
+  return draft;
+}
+
+decode::Row Sequence::row_with(std::span<const text::Token> guesses) {
+  decode::Row row = this->row(0, n_missing());
+  row.tokens.insert(row.tokens.end(), guesses.begin(), guesses.end());
+  row.n_drafted = std::ssize(guesses);
+  return row;
+}
+
+void Sequence::note_drafted(int64_t guesses, int64_t right) {
+  result_.drafted.tokens += guesses;
+  result_.drafted.accepted += right;
+}
+
 std::optional<decode::Row> Sequence::row_ahead(size_t from) {
   if (n_generated() + 1 >= request_.max_tokens || std::ssize(timeline_) + 1 > context_)
     return std::nullopt;
@@ -66,7 +97,7 @@ std::optional<decode::Row> Sequence::row_ahead(size_t from) {
 
 /// On the stream's thread.
 text::Token Sequence::choose(std::span<const float> logits) {
-  if (complete_) return sampled_.back();  // a step ahead, which nobody looks at
+  if (complete_) return sampled_.back();  // nobody looks at what follows the end
   std::span<const float> allowed = logits;
   if (request_.constraint) {
     masked_.assign(logits.begin(), logits.end());
@@ -76,8 +107,12 @@ text::Token Sequence::choose(std::span<const float> logits) {
   const text::Token token = sampler_.sample(allowed, sampled_, std::ssize(sampled_));
   sampled_.push_back(token);
   if (request_.constraint) complete_ = !request_.constraint->accept(token);
-  if (request_.top_logprobs)
-    chosen_ = Chosen{logprob_of(logits, token), top_logprobs(logits, *request_.top_logprobs)};
+  Chosen chosen{.is_last = complete_};
+  if (request_.top_logprobs) {
+    chosen.logprob = logprob_of(logits, token);
+    chosen.top = top_logprobs(logits, *request_.top_logprobs);
+  }
+  chosen_.push_back(std::move(chosen));
   return token;
 }
 
@@ -92,10 +127,12 @@ std::optional<FinishReason> Sequence::take(text::Token token) {
     return FinishReason::eos;
   result_.tokens.push_back(token);
   timeline_.push_back(token);
-  emit(token, stops_.push(detokenizer_.push(token)),
-       std::exchange(chosen_, std::nullopt).value_or(Chosen{}));
+  Chosen chosen = std::move(chosen_.front());
+  chosen_.pop_front();
+  const bool is_last = chosen.is_last;
+  emit(token, stops_.push(detokenizer_.push(token)), std::move(chosen));
   if (stops_.found()) return FinishReason::stop_string;
-  if (complete_) return FinishReason::eos;
+  if (is_last) return FinishReason::eos;
   if (n_generated() >= request_.max_tokens) return FinishReason::max_tokens;
   if (std::ssize(timeline_) > context_) return FinishReason::context_full;
   return std::nullopt;

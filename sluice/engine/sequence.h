@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "sluice/decode/sampler.h"
 #include "sluice/decode/stepper.h"
 #include "sluice/decode/stop.h"
+#include "sluice/engine/draft_governor.h"
 #include "sluice/engine/generation.h"
 #include "sluice/text/tokenizer.h"
 
@@ -24,7 +26,7 @@ class Sequence {
 
   /// tokenizer: outlives it. context: most tokens of its timeline.
   Sequence(Request request, std::shared_ptr<Listener> listener, const text::Tokenizer& tokenizer,
-           int64_t context);
+           int64_t context, int64_t vocab_size);
 
   // From any thread.
   void cancel() { cancelled_ = true; }
@@ -46,9 +48,16 @@ class Sequence {
 
   /// Tokens of the timeline that have no keys and values, and no step that computes them.
   int64_t n_missing() const { return std::ssize(timeline_) - kv_->length(); }
-  bool is_decoding() const { return n_generated() > 0 && n_missing() == 1; }
+  /// A step gives it tokens, and computes few: where layers carry states, perhaps those before a wrong guess again.
+  bool is_decoding() const { return n_generated() > 0 && n_missing() <= kMostAgain; }
   /// Missing tokens [at, at + n). Where they reach the timeline's end, the one that follows is chosen.
   decode::Row row(int64_t at, int64_t n);
+  /// Guesses at what follows the timeline, as many as the answer may yet have before its last token.
+  decode::Draft draft();
+  /// All missing tokens and these guesses.
+  decode::Row row_with(std::span<const text::Token> guesses);
+  /// Of the guesses of a step so many were right.
+  void note_drafted(int64_t guesses, int64_t right);
   /// The token that row `from` of the step before chooses; nothing when the answer ends with it for certain.
   std::optional<decode::Row> row_ahead(size_t from);
 
@@ -67,8 +76,10 @@ class Sequence {
  private:
   struct Chosen {
     float logprob = 0;
-    std::vector<TokenLogprob> top;
+    std::vector<TokenLogprob> top = {};
+    bool is_last = false;  // the constraint allows nothing more
   };
+  static constexpr int64_t kMostAgain = DraftGovernor::kMostGuesses + 1;
 
   decode::Row bound(decode::Row row);
   text::Token choose(std::span<const float> logits);
@@ -77,7 +88,7 @@ class Sequence {
   Request request_;
   std::shared_ptr<Listener> listener_;
   const text::Tokenizer& tokenizer_;
-  int64_t context_;
+  int64_t context_, vocab_size_;
   std::atomic<bool> cancelled_ = false, paused_ = false;
 
   std::vector<text::Token> timeline_;  // the prompt and what was taken
@@ -86,6 +97,7 @@ class Sequence {
   decode::StopMatcher stops_;
   Result result_;
   bool ended_ = false;
+  std::shared_ptr<decode::Drafter> drafter_;  // made when it is first asked
   Clock::time_point arrived_, admitted_, first_token_;
 
   // The stream's, while a step is in flight.
@@ -93,8 +105,8 @@ class Sequence {
   std::vector<text::Token>
       sampled_;  // the timeline as the sampler sees it: perhaps one token ahead
   std::vector<float> masked_;
-  std::optional<Chosen> chosen_;
-  bool complete_ = false;  // the constraint allows nothing more
+  std::deque<Chosen> chosen_;  // of the tokens that were not taken yet
+  bool complete_ = false;      // what the last one says of the constraint
 };
 
 }  // namespace sluice::engine

@@ -25,6 +25,7 @@ class Recorder : public Listener {
     const std::lock_guard lock(mutex_);
     tokens_.push_back(event.token);
     text_ += event.text;
+    if (on_logprob && event.logprob) on_logprob(*event.logprob);
     if (on_token_) on_token_();
     told_.notify_all();
   }
@@ -60,6 +61,9 @@ class Recorder : public Listener {
     const std::lock_guard lock(mutex_);
     return tokens_.size();
   }
+
+  using OnLogprob = std::function<void(float)>;
+  OnLogprob on_logprob;  ///< set before the first token
 
  private:
   std::mutex mutex_;
