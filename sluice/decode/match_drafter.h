@@ -17,7 +17,7 @@ namespace sluice::decode {
 /// token that comes, whether it was drafted or not.
 class MatchDrafter : public Drafter {
  public:
-  static constexpr Bytes kTokenBytes{44};  ///< most that a token of the timeline takes
+  static constexpr Bytes kTokenBytes{64};  ///< most that a token of the timeline takes
 
   /// hint: what the answer may be like, which no token of the timeline need repeat.
   explicit MatchDrafter(std::span<const int32_t> hint = {});
