@@ -95,13 +95,15 @@ nn::Step Stepper::graph_of(std::span<const Row> rows, Step& step, const Ends& en
   residency::KvReservation blocks = nn::reserve_or_throw(rows[0].kv->pool(), needs);
   mx::array tokens = tokens_of(rows, step);
   std::vector<int64_t> positions;
-  std::vector<int> logit_rows;
+  std::vector<int> logit_rows, hidden_rows;
   std::vector<std::vector<ops::SequenceKv>> groups(model_.kv_layout().groups.size());
   for (const Row& row : rows) {
     const auto first_row = static_cast<int64_t>(positions.size());
     const int64_t position = row.kv->length(), n = row.n_tokens();
     for (int64_t i = 0; i < n; ++i) {
       if (i >= row.logits_from) logit_rows.push_back(static_cast<int>(positions.size()));
+      if (row.see_hidden && i >= row.hidden_from)
+        hidden_rows.push_back(static_cast<int>(positions.size()));
       positions.push_back(position + i);
     }
     step.before.emplace_back(row.kv, *row.kv);
@@ -122,6 +124,7 @@ nn::Step Stepper::graph_of(std::span<const Row> rows, Step& step, const Ends& en
       .kv = std::move(kv),
       .layout = model_.kv_layout(),
       .logit_rows = std::move(logit_rows),
+      .hidden_rows = std::move(hidden_rows),
       .experts = use_of(rows, n_tokens, again),
       // Of several, nothing else would have those without logits store their keys and values.
       .evaluate_layers = is_long || several,
@@ -151,6 +154,7 @@ void Stepper::build(std::vector<std::vector<Row>> passes, Step& step) {
   }
   const std::optional<mx::array> logits = model_.forward(graphs);
   if (logits) step.chosen = choose(*logits, step);
+  step.shown = show_hidden(graphs, step);
   if (graphs.size() == 1 && !graphs[0].evaluate_layers) step.first_layers = graphs[0].first_layers;
 }
 
@@ -191,11 +195,48 @@ mx::array Stepper::choose(const mx::array& logits, Step& step) const {
                      });
 }
 
+std::optional<mx::array> Stepper::show_hidden(std::span<const nn::Step> graphs,
+                                              const Step& step) const {
+  struct Wanted {
+    int64_t position;
+    SeeHidden see;
+  };
+  std::vector<mx::array> hidden;
+  std::vector<std::vector<Wanted>> wanted;  // by the rows of each
+  size_t i = 0;
+  for (const nn::Step& graph : graphs) {
+    if (graph.hidden) {
+      hidden.push_back(*graph.hidden);
+      wanted.emplace_back();
+    }
+    for (int64_t left = graph.tokens.shape(0); left > 0; left -= step.rows[i++].n_tokens()) {
+      const Row& row = step.rows[i];
+      for (int64_t t = row.hidden_from; row.see_hidden && t < row.n_tokens(); ++t)
+        wanted.back().push_back({step.before[i].second.length() + t, row.see_hidden});
+    }
+  }
+  if (hidden.empty()) return std::nullopt;
+  return ops::show(step.context, std::move(hidden),
+                   [wanted = std::move(wanted)](size_t pass, int row, std::span<const float> of) {
+                     const Wanted& w = wanted[pass][static_cast<size_t>(row)];
+                     w.see(w.position, of);
+                   });
+}
+
+/// What is evaluated of it.
+std::vector<mx::array> Stepper::results(const Step& step) {
+  std::vector<mx::array> results;
+  for (const auto& result : {step.chosen, step.shown}) {
+    if (result) results.push_back(*result);
+  }
+  return results;
+}
+
 void Stepper::start(Step& step) {
   if (std::exchange(step.started, true)) return;
   step.first_layers.reset();  // their memory is wanted again
   try {
-    if (step.chosen) mx::async_eval(*step.chosen);
+    if (step.chosen || step.shown) mx::async_eval(results(step));
   } catch (...) {
     step.broken = std::current_exception();
     step.errors.end();
@@ -238,7 +279,7 @@ void Stepper::give_up() {
   if (step.broken) {
     mx::synchronize(context_.stream);
   } else if (step.started) {
-    if (step.chosen) step.chosen->wait();
+    for (mx::array& result : results(step)) result.wait();
   } else if (step.ahead) {
     step.first_layers->wait();
   }
@@ -256,7 +297,7 @@ std::vector<Outcome> Stepper::finish() {
       mx::synchronize(context_.stream);
       std::rethrow_exception(step.broken);
     }
-    if (step.chosen) step.chosen->wait();
+    for (mx::array& result : results(step)) result.wait();
     whole = !step.errors.is_set() || step.errors.check();
     if (whole) context_.weights.check_intact();
   } catch (...) {

@@ -25,6 +25,9 @@ enum class Phase : uint8_t { prompt, decode };
 /// that follows.
 using Choose = std::function<int32_t(int64_t position, std::span<const float> logits)>;
 
+/// Gets the state behind the final norm at `position`: float32 [hidden_size], valid during the call.
+using SeeHidden = std::function<void(int64_t position, std::span<const float> hidden)>;
+
 /// What a step computes of one sequence: it appends tokens to its keys and values, and has chosen what follows.
 struct Row {
   nn::KvCache* kv = nullptr;
@@ -40,6 +43,9 @@ struct Row {
   /// Called for each wanted position in order, up to that before a wrong guess, on the stream's thread or one of the
   /// pool's, there beside those of other rows.
   Choose choose = {};
+  int64_t hidden_from = 0;  ///< as logits_from, for `see_hidden`
+  /// Called for each wanted position in order, on the stream's thread. Null: no states are wanted.
+  SeeHidden see_hidden = {};
   /// When it becomes true for all rows of a step, the step ends within a layer. Null: never.
   const std::atomic<bool>* cancel = nullptr;
 
@@ -117,9 +123,10 @@ class Stepper {
     std::shared_ptr<std::vector<Outcome>>
         outcomes;  // choose's errors come in on the stream's thread
     std::optional<mx::array> first_layers, chosen;
-    bool ahead = false;         ///< the stream has the first layers
-    bool started = false;       ///< and all of it
-    std::exception_ptr broken;  ///< why the stream has but some of it
+    std::optional<mx::array> shown;  ///< evaluated, all states that are wanted were seen
+    bool ahead = false;              ///< the stream has the first layers
+    bool started = false;            ///< and all of it
+    std::exception_ptr broken;       ///< why the stream has but some of it
 
     void restore();
     void drop_wrong_guesses(size_t row, Outcome& outcome) const;
@@ -130,6 +137,8 @@ class Stepper {
   mx::array tokens_of(std::span<const Row> rows, const Step& step) const;
   void build(std::vector<std::vector<Row>> passes, Step& step);
   mx::array choose(const mx::array& logits, Step& step) const;
+  std::optional<mx::array> show_hidden(std::span<const nn::Step> graphs, const Step& step) const;
+  static std::vector<mx::array> results(const Step& step);
   void start(Step& step);
 
   const nn::Model& model_;

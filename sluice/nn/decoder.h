@@ -66,14 +66,16 @@ class Decoder : public Model {
       }
     }
     std::vector<mx::array> wanted;
+    bool any_hidden = false;
     for (size_t i = 0; i < steps.size(); ++i) {
-      const std::vector<int>& of = steps[i].logit_rows;
-      if (of.empty()) continue;
-      const bool all = of.size() == static_cast<size_t>(rows[i].shape(0));
-      wanted.push_back(all ? rows[i] : ops::take_rows(steps[i].context, rows[i], of));
+      const Step& step = steps[i];
+      if (!step.logit_rows.empty()) wanted.push_back(rows_of(rows[i], step.logit_rows, step));
+      if (step.hidden_rows.empty()) continue;
+      step.hidden = ops::rms_norm(step.context, rows_of(rows[i], step.hidden_rows, step), norm_);
+      any_hidden = true;
     }
     if (wanted.empty()) {
-      mx::eval(rows);
+      if (!any_hidden) mx::eval(rows);
       return std::nullopt;
     }
     rows.clear();
@@ -93,6 +95,11 @@ class Decoder : public Model {
  private:
   /// A step that is begun: MLX lets the host go about 50 primitives ahead of the stream, a layer has four.
   static constexpr size_t kFirstLayers = 8;
+
+  static mx::array rows_of(const mx::array& all, const std::vector<int>& of, const Step& step) {
+    const bool whole = of.size() == static_cast<size_t>(all.shape(0));
+    return whole ? all : ops::take_rows(step.context, all, of);
+  }
 
   Config config_;
   Demands demands_;

@@ -22,7 +22,8 @@ struct Step {
   std::shared_ptr<const std::vector<int64_t>> positions;  ///< [T], absolute
   std::vector<ops::KvView> kv;                            ///< per KV group of the layout
   const KvLayout& layout;
-  std::vector<int> logit_rows;  ///< the rows whose logits are wanted
+  std::vector<int> logit_rows;        ///< the rows whose logits are wanted
+  std::vector<int> hidden_rows = {};  ///< those whose state behind the final norm is
   ops::ExpertUse experts;
   /// Evaluate after every layer, so that a long prompt's activations do not pile up.
   bool evaluate_layers = false;
@@ -38,6 +39,9 @@ struct Step {
 
   /// What the first layers give, set as a whole graph is built: a step can be begun with them.
   mutable std::optional<mx::array> first_layers;
+
+  /// The states of hidden_rows, set as the graph is built: float32 [hidden_rows.size(), hidden_size].
+  mutable std::optional<mx::array> hidden = std::nullopt;
 };
 
 }  // namespace sluice::nn

@@ -222,6 +222,21 @@ mx::array choose(const Context& context, const mx::array& logits, std::vector<in
                    })[0];
 }
 
+mx::array show(const Context& context, std::vector<mx::array> of, SeeRow see) {
+  std::vector<mx::Shape> shapes;
+  for (const mx::array& rows : of) shapes.push_back(rows.shape());
+  const OutputSpec zero{{1}, mx::int32};
+  return kernel_op(context, "show", std::move(of), std::vector{zero},
+                   [shapes = std::move(shapes), see = std::move(see)](const Buffers& b) {
+                     *static_cast<int32_t*>(b.outputs[0]) = 0;
+                     for (size_t i = 0; i < shapes.size(); ++i) {
+                       const auto width = static_cast<size_t>(shapes[i][1]);
+                       for (int row = 0; row < shapes[i][0]; ++row)
+                         see(i, row, {b.input(i) + static_cast<size_t>(row) * width, width});
+                     }
+                   })[0];
+}
+
 mx::array take_tokens(const Context& context, const mx::array& chosen, std::vector<int> from) {
   const OutputSpec tokens{{static_cast<int>(from.size())}, mx::int32};
   return kernel_op(context, "take_tokens", {chosen}, std::vector{tokens},

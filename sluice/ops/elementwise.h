@@ -68,6 +68,10 @@ using ChooseRow = std::function<int32_t(size_t row, std::span<const float> logit
 mx::array choose(const Context& context, const mx::array& logits, std::vector<int> begins,
                  bool together, ChooseRow choose);
 
+/// Shows `see` each row of each of these, in order, on the stream's thread. of: [T, N] each; returns int32 [1], a zero.
+using SeeRow = std::function<void(size_t which, int row, std::span<const float>)>;
+mx::array show(const Context& context, std::vector<mx::array> of, SeeRow see);
+
 /// tokens[i] = chosen[from[i]]: a step's tokens before they are known. chosen: int32; returns int32 [from.size()].
 mx::array take_tokens(const Context& context, const mx::array& chosen, std::vector<int> from);
 
