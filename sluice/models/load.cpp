@@ -82,6 +82,7 @@ LoadedModel load_model(const std::filesystem::path& path, const LoadOptions& opt
     loaded.gguf = io::open_gguf(path, data);
     const Source source = Source::from_gguf(*loaded.gguf, path.string());
     const Family& family = family_of(source);
+    loaded.pooling = pooling_of_gguf(*loaded.gguf);
     loaded.store = std::make_unique<residency::WeightStore>(loaded.gguf->index, options.mode,
                                                             loaded.gguf->mappings);
     if (options.few_pages) loaded.store->release_pages();
@@ -93,6 +94,7 @@ LoadedModel load_model(const std::filesystem::path& path, const LoadOptions& opt
     const Source source =
         Source::from_config(io::read_json_file(config_path, kConfig), config_path.string());
     const Family& family = family_of(source);
+    loaded.pooling = pooling_of_directory(path);
     loaded.store =
         std::make_unique<residency::WeightStore>(io::open_safetensors(path, data), options.mode);
     if (options.few_pages) loaded.store->release_pages();

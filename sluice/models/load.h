@@ -8,6 +8,7 @@
 
 #include "sluice/io/formats/gguf.h"
 #include "sluice/models/extents.h"
+#include "sluice/models/pooling.h"
 #include "sluice/nn/model.h"
 #include "sluice/residency/store/weights.h"
 
@@ -27,7 +28,8 @@ struct LoadedModel {
   std::string left_out;
   /// LoadOptions::kv_type is not what fits the weights, nor float32.
   bool lossy_kv = false;
-  bool only_int8 = false;  ///< all of the layers' are, routers aside
+  std::optional<Pooling> pooling;  ///< unset: the model's vectors are more than pooled states
+  bool only_int8 = false;          ///< all of the layers' are, routers aside
 };
 
 inline constexpr double kAdaptiveMass = 0.9;

@@ -37,9 +37,9 @@ constexpr auto kHarmless =
     std::to_array<string_view>({"loss", "jitter", "output_", "initializer", "dropout", "capacity",
                                 "_autoset", "vision", "image", "video", "audio", "projector"});
 /// Of a GGUF, keys below the architecture's name that change nothing here.
-constexpr auto kHarmlessMetadata =
-    std::to_array<string_view>({"vocab_size", "context_length", "tensor_data_layout",
-                                "rope.scaling.finetuned", "decoder_start_token_id"});
+constexpr auto kHarmlessMetadata = std::to_array<string_view>(
+    {"vocab_size", "context_length", "tensor_data_layout", "rope.scaling.finetuned",
+     "decoder_start_token_id", "pooling_type"});
 /// Objects at the top of config.json that speak of other parts of a model than its text.
 constexpr auto kOtherParts =
     std::to_array<string_view>({"text_config", "vision_config", "audio_config"});

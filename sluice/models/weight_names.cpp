@@ -20,6 +20,10 @@ std::string without_wrapper(const std::string& name) {
   constexpr std::string_view kOuter = "language_model.", kInner = "model.language_model.";
   if (name.starts_with(kOuter)) return name.substr(kOuter.size());
   if (name.starts_with(kInner)) return "model." + name.substr(kInner.size());
+  // Embedding models are published without what would give logits, and without the name above.
+  for (const std::string_view part : {"layers.", "embed_tokens.", "norm."}) {
+    if (name.starts_with(part)) return "model." + name;
+  }
   return name;
 }
 
