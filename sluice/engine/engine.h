@@ -163,6 +163,7 @@ class Engine {
 
   struct Impl;
   Impl& impl() { return *impl_; }  ///< for this folder
+  const Impl& impl() const { return *impl_; }
 
  private:
   explicit Engine(std::unique_ptr<Impl> impl);

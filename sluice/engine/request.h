@@ -12,6 +12,7 @@
 
 #include "sluice/decode/drafter.h"
 #include "sluice/decode/sampler.h"
+#include "sluice/models/pooling.h"
 #include "sluice/residency/store/weights.h"
 #include "sluice/text/tokenizer.h"
 
@@ -48,6 +49,8 @@ struct Request {
   /// Text that the answer may repeat, for guesses at it (OpenAI's `prediction`).
   std::vector<text::Token> prediction = {};
   std::shared_ptr<decode::Drafter> drafter = nullptr;  ///< null: the engine's own
+  /// Nothing is generated: what the model computes of `tokens` becomes Result::vector, and is not kept for others.
+  std::optional<models::Pooling> pooling = std::nullopt;
 };
 
 struct TokenLogprob {
@@ -86,6 +89,8 @@ struct Result {
   double queued_seconds = 0;     ///< before the prompt's first step
   Drafted drafted = {};
   int64_t n_held = 0;  ///< of the timeline, tokens whose keys and values were there at the end
+
+  std::vector<float> vector = {};  ///< with Request::pooling: [hidden_size], of length 1
 
   double prefill_tps() const;  ///< computed prompt tokens per second
   double decode_tps() const;   ///< tokens after the first, per second

@@ -150,7 +150,7 @@ void Scheduler::admit() {
 }
 
 bool Scheduler::waits_for_prefix(const Sequence& sequence) const {
-  if (!options_.keeps_prefixes) return false;
+  if (!keeps_prefix(sequence)) return false;
   const auto gives_more = [&](const Sequence& other) {
     if (other.request().cache_salt != sequence.request().cache_salt) return false;
     const int64_t shared = decode::common_prefix(other.timeline(), sequence.timeline());
@@ -161,7 +161,8 @@ bool Scheduler::waits_for_prefix(const Sequence& sequence) const {
     return &other != &sequence && gives_more(other);
   };
   const auto is_computed = [&](const Ptr& other) {
-    return other->n_generated() == 0 && !other->is_paused() && gives_more(*other);
+    return other->n_generated() == 0 && !other->only_pools() && !other->is_paused() &&
+           gives_more(*other);
   };
   return reads_.any_of(is_read) || std::ranges::any_of(active_, is_computed);
 }
@@ -189,7 +190,7 @@ bool Scheduler::admit_one() {
   try {
     // The last token is computed in any case, for what follows it.
     const auto prefix = std::span(sequence->timeline()).first(sequence->timeline().size() - 1);
-    sequence->activate(options_.keeps_prefixes
+    sequence->activate(keeps_prefix(*sequence)
                            ? prefixes_.find(sequence->request().cache_salt, prefix)
                            : new_cache_());
     reads_.forget(*sequence);
@@ -301,8 +302,10 @@ void Scheduler::add_prompts(Plan& plan) {
         in_pass = 0;
       }
       int64_t n = std::min({n_missing - at, left, streams ? options_.chunk - in_pass : left});
-      if (at + n == n_missing && logits_left == 0 && --n == 0) return;
-      if (at + n == n_missing) --logits_left;
+      if (!sequence->only_pools() && at + n == n_missing) {  // which wants logits
+        if (logits_left == 0 && --n == 0) return;
+        if (at + n == n_missing) --logits_left;
+      }
       add(plan, sequence, sequence->row(at, n));
       plan.prompt_tokens += n;
       at += n;
@@ -465,6 +468,8 @@ void Scheduler::take_outcome(Sequence& sequence, decode::Outcome& outcome) {
   const bool was_prompt = sequence.n_generated() == 0;
   if (was_prompt)
     sequence.tell_prompt(std::min<int64_t>(sequence.kv().length(), sequence.n_prompt()));
+  if (sequence.only_pools() && sequence.n_missing() == 0)
+    return end(sequence, FinishReason::max_tokens);
   std::optional<FinishReason> reason;
   for (const text::Token token : outcome.tokens) {
     reason = sequence.take(token);
@@ -477,7 +482,7 @@ void Scheduler::take_outcome(Sequence& sequence, decode::Outcome& outcome) {
 
 /// Not what lies past the end of an answer that ended among guesses.
 void Scheduler::keep_sealed(const Sequence& sequence, std::vector<decode::Sealed>& sealed) {
-  if (!options_.keeps_prefixes) return;
+  if (!keeps_prefix(sequence)) return;
   const std::vector<text::Token>& timeline = sequence.timeline();
   std::erase_if(sealed, [&](const decode::Sealed& of) {
     return (of.stretch + 1) * kernels::kKvBlockTokens > std::ssize(timeline);
@@ -487,7 +492,7 @@ void Scheduler::keep_sealed(const Sequence& sequence, std::vector<decode::Sealed
 
 /// What a step ahead appends is not the sequence's yet.
 void Scheduler::keep_end(Sequence& sequence, bool is_over) {
-  if (!options_.keeps_prefixes || !sequence.is_active()) return;
+  if (!keeps_prefix(sequence) || !sequence.is_active()) return;
   const nn::KvCache& kv = stepper_.settled(sequence.kv());
   const Request& request = sequence.request();
   const auto held = std::min(kv.length(), std::ssize(sequence.timeline()));

@@ -92,6 +92,10 @@ class Scheduler {
   void guess_rather_than_ahead();
   void release_ended();
   bool in_flight(const Sequence& sequence) const;
+  /// A pooled text needs the states of all its tokens, and would take the place of what chats come back to.
+  bool keeps_prefix(const Sequence& sequence) const {
+    return options_.keeps_prefixes && !sequence.only_pools();
+  }
   void publish();
 
   decode::Stepper& stepper_;

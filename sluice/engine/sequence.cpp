@@ -31,6 +31,7 @@ Sequence::Sequence(Request request, std::shared_ptr<Listener> listener,
       sampler_(request_.sampling),
       sampled_(request_.tokens) {
   result_.prompt_tokens = n_prompt();
+  if (request_.pooling) pooler_.emplace(*request_.pooling);
 }
 
 bool Sequence::is_cancelled() const {
@@ -39,6 +40,7 @@ bool Sequence::is_cancelled() const {
 
 void Sequence::activate(nn::KvCache kv) {
   kv_.emplace(std::move(kv));
+  if (pooler_) pooler_->reset();
   if (admitted_ != Clock::time_point{}) return;
   admitted_ = Clock::now();
   result_.reused_tokens = kv_->length();
@@ -54,8 +56,16 @@ decode::Row Sequence::bound(decode::Row row) {
   return row;
 }
 
+/// position: of its first token.
+decode::Row Sequence::pooled(decode::Row row, int64_t position) {
+  row.hidden_from = std::max<int64_t>(0, pooler_->first_wanted(n_prompt()) - position);
+  row.see_hidden = [this](int64_t, std::span<const float> hidden) { pooler_->add(hidden); };
+  return bound(std::move(row));
+}
+
 decode::Row Sequence::row(int64_t at, int64_t n) {
   const auto begin = timeline_.begin() + kv_->length() + at;
+  if (pooler_) return pooled({.tokens = {begin, begin + n}, .logits_from = n}, kv_->length() + at);
   return bound({.tokens = {begin, begin + n},
                 .logits_from = at + n == n_missing() ? n - 1 : n,
                 .phase = is_decoding() ? decode::Phase::decode : decode::Phase::prompt});
@@ -90,7 +100,7 @@ void Sequence::note_drafted(int64_t guesses, int64_t right) {
 }
 
 std::optional<decode::Row> Sequence::row_ahead(size_t from) {
-  if (n_generated() + 1 >= request_.max_tokens || std::ssize(timeline_) + 1 > context_)
+  if (pooler_ || n_generated() + 1 >= request_.max_tokens || std::ssize(timeline_) + 1 > context_)
     return std::nullopt;
   return bound({.from = from, .phase = decode::Phase::decode});
 }
@@ -152,6 +162,7 @@ void Sequence::end(FinishReason reason) {
   ended_ = true;
   result_.finish_reason = reason;
   result_.stop_string = stops_.which();
+  if (pooler_ && reason != FinishReason::cancelled) result_.vector = pooler_->vector();
   if (kv_) result_.n_held = std::min<int64_t>(kv_->length(), std::ssize(timeline_));
   if (first_token_ != Clock::time_point{}) {
     result_.decode_seconds = seconds(Clock::now() - first_token_);

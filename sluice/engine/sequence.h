@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "sluice/decode/pooler.h"
 #include "sluice/decode/sampler.h"
 #include "sluice/decode/stepper.h"
 #include "sluice/decode/stop.h"
@@ -48,6 +49,8 @@ class Sequence {
 
   /// Tokens of the timeline that have no keys and values, and no step that computes them.
   int64_t n_missing() const { return std::ssize(timeline_) - kv_->length(); }
+  /// Whether it is over once its prompt is computed.
+  bool only_pools() const { return pooler_.has_value(); }
   /// A step gives it tokens, and computes few: where layers carry states, perhaps those before a wrong guess again.
   bool is_decoding() const { return n_generated() > 0 && n_missing() <= kMostAgain; }
   /// Missing tokens [at, at + n). Where they reach the timeline's end, the one that follows is chosen.
@@ -82,6 +85,7 @@ class Sequence {
   static constexpr int64_t kMostAgain = DraftGovernor::kMostGuesses + 1;
 
   decode::Row bound(decode::Row row);
+  decode::Row pooled(decode::Row row, int64_t position);
   text::Token choose(std::span<const float> logits);
   void emit(text::Token token, std::string text, Chosen chosen);
 
@@ -107,6 +111,7 @@ class Sequence {
   std::vector<float> masked_;
   std::deque<Chosen> chosen_;  // of the tokens that were not taken yet
   bool complete_ = false;      // what the last one says of the constraint
+  std::optional<decode::Pooler> pooler_;
 };
 
 }  // namespace sluice::engine
