@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Records what the references make of chats with SmolLM2-135M-Instruct (tools/fetch_model.py): tokens of the prompt and of the answer.
+"""Records what the references make of chats with SmolLM2-135M-Instruct (tools/fetch_model.py): tokens of the prompt and of the answer, and texts' vectors.
 
-    tools/make_smollm2_reference.py MODEL.gguf OUT.json
+    tools/make_smollm2_reference.py MODEL.gguf CHATS.json VECTORS.json
 
 The template is rendered by transformers' Jinja, the text cut by `tokenizers`, the answer computed by mlx-lm in float32 from the
 dequantized weights.
@@ -34,6 +34,8 @@ CHATS = {
         {"role": "user", "content": "What's 12 + 30, and what is my name?"},
     ],
 }
+
+TEXTS = ["Paris is the capital of France.", "The capital of France is Paris, a city on the Seine.", "To bake bread, mix flour, water, salt and yeast."]
 
 NAMES = {
     "attn_norm": "input_layernorm",
@@ -115,6 +117,13 @@ def greedy(model: Model, tokens: list[int], end: int) -> list[list]:
     return steps
 
 
+def vectors(model: Model, tokens: list[int]) -> dict[str, list[float]]:
+    """Of the states behind the final norm, by how they are pooled, each of length 1."""
+    hidden = np.array(model.model(mx.array([tokens]))[0]).astype(np.float64)
+    pooled = {"mean": hidden.mean(axis=0), "last": hidden[-1]}
+    return {how: [round(x, 6) for x in (v / np.linalg.norm(v)).tolist()] for how, v in pooled.items()}
+
+
 def as_text(chats: dict[str, dict]) -> str:
     """JSON with a line for each list: a hundred for a chat would hide what changed."""
     entries = []
@@ -127,7 +136,8 @@ def as_text(chats: dict[str, dict]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
-    parser.add_argument("out", type=Path)
+    parser.add_argument("chats", type=Path)
+    parser.add_argument("vectors", type=Path)
     args = parser.parse_args()
     mx.set_default_device(mx.cpu)
     reader = gguf.GGUFReader(args.model)
@@ -142,7 +152,12 @@ def main() -> None:
         text = tokenizer.decode([step[0] for step in steps])
         print(f"{name}: {text!r}")
         chats[name] = {"messages": messages, "prompt": prompt, "tokens": tokens, "text": text, "steps": steps}
-    args.out.write_text(as_text(chats))
+    args.chats.write_text(as_text(chats))
+    of_texts = {}
+    for text in TEXTS:
+        tokens = tokenizer.encode(text, add_special_tokens=False).ids
+        of_texts[text] = {"tokens": tokens, **vectors(model, tokens)}
+    args.vectors.write_text(as_text(of_texts))
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ models::Pooling pooling_of(const Engine& engine) {
   if (!pooling) {
     fail(ErrorKind::unsupported,
          "{}: the model makes its vectors by more than the mean or the last of its states (dense "
-         "layers, a reranker), which is not computed; use another model for embeddings",
+         "layers, a reranker), which is not computed, or its 1_Pooling/config.json is not here",
          engine.impl().path.filename().string());
   }
   return *pooling;

@@ -1,6 +1,8 @@
 #include "sluice/models/load.h"
 
 #include <algorithm>
+#include <set>
+#include <string>
 
 #include "sluice/base/error.h"
 #include "sluice/io/formats/json_file.h"
@@ -52,6 +54,17 @@ void reduce_experts(const LoadOptions& options, nn::Config& config) {
   }
 }
 
+uint64_t count_parameters(const nn::WeightTable& table) {
+  int64_t n = 0;
+  std::set<std::string> paths;  // a table is bound again where it gives the logits too
+  for (const nn::BoundWeight& bound : table.bound()) {
+    if (!paths.insert(bound.path).second) continue;
+    for (const residency::Weight& weight : bound.weights)
+      n += weight.matrix.rows * weight.matrix.cols;
+  }
+  return static_cast<uint64_t>(n);
+}
+
 void build(LoadedModel& loaded, const Family& family, const Source& source, nn::WeightTable table,
            const LoadOptions& options) {
   table.quantization = quantization_of(source);
@@ -69,6 +82,7 @@ void build(LoadedModel& loaded, const Family& family, const Source& source, nn::
   loaded.extents = extents_of(table, c.n_layers, loaded.model->step_demands().n_experts_per_tok);
   loaded.active = active_bytes(loaded.extents);
   loaded.takes_int8 = some_integers(table);
+  loaded.n_parameters = count_parameters(table);
   loaded.only_int8 = only_integers(table);
 }
 

@@ -29,6 +29,7 @@ struct LoadedModel {
   /// LoadOptions::kv_type is not what fits the weights, nor float32.
   bool lossy_kv = false;
   std::optional<Pooling> pooling;  ///< unset: the model's vectors are more than pooled states
+  uint64_t n_parameters = 0;       ///< of all matrices: norms and biases are too few to tell
   bool only_int8 = false;          ///< all of the layers' are, routers aside
 };
 

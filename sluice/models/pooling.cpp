@@ -65,12 +65,15 @@ bool only_pools(const std::filesystem::path& file) {
 }  // namespace
 
 std::optional<Pooling> pooling_of_directory(const std::filesystem::path& directory) {
-  if (const auto modules = directory / "modules.json";
-      std::filesystem::exists(modules) && !only_pools(modules))
-    return std::nullopt;
-  const auto config = directory / "1_Pooling" / "config.json";
-  if (!std::filesystem::exists(config)) return Pooling::mean;
-  return mode_of(io::read_json_file(config, kSmall));
+  const auto modules = directory / "modules.json";
+  const bool has_modules = std::filesystem::exists(modules);
+  if (has_modules && !only_pools(modules)) return std::nullopt;
+  for (const char* name :
+       {"1_Pooling/config.json", "1_Pooling.json"}) {  // `sluice pull` has no folders
+    const auto config = directory / name;
+    if (std::filesystem::exists(config)) return mode_of(io::read_json_file(config, kSmall));
+  }
+  return has_modules ? std::nullopt : std::optional(Pooling::mean);
 }
 
 std::optional<Pooling> pooling_of_gguf(const io::Gguf& gguf) {

@@ -39,7 +39,10 @@ TEST(Pooling, what_follows_it_must_be_a_norm) {
   EXPECT_EQ(with(R"([{"type": "sentence_transformers.models.Transformer"},
                      {"type": "sentence_transformers.models.Pooling", "path": "1_Pooling"},
                      {"type": "sentence_transformers.models.Normalize"}])"),
-            Pooling::mean);
+            std::nullopt)
+      << "its file is not there";
+  directory.write("1_Pooling.json", R"({"pooling_mode": "mean"})");
+  EXPECT_EQ(with(R"([{"type": "sentence_transformers.models.Pooling"}])"), Pooling::mean);
   EXPECT_EQ(with(R"([{"type": "sentence_transformers.models.Dense", "path": "2_Dense"}])"),
             std::nullopt);
   EXPECT_EQ(with("[7]"), std::nullopt);

@@ -12,6 +12,7 @@ from conftest import ROOT, Choices, Sluice, assert_same_choices, sluice_home
 
 NAME = "smollm2-135m-instruct"
 CHATS = json.loads((ROOT / "tests/golden/smollm2.json").read_text())
+VECTORS = json.loads((ROOT / "tests/golden/smollm2_vectors.json").read_text())
 UNCLEAR_BELOW = 0.02  # of the two best logits
 END = 2
 # As a command line has them: the last turn, and a system prompt before it.
@@ -61,3 +62,24 @@ def test_the_default_model_knows_the_capital_of_france(sluice: Sluice, smollm2: 
     """With no MODEL named."""
     got = sluice.json("run", "-p", "What is the capital of France?", "--exact-activations")
     assert got["text"] == "The capital of France is Paris." and got["finish_reason"] == "stop"
+
+
+def test_a_texts_vector_is_the_mean_of_the_states_that_mlx_lm_computes(sluice: Sluice, smollm2: Path, tmp_path: Path) -> None:
+    texts = tmp_path / "texts.txt"
+    texts.write_text("\n".join(VECTORS) + "\n")
+    wanted = np.array([vectors["mean"] for vectors in VECTORS.values()])
+
+    def got(*options: str) -> np.ndarray:
+        result = sluice.json("embed", smollm2, "--file", texts, "--lines", *options)
+        assert result["pooling"] == "mean" and result["tokens"] == sum(len(v["tokens"]) for v in VECTORS.values())
+        return np.array(result["vectors"])
+
+    exact = got("--exact-activations")
+    assert np.abs(exact - wanted).max() < 2e-4
+    assert np.array_equal(got("--exact-activations", "--chunk", "3"), exact)
+    assert ((got() * wanted).sum(axis=1) > 0.995).all()  # activations of 8 bits
+    out = tmp_path / "vectors.npy"
+    shape = sluice.json("embed", smollm2, "--file", texts, "--lines", "--dimensions", "64", "--out", out)["shape"]
+    short = np.load(out)
+    assert short.shape == tuple(shape) == (len(VECTORS), 64)
+    assert np.allclose(np.linalg.norm(short, axis=1), 1, atol=1e-5)

@@ -81,6 +81,7 @@ bool is_gguf_model(const HubFile& file) {
 /// What a safetensors checkpoint consists of, in the repository's top folder.
 bool belongs_to_checkpoint(const HubFile& file) {
   const std::string_view name = file.name;
+  if (file.is_pooling()) return true;
   if (name.find('/') != name.npos || name[0] == '.') return false;
   if (name.ends_with(".safetensors") || name.ends_with(".json") || name.ends_with(".jinja"))
     return true;

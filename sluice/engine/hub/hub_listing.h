@@ -14,8 +14,12 @@ struct HubFile {
   std::string sha256;    ///< hex, of the content; "" for a file that is not in large-file storage
   std::string git_sha1;  ///< hex, of the git blob; "" when sha256 is known or the hub gives none
 
+  /// How a checkpoint says that it pools, and its only file in a folder: "1_Pooling.json" on disk.
+  bool is_pooling() const { return name == "1_Pooling/config.json"; }
   /// The name on disk: without the folders.
-  std::string local_name() const { return name.substr(name.rfind('/') + 1); }
+  std::string local_name() const {
+    return is_pooling() ? "1_Pooling.json" : name.substr(name.rfind('/') + 1);
+  }
 };
 
 struct HubListing {

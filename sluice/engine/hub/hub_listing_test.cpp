@@ -79,11 +79,12 @@ TEST(HubListing, a_checkpoint_is_its_top_folders_weights_and_their_json) {
       chosen({".gitattributes", "README.md", "config.json", "model-00001-of-00002.safetensors",
               "model-00002-of-00002.safetensors", "model.safetensors.index.json", "tokenizer.json",
               "tokenizer.model", "tokenizer.tiktoken", "chat_template.jinja", "pytorch_model.bin",
-              "onnx/model.onnx", "original/consolidated.00.pth", "original/x.safetensors",
-              "q.gguf"}),
+              "onnx/model.onnx", "1_Pooling/config.json", "2_Dense/config.json",
+              "original/consolidated.00.pth", "original/x.safetensors", "q.gguf"}),
       (Names{"config.json", "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors",
              "model.safetensors.index.json", "tokenizer.json", "tokenizer.tiktoken",
-             "chat_template.jinja"}));
+             "chat_template.jinja", "1_Pooling/config.json"}));
+  EXPECT_EQ(HubFile{.name = "1_Pooling/config.json"}.local_name(), "1_Pooling.json");
 }
 
 TEST(HubListing, weights_stored_twice_are_taken_once) {
