@@ -18,6 +18,7 @@ void add_bench(CLI::App& app, Globals& globals);
 void add_cache(CLI::App& app, Globals& globals);
 void add_chat(CLI::App& app, Globals& globals);
 void add_completion(CLI::App& app, Globals& globals);
+void add_embed(CLI::App& app, Globals& globals);
 void add_inspect(CLI::App& app, Globals& globals);
 void add_list(CLI::App& app, Globals& globals);
 void add_logits(CLI::App& app, Globals& globals);
