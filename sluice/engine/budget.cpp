@@ -148,19 +148,20 @@ void govern(const residency::ResidencyPlan& plan, Engine::Impl& engine) {
 
 }  // namespace
 
+Bytes process_baseline() { return in_steps(residency::memory_state().own + kRest) + kCode; }
+
 residency::Footprint footprint_of(const Engine::Impl& engine) {
   const models::LoadedModel& loaded = engine.loaded;
   loaded.store->release_pages();
   residency::Footprint footprint = residency::footprint_of(loaded.extents);
   count_kv(engine, footprint);
-  footprint.baseline = engine.options.baseline
-                           ? *engine.options.baseline
-                           : in_steps(residency::memory_state().own + kRest) + kCode;
-  if (engine.options.reader.timeline != nullptr)
-    footprint.baseline = footprint.baseline + engine.options.reader.timeline->most_memory();
+  footprint.baseline = engine.options.baseline.value_or(process_baseline());
   footprint.activations =
       activation_bytes(loaded.model->step_demands(), step_of(engine)) + mlx_cache(engine);
   footprint.staging = book_bytes(loaded.extents) + drafter_bytes(engine);
+  if (engine.options.baseline) return footprint;
+  if (engine.options.reader.timeline != nullptr)
+    footprint.baseline = footprint.baseline + engine.options.reader.timeline->most_memory();
   if (!engine.options.disk_cache.folder.empty())
     footprint.baseline = footprint.baseline + DiskPrefixes::kMemory;
   return footprint;

@@ -10,6 +10,9 @@ int64_t layer_tokens(const Engine::Impl& engine);
 /// The most logits of a step where memory is budgeted: a row for each sequence that is expected.
 Bytes logits_within_budget(const Engine::Impl& engine);
 
+/// What the process has now, and what its code will take: before any model is open.
+Bytes process_baseline();
+
 /// What the model needs, and the process beside it. The model is open and nothing computed yet: the heap is
 /// counted as it is now, the rest is estimated, from above. `sluice plan` and `--ram` both ask here.
 residency::Footprint footprint_of(const Engine::Impl& engine);

@@ -223,6 +223,7 @@ std::unique_ptr<Engine> Engine::open(const std::filesystem::path& path,
     e.loaded = models::load_model(path, load);
     e.context = choose_context(options, e.loaded.model->config().max_position_embeddings);
     open_text(path, e.loaded, e.tokenizer, e.chat_template);
+    if (options.chat_template) e.chat_template = options.chat_template;
     e.kv_layout = std::make_shared<const nn::KvLayout>(e.loaded.model->kv_layout());
     Timeline* const timeline = options.reader.timeline;
     e.ops_context.emplace(ops::Context{new_stream(), e.pool, e.kernels, *e.loaded.store, e.errors,
@@ -261,6 +262,8 @@ Bytes Engine::file_bytes() const {
   for (const auto& file : impl_->loaded.store->index().files) total.count += file.bytes;
   return total;
 }
+
+uint64_t Engine::n_parameters() const { return impl_->loaded.n_parameters; }
 
 std::filesystem::path Engine::largest_file() const {
   return impl_->loaded.store->index().largest_file();

@@ -32,11 +32,12 @@ struct EngineOptions {
   int64_t kv_reserve = 0;  ///< tokens whose KV blocks are allocated when the model opens
   models::LoadOptions load;
   int64_t chunk = 512;  ///< prompt tokens per step; never changes a result
+  std::optional<text::ChatTemplate> chat_template = std::nullopt;  ///< unset: the model's own
   ops::Activations activations = ops::Activations::int8;
 
   /// What the whole process may take; unset: the files are mapped, and the system decides.
   std::optional<Bytes> ram;
-  /// For tests: what the process has beside the model, as `ram` counts it; unset: it is measured.
+  /// What the process has beside the model, as `ram` counts it, where that is known (shares.h); unset: it is measured.
   std::optional<Bytes> baseline;
   /// Sequences that will be kept at once, and the most tokens of each, when known: within a budget a context of 0
   /// becomes so large.
@@ -109,6 +110,7 @@ class Engine {
   /// Seconds that open() took.
   double load_seconds() const;
   Bytes file_bytes() const;
+  uint64_t n_parameters() const;
   std::filesystem::path largest_file() const;
   Bytes kv_bytes() const;  ///< allocated for keys and values so far
   std::vector<TensorSummary> tensors() const;
