@@ -204,8 +204,6 @@ void add_engine_options(CLI::App& command, ModelOptions& o) {
   add_step_options(command, o);
 }
 
-namespace {
-
 std::filesystem::path resolve_model(const std::string& model) {
   const engine::ModelStore store;
   if (!model.empty()) return store.resolve(model);
@@ -218,8 +216,6 @@ std::filesystem::path resolve_model(const std::string& model) {
          engine::kDefaultModel);
   }
 }
-
-}  // namespace
 
 CLI::Validator at_least(int64_t least) {
   constexpr int64_t kMost = 1'000'000'000'000;

@@ -18,6 +18,9 @@ struct ModelOptions {
   std::filesystem::path timeline;
 };
 
+/// Where a model is that a command line names; the default one for an empty name. Throws Error(bad_request).
+std::filesystem::path resolve_model(const std::string& model);
+
 /// The required MODEL.
 void add_model_argument(CLI::App& command, std::string& model);
 /// What decides how much a step takes: threads, --kv-type, --chunk, --exact-activations.

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <sstream>
 #include <utility>
 
@@ -14,6 +15,7 @@
 #include "sluice/cli/stderr_log.h"
 #include "sluice/cli/text_input.h"
 #include "sluice/engine/hub/model_store.h"
+#include "sluice/engine/shares.h"
 #include "sluice/server/http/http_server.h"
 #include "sluice/server/serving/models.h"
 #include "sluice/server/serving/service.h"
@@ -36,6 +38,7 @@ struct ServeOptions {
   server::Models::Options loading;
   std::optional<Bytes> disk_cache, disk_cache_daily;
   bool no_disk_cache = false;
+  std::string chat_template;
 };
 
 /// "NAME=REST".
@@ -65,9 +68,24 @@ std::vector<server::Models::Named> models_of(const ServeOptions& o) {
     auto [name, model] = split_at_equals("--model", given);
     models.push_back({std::move(name), std::move(model)});
   }
-  if (models.size() > 1 && o.model.engine.ram)
-    fail(ErrorKind::bad_request, "--ram divides memory for one model; serve one, or leave it out");
+  if (models.size() > 1 && !o.chat_template.empty())
+    fail(ErrorKind::bad_request, "--chat-template is for one model; serve one, or leave it out");
   return models;
+}
+
+/// Each model's part of --ram where there are several, by what names the model.
+std::map<std::string, engine::Share> shares_of(const std::vector<server::Models::Named>& models,
+                                               const ServeOptions& o, bool quiet) {
+  std::map<std::string, engine::Share> shares;
+  if (models.size() == 1 || !o.model.engine.ram) return shares;
+  std::vector<std::filesystem::path> paths;
+  for (const auto& named : models) paths.push_back(resolve_model(named.model));
+  const auto parts = engine::shares_of(paths, o.model.engine, o.loading.most_loaded);
+  for (size_t i = 0; i < models.size(); ++i) {
+    shares[models[i].model] = parts[i];
+    if (!quiet) note(fmt::format("{} gets {} of --ram", models[i].name, to_string(parts[i].ram)));
+  }
+  return shares;
 }
 
 server::Models::Aliases aliases_of(const ServeOptions& o) {
@@ -117,21 +135,39 @@ engine::DiskCacheOptions disk_cache(const ServeOptions& o, const Globals& global
   return options;
 }
 
-void serve(const ServeOptions& o, const Globals& globals) {
-  const engine::DiskCacheOptions disk = disk_cache(o, globals);
+/// As models are opened, but for their parts of --ram.
+ModelOptions model_options(const ServeOptions& o, const Globals& globals) {
+  ModelOptions options = o.model;
+  options.engine.disk_cache = disk_cache(o, globals);
+  if (!o.chat_template.empty()) {
+    options.engine.chat_template =
+        text::ChatTemplate::from_source(read_file(o.chat_template), o.chat_template);
+  }
+  return options;
+}
+
+void serve(ServeOptions o, const Globals& globals) {
+  o.model = model_options(o, globals);
+  const std::vector<server::Models::Named> named = models_of(o);
+  if (o.model.engine.ram && o.loading.most_loaded == 0) o.loading.most_loaded = named.size();
+  const std::map<std::string, engine::Share> shares = shares_of(named, o, globals.quiet);
   server::ServiceOptions service_options{.read = {.limits = {}, .sampling = o.sampling.resolve()},
                                          .most_answers = o.most_answers,
-                                         .version = SLUICE_VERSION};
+                                         .version = SLUICE_VERSION,
+                                         .ram = o.model.engine.ram};
   if (o.log) service_options.log = open_stderr_log();
   service_options.responses = o.responses;
   service_options.log_format = o.log_format;
   service_options.log_prompts = o.log_prompts;
   server::Models models(
-      models_of(o), aliases_of(o),
+      named, aliases_of(o),
       [&](const std::string& model) {
         ModelOptions options = o.model;
         options.model = model;
-        options.engine.disk_cache = disk;
+        if (const auto share = shares.find(model); share != shares.end()) {
+          options.engine.ram = share->second.ram;
+          options.engine.baseline = share->second.baseline;
+        }
         const auto opened = std::make_shared<OpenModel>(options, globals.quiet);
         return std::shared_ptr<engine::Engine>(opened, &**opened);  // which finishes what it began
       },
@@ -196,10 +232,22 @@ void add_memory_options(CLI::App& command, ServeOptions& o) {
       ->group(kModels);
   command
       .add_option("--max-models", o.loading.most_loaded,
-                  "Models loaded at once; the one used longest ago goes for another (default: all)")
+                  "Models loaded at once, which share --ram; the one used longest ago goes for "
+                  "another (default: all)")
       ->type_name("N")
       ->check(CLI::Range(1, 1024))
       ->group(kModels);
+  command
+      .add_option("--chat-template", o.chat_template,
+                  "Jinja file to use instead of the model's template")
+      ->type_name("FILE");
+  command
+      .add_option("--answer-tokens", o.loading.usual_answer,
+                  "Most tokens of an answer whose request names no number (default: what the "
+                  "context holds)")
+      ->type_name("N")
+      ->check(at_least(1))
+      ->group("Many answers at once");
   command
       .add_option_function<std::string>(
           "--keep-responses",

@@ -143,12 +143,19 @@ struct Usage {
   double queued_seconds = 0, load_seconds = 0, prefill_seconds = 0, decode_seconds = 0;
 };
 
+/// What LM Studio's clients are told of the model with each answer.
+struct ModelFacts {
+  std::string architecture = {}, quantization = {}, format = {};
+  int64_t context = 0;
+};
+
 /// What is known of an answer before its first token.
 struct Head {
   std::string id = {};  ///< 24 letters and digits; a dialect puts its prefix before it
   int64_t created = 0;  ///< seconds since 1970
   std::string model = {};
   Usage usage = {};  ///< prompt and cached tokens
+  ModelFacts facts = {};
 };
 
 /// How a dialect tells an answer. Calls come in this order: begin, piece and end in turns (one end for each of the

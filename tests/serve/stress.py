@@ -27,7 +27,7 @@ class Client(threading.Thread):
         self.done = self.cancelled = self.refused = 0
 
     def run(self):
-        ways = [self.ask, self.ask, self.stream, self.leave, self.malformed, self.slow, self.too_much]
+        ways = [self.ask, self.ask, self.stream, self.leave, self.malformed, self.slow, self.too_much, self.embed]
         while time.monotonic() < self.end and not self.wrong:
             try:
                 self.random.choice(ways)()
@@ -96,11 +96,24 @@ class Client(threading.Thread):
             self.wrong.append(f"{status} for a prompt beyond the context")
 
 
+    def embed(self):
+        inputs = self.random.sample(PROMPTS, 2)
+        status, answer = self.server.post("/v1/embeddings", {"input": inputs})
+        if status == 429:
+            self.refused += 1
+        elif status != 200 or [entry["embedding"] for entry in answer["data"]] != [self.expected["vector", text] for text in inputs]:
+            self.wrong.append(f"{status} or other vectors for {inputs}")
+        else:
+            self.done += 1
+
+
 def stress(server: Server, seconds: float, n_clients: int) -> dict:
     expected = {}
     for prompt in PROMPTS:
         answer = server.post("/v1/chat/completions", {"messages": [{"role": "user", "content": prompt}], "max_tokens": 24, "temperature": 0})
         expected[prompt] = answer[1]["choices"][0]["message"]["content"]
+
+        expected["vector", prompt] = server.post("/v1/embeddings", {"input": prompt})[1]["data"][0]["embedding"]
 
     def run(for_seconds: float) -> list[Client]:
         end = time.monotonic() + for_seconds

@@ -60,6 +60,7 @@ struct Dialect {
 
 extern const Dialect kOpenAiChat, kOpenAiChatTokens;  // /v1/chat/completions[/input_tokens]
 extern const Dialect kOpenAiCompletions;              // /v1/completions
+extern const Dialect kMistralFim;                     // /v1/fim/completions
 extern const Dialect kOpenAiResponses, kOpenAiResponsesTokens;  // /v1/responses[/input_tokens]
 extern const Dialect kAnthropicMessages, kAnthropicTokens;      // /v1/messages[/count_tokens]
 extern const Dialect kOllamaChat, kOllamaGenerate;              // /api/chat, /api/generate

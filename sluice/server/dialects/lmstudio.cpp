@@ -21,14 +21,21 @@ std::string_view stop_reason(const Ending& ending) {
 
 }  // namespace
 
-Json lmstudio_stats(const Usage& usage, const Ending& ending) {
+void add_lmstudio(Json& body, const Head& head, const Usage& usage, const Ending& ending) {
   const double seconds = usage.decode_seconds;
-  return {
+  body["stats"] = {
       {"tokens_per_second",
        seconds > 0 ? static_cast<double>(usage.completion_tokens) / seconds : 0},
       {"time_to_first_token", usage.queued_seconds + usage.load_seconds + usage.prefill_seconds},
       {"generation_time", seconds},
       {"stop_reason", stop_reason(ending)}};
+  body["model_info"] = {{"arch", head.facts.architecture},
+                        {"quant", head.facts.quantization},
+                        {"format", head.facts.format},
+                        {"context_length", head.facts.context}};
+  body["runtime"] = {{"name", "sluice"},
+                     {"version", SLUICE_VERSION},
+                     {"supported_formats", {"gguf", "safetensors"}}};
 }
 
 }  // namespace sluice::server

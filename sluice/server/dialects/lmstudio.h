@@ -4,7 +4,7 @@
 
 namespace sluice::server {
 
-/// {"tokens_per_second", "time_to_first_token", "generation_time", "stop_reason"}, seconds.
-Json lmstudio_stats(const Usage& usage, const Ending& ending);
+/// Adds what LM Studio's answers have beside OpenAI's: "stats" (in seconds), "model_info", "runtime".
+void add_lmstudio(Json& body, const Head& head, const Usage& usage, const Ending& ending);
 
 }  // namespace sluice::server

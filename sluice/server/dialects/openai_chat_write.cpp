@@ -111,9 +111,8 @@ std::string chat_body(const Gathered& answer, bool with_logprobs, ChatShape shap
             {"created", answer.head.created},     {"model", answer.head.model},
             {"choices", std::move(choices)},      {"usage", openai_usage(answer.usage)},
             {"timings", timings(answer.usage)}};
-  if (shape == ChatShape::lmstudio) {
-    body["stats"] = lmstudio_stats(answer.usage, answer.choices.front().ending);
-  }
+  if (shape == ChatShape::lmstudio)
+    add_lmstudio(body, answer.head, answer.usage, answer.choices.front().ending);
   return dump(body);
 }
 

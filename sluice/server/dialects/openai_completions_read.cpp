@@ -1,4 +1,5 @@
 #include <array>
+#include <cstdint>
 #include <iterator>
 #include <utility>
 
@@ -24,7 +25,9 @@ void read_logprobs(Fields& body, Ask& ask, const Limits& limits) {
       static_cast<int>(to_integer(*value, body.path("logprobs"), 0, limits.top_logprobs));
 }
 
-Asked read_completion(const Json& json, const ReadOptions& options, ChatShape shape) {
+/// An answer has the shape of a chat's where `as_chat`.
+Asked read_completion(const Json& json, const ReadOptions& options, ChatShape shape,
+                      bool as_chat = false) {
   Asked asked;
   Ask& ask = asked.ask;
   Fields body(json, "");
@@ -48,13 +51,23 @@ Asked read_completion(const Json& json, const ReadOptions& options, ChatShape sh
   read_max_tokens(body, {"max_tokens", "max_completion_tokens", "n_predict"}, 0, ask,
                   options.limits);
   const bool with_usage = read_stream_options(body);
+  if (as_chat) {  // Mistral's
+    if (!text.more.empty()) refuse_field("prompt", "is a list, wanted one text");
+    if (const auto seed = body.integer("random_seed", 0, INT64_MAX))
+      ask.seed = static_cast<uint64_t>(*seed);
+  }
   body.finish();
-  asked.writer = openai_completion_writer(ask, shape, with_usage);
+  asked.writer = as_chat ? openai_chat_writer(ask, shape, with_usage)
+                         : openai_completion_writer(ask, shape, with_usage);
   return asked;
 }
 
 Asked read_openai(const Json& json, const ReadOptions& options) {
   return read_completion(json, options, ChatShape::openai);
+}
+
+Asked read_mistral(const Json& json, const ReadOptions& options) {
+  return read_completion(json, options, ChatShape::openai, /*as_chat=*/true);
 }
 
 Asked read_lmstudio(const Json& json, const ReadOptions& options) {
@@ -64,6 +77,7 @@ Asked read_lmstudio(const Json& json, const ReadOptions& options) {
 }  // namespace
 
 const Dialect kOpenAiCompletions{"openai-completions", read_openai, openai_error};
+const Dialect kMistralFim{"mistral-fim", read_mistral, openai_error};
 const Dialect kLmStudioCompletions{"lmstudio-completions", read_lmstudio, openai_error};
 
 }  // namespace sluice::server

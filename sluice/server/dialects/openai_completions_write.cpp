@@ -102,9 +102,8 @@ std::string completion_body(const Gathered& answer, bool with_logprobs, ChatShap
             {"created", answer.head.created},  {"model", answer.head.model},
             {"choices", std::move(choices)},   {"usage", openai_usage(answer.usage)},
             {"timings", timings(answer.usage)}};
-  if (shape == ChatShape::lmstudio) {
-    body["stats"] = lmstudio_stats(answer.usage, answer.choices.front().ending);
-  }
+  if (shape == ChatShape::lmstudio)
+    add_lmstudio(body, answer.head, answer.usage, answer.choices.front().ending);
   return dump(body);
 }
 

@@ -12,6 +12,7 @@ const char* OpenAiStream::content_type() const { return kEventStream; }
 std::string OpenAiStream::keep_alive() const { return kEventComment; }
 
 void OpenAiStream::begin_chunks(std::string id, std::string_view object, const Head& head) {
+  head_ = head;
   chunk_ = {{"id", std::move(id)},
             {"object", object},
             {"created", head.created},
@@ -30,7 +31,7 @@ void OpenAiStream::finish(const Usage& usage, std::string& out) {
     Json chunk = chunk_;
     chunk["usage"] = openai_usage(usage);
     chunk["timings"] = timings(usage);
-    if (shape_ == ChatShape::lmstudio) chunk["stats"] = lmstudio_stats(usage, last_ending_);
+    if (shape_ == ChatShape::lmstudio) add_lmstudio(chunk, head_, usage, last_ending_);
     write_event(out, chunk);
   }
   out += "data: [DONE]\n\n";

@@ -30,6 +30,7 @@ class OpenAiStream : public Writer {
   ChatShape shape_;
   bool with_usage_;
   Json chunk_;
+  Head head_;
   Ending last_ending_;
 };
 

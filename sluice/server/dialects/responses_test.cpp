@@ -77,6 +77,10 @@ TEST(Responses, are_incomplete_or_failed_where_they_are) {
       told(kOpenAiResponses, request, {text("a")}, {{.reason = engine::FinishReason::max_tokens}}));
   EXPECT_EQ(cut.back().name, "response.incomplete");
   EXPECT_EQ(cut.back().data["response"]["incomplete_details"]["reason"], "max_output_tokens");
+  EXPECT_EQ(cut.back().data["response"]["output"][0]["status"], "incomplete");
+  const auto whole = Json::parse(told(kOpenAiResponses, R"({"input":"x"})", {text("a")},
+                                      {{.reason = engine::FinishReason::max_tokens}}));
+  EXPECT_EQ(whole["output"], cut.back().data["response"]["output"]);
   const auto failed = events(told_failure(
       kOpenAiResponses, request, {text("a")},
       Refusal::context_overflow({.context = 100, .prompt_tokens = 120, .max_tokens = 0})));

@@ -73,6 +73,9 @@ std::string custom_input(const std::string& arguments) {
   return plain ? value["input"].get<std::string>() : arguments;
 }
 
+/// cut: the answer's length ended it.
+enum class Stage { announced, done, cut };
+
 /// Makes the items of a response from the parts of an answer.
 class ItemMaker {
  public:
@@ -97,10 +100,11 @@ class ItemMaker {
     return fmt::format("{}_{}{}", prefix, answer_id_, output_index);
   }
 
-  /// done: with its content; else as it is announced.
-  Json item(const Gathered::Part& part, size_t output_index, bool done) const {
+  /// With its content, but where it is announced.
+  Json item(const Gathered::Part& part, size_t output_index, Stage stage) const {
     const std::string id_text = id(part, output_index);
-    const char* status = done ? "completed" : "in_progress";
+    const bool done = stage != Stage::announced;
+    const char* status = stage == Stage::cut ? "incomplete" : done ? "completed" : "in_progress";
     if (part.kind == Kind::text) {
       return {{"id", id_text},
               {"type", "message"},
@@ -184,7 +188,7 @@ class ResponsesStream : public Writer {
   }
 
   void end(const Ending& ending, std::string& out) override {
-    close(out);
+    close(out, is_cut(ending) ? Stage::cut : Stage::done);
     ending_ = ending;
   }
 
@@ -223,7 +227,8 @@ class ResponsesStream : public Writer {
     part_ = std::move(part);
     is_open_ = true;
     write(out, "response.output_item.added",
-          {{"output_index", output_.size()}, {"item", items_.item(part_, output_.size(), false)}});
+          {{"output_index", output_.size()},
+           {"item", items_.item(part_, output_.size(), Stage::announced)}});
     if (part_.kind == Kind::text) {
       write_of_item(out, "response.content_part.added", {{"part", text_part("", {})}});
     } else if (part_.kind == Kind::reasoning) {
@@ -247,10 +252,10 @@ class ResponsesStream : public Writer {
     write_of_item(out, "response.function_call_arguments.delta", {{"delta", text}}, false);
   }
 
-  void close(std::string& out) {
+  void close(std::string& out, Stage stage = Stage::done) {
     if (!is_open_) return;
     is_open_ = false;
-    Json item = items_.item(part_, output_.size(), true);
+    Json item = items_.item(part_, output_.size(), stage);
     if (part_.kind == Kind::tool_begin) {
       close_call(out, item);
     } else {
@@ -295,21 +300,24 @@ std::unique_ptr<Writer> responses_writer(const Ask& ask, Json echo, ResponsesToo
   if (ask.stream) {
     return std::make_unique<ResponsesStream>(std::move(echo), std::move(tools), std::move(kept));
   }
-  return std::make_unique<WholeWriter>(1, openai_error,
-                                       [echo = std::move(echo), tools = std::move(tools),
-                                        kept = std::move(kept)](const Gathered& answer) {
-                                         const ItemMaker items(answer.head.id, tools);
-                                         const auto& choice = answer.choices.front();
-                                         Json output = Json::array();
-                                         for (const auto& part : choice.parts) {
-                                           output.push_back(items.item(part, output.size(), true));
-                                         }
-                                         const Json response =
-                                             finished_response(answer.head, echo, choice.ending,
-                                                               answer.usage, std::move(output));
-                                         if (kept) kept->response = response;
-                                         return dump(response);
-                                       });
+  return std::make_unique<WholeWriter>(
+      1, openai_error,
+      [echo = std::move(echo), tools = std::move(tools),
+       kept = std::move(kept)](const Gathered& answer) {
+        const ItemMaker items(answer.head.id, tools);
+        const auto& choice = answer.choices.front();
+        Json output = Json::array();
+        for (const auto& part : choice.parts) {
+          // A call is told once it is whole.
+          const bool may_be_cut = &part == &choice.parts.back() && part.kind != Kind::tool_begin;
+          const bool cut = may_be_cut && is_cut(choice.ending);
+          output.push_back(items.item(part, output.size(), cut ? Stage::cut : Stage::done));
+        }
+        const Json response =
+            finished_response(answer.head, echo, choice.ending, answer.usage, std::move(output));
+        if (kept) kept->response = response;
+        return dump(response);
+      });
 }
 
 }  // namespace sluice::server

@@ -269,13 +269,23 @@ TEST(Llama, streams_contents) {
   EXPECT_EQ(list[1].data["stopping_word"], "b");
 }
 
-TEST(LmStudio, adds_statistics) {
+TEST(LmStudio, adds_statistics_and_what_answered) {
   const auto body =
       Json::parse(told(kLmStudioChat, R"({"messages":[{"role":"user","content":"x"}],"ttl":60})",
                        {text("a")}, {{.reason = Reason::max_tokens}}));
   EXPECT_EQ(body["stats"].dump(),
             R"({"tokens_per_second":5.0,"time_to_first_token":0.75,"generation_time":1.0,)"
             R"("stop_reason":"maxPredictedTokensReached"})");
+  EXPECT_TRUE(body["model_info"].contains("context_length"));
+  EXPECT_EQ(body["runtime"]["name"], "sluice");
+}
+
+TEST(MistralFim, a_gap_is_filled_in_the_shape_of_a_chat) {
+  const char* request = R"({"prompt":"a","suffix":"b","random_seed":7,"stream":true})";
+  EXPECT_EQ(read(kMistralFim, request).ask.seed, 7U);
+  const auto list = events(told(kMistralFim, request, {text("x")}));
+  EXPECT_EQ(list[1].data["choices"][0]["delta"]["content"], "x");
+  EXPECT_THROW((void)read(kMistralFim, R"({"prompt":["a","b"]})"), Refusal);
 }
 
 }  // namespace

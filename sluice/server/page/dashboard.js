@@ -83,7 +83,6 @@ export class Dashboard {
       ['To the first token, median · 95 %', pair(quantiles('sluice_time_to_first_token_seconds'))],
       ['Between tokens, median · 95 %', pair(quantiles('sluice_inter_token_seconds'))],
       ['Of prompts not computed again', prompt > 0 && cached !== null ? percent(cached / prompt) : null],
-      ['Prompt cache on disk', format(total(latest, 'sluice_disk_cache_bytes'), bytes)],
     ];
     this.tiles.replaceChildren(...tiles.filter(([, value]) => value !== null).map(([name, value]) =>
       h('dl', {}, h('dt', {}, name), h('dd', {}, value))));

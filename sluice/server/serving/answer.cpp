@@ -163,7 +163,11 @@ void Answer::tell_head() {
   Head head{.id = new_id(),
             .created = std::time(nullptr),
             .model = ask_.model.empty() ? model_->name() : ask_.model,
-            .usage = usage_};
+            .usage = usage_,
+            .facts = {.architecture = model_->info().architecture,
+                      .quantization = model_->info().quantization,
+                      .format = model_->info().format,
+                      .context = model_->info().context}};
   std::string out;
   writer_->begin(head, out);
   send(out);

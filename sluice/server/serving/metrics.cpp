@@ -7,6 +7,9 @@
 #include <prometheus/text_serializer.h>
 
 #include <ctime>
+#include <map>
+#include <mutex>
+#include <utility>
 
 namespace sluice::server {
 namespace {
@@ -52,11 +55,28 @@ struct Metrics::Impl {
   Counter& generated =
       counters(registry, "sluice_generated_tokens_total", "Tokens of answers").Add({});
   Gauge& running = gauges(registry, "sluice_requests_running", "Answers on their way").Add({});
+  Gauge& waiting =
+      gauges(registry, "sluice_requests_waiting", "Of these, sequences without a place yet")
+          .Add({});
+  Family<Gauge>& budget = gauges(registry, "sluice_memory_budget_bytes", "--ram");
+  Counter& weights_read =
+      counters(registry, "sluice_disk_read_bytes_total", "Bytes read from disk, by what")
+          .Add({{"what", "weights"}});
+  Counter& prompts_written =
+      counters(registry, "sluice_disk_written_bytes_total", "Bytes written to disk, by what")
+          .Add({{"what", "prompt_cache"}});
+  Family<Counter>& lookups =
+      counters(registry, "sluice_cache_lookups_total", "What was looked for in memory");
+  Counter& expert_hits = lookups.Add({{"cache", "experts"}, {"result", "hit"}});
+  Counter& expert_misses = lookups.Add({{"cache", "experts"}, {"result", "miss"}});
   Family<Gauge>& memory = gauges(registry, "sluice_memory_bytes", "Memory by what it is for");
   Histogram& first_token = histogram(registry, "sluice_time_to_first_token_seconds",
                                      "From a request to its first token", kFirstToken);
   Histogram& next_token =
       histogram(registry, "sluice_inter_token_seconds", "Between a request's tokens", kNextToken);
+
+  std::mutex mutex;                            // of what follows
+  std::map<std::string, ModelTotals> counted;  // by model
 };
 
 Metrics::Metrics(const std::string& version) : impl_(std::make_unique<Impl>()) {
@@ -84,6 +104,21 @@ void Metrics::count_tokens(const Usage& usage) {
 void Metrics::note_first_token(double seconds) { impl_->first_token.Observe(seconds); }
 void Metrics::note_next_token(double seconds) { impl_->next_token.Observe(seconds); }
 void Metrics::set_running(int64_t n) { impl_->running.Set(static_cast<double>(n)); }
+
+void Metrics::set_waiting(int64_t n) { impl_->waiting.Set(static_cast<double>(n)); }
+void Metrics::set_budget(double bytes) { impl_->budget.Add({}).Set(bytes); }
+
+void Metrics::count_model(const std::string& name, const ModelTotals& totals) {
+  const std::lock_guard lock(impl_->mutex);
+  const ModelTotals before = std::exchange(impl_->counted[name], totals);
+  const auto add = [](Counter& counter, double now, double then) {
+    counter.Increment(now >= then ? now - then : now);
+  };
+  add(impl_->weights_read, totals.weights_read, before.weights_read);
+  add(impl_->prompts_written, totals.prompts_written, before.prompts_written);
+  add(impl_->expert_hits, totals.expert_hits, before.expert_hits);
+  add(impl_->expert_misses, totals.expert_misses, before.expert_misses);
+}
 
 void Metrics::set_memory(std::string_view owner, double bytes) {
   impl_->memory.Add({{"owner", std::string(owner)}}).Set(bytes);

@@ -56,8 +56,37 @@ struct Models::Entry {
   }
 };
 
+/// Models that take memory: those that were let go too, until the last answer has ended and all of it was given back.
+struct Models::Living {
+  std::mutex mutex;
+  std::condition_variable gone;
+  size_t n = 0;
+
+  size_t count() {
+    const std::lock_guard lock(mutex);
+    return n;
+  }
+  /// Takes `model` and counts it for as long as anybody holds it.
+  static std::shared_ptr<ServedModel> counted(const std::shared_ptr<Living>& living,
+                                              std::unique_ptr<ServedModel> model) {
+    {
+      const std::lock_guard lock(living->mutex);
+      ++living->n;
+    }
+    return {model.release(), [living](ServedModel* going) {
+              delete going;
+              const std::lock_guard lock(living->mutex);
+              --living->n;
+              living->gone.notify_all();
+            }};
+  }
+};
+
 Models::Models(std::vector<Named> models, Aliases aliases, Open open, Options options)
-    : aliases_(std::move(aliases)), open_(std::move(open)), options_(options) {
+    : aliases_(std::move(aliases)),
+      open_(std::move(open)),
+      options_(options),
+      living_(std::make_shared<Living>()) {
   for (Named& named : models) {
     for (const auto& entry : entries_) {
       if (entry->named.name == named.name)
@@ -134,7 +163,9 @@ std::shared_ptr<ServedModel> Models::load(Entry& entry) {
   }
   set(true, nullptr);
   try {
-    auto model = std::make_shared<ServedModel>(entry.named.name, open_(entry.named.model));
+    auto model = Living::counted(
+        living_, std::make_unique<ServedModel>(entry.named.name, open_(entry.named.model),
+                                               options_.usual_answer));
     set(false, model);
     return model;
   } catch (...) {
@@ -143,9 +174,10 @@ std::shared_ptr<ServedModel> Models::load(Entry& entry) {
   }
 }
 
-/// For one more. Throws Refusal where all that are loaded are in use.
+/// For one more. Throws Refusal where all that are loaded are in use, or were when they were let go.
 void Models::make_place() {
-  while (loaded().size() >= options_.most_loaded) {
+  constexpr auto kLettingGo = std::chrono::seconds(5);
+  while (living_->count() >= options_.most_loaded) {
     Entry* oldest = nullptr;
     Clock::time_point used = Clock::time_point::max();
     for (const auto& entry : entries_) {
@@ -155,6 +187,10 @@ void Models::make_place() {
       oldest = entry.get();
     }
     if (oldest == nullptr) {
+      const size_t n_there = loaded().size();
+      std::unique_lock lock(living_->mutex);
+      const auto has_place = [&] { return living_->n < options_.most_loaded; };
+      if (living_->n > n_there && living_->gone.wait_for(lock, kLettingGo, has_place)) continue;
       Refusal refusal(503, fmt::format("{} models are loaded, which is the most, and all of them "
                                        "are answering; try again soon",
                                        options_.most_loaded));
@@ -226,6 +262,16 @@ std::vector<std::shared_ptr<ServedModel>> Models::loaded() const {
 std::vector<ModelInfo> Models::list() const {
   std::vector<ModelInfo> infos;
   for (const auto& entry : entries_) infos.push_back(entry->info());
+  return infos;
+}
+
+std::vector<ModelInfo> Models::list_with_aliases() const {
+  std::vector<ModelInfo> infos = list();
+  for (const auto& [alias, name] : aliases_) {
+    if (alias.ends_with('*')) continue;
+    infos.push_back(info(name));
+    infos.back().id = alias;
+  }
   return infos;
 }
 

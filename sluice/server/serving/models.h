@@ -33,7 +33,8 @@ class Models {
   struct Options {
     /// How long a model that nobody uses stays loaded; unset: for ever.
     std::optional<std::chrono::milliseconds> idle_time = std::nullopt;
-    size_t most_loaded = 0;  ///< the one used longest ago goes for another; 0: any number
+    size_t most_loaded = 0;    ///< the one used longest ago goes for another; 0: any number
+    int64_t usual_answer = 0;  ///< as ServedModel has it
   };
 
   /// The first of `models`, of which there is one at least, is the default one. Throws Error(bad_request) for a
@@ -53,12 +54,15 @@ class Models {
   std::vector<std::shared_ptr<ServedModel>> loaded() const;
   /// Of all, in order.
   std::vector<ModelInfo> list() const;
+  /// And of those under another name, where it stands for no more than one.
+  std::vector<ModelInfo> list_with_aliases() const;
   /// Throws Refusal (404).
   ModelInfo info(std::string_view name) const;
 
  private:
   using Clock = std::chrono::steady_clock;
   struct Entry;
+  struct Living;
   Entry& find(std::string_view name) const;
   std::shared_ptr<ServedModel> load(Entry& entry);
   void make_place();
@@ -69,6 +73,7 @@ class Models {
   Aliases aliases_;
   Open open_;
   const Options options_;
+  const std::shared_ptr<Living> living_;
   std::mutex places_;  // one model at a time gets a place
 
   std::mutex mutex_;  // of stopping_

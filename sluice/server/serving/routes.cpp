@@ -69,11 +69,12 @@ const std::vector<Service::Route>& Service::routes() {
   const auto reply = [](auto make) {
     return [make](Service& s, const ExchangePtr& e) { e->reply(make(s, e->request())); };
   };
-  const auto models = reply(
-      [](Service& s, const HttpRequest&) { return Reply{.body = models_body(s.models_.list())}; });
+  const auto models = reply([](Service& s, const HttpRequest&) {
+    return Reply{.body = models_body(s.models_.list_with_aliases())};
+  });
   const auto nothing_here = [](Service&, const ExchangePtr& e) { refuse_storage(e); };
-  const auto no_embeddings = [](Service&, const ExchangePtr&) {
-    throw Refusal(501, "embeddings are not computed yet");
+  const auto embed = [](ReadEmbed read) {
+    return [read](Service& s, const ExchangePtr& e) { s.embed(e, read); };
   };
   static const std::vector<Route> table{
       {"POST", "/v1/chat/completions", ask(kOpenAiChat)},
@@ -81,6 +82,8 @@ const std::vector<Service::Route>& Service::routes() {
       {"POST", "/v1/chat/completions/input_tokens", ask(kOpenAiChatTokens)},
       {"POST", "/v1/completions", ask(kOpenAiCompletions)},
       {"POST", "/completions", ask(kOpenAiCompletions)},
+      {"POST", "/v1/fim/completions", ask(kMistralFim)},
+      {"POST", "/fim/completions", ask(kMistralFim)},
       {"POST", "/v1/responses", ask(kOpenAiResponses)},
       {"POST", "/responses", ask(kOpenAiResponses)},
       {"POST", "/v1/responses/input_tokens", ask(kOpenAiResponsesTokens)},
@@ -131,10 +134,11 @@ const std::vector<Service::Route>& Service::routes() {
       {"POST", "/tokenize", reply([](Service& s, const HttpRequest& r) { return s.tokenize(r); })},
       {"POST", "/detokenize",
        reply([](Service& s, const HttpRequest& r) { return s.detokenize(r); })},
-      {"POST", "/v1/embeddings", no_embeddings},
-      {"POST", "/embeddings", no_embeddings},
-      {"POST", "/api/embed", no_embeddings},
-      {"POST", "/api/embeddings", no_embeddings},
+      {"POST", "/v1/embeddings", embed(read_openai_embeddings)},
+      {"POST", "/embeddings", embed(read_openai_embeddings)},
+      {"POST", "/api/v0/embeddings", embed(read_openai_embeddings)},
+      {"POST", "/api/embed", embed(read_ollama_embed)},
+      {"POST", "/api/embeddings", embed(read_ollama_embeddings)},
       {"POST", "/api/pull", nothing_here},
       {"POST", "/api/push", nothing_here},
       {"POST", "/api/create", nothing_here},

@@ -70,8 +70,9 @@ bool has_token(const text::Tokenizer& tokenizer, std::string_view text) {
 
 }  // namespace
 
-ServedModel::ServedModel(std::string name, std::shared_ptr<engine::Engine> engine)
-    : engine_(std::move(engine)) {
+ServedModel::ServedModel(std::string name, std::shared_ptr<engine::Engine> engine,
+                         int64_t usual_answer)
+    : engine_(std::move(engine)), usual_answer_(usual_answer) {
   info_.id = std::move(name);
   describe();
   find_markers();
@@ -91,6 +92,7 @@ void ServedModel::describe() {
   info_.digest = digest_of(file);
   info_.file_bytes = engine_->file_bytes().count;
   info_.resident_bytes = info_.file_bytes;
+  info_.n_parameters = engine_->n_parameters();
   info_.vocab_size = config.vocab_size;
   info_.hidden_size = config.hidden_size;
   info_.n_layers = config.n_layers;
@@ -204,7 +206,7 @@ int64_t ServedModel::room_after(const Ask& ask, int64_t prompt_tokens) const {
                                      .prompt_tokens = prompt_tokens,
                                      .max_tokens = ask.max_tokens.value_or(0)});
   }
-  return std::min(ask.max_tokens.value_or(room), room);
+  return std::min(ask.max_tokens.value_or(usual_answer_ > 0 ? usual_answer_ : room), room);
 }
 
 Prompt ServedModel::chat_prompt(const Ask::Chat& chat) const {

@@ -33,7 +33,8 @@ struct Prompt {
 /// A loaded model with what answering needs to know of it. Const once made, so any thread may ask it.
 class ServedModel {
  public:
-  ServedModel(std::string name, std::shared_ptr<engine::Engine> engine);
+  /// usual_answer: most tokens of one whose request names no number; 0: what the context holds.
+  ServedModel(std::string name, std::shared_ptr<engine::Engine> engine, int64_t usual_answer = 0);
 
   const std::string& name() const { return info_.id; }
   const ModelInfo& info() const { return info_; }
@@ -69,6 +70,7 @@ class ServedModel {
 
   std::shared_ptr<engine::Engine> engine_;
   ModelInfo info_;
+  int64_t usual_answer_;
   TemplateAbilities abilities_;
   bool bare_calls_ = false;    // calls have no marker, or one that not all have
   bool listed_calls_ = false;  // they stand in an array

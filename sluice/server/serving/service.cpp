@@ -20,9 +20,17 @@ constexpr int kClientLeft = 499;  // as nginx logs it
 std::string_view api_of(std::string_view path) {
   if (path.starts_with("/v1/messages")) return "anthropic";
   if (path.starts_with("/api/") && !path.starts_with("/api/v0/")) return "ollama";
-  if (path.starts_with("/v1/") || path.starts_with("/api/v0/") || path == "/chat/completions")
+  if (path.starts_with("/api/v0/")) return "lmstudio";
+  const auto is = [&](std::initializer_list<std::string_view> paths) {
+    return std::ranges::find(paths, path) != paths.end();
+  };
+  if (path.starts_with("/v1/") || is({"/chat/completions", "/completions", "/fim/completions",
+                                      "/responses", "/embeddings", "/models"}))
     return "openai";
-  return "other";
+  if (is({"/completion", "/infill", "/apply-template", "/tokenize", "/detokenize", "/props",
+          "/slots"}))
+    return "llama";
+  return "other";  // the page, and what watches the server
 }
 
 std::string error_text(std::string_view path, const Refusal& refusal, const std::string& id) {
@@ -128,7 +136,9 @@ Service::Service(Models& models, ServiceOptions options)
     : models_(models),
       options_(std::move(options)),
       metrics_(options_.version),
-      responses_(options_.responses) {}
+      responses_(options_.responses) {
+  if (options_.ram) metrics_.set_budget(static_cast<double>(options_.ram->count));
+}
 
 Service::~Service() = default;
 
@@ -170,6 +180,17 @@ void Service::answer(const std::shared_ptr<Exchange>& exchange, const Dialect& d
   const std::lock_guard lock(mutex_);
   std::erase_if(answers_, [](const auto& other) { return other.expired(); });
   answers_.push_back(answer);
+}
+
+void Service::embed(const std::shared_ptr<Exchange>& exchange, ReadEmbed read) {
+  EmbedAsk ask = read(parse_body(exchange->request().body, options_.read.limits), options_.read);
+  Counted counted(n_answers_, 1, options_.most_answers);
+  const auto model = models_.get(ask.model);
+  std::make_shared<Embedding>(exchange, model, std::move(ask),
+                              static_cast<Embedding::Observer&>(*this))
+      ->begin();
+  counted.keep();
+  metrics_.set_running(n_answers_);
 }
 
 /// Puts the conversation that goes on before what was asked, and notes it for what comes after.
@@ -293,6 +314,19 @@ void Service::on_end(const Answer& answer) {
        {"decode_seconds", usage.decode_seconds}});
 }
 
+void Service::on_end(const Embedding& embedding) {
+  metrics_.set_running(--n_answers_);
+  models_.note_use(embedding.model_name(), std::nullopt);
+  const Usage& usage = embedding.usage();
+  metrics_.count_tokens(usage);
+  log("embedding", embedding.request(),
+      {{"model", embedding.model_name()},
+       {"texts", embedding.n()},
+       {"prompt_tokens", usage.prompt_tokens},
+       {"queued_seconds", usage.queued_seconds},
+       {"prefill_seconds", usage.prefill_seconds}});
+}
+
 Reply Service::show_readiness() const {
   const auto infos = models_.list();
   const bool ready = std::ranges::any_of(
@@ -301,13 +335,39 @@ Reply Service::show_readiness() const {
   return {.body = R"({"status":"ok"})"};
 }
 
+namespace {
+
+Metrics::ModelTotals totals_of(const engine::Engine& engine) {
+  Metrics::ModelTotals totals;
+  if (const auto streaming = engine.statistics()) {
+    totals.weights_read = static_cast<double>(streaming->reads.bytes);
+    totals.expert_hits = static_cast<double>(streaming->experts.hits);
+    totals.expert_misses = static_cast<double>(streaming->experts.misses + streaming->experts.late);
+  }
+  if (const auto disk = engine.disk_cache())
+    totals.prompts_written = static_cast<double>(disk->written.count);
+  return totals;
+}
+
+}  // namespace
+
 Reply Service::show_metrics() {
-  double kv = 0;
-  for (const auto& model : models_.loaded())
-    kv += static_cast<double>(model->engine().kv_bytes().count);
+  double kv = 0, experts = 0;
+  int64_t waiting = 0;
+  for (const auto& model : models_.loaded()) {
+    const engine::Engine& engine = model->engine();
+    kv += static_cast<double>(engine.kv_bytes().count);
+    if (const auto* plan = engine.plan())
+      experts +=
+          static_cast<double>(plan->per_slot.count) * static_cast<double>(plan->expert_slots);
+    waiting += engine.scheduler().waiting;
+    metrics_.count_model(model->name(), totals_of(engine));
+  }
+  metrics_.set_waiting(waiting);
   metrics_.set_memory("kv", kv);
+  metrics_.set_memory("experts", experts);
   const auto whole = static_cast<double>(residency::memory_state().resident.count);
-  metrics_.set_memory("other", std::max(0.0, whole - kv));
+  metrics_.set_memory("other", std::max(0.0, whole - kv - experts));
   return {.content_type = Metrics::kContentType, .body = metrics_.text()};
 }
 

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "sluice/server/dialects/dialect.h"
 #include "sluice/server/http/exchange.h"
 #include "sluice/server/serving/answer.h"
+#include "sluice/server/serving/embedding.h"
 #include "sluice/server/serving/log_line.h"
 #include "sluice/server/serving/metrics.h"
 #include "sluice/server/serving/models.h"
@@ -26,11 +28,12 @@ struct ServiceOptions {
   std::function<void(std::string_view)> log = nullptr;
   LogFormat log_format = LogFormat::text;
   ResponseStore::Options responses = {};
-  bool log_prompts = false;  ///< and one with what the model is told
+  std::optional<Bytes> ram = std::nullopt;  ///< of all models, for those who watch
+  bool log_prompts = false;                 ///< and one with what the model is told
 };
 
 /// What the server does with a request: routes, models, answers.
-class Service : public HttpHandler, private Answer::Observer {
+class Service : public HttpHandler, private Answer::Observer, private Embedding::Observer {
  public:
   Service(Models& models, ServiceOptions options);
   ~Service() override;
@@ -49,6 +52,8 @@ class Service : public HttpHandler, private Answer::Observer {
   static std::string methods_of(std::string_view path);
 
   void answer(const std::shared_ptr<Exchange>& exchange, const Dialect& dialect);
+  using ReadEmbed = EmbedAsk (*)(const Json& body, const ReadOptions& options);
+  void embed(const std::shared_ptr<Exchange>& exchange, ReadEmbed read);
   void go_on(const HttpRequest& request, Asked& asked);
   Reply show_response(const HttpRequest& request, const std::string& id);
   Reply forget_response(const HttpRequest& request, const std::string& id);
@@ -66,6 +71,7 @@ class Service : public HttpHandler, private Answer::Observer {
   void on_first_token(double seconds) override;
   void on_next_token(double seconds) override;
   void on_end(const Answer& answer) override;
+  void on_end(const Embedding& embedding) override;
 
   Models& models_;
   const ServiceOptions options_;

@@ -17,7 +17,8 @@ def test_openai(served, node):
     told = node("openai", served)
     check(told, served)
     assert told["overflow"]["kind"] == "BadRequestError" and told["overflow"]["code"] == "context_length_exceeded"
-    assert told["missing"]["kind"] == "NotFoundError" and told["embeddings"]["status"] == 501
+    assert told["missing"]["kind"] == "NotFoundError"
+    assert told["vector"] == pytest.approx(told["floats"]) and sum(x * x for x in told["vector"]) == pytest.approx(1, abs=1e-4)
     assert told["models"] == [served.name] and told["response"] == told["whole"]
     assert len(told["logprobs"]) == 4 and all(len(token["top_logprobs"]) == 2 for token in told["logprobs"])
 

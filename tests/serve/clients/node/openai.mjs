@@ -28,7 +28,8 @@ const format = { type: "json_schema", json_schema: { name: "weather", strict: tr
 told.json = (await client.chat.completions.create({ ...common, max_tokens: 60, response_format: format })).choices[0].message.content;
 told.overflow = await refused(client.chat.completions.create({ ...common, messages: [{ role: "user", content: tooLong }] }));
 told.missing = await refused(client.chat.completions.create({ ...common, model: "nothing" }));
-told.embeddings = await refused(client.embeddings.create({ model, input: "Hi" }));
+told.vector = (await client.embeddings.create({ model, input: "Hi" })).data[0].embedding; // which asks for base64
+told.floats = (await client.embeddings.create({ model, input: "Hi", encoding_format: "float" })).data[0].embedding;
 
 const left = await client.chat.completions.create({ ...common, max_tokens: 3000, ignore_eos: true, stream: true });
 for await (const chunk of left) if (chunk.choices[0]?.delta.content) break; // which aborts the request
