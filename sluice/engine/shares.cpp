@@ -1,6 +1,7 @@
 #include "sluice/engine/shares.h"
 
 #include <algorithm>
+#include <functional>
 #include <numeric>
 
 #include "sluice/base/error.h"

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 #include <exception>
 #include <memory>
@@ -51,7 +50,6 @@ class Embedding : public Exchange::Watcher, public std::enable_shared_from_this<
   const std::shared_ptr<ServedModel> model_;
   const EmbedAsk ask_;
   Observer& observer_;
-  const std::chrono::steady_clock::time_point begun_ = std::chrono::steady_clock::now();
   std::vector<std::unique_ptr<engine::Generation>> generations_;
   std::vector<std::vector<float>> vectors_;
   size_t n_ended_ = 0;
