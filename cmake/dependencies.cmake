@@ -1,5 +1,8 @@
 # Libraries from the system, and MLX from the wheel that `make setup` puts into .venv.
 find_package(Threads REQUIRED)
+if(SKBUILD) # pip builds: MLX is in the environment that it made
+  set(SLUICE_PYTHON ${Python_EXECUTABLE} CACHE FILEPATH "")
+endif()
 set(SLUICE_PYTHON ${CMAKE_SOURCE_DIR}/.venv/bin/python CACHE FILEPATH "The Python whose site-packages hold MLX")
 
 # No package is there for the machine built for: fmt's headers are of no machine, GoogleTest comes as sources.

@@ -9,8 +9,6 @@
 #include "sluice/cli/output.h"
 #include "sluice/cli/plan_report.h"
 #include "sluice/cli/plan_text.h"
-#include "sluice/engine/hub/hub_headers.h"
-#include "sluice/engine/hub/model_store.h"
 
 namespace sluice::cli {
 namespace {
@@ -20,23 +18,8 @@ struct PlanOptions {
   PlannedMachine machine;
 };
 
-/// From the model's files, or from what they begin with on the hub.
-PlanReport plan_of(const PlanOptions& o) {
-  const engine::ModelStore store;
-  const std::string& model = o.model.model;
-  if (!store.lacks(model)) return make_plan(model, store.resolve(model), o.model.engine, o.machine);
-  const auto options = engine::PullOptions::from_environment();
-  std::optional<engine::HubRepository> hub;
-  try {
-    hub.emplace(model, options);
-  } catch (const Error& error) {
-    fail(error.kind(), "no model '{}' is here, and of the hub: {}", model, error.what());
-  }
-  return make_plan(model, fetch_headers(*hub, options), hub->bytes(), o.model.engine, o.machine);
-}
-
 void plan(const PlanOptions& o, const Globals& globals) {
-  const PlanReport report = plan_of(o);
+  const PlanReport report = plan_of(o.model.model, o.model.engine, o.machine);
   if (globals.json) {
     print_json(to_json(report));
   } else {

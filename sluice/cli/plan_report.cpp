@@ -1,9 +1,11 @@
 #include "sluice/cli/plan_report.h"
 
 #include <memory>
+#include <optional>
 
 #include "sluice/base/error.h"
 #include "sluice/engine/hub/hub.h"
+#include "sluice/engine/hub/hub_repository.h"
 #include "sluice/engine/hub/model_store.h"
 #include "sluice/engine/probe.h"
 #include "sluice/residency/machine/memory.h"
@@ -90,6 +92,20 @@ PlanReport report_of(const std::string& model, const engine::Engine& engine, Byt
 }
 
 }  // namespace
+
+PlanReport plan_of(const std::string& model, const engine::EngineOptions& options,
+                   const PlannedMachine& machine) {
+  const engine::ModelStore store;
+  if (!store.lacks(model)) return make_plan(model, store.resolve(model), options, machine);
+  const auto pull = engine::PullOptions::from_environment();
+  std::optional<engine::HubRepository> hub;
+  try {
+    hub.emplace(model, pull);
+  } catch (const Error& error) {
+    fail(error.kind(), "no model '{}' is here, and of the hub: {}", model, error.what());
+  }
+  return make_plan(model, fetch_headers(*hub, pull), hub->bytes(), options, machine);
+}
 
 PlanReport make_plan(const std::string& model, const fs::path& path,
                      const engine::EngineOptions& options, const PlannedMachine& machine) {

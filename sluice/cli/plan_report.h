@@ -17,6 +17,11 @@ struct PlannedMachine {
   std::optional<double> sim_disk, sim_bandwidth;  ///< bytes per second
 };
 
+/// Plans for a model as the user names it: from its files, or from what they begin with on the hub.
+/// Throws as make_plan(), and Error(bad_request, io) where it is neither here nor on the hub.
+PlanReport plan_of(const std::string& model, const engine::EngineOptions& options,
+                   const PlannedMachine& machine);
+
 /// Plans for the model in `path`, of whose files the headers are enough. `model` is how the user calls it.
 /// Throws Error(over_budget) with the sum where the machine has too little memory, and as Engine::open.
 PlanReport make_plan(const std::string& model, const std::filesystem::path& path,

@@ -18,12 +18,13 @@
 
 namespace sluice::engine {
 
-/// What may follow, decided token by token (a grammar). Belongs to one generation; called on the engine's thread and
+/// What may follow, decided token by token (a grammar, or somebody's own sampler). Belongs to one generation; called on the engine's thread and
 /// its stream's, never on both at once.
 class Constraint {
  public:
   virtual ~Constraint() = default;
-  /// Sets the logits of all tokens that may not come next to -infinity. logits: float32 [vocab_size].
+  /// Sets the logits of all tokens that may not come next to -infinity; may change the others. What it throws ends the
+  /// generation. logits: float32 [vocab_size].
   virtual void mask(std::span<float> logits) = 0;
   /// Goes on after `token`. False when nothing more may follow: the text is complete.
   virtual bool accept(text::Token token) = 0;

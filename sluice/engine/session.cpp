@@ -95,15 +95,18 @@ void Session::reset() {
   tokens_.clear();
 }
 
+std::unique_ptr<Generation> Session::begin(Request request, std::shared_ptr<Listener> listener) {
+  request.cache_salt = salt_;
+  request.uses_disk = shared_;
+  return begin_generation(engine_, std::move(request), std::move(listener));
+}
+
 Result Session::generate(const Request& request,
                          const std::function<void(const Event&)>& on_event) {
   const Turn turn(busy_);
   const auto streamed_before = engine_.statistics();
   const auto mailbox = std::make_shared<Mailbox>();
-  Request mine = request;
-  mine.cache_salt = salt_;
-  mine.uses_disk = shared_;
-  const auto generation = begin_generation(engine_, std::move(mine), mailbox);
+  const auto generation = begin(request, mailbox);
   try {
     while (const auto event = mailbox->next()) on_event(*event);
   } catch (...) {

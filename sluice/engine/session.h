@@ -2,10 +2,12 @@
 
 #include <atomic>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "sluice/engine/engine.h"
+#include "sluice/engine/generation.h"
 #include "sluice/engine/request.h"
 
 namespace sluice::engine {
@@ -25,6 +27,10 @@ class Session {
   /// Error(bad_request) for an empty prompt, one longer than the context, ids outside the vocabulary, or when another
   /// answer of this session is on its way, and what on_event threw, which ends the answer.
   Result generate(const Request& request, const std::function<void(const Event&)>& on_event);
+
+  /// Begins an answer that a listener hears of, and returns at once; tokens() knows nothing of it. The session outlives
+  /// it. Throws as begin_generation().
+  std::unique_ptr<Generation> begin(Request request, std::shared_ptr<Listener> listener);
 
   /// Tokens whose keys and values were held at the end of the last answer.
   const std::vector<text::Token>& tokens() const { return tokens_; }

@@ -1,0 +1,166 @@
+"""The package as such: what importing costs and touches, types, what is in it."""
+
+import re
+import subprocess
+import sys
+import tomllib
+
+import pytest
+import sluice
+from conftest import CHAT_MODEL, ROOT, TINY_MOE
+
+IMPORT_MS = 50
+
+
+def run(code: str, *args: object) -> str:
+    done = subprocess.run([sys.executable, "-c", code, *map(str, args)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_importing_takes_no_time_and_loads_nothing():
+    code = (
+        "import sys, time; before = time.process_time(); import sluice; took = time.process_time() - before\n"
+        "print(took * 1e3, [m for m in ('mlx', 'mlx.core', 'numpy', 'sluice._native', 'asyncio') if m in sys.modules])"
+    )
+    told = [run(code).split(" ", 1) for _ in range(5)]
+    assert {loaded.strip() for _, loaded in told} == {"[]"}
+    assert min(float(ms) for ms, _ in told) < IMPORT_MS
+
+
+def test_somebodys_own_mlx_goes_on_as_it_was():
+    code = """
+import sys
+import mlx.core as mx
+before = (mx.default_device(), mx.default_stream(mx.default_device()))
+mx.random.seed(3)
+wanted = mx.random.normal((64, 64)) @ mx.ones((64, 1))
+mx.eval(wanted)
+import sluice
+with sluice.load(sys.argv[1]) as model:
+    model.generate("Hi", max_tokens=4)
+    mx.random.seed(3)
+    assert mx.array_equal(mx.random.normal((64, 64)) @ mx.ones((64, 1)), wanted)
+    assert (mx.default_device(), mx.default_stream(mx.default_device())) == before
+"""
+    run(code, CHAT_MODEL)
+
+
+def test_the_interpreter_ends_with_answers_on_their_way():
+    code = """
+import sys, sluice
+model = sluice.load(sys.argv[1])
+stream = model.stream("Hi", max_tokens=2000, ignore_eos=True, logits_processors=[lambda tokens, logits: None])
+session = model.session()
+next(stream)
+other = session.stream("Ho", max_tokens=2000, ignore_eos=True)
+"""
+    run(code, CHAT_MODEL)
+
+
+def test_ctrl_c_ends_an_answer():
+    code = """
+import os, signal, sys, threading, time, sluice
+model = sluice.load(sys.argv[1])
+threading.Timer(0.7, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    model.generate("Hi", max_tokens=100000, ignore_eos=True)
+except KeyboardInterrupt:
+    print(len(model.generate("Hi", max_tokens=3, ignore_eos=True).tokens))
+"""
+    assert run(code, CHAT_MODEL) == "3\n"
+
+
+def test_the_interpreter_is_free_while_the_engine_computes():
+    code = """
+import sys, threading, time, sluice
+model = sluice.load(sys.argv[1], threads=1)
+counted, stop = 0, threading.Event()
+def count():
+    global counted
+    while not stop.is_set():
+        counted += 1
+        time.sleep(0.001)
+thread = threading.Thread(target=count)
+thread.start()
+begin = time.monotonic()
+model.logits(model.tokenizer.encode("word " * 400))
+seconds = time.monotonic() - begin
+stop.set()
+thread.join()
+print(seconds, counted)
+"""
+    seconds, counted = map(float, run(code, CHAT_MODEL).split())
+    assert counted > 20 * seconds
+
+
+def test_creating_and_deleting_leaks_nothing():
+    code = """
+import gc, sys, resource, sluice
+from pathlib import Path
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 if Path("/proc/self/statm").exists() else 0
+chat, n = sys.argv[1], int(sys.argv[2])
+model = sluice.load(chat)
+def cycle():
+    session = model.session()
+    model.tokenizer.encode("Hi")
+    stream = session.stream("Hi", max_tokens=1, logits=True, sampler=lambda logits: 5)
+    next(stream)
+def open_and_close():
+    sluice.load(chat).close()
+for _ in range(100): cycle()
+for _ in range(5): open_and_close()
+gc.collect()
+before = resident()
+for _ in range(n): cycle()
+for _ in range(20): open_and_close()
+gc.collect()
+threads = len(list(Path("/proc/self/task").iterdir())) if Path("/proc/self/task").exists() else 0
+print(resident() - before, threads)
+"""
+    grown, _threads = map(int, run(code, CHAT_MODEL, 300).split())
+    assert grown < 20 << 20
+
+
+def test_pyproject_wants_the_mlx_that_requirements_name():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    pins = set(re.findall(r"==\s*([0-9.]+);", (ROOT / "requirements.txt").read_text()))
+    for wanted in (project["project"]["dependencies"], project["build-system"]["requires"]):
+        assert {v for line in wanted for v in re.findall(r"^mlx\S*==([0-9.]+);", line)} == pins
+    nanobind = re.search(r"nanobind==\S+", (ROOT / "requirements-test.txt").read_text())
+    assert nanobind and nanobind[0] in project["build-system"]["requires"]
+    assert project["project"]["version"] == sluice.__version__
+
+
+def test_the_command_is_in_the_package():
+    assert "run" in subprocess.run([sys.executable, "-m", "sluice", "--help"], capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("what", ["python/sluice", "tests/python/examples"])
+def test_types_are_strict(what, tmp_path):
+    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", tmp_path, ROOT / what]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env={"MYPYPATH": "python", "PATH": ""})
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_stub_says_what_the_extension_has():
+    import ast
+
+    import sluice._native as native
+
+    stub = ast.parse((ROOT / "python/sluice/_native.pyi").read_text())
+    for node in stub.body:
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
+            assert hasattr(native, node.name)
+        if isinstance(node, ast.ClassDef):
+            named = {item.name for item in node.body if isinstance(item, ast.FunctionDef)} | {
+                item.target.id for item in node.body if isinstance(item, ast.AnnAssign)
+            }
+            has = {name for name in vars(getattr(native, node.name)) if not name.startswith("__")} | {"__init__"}
+            assert named | {"__init__"} == has, node.name
+
+
+def test_a_tiny_model_without_a_tokenizer_still_computes():
+    with sluice.load(str(TINY_MOE)) as engine:
+        assert engine.logits([1, 2, 3], 1).shape == (2, engine.vocab_size)
