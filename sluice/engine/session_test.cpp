@@ -2,10 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <filesystem>
+#include <limits>
+#include <stdexcept>
 
 #include "sluice/base/error.h"
+#include "sluice/engine/test_recorder.h"
 
 namespace sluice::engine {
 namespace {
@@ -120,6 +124,43 @@ TEST(Session, ids_outside_the_vocabulary_are_refused_wherever_they_come_in) {
     biased.sampling.logit_bias[token] = 1;
     refused([&] { session.generate(biased, kNobody); });
   }
+}
+
+TEST(Session, an_answer_that_a_listener_hears_is_what_generate_gives) {
+  const auto engine = open();
+  const Tokens expected = Session(*engine).generate(sampled(prompt(300), 8), kNobody).tokens;
+  Session session(*engine);
+  const auto recorder = std::make_shared<Recorder>();
+  const auto generation = session.begin(sampled(prompt(300), 8), recorder);
+  EXPECT_EQ(recorder->wait().tokens, expected);
+  EXPECT_GT(session.generate(sampled(prompt(300), 1), kNobody).reused_tokens, 0) << "its own";
+  EXPECT_EQ(Session(*engine).generate(sampled(prompt(300), 1), kNobody).reused_tokens, 0);
+}
+
+/// Lets but one token follow, and throws when it is asked for one too many.
+class Stubborn : public Constraint {
+ public:
+  explicit Stubborn(int most) : left_(most) {}
+  void mask(std::span<float> logits) override {
+    if (left_-- == 0) throw std::domain_error("no more");
+    std::ranges::fill(logits, -std::numeric_limits<float>::infinity());
+    logits[17] = 0;
+  }
+  bool accept(text::Token token) override { return token == 17; }
+
+ private:
+  int left_;
+};
+
+TEST(Session, what_a_constraint_throws_ends_the_answer_and_nothing_else) {
+  const auto engine = open();
+  Session session(*engine);
+  Request request = sampled(prompt(20), 4);
+  request.constraint = std::make_shared<Stubborn>(100);
+  EXPECT_EQ(session.generate(request, kNobody).tokens, Tokens(4, 17));
+  request.constraint = std::make_shared<Stubborn>(2);
+  EXPECT_THROW(session.generate(request, kNobody), std::domain_error);
+  EXPECT_EQ(std::ssize(session.generate(sampled(prompt(20), 4), kNobody).tokens), 4);
 }
 
 }  // namespace
