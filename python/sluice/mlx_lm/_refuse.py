@@ -10,7 +10,7 @@ def refuse(call: str, given: dict[str, Any], reasons: dict[str, tuple[Any, str]]
     Unsupported for one with another value, BadRequest for a name that nobody knows."""
     for name, (nothing, instead) in reasons.items():
         value = given.pop(name, nothing)
-        if value is not nothing and value != nothing:
+        if value is not nothing and (nothing is None or value != nothing):
             raise Unsupported(f"{call}: {name} is not honoured; {instead}")
     if given:
         raise BadRequest(f"{call} has no argument {', '.join(sorted(given))}")

@@ -79,32 +79,6 @@ def apply_top_p(logprobs: Array, top_p: float) -> Array:
     return _like(logprobs, numpy.where(x < least, -numpy.inf, x).astype(numpy.float32))
 
 
-def apply_xtc(logits: Array, xtc_probability: float, xtc_threshold: float, xtc_special_tokens: Sequence[int]) -> Array:
-    """With xtc_probability, drops all but the least likely of the tokens above xtc_threshold, special ones aside."""
-    import numpy
-
-    _require(0 <= xtc_threshold <= 0.5, f"xtc_threshold is {xtc_threshold}, it must be from 0 to 0.5")
-    _require(0 <= xtc_probability <= 1, f"xtc_probability is {xtc_probability}, it must be from 0 to 1")
-    x = _numpy(logits)
-    if _uniform() >= xtc_probability:
-        return _like(logits, x)
-    p = numpy.exp(x - x.max(-1, keepdims=True))
-    p /= p.sum(-1, keepdims=True)
-    dropped = p > numpy.where(p > xtc_threshold, p, numpy.inf).min(-1, keepdims=True)
-    dropped[..., list(xtc_special_tokens)] = False
-    return _like(logits, numpy.where(dropped, -numpy.inf, x).astype(numpy.float32))
-
-
-def categorical_sampling(logits: Array, temp: float) -> Array:
-    """Draws from each row's softmax(logits / temp)."""
-    import numpy
-
-    x = _numpy(logits).astype(numpy.float64) / temp
-    p = numpy.cumsum(numpy.exp(x - x.max(-1, keepdims=True)), axis=-1)
-    drawn = (p <= _uniform(x.shape[:-1])[..., None] * p[..., -1:]).sum(-1)
-    return _like(logits, numpy.minimum(drawn, x.shape[-1] - 1).astype(numpy.uint32))
-
-
 def _uniform(shape: tuple[int, ...] = ()) -> Any:
     """In [0, 1), from MLX's generator: mx.random.seed() decides, as in mlx_lm."""
     import mlx.core as mx
@@ -113,24 +87,60 @@ def _uniform(shape: tuple[int, ...] = ()) -> Any:
     return numpy.array(mx.random.uniform(shape=shape))
 
 
+Random = Callable[..., Any]
+"""A shape to numbers in [0, 1)."""
+
+
+def apply_xtc(
+    logits: Array,
+    xtc_probability: float,
+    xtc_threshold: float,
+    xtc_special_tokens: Sequence[int],
+    random: Random = _uniform,
+) -> Array:
+    """With xtc_probability, drops all but the least likely of the tokens above xtc_threshold, special ones aside."""
+    import numpy
+
+    _require(0 <= xtc_threshold <= 0.5, f"xtc_threshold is {xtc_threshold}, it must be from 0 to 0.5")
+    _require(0 <= xtc_probability <= 1, f"xtc_probability is {xtc_probability}, it must be from 0 to 1")
+    x = _numpy(logits)
+    if random() >= xtc_probability:
+        return _like(logits, x)
+    p = numpy.exp(x - x.max(-1, keepdims=True))
+    p /= p.sum(-1, keepdims=True)
+    dropped = p > numpy.where(p > xtc_threshold, p, numpy.inf).min(-1, keepdims=True)
+    dropped[..., list(xtc_special_tokens)] = False
+    return _like(logits, numpy.where(dropped, -numpy.inf, x).astype(numpy.float32))
+
+
+def categorical_sampling(logits: Array, temp: float, random: Random = _uniform) -> Array:
+    """Draws from each row's softmax(logits / temp)."""
+    import numpy
+
+    x = _numpy(logits).astype(numpy.float64) / temp
+    p = numpy.cumsum(numpy.exp(x - x.max(-1, keepdims=True)), axis=-1)
+    drawn = (p <= random(x.shape[:-1])[..., None] * p[..., -1:]).sum(-1)
+    return _like(logits, numpy.minimum(drawn, x.shape[-1] - 1).astype(numpy.uint32))
+
+
 class Sampler:
     """What make_sampler() returns: log probabilities [..., vocab_size] to tokens [...]."""
 
-    def __init__(self, temp: float, steps: list[Callable[[Array], Array]], options: dict[str, Any] | None) -> None:
+    def __init__(self, temp: float, steps: "list[Callable[[Array, Random], Array]]", options: dict[str, Any] | None) -> None:
         self._temp = temp
         self._steps = steps
         self.options = options
         """The engine's, where they choose by the same probabilities; None: they cannot."""
 
-    def __call__(self, logprobs: Array) -> Array:
+    def __call__(self, logprobs: Array, random: Random = _uniform) -> Array:
         import numpy
 
         if self._temp == 0:
             return _like(logprobs, numpy.argmax(_numpy(logprobs), axis=-1).astype(numpy.uint32))
         x = _numpy(logprobs)
         for step in self._steps:
-            x = step(x)
-        return _like(logprobs, categorical_sampling(x, self._temp))
+            x = step(x, random)
+        return _like(logprobs, categorical_sampling(x, self._temp, random))
 
 
 def make_sampler(
@@ -146,19 +156,19 @@ def make_sampler(
     """As mlx_lm: top_p, min_p, XTC and top_k in this order, and only then the temperature; 0 takes the best token."""
     if temp == 0:
         return Sampler(0, [], {})
-    steps: list[Callable[[Array], Array]] = []
+    steps: list[Callable[[Array, Random], Array]] = []
     options: dict[str, Any] = {"temperature": temp}
     if 0 < top_p < 1:
-        steps.append(lambda x: apply_top_p(x, top_p))
+        steps.append(lambda x, _: apply_top_p(x, top_p))
         options["top_p"] = top_p
     if min_p != 0:
-        steps.append(lambda x: apply_min_p(x, min_p, min_tokens_to_keep))
+        steps.append(lambda x, _: apply_min_p(x, min_p, min_tokens_to_keep))
         options["min_p"] = min_p
     if xtc_probability > 0:
-        steps.append(lambda x: apply_xtc(x, xtc_probability, xtc_threshold, xtc_special_tokens or []))
+        steps.append(lambda x, random: apply_xtc(x, xtc_probability, xtc_threshold, xtc_special_tokens or [], random))
         options |= {"xtc_probability": xtc_probability, "xtc_threshold": xtc_threshold}
     if top_k > 0:
-        steps.append(lambda x: apply_top_k(x, top_k))
+        steps.append(lambda x, _: apply_top_k(x, top_k))
         options["top_k"] = top_k
     # The engine applies the temperature first: the same for the k best, and for a single stage at temperature 1.
     same = not steps or (len(steps) == 1 and (top_k > 0 or temp == 1) and not xtc_special_tokens and min_tokens_to_keep == 1)
@@ -249,11 +259,7 @@ def engine_options(sampler: Any, processors: Sequence[Any] | None, shows_logits:
     if isinstance(sampler, Sampler) and sampler.options is not None:
         options |= sampler.options
         if sampler.options:
-            import operator
-
-            import mlx.core as mx
-
-            options["seed"] = operator.index(mx.random.randint(0, 2**31 - 1).item())  # type: ignore[arg-type]  # mx.random.seed() decides
+            options["seed"] = _seed()
     elif sampler is not None:
         options["sampler"] = _sampler_hook(sampler)
     merged = _merged([getattr(p, "options", None) for p in processors or []])
@@ -280,13 +286,23 @@ def _merged(parts: list[dict[str, Any] | None]) -> dict[str, Any] | None:
     return merged
 
 
+def _seed() -> int:
+    """Drawn on the caller's thread, for MLX has a generator for each: mx.random.seed() decides."""
+    return int(float(_uniform()) * 2**24)
+
+
 def _sampler_hook(sampler: Callable[[Any], Any]) -> Callable[[Any], int]:
+    import numpy
+
+    random = numpy.random.default_rng(_seed()).random if isinstance(sampler, Sampler) else None
+
     def choose(logits: Any) -> int:
+        row = log_softmax(logits)[None]
+        if isinstance(sampler, Sampler):
+            return int(sampler(row, random or _uniform).item())
         import mlx.core as mx
 
-        row = log_softmax(logits)[None]
-        chosen = sampler(row if isinstance(sampler, Sampler) else mx.array(row))
-        return int(chosen.item())
+        return int(sampler(mx.array(row)).item())
 
     return choose
 
