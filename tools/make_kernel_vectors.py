@@ -20,9 +20,10 @@ from gguf import GGMLQuantizationType as Type
 HALVES = {
     "Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0], "Q2_K": [80, 82],
     "Q3_K": [108], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208], "IQ4_NL": [0], "IQ4_XS": [0],
-    "MXFP4": [],
+    "MXFP4": [], "IQ2_XXS": [0], "IQ2_XS": [0], "IQ2_S": [0], "IQ3_XXS": [0], "IQ3_S": [0], "IQ1_S": [0], "IQ1_M": [],
+    "TQ1_0": [52], "TQ2_0": [64], "NVFP4": [],
 }  # fmt: skip
-GGUF_NAMES = {"MXFP4": "gguf_mxfp4"}
+GGUF_NAMES = {"MXFP4": "gguf_mxfp4", "NVFP4": "gguf_nvfp4"}
 EXTREMES = [0.0, -0.0, 6e-8, -6e-8, 3e-5, -1.0, 1.0, 1234.5, -65504.0, 65504.0]
 
 
@@ -103,13 +104,14 @@ def mlx_floats(writer, rng):
 def gguf_blocks(writer, rng):
     for name, halves in HALVES.items():
         columns, size = gguf.GGML_QUANT_SIZES[Type[name]]
-        rows, n_blocks = 3, 8 if columns == 256 else 24
+        # Of codebooks as many random codes as meet every word of them.
+        rows, n_blocks = (24, 24) if name.startswith("IQ") else (3, 8 if columns == 256 else 24)
         blocks = rng.integers(0, 256, (rows, n_blocks, size), dtype=np.uint8)
         blocks[0, 1] = 0
         for at in halves:
             scales = random_scales(rng, (rows, n_blocks)).astype(np.float16)
             blocks[..., at : at + 2] = scales.view(np.uint8).reshape(rows, n_blocks, 2)
-        if not halves:  # E8M0: one byte, its ends included
+        if name == "MXFP4":  # E8M0: one byte, its ends included
             blocks[1, :, 0] = np.concatenate([[0, 1, 2, 3, 252, 253, 254, 255], rng.integers(100, 140, n_blocks - 8)])
         data = blocks.reshape(rows, -1)
         with np.errstate(all="ignore"):
@@ -117,11 +119,25 @@ def gguf_blocks(writer, rng):
         writer.case(GGUF_NAMES.get(name, name.lower()), GGUF_NAMES.get(name, name.lower()), data, expected)
 
 
+def few_bits(writer, rng):
+    """Blocks that the gguf package does not read: a float16 scale d, then codes, LSB first: 1 bit is -d or d, 2 bits q are
+    (q - 1) d."""
+    for name, bits, columns in (("q1_0", 1, 128), ("q2_0", 2, 64)):
+        rows, n_blocks = 3, 12
+        scales = random_scales(rng, (rows, n_blocks, 1)).astype(np.float16)
+        codes = rng.integers(0, 2**bits, (rows, n_blocks, columns), dtype=np.uint8)
+        stream = np.unpackbits(codes[..., None], axis=-1, bitorder="little")[..., :bits]
+        packed = np.packbits(stream.reshape(rows, n_blocks, -1), axis=-1, bitorder="little")
+        data = np.concatenate([scales.view(np.uint8).reshape(rows, n_blocks, 2), packed], axis=-1)
+        values = codes.astype(np.float32) - 1 if bits == 2 else 2 * codes.astype(np.float32) - 1
+        writer.case(name, name, data.reshape(rows, -1), (values * scales.astype(np.float32)).reshape(rows, -1))
+
+
 def main():
     mx.set_default_device(mx.cpu)
     rng = np.random.default_rng(20240607)
     with open(sys.argv[1], "wb") as file:
-        for write in (plain, affine, mlx_floats, gguf_blocks):
+        for write in (plain, affine, mlx_floats, gguf_blocks, few_bits):
             write(Writer(file), rng)
 
 

@@ -21,12 +21,17 @@ struct OtherType {
   uint32_t number;
   std::string_view name;
 };
-constexpr std::array<OtherType, 22> kOtherTypes = {{
-    {4, "q4_2"},    {5, "q4_3"},        {9, "q8_1"},        {15, "q8_k"},       {16, "iq2_xxs"},
-    {17, "iq2_xs"}, {18, "iq3_xxs"},    {19, "iq1_s"},      {21, "iq3_s"},      {22, "iq2_s"},
-    {29, "iq1_m"},  {31, "q4_0_4_4"},   {32, "q4_0_4_8"},   {33, "q4_0_8_8"},   {34, "tq1_0"},
-    {35, "tq2_0"},  {36, "iq4_nl_4_4"}, {37, "iq4_nl_4_8"}, {38, "iq4_nl_8_8"}, {40, "nvfp4"},
-    {41, "q1_0"},   {42, "q2_0"},
+constexpr std::array<OtherType, 10> kOtherTypes = {{
+    {4, "q4_2"},
+    {5, "q4_3"},
+    {9, "q8_1"},
+    {15, "q8_k"},
+    {31, "q4_0_4_4"},
+    {32, "q4_0_4_8"},
+    {33, "q4_0_8_8"},
+    {36, "iq4_nl_4_4"},
+    {37, "iq4_nl_4_8"},
+    {38, "iq4_nl_8_8"},
 }};
 
 TensorType read_type(GgufReader& reader) {

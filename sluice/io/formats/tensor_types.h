@@ -27,6 +27,21 @@
   X(f8_e5m2, none, "f8_e5m2", "F8_E5M2", -1, 1, 1) \
   X(f8_e8m0, none, "f8_e8m0", "F8_E8M0", -1, 1, 1)
 
+/// GGUF blocks whose codes are decoded before they are multiplied with.
+#define SLUICE_GGUF_CODED(X)                      \
+  X(iq2_xxs, iq2_xxs, "iq2_xxs", "", 16, 256, 66) \
+  X(iq2_xs, iq2_xs, "iq2_xs", "", 17, 256, 74)    \
+  X(iq2_s, iq2_s, "iq2_s", "", 22, 256, 82)       \
+  X(iq3_xxs, iq3_xxs, "iq3_xxs", "", 18, 256, 98) \
+  X(iq3_s, iq3_s, "iq3_s", "", 21, 256, 110)      \
+  X(iq1_s, iq1_s, "iq1_s", "", 19, 256, 50)       \
+  X(iq1_m, iq1_m, "iq1_m", "", 29, 256, 56)       \
+  X(tq1_0, tq1_0, "tq1_0", "", 34, 256, 54)       \
+  X(tq2_0, tq2_0, "tq2_0", "", 35, 256, 66)       \
+  X(nvfp4, gguf_nvfp4, "nvfp4", "", 40, 64, 36)   \
+  X(q1_0, q1_0, "q1_0", "", 41, 128, 18)          \
+  X(q2_0, q2_0, "q2_0", "", 42, 64, 18)
+
 /// Blocks of a GGUF quantization along a row; safetensors files have none.
 #define SLUICE_GGUF_BLOCKS(X)                   \
   X(q4_0, q4_0, "q4_0", "", 2, 32, 18)          \
@@ -41,6 +56,7 @@
   X(q6_k, q6_k, "q6_k", "", 14, 256, 210)       \
   X(iq4_nl, iq4_nl, "iq4_nl", "", 20, 32, 18)   \
   X(iq4_xs, iq4_xs, "iq4_xs", "", 23, 256, 136) \
-  X(mxfp4, gguf_mxfp4, "mxfp4", "", 39, 32, 17)
+  X(mxfp4, gguf_mxfp4, "mxfp4", "", 39, 32, 17) \
+  SLUICE_GGUF_CODED(X)
 
 #define SLUICE_TENSOR_TYPES(X) SLUICE_FLOAT_TYPES(X) SLUICE_OTHER_TYPES(X) SLUICE_GGUF_BLOCKS(X)

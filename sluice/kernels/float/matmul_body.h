@@ -254,6 +254,8 @@ inline FormatKernels format_kernels(const Matrix& w) {
       return kernels_of<Plain<Format::f16>>();
     case Format::bf16:
       return kernels_of<Plain<Format::bf16>>();
+    case Format::fp8:
+      return kernels_of<Fp8>();
     case Format::affine:
       switch (w.bits) {
         case 2:
@@ -275,6 +277,8 @@ inline FormatKernels format_kernels(const Matrix& w) {
       return kernels_of<NvFp4>();
     case Format::mxfp8:
       return kernels_of<MxFp8>();
+    case Format::codes8:
+      return kernels_of<Codes8>();
     case Format::q4_0:
       return kernels_of<Q4<false>>();
     case Format::q4_1:
@@ -301,8 +305,9 @@ inline FormatKernels format_kernels(const Matrix& w) {
       return kernels_of<Iq4Xs>();
     case Format::gguf_mxfp4:
       return kernels_of<GgufMxFp4>();
+    default:  // decoded before it comes here (strips.h)
+      return {};
   }
-  return {};
 }
 
 inline void dequantize_row(const Matrix& w, int64_t row, float* out) noexcept {

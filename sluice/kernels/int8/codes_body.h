@@ -173,6 +173,23 @@ struct NvFp4Codes : MxFp4Codes {
   }
 };
 
+template <int group>
+struct PlainCodes : CodesBase {
+  static constexpr int kGroup = group;
+  static constexpr int kZeroShift = 6;
+  static constexpr int kBlockBytes = 64;
+  template <int v>
+  [[gnu::always_inline]] static u8x64 codes(const std::byte* p) {
+    return load_bytes64(p);
+  }
+  template <int most>
+  [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale,
+                                            f32x16&) {
+    const auto* at = reinterpret_cast<const float*>(row.scales) + first;
+    scale = n == 16 ? load(at) : load_some(at, n);
+  }
+};
+
 // ---- GGUF, blocks of 32 columns: two of them make 64
 
 /// A block begins with its scale, and with `has_min` its offset, in float16.

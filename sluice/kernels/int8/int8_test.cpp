@@ -55,6 +55,7 @@ struct Quantized {
 };
 
 int64_t group_of(const Matrix& w) {
+  if (w.format == Format::codes8) return w.group_size;
   switch (w.format) {
     case Format::nvfp4:
     case Format::q2_k:

@@ -10,6 +10,8 @@ Int8Rows block_int8_rows(const Matrix& w) noexcept {
       return int8_rows<MxFp4Codes>;
     case Format::nvfp4:
       return int8_rows<NvFp4Codes>;
+    case Format::codes8:
+      return w.group_size == 16 ? int8_rows<PlainCodes<16>> : int8_rows<PlainCodes<32>>;
     case Format::q4_0:
       return int8_rows<Q4Codes<false>>;
     case Format::q4_1:

@@ -13,6 +13,10 @@ Format format_named(const std::string& name) {
     if (storage.name == name) return storage.format;
   }
   if (name == "affine") return Format::affine;
+#define SLUICE_NAMED(type, format, ...) \
+  if (name == #format) return Format::format;
+  SLUICE_GGUF_CODED(SLUICE_NAMED)
+#undef SLUICE_NAMED
   fail(ErrorKind::io, "kernel vectors: no format is called {}", name);
 }
 

@@ -1,5 +1,6 @@
 #include "sluice/kernels/testing/stored_matrix.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "sluice/kernels/isa/tables.h"
@@ -106,6 +107,7 @@ void StoredMatrix::place(std::span<const std::byte> data_rows,
 const std::vector<Storage>& all_storages() {
   static const std::vector<Storage> storages = [] {
     std::vector<Storage> all = {{"f32", Format::f32}, {"f16", Format::f16}, {"bf16", Format::bf16}};
+    all.push_back({"fp8", Format::fp8, Format::f32, 8, 64});
     for (const int bits : {2, 3, 4, 5, 6, 8}) {
       for (const int group_size : {32, 64, 128}) {
         const Format scale = group_size == 32   ? Format::f32
@@ -118,6 +120,8 @@ const std::vector<Storage>& all_storages() {
     all.push_back({"mxfp4", Format::mxfp4, Format::f32, 4, 32});
     all.push_back({"nvfp4", Format::nvfp4, Format::f32, 4, 16, 0.7F});
     all.push_back({"mxfp8", Format::mxfp8, Format::f32, 8, 32});
+    all.push_back({"codes8_g16", Format::codes8, Format::f32, 8, 16});
+    all.push_back({"codes8_g32", Format::codes8, Format::f32, 8, 32});
     for (const Block& block : blocks()) all.push_back({block.name, block.format});
     return all;
   }();
@@ -169,10 +173,17 @@ StoredMatrix random_matrix(const Storage& storage, int64_t rows, int64_t cols,
     biases = encode(b, m.scale_type);
   } else if (m.group_size > 0) {
     data = random_bytes(rows * cols * m.bits / 8, random);
-    if (m.format == Format::mxfp8) {  // exponents up to 2^3, no NaN
+    const bool is_fp8 = m.format == Format::fp8;
+    if (m.format == Format::mxfp8 || is_fp8) {  // exponents up to 2^3, no NaN
       for (std::byte& b : data) b &= std::byte{0xd7};
     }
-    scales = scale_bytes(m.format, rows * cols / m.group_size, random);
+    const bool has_floats = is_fp8 || m.format == Format::codes8;
+    if (m.format == Format::codes8) {  // of 1 to 127
+      for (std::byte& b : data) b = std::max(b & std::byte{0x7f}, std::byte{1});
+    }
+    const int64_t n_scales = rows * (cols / m.group_size);
+    scales = has_floats ? encode(random_floats(n_scales, random), Format::f32)
+                        : scale_bytes(m.format, n_scales, random);
   } else {
     data = encode(random_floats(rows * cols, random), m.format);
   }
