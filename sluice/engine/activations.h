@@ -15,6 +15,7 @@ struct StepSize {
   int n_threads = 1;
   bool all_int8 = false;  ///< no weights of layers meet float activations
   Bytes logits = {};      ///< of a step, at most, and what is made of them
+  Bytes strip = {};       ///< what a thread unpacks packed matrices into
   Bytes embedding = {};   ///< rows of the token table on their way, before the first layer computes
 };
 

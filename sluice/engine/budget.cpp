@@ -106,6 +106,7 @@ StepSize step_of(const Engine::Impl& engine) {
           .n_threads = engine.pool.size(),
           .all_int8 = loaded.only_int8 && options.activations != ops::Activations::float32,
           .logits = std::max(sampled, logits_within_budget(engine)),
+          .strip = loaded.strip,
           .embedding = embedding_bytes(loaded.extents, chunk)};
 }
 

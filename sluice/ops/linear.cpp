@@ -96,7 +96,7 @@ mx::array embedding(const Context& context, const mx::array& tokens, const resid
                      const residency::TableRows rows = context.weights.rows(table, {ids, n});
                      for (size_t t = 0; t < n; ++t) {
                        float* row = b.output() + static_cast<int64_t>(t) * table.cols();
-                       context.kernels.dequantize_row(rows.matrix, rows.row(t, ids[t]), row);
+                       dequantize_row(context, rows.matrix, rows.row(t, ids[t]), row);
                        if (scale == 1.0F) continue;
                        for (int64_t i = 0; i < table.cols(); ++i) row[i] *= scale;
                      }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "sluice/kernels/strips.h"
+
 namespace sluice::ops {
 namespace {
 
@@ -63,6 +65,10 @@ Rows make_rows(const Context& context, Scratch::Frame& frame, const std::optiona
 }
 
 kernels::Matrix rows_of(kernels::Matrix w, int64_t begin, int64_t n) {
+  if (kernels::is_packed(w)) {
+    kernels::select_packed_rows(w, begin, n, 1);
+    return w;
+  }
   w.data += begin * w.row_bytes;
   if (w.scales != nullptr) w.scales += begin * w.scale_row_bytes;
   if (w.biases != nullptr) w.biases += begin * w.scale_row_bytes;
@@ -70,8 +76,27 @@ kernels::Matrix rows_of(kernels::Matrix w, int64_t begin, int64_t n) {
   return w;
 }
 
-void multiply(const Context& context, const kernels::Matrix& w, const float* bias, const Rows& x,
-              float* y, int64_t y_stride) {
+void for_each_strip(const Context& context, const kernels::Matrix& w, const StripBody& body) {
+  if (!kernels::needs_strips(w)) return body(w, 0);
+  thread_local AlignedBytes scratch;
+  std::byte* const memory = scratch.at_least(kernels::strip_bytes(w));
+  const int64_t step = kernels::strip_rows(w);
+  for (int64_t row = 0; row < w.rows; row += step) {
+    const kernels::Matrix some = rows_of(w, row, std::min(step, w.rows - row));
+    body(kernels::unpack_strip(context.kernels, some, memory), row);
+  }
+}
+
+void dequantize_row(const Context& context, const kernels::Matrix& w, int64_t row, float* out) {
+  for_each_strip(context, rows_of(w, row, 1), [&](const kernels::Matrix& one, int64_t) {
+    context.kernels.dequantize_row(one, 0, out);
+  });
+}
+
+namespace {
+
+void multiply_unpacked(const Context& context, const kernels::Matrix& w, const Rows& x, float* y,
+                       int64_t y_stride) {
   if (x.int8 != nullptr && uses_int8(context, w)) {
     thread_local AlignedBytes scratch;
     context.kernels.matmul_int8(w, 0, w.rows, x.int8, x.n, y, y_stride,
@@ -79,6 +104,15 @@ void multiply(const Context& context, const kernels::Matrix& w, const float* bia
   } else {
     context.kernels.matmul(w, 0, w.rows, x.floats, x.cols, x.n, y, y_stride);
   }
+}
+
+}  // namespace
+
+void multiply(const Context& context, const kernels::Matrix& w, const float* bias, const Rows& x,
+              float* y, int64_t y_stride) {
+  for_each_strip(context, w, [&](const kernels::Matrix& strip, int64_t row) {
+    multiply_unpacked(context, strip, x, y + row, y_stride);
+  });
   if (bias == nullptr) return;
   for (int64_t t = 0; t < x.n; ++t) {
     context.kernels.add_scaled(bias, 1.0F, w.rows, y + t * y_stride);

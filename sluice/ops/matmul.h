@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <span>
 
 #include "sluice/ops/linear.h"
@@ -56,6 +57,14 @@ Rows make_rows(const Context& context, Scratch::Frame& frame, const std::optiona
 
 /// Rows [begin, begin + n) of w.
 kernels::Matrix rows_of(kernels::Matrix w, int64_t begin, int64_t n);
+
+/// Calls body(rows as kernels read them, the first one's number) for all rows of w on the calling thread: once, or strip by
+/// strip where kernels do not read w as it lies.
+using StripBody = std::function<void(const kernels::Matrix& rows, int64_t first)>;
+void for_each_strip(const Context& context, const kernels::Matrix& w, const StripBody& body);
+
+/// out[w.cols] = row `row` of w.
+void dequantize_row(const Context& context, const kernels::Matrix& w, int64_t row, float* out);
 
 /// y[t * y_stride + r] = w[r] . x[t] (+ bias[r]) on the calling thread; bias may be null.
 void multiply(const Context& context, const kernels::Matrix& w, const float* bias, const Rows& x,

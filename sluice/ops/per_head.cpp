@@ -21,13 +21,15 @@ void multiply_transposed(const Context& context, const PerHead& p, const kernels
   row.resize(static_cast<size_t>(w.cols));
   const auto out_of = [&](int64_t t) { return y + (t * p.n_heads + head) * p.out(); };
   for (int64_t t = 0; t < n; ++t) std::fill_n(out_of(t), p.out(), 0.0F);
-  for (int64_t r = 0; r < p.n_rows; ++r) {
-    context.kernels.dequantize_row(w, r, row.data());
-    for (int64_t t = 0; t < n; ++t) {
-      const float element = x[(t * p.n_heads + head) * p.in() + r];
-      context.kernels.add_scaled(row.data(), element, p.out(), out_of(t));
+  for_each_strip(context, w, [&](const kernels::Matrix& rows, int64_t first) {
+    for (int64_t r = 0; r < rows.rows; ++r) {
+      context.kernels.dequantize_row(rows, r, row.data());
+      for (int64_t t = 0; t < n; ++t) {
+        const float element = x[(t * p.n_heads + head) * p.in() + first + r];
+        context.kernels.add_scaled(row.data(), element, p.out(), out_of(t));
+      }
     }
-  }
+  });
 }
 
 }  // namespace

@@ -3,6 +3,8 @@
 #include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <vector>
 
 #include "sluice/kernels/matrix.h"
 
@@ -20,8 +22,10 @@ struct FilePlace {
 struct Weight {
   kernels::Matrix matrix;
   FilePlace data;
-  FilePlace scales;  ///< MLX formats
-  FilePlace biases;  ///< affine
+  FilePlace scales;  ///< MLX formats, packed ones
+  FilePlace biases;  ///< affine; packed: zeros
+  std::shared_ptr<const std::vector<int32_t>>
+      group_of;  ///< what matrix.packing.group_of points to, or null
 
   int64_t rows() const { return matrix.rows; }
   int64_t cols() const { return matrix.cols; }
@@ -36,7 +40,7 @@ struct Weight {
     kernels::Matrix m = matrix;
     m.data = address(data);
     if (m.scale_row_bytes != 0) m.scales = address(scales);
-    if (m.format == kernels::Format::affine) m.biases = address(biases);
+    if (kernels::has_biases(m)) m.biases = address(biases);
     return m;
   }
 };

@@ -2,20 +2,24 @@
 
 #include <algorithm>
 
+#include "sluice/base/error.h"
 #include "sluice/residency/placed_extents.h"
 
 namespace sluice::residency {
 
 std::vector<io::Extent> extents_of(const Weight& weight) {
   const kernels::Matrix& m = weight.matrix;
-  const auto bytes = [&](int64_t row_bytes) { return static_cast<uint64_t>(m.rows * row_bytes); };
-  std::vector<io::Extent> extents{{weight.data.file, weight.data.offset, bytes(m.row_bytes)}};
-  if (m.scale_row_bytes != 0) {
-    extents.push_back({weight.scales.file, weight.scales.offset, bytes(m.scale_row_bytes)});
-  }
-  if (m.format == kernels::Format::affine) {
-    extents.push_back({weight.biases.file, weight.biases.offset, bytes(m.scale_row_bytes)});
-  }
+  const kernels::Packing& p = m.packing;
+  const bool packed = kernels::is_packed(m);
+  std::vector<io::Extent> extents;
+  const auto add = [&](const FilePlace& place, int64_t bytes) {
+    extents.push_back({place.file, place.offset, static_cast<uint64_t>(bytes)});
+  };
+  add(weight.data, (packed ? p.all_rows : m.rows) * m.row_bytes);
+  if (m.scale_row_bytes != 0)
+    add(weight.scales, packed ? p.scale_bytes : m.rows * m.scale_row_bytes);
+  if (kernels::has_biases(m))
+    add(weight.biases, packed ? p.zero_bytes : m.rows * m.scale_row_bytes);
   return extents;
 }
 
@@ -41,6 +45,11 @@ Footprint footprint_of(const ModelExtents& model) {
     for (const auto& expert : layer.experts) {
       f.per_expert = std::max(f.per_expert, slot_bytes(memory(expert)));
     }
+  }
+  if (kernels::is_packed(model.head.matrix)) {
+    fail(ErrorKind::unsupported,
+         "the output matrix is packed as GPTQ, AWQ or compressed-tensors do, and cannot be read in "
+         "parts; leave out --ram");
   }
   footprint.head = memory(extents_of(model.head));
   footprint.embedding = memory(model.embedding);

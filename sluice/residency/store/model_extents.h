@@ -21,13 +21,14 @@ struct ModelExtents {
   std::vector<io::Extent> embedding;  ///< none: the head is the same matrix
 };
 
-/// The bytes of all of a weight's rows.
+/// The bytes of all of a weight's rows; where it is packed, of all rows it is a part of.
 std::vector<io::Extent> extents_of(const Weight& weight);
 
 /// n_blocks parts of about the same number of rows.
 std::vector<Weight> row_blocks(const Weight& weight, int n_blocks);
 
 /// What the plan needs to know of the weights; keys and values and the process are left to the caller.
+/// Throws Error(unsupported) where the head is packed, so that no part of its rows lies together.
 Footprint footprint_of(const ModelExtents& model);
 
 ExpertFiles expert_files(const ModelExtents& model);
