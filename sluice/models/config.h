@@ -121,8 +121,12 @@ kernels::Activation activation_of(const Source& source, const std::string& name)
 
 /// What config.json says of the quantization of the modules it names ("quantization", else
 /// "quantization_config"). Of the others the tensors' shapes tell, as they do in mlx-lm. Null when
-/// it names none. Throws Error(unsupported) for formats of others (AWQ, GPTQ, bitsandbytes).
+/// it names none.
 std::function<std::optional<nn::QuantizationConfig>(const std::string& path)> quantization_of(
     const Source& source);
+
+/// What quantization_config says of weights quantized by others than MLX; its method is none where there are no such.
+/// Throws Error(unsupported) naming the key or method that is not known.
+nn::PublishedQuantization read_published_quantization(const Source& source);
 
 }  // namespace sluice::models

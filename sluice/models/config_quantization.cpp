@@ -1,32 +1,14 @@
 #include <nlohmann/json.hpp>
 
 #include "sluice/base/error.h"
-#include "sluice/base/printable.h"
 #include "sluice/models/config.h"
 
 namespace sluice::models {
-namespace {
-
-/// MLX names no method; gpt-oss as published says mxfp4. All others have layouts of their own.
-void refuse_methods_of_others(const nlohmann::json& quantization, const std::string& where) {
-  const auto method = quantization.find("quant_method");
-  if (method == quantization.end() || !method->is_string() || *method == "mxfp4") return;
-  fail(ErrorKind::unsupported,
-       "{}: the weights are quantized by '{}' (quantization_config.quant_method), which is not "
-       "supported; use the original, or an MLX or GGUF conversion of it",
-       where, printable(method->get_ref<const std::string&>()));
-}
-
-}  // namespace
-
 std::function<std::optional<nn::QuantizationConfig>(const std::string&)> quantization_of(
     const Source& source) {
   if (source.is_gguf()) return nullptr;
   const nlohmann::json* given = source.object("quantization");
-  if (given == nullptr) {
-    given = source.object("quantization_config");
-    if (given != nullptr) refuse_methods_of_others(*given, source.where());
-  }
+  if (given == nullptr) given = source.object("quantization_config");
   if (given == nullptr) return nullptr;
   return [quantization = *given, where = source.where()](
              const std::string& path) -> std::optional<nn::QuantizationConfig> {

@@ -7,6 +7,7 @@
 #include "sluice/base/error.h"
 #include "sluice/io/formats/json_file.h"
 #include "sluice/io/formats/safetensors.h"
+#include "sluice/kernels/strips.h"
 #include "sluice/models/config.h"
 #include "sluice/models/extents.h"
 #include "sluice/models/left_over.h"
@@ -35,6 +36,15 @@ bool only_integers(const nn::WeightTable& table) {
     return bound.layer < 0 || bound.path.ends_with("gate") ||
            std::ranges::all_of(bound.weights, is_integer);
   });
+}
+
+Bytes largest_strip(const nn::WeightTable& table) {
+  int64_t bytes = 0;
+  for (const nn::BoundWeight& bound : table.bound()) {
+    for (const residency::Weight& weight : bound.weights)
+      bytes = std::max(bytes, kernels::strip_bytes(weight.matrix));
+  }
+  return {static_cast<uint64_t>(bytes)};
 }
 
 /// Fewer experts for a token than the model was trained with.
@@ -68,6 +78,7 @@ uint64_t count_parameters(const nn::WeightTable& table) {
 void build(LoadedModel& loaded, const Family& family, const Source& source, nn::WeightTable table,
            const LoadOptions& options) {
   table.quantization = quantization_of(source);
+  table.published = read_published_quantization(source);
   nn::Config config = family.read(source, table);
   source.check_all_asked();
   if (options.kv_type) {
@@ -83,6 +94,7 @@ void build(LoadedModel& loaded, const Family& family, const Source& source, nn::
   loaded.active = active_bytes(loaded.extents);
   loaded.takes_int8 = some_integers(table);
   loaded.n_parameters = count_parameters(table);
+  loaded.strip = largest_strip(table);
   loaded.only_int8 = only_integers(table);
 }
 

@@ -126,11 +126,11 @@ TEST(Load, an_error_names_the_file_of_its_tensor) {
       "model.safetensors: model.layers.1.mlp.up_proj.weight: is f32 [7, 8], config needs [6, 8]");
 }
 
-TEST(Load, weights_packed_by_others_are_named) {
+TEST(Load, packed_weights_need_a_configuration_that_says_how) {
   TinyModel model;
   model.tensors["model.layers.0.self_attn.q_proj.qweight"] = {1, 8};
   model.tensors.erase("model.layers.0.self_attn.q_proj.weight");
-  EXPECT_NE(model.refusal().find("q_proj.qweight: weights packed by GPTQ or AWQ"),
+  EXPECT_NE(model.refusal(ErrorKind::bad_model).find("q_proj.qweight: is f32 with scales, and"),
             std::string::npos);
 }
 

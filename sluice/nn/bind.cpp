@@ -29,24 +29,22 @@ namespace {
        stored.expert >= 0 ? " for each expert" : "");
 }
 
-/// Rows and what is in one of them ([.., K/32, 16] blocks count as one run). A vector is one row.
-struct Rows {
-  int64_t n = 0, elements = 0;
-};
+}  // namespace
 
-Rows rows_of(const StoredMatrix& stored, const io::TensorInfo& tensor) {
+/// [.., K/32, 16] blocks count as one run. A vector is one row.
+StoredRows rows_of(const StoredMatrix& stored, const io::TensorInfo& tensor) {
   const auto& shape = tensor.shape;
   const size_t leading = stored.expert >= 0 ? 1 : 0;
   if (leading == 0 && shape.size() == 1) return {1, shape[0]};
   if (shape.size() < leading + 2 || (leading == 1 && shape[0] <= stored.expert)) return {};
-  Rows rows{shape[leading], 1};
+  StoredRows rows{shape[leading], 1};
   if (stored.is_stack) rows.n *= shape[1];
   for (size_t i = leading + (stored.is_stack ? 2 : 1); i < shape.size(); ++i)
     rows.elements *= shape[i];
   return rows;
 }
 
-residency::FilePlace place(const StoredMatrix& stored, const io::TensorInfo& tensor) {
+residency::FilePlace place_of(const StoredMatrix& stored, const io::TensorInfo& tensor) {
   uint64_t offset = tensor.offset;
   if (stored.expert >= 0) {
     offset += tensor.bytes / static_cast<uint64_t>(tensor.shape[0]) *
@@ -55,6 +53,8 @@ residency::FilePlace place(const StoredMatrix& stored, const io::TensorInfo& ten
   return {tensor.file, offset};
 }
 
+namespace {
+
 residency::Weight bind_plain(const StoredMatrix& stored, int64_t rows, int64_t cols) {
   const io::TensorInfo& tensor = *stored.weight;
   const auto format = plain_format(tensor.type);
@@ -62,7 +62,7 @@ residency::Weight bind_plain(const StoredMatrix& stored, int64_t rows, int64_t c
     fail(ErrorKind::unsupported, "{}: weights of type {} are not supported", stored.where,
          io::info(tensor.type).name);
   }
-  const Rows found = rows_of(stored, tensor);
+  const StoredRows found = rows_of(stored, tensor);
   if (found.n != rows || found.elements != cols) wrong_shape(stored, tensor, rows, cols);
   residency::Weight weight;
   weight.matrix.format = *format;
@@ -70,7 +70,7 @@ residency::Weight bind_plain(const StoredMatrix& stored, int64_t rows, int64_t c
   weight.matrix.cols = cols;
   weight.matrix.row_bytes =
       cols / io::info(tensor.type).block_elements * io::info(tensor.type).block_bytes;
-  weight.data = place(stored, tensor);
+  weight.data = place_of(stored, tensor);
   return weight;
 }
 
@@ -113,7 +113,7 @@ residency::Weight bind_quantized(const StoredMatrix& stored, int64_t rows, int64
                                  const std::optional<QuantizationConfig>& config) {
   const io::TensorInfo& packed = *stored.weight;
   const io::TensorInfo& scales = *stored.scales;
-  const Rows found = rows_of(stored, packed), groups = rows_of(stored, scales);
+  const StoredRows found = rows_of(stored, packed), groups = rows_of(stored, scales);
   const int64_t row_bits = found.elements * 8 * io::info(packed.type).block_bytes;
   if ((packed.type != TensorType::u32 && packed.type != TensorType::u8) || found.n != rows ||
       groups.n != rows || cols <= 0 || row_bits % cols != 0 || groups.elements <= 0 ||
@@ -129,7 +129,7 @@ residency::Weight bind_quantized(const StoredMatrix& stored, int64_t rows, int64
     scaled = byte_scaled(stored, bits, group_size);
   } else {
     m.scale_type = affine_scales(stored, bits, group_size);
-    weight.biases = place(stored, *stored.biases);
+    weight.biases = place_of(stored, *stored.biases);
   }
   if (config &&
       (config->bits != bits || config->group_size != group_size || config->mode != scaled.mode)) {
@@ -146,17 +146,17 @@ residency::Weight bind_quantized(const StoredMatrix& stored, int64_t rows, int64
   m.cols = cols;
   m.row_bytes = row_bits / 8;
   m.scale_row_bytes = groups.elements * io::info(scales.type).block_bytes;
-  weight.data = place(stored, packed);
-  weight.scales = place(stored, scales);
+  weight.data = place_of(stored, packed);
+  weight.scales = place_of(stored, scales);
   return weight;
 }
 
 }  // namespace
 
-residency::Weight bind_matrix(const StoredMatrix& stored, int64_t rows, int64_t cols,
-                              const std::optional<QuantizationConfig>& config) {
-  return stored.scales == nullptr ? bind_plain(stored, rows, cols)
-                                  : bind_quantized(stored, rows, cols, config);
+residency::Weight bind_matrix(const StoredMatrix& stored, const Binding& wanted) {
+  if (auto published = bind_published(stored, wanted)) return *std::move(published);
+  return stored.scales == nullptr ? bind_plain(stored, wanted.rows, wanted.cols)
+                                  : bind_quantized(stored, wanted.rows, wanted.cols, wanted.told);
 }
 
 }  // namespace sluice::nn

@@ -15,13 +15,8 @@
 namespace sluice::nn {
 namespace {
 
-/// What stands in place of a weight that others packed in ways of their own.
-struct PackedLeaf {
-  std::string_view leaf, format;
-};
-constexpr std::array<PackedLeaf, 3> kPackedLeaves = {{{"qweight", "GPTQ or AWQ"},
-                                                      {"weight_packed", "compressed-tensors"},
-                                                      {"weight_shape", "compressed-tensors"}}};
+/// What stands in place of a weight that others packed.
+constexpr std::array<std::string_view, 2> kPackedLeaves = {"qweight", "weight_packed"};
 
 }  // namespace
 
@@ -56,17 +51,20 @@ bool WeightTable::asked_for(std::string_view name) const {
 }
 
 std::optional<StoredMatrix> WeightTable::take_matrix(const std::string& path) {
-  const io::TensorInfo* weight = take(path + ".weight");
-  if (weight == nullptr) weight = take(path);  // stacks of experts as transformers 5 publishes them
-  if (weight == nullptr) return std::nullopt;
-  return StoredMatrix{.weight = weight,
-                      .scales = take(path + ".scales"),
-                      .biases = take(path + ".biases"),
-                      .where = where(*weight)};
+  StoredMatrix stored = find_stored(path, [this](const std::string& name) { return take(name); });
+  if (stored.weight == nullptr) return std::nullopt;
+  stored.where = where(*stored.weight);
+  return stored;
 }
 
-std::optional<QuantizationConfig> WeightTable::told_of(const io::TensorInfo& weight) const {
-  return quantization ? quantization(weight.name.substr(0, weight.name.rfind('.'))) : std::nullopt;
+residency::Weight WeightTable::bind(const StoredMatrix& stored, int64_t rows, int64_t cols) const {
+  const std::string& name = stored.weight->name;
+  return bind_matrix(
+      stored, {.rows = rows,
+               .cols = cols,
+               .told = quantization ? quantization(name.substr(0, name.rfind('.'))) : std::nullopt,
+               .published = &published,
+               .store = store_});
 }
 
 std::vector<WeightTable::Named> WeightTable::left_over() const {
@@ -88,8 +86,11 @@ Weights Weights::operator[](std::string_view name) const {
 Weights Weights::layer(int64_t i) const { return Weights(*table_, child(std::to_string(i)), i); }
 
 bool Weights::has(std::string_view leaf) const {
-  return table_->find(child(leaf)) != nullptr ||
-         (leaf == "weight" && table_->find(path_) != nullptr);
+  if (table_->find(child(leaf)) != nullptr) return true;
+  return leaf == "weight" && (table_->find(path_) != nullptr ||
+                              std::ranges::any_of(kPackedLeaves, [&](std::string_view packed) {
+                                return table_->find(child(packed)) != nullptr;
+                              }));
 }
 
 std::span<const int64_t> Weights::shape(std::string_view leaf) const {
@@ -99,25 +100,21 @@ std::span<const int64_t> Weights::shape(std::string_view leaf) const {
 
 residency::Weight Weights::bind(BoundWeight::Use use, int64_t rows, int64_t cols,
                                 bool is_stack) const {
-  const bool known = table_->asked_for(child("weight"));
+  const auto taken = [&](std::string_view leaf) { return table_->asked_for(child(leaf)); };
+  const bool known = taken("weight") || std::ranges::any_of(kPackedLeaves, taken);
   std::optional<StoredMatrix> stored = table_->take_matrix(path_);
-  if (!stored) missing(rows, cols);
+  if (!stored) {
+    fail(ErrorKind::bad_model, "{}: missing from the model's files, config needs it as [{}, {}]",
+         path_, rows, cols);
+  }
   stored->is_stack = is_stack;
-  residency::Weight weight = bind_matrix(*stored, rows, cols, table_->told_of(*stored->weight));
+  residency::Weight weight = table_->bind(*stored, rows, cols);
+  if (use == BoundWeight::Use::table && kernels::is_packed(weight.matrix)) {
+    fail(ErrorKind::unsupported,
+         "{}: a packed table, of which rows are looked up, is not supported", stored->where);
+  }
   if (!known) table_->bound_.push_back({use, layer_, path_, {weight}});
   return weight;
-}
-
-void Weights::missing(int64_t rows, int64_t cols) const {
-  for (const PackedLeaf& packed : kPackedLeaves) {
-    if (const io::TensorInfo* const found = table_->find(child(packed.leaf))) {
-      fail(ErrorKind::unsupported,
-           "{}: weights packed by {} are not supported; use an MLX or GGUF conversion",
-           table_->where(*found), packed.format);
-    }
-  }
-  fail(ErrorKind::bad_model, "{}: missing from the model's files, config needs it as [{}, {}]",
-       path_, rows, cols);
 }
 
 residency::Weight Weights::matrix(int64_t rows, int64_t cols) const {
@@ -142,9 +139,8 @@ std::vector<residency::Weight> Weights::stack(std::string_view name, int64_t n, 
       fail(ErrorKind::bad_model, "{}: is {} {}, config needs {} experts of [{}, {}]", whole->where,
            io::info(whole->weight->type).name, io::shape_text(shape), n, rows, cols);
     }
-    const auto told = table_->told_of(*whole->weight);
     for (whole->expert = 0; whole->expert < n; ++whole->expert)
-      weights.push_back(bind_matrix(*whole, rows, cols, told));
+      weights.push_back(table_->bind(*whole, rows, cols));
   } else {
     for (int64_t expert = 0; expert < n; ++expert) {
       const auto one = table_->take_matrix(fmt::format("{}.{}.{}", path_, expert, name));
@@ -152,7 +148,7 @@ std::vector<residency::Weight> Weights::stack(std::string_view name, int64_t n, 
         fail(ErrorKind::bad_model, "{}: expert {} is missing, config needs {} of [{}, {}]", path,
              expert, n, rows, cols);
       }
-      weights.push_back(bind_matrix(*one, rows, cols, table_->told_of(*one->weight)));
+      weights.push_back(table_->bind(*one, rows, cols));
     }
   }
   table_->bound_.push_back({BoundWeight::Use::experts, layer_, path, weights});
@@ -202,7 +198,8 @@ ops::Vector Weights::values(int64_t n) const {
 }
 
 void Weights::pass_over() const {
-  for (const char* leaf : {"weight", "scales", "biases", "bias"}) table_->take(child(leaf));
+  table_->take_matrix(path_);
+  table_->take(child("bias"));
 }
 
 std::vector<ops::Vector> Weights::optional_vectors(std::string_view name, int64_t n,

@@ -19,6 +19,22 @@ struct QuantizationConfig {
   std::string mode;
 };
 
+/// What quantization_config says of weights that others than MLX quantized. The tensors' types and shapes say more; here is
+/// what they cannot say, and what they must agree with.
+struct PublishedQuantization {
+  enum class Method : uint8_t { none, fp8, gptq, awq, compressed_tensors, modelopt, bitsandbytes };
+  struct Scheme {
+    bool is_float = false;
+    int64_t bits = 0;
+    int64_t group_size = 0;  ///< columns that share a scale; 0: not said, -1: all
+  };
+  Method method = Method::none;
+  bool zeros_less_one = false;  ///< GPTQ's first version stores zeros less 1
+  bool needs_order = false;     ///< each matrix says which group each of its columns is in
+  int64_t block_rows = 1;       ///< rows that share a scale, in blocks of scheme.group_size columns
+  std::vector<Scheme> schemes;  ///< a matrix has one of them
+};
+
 struct StoredMatrix;
 
 /// A matrix, a table, or a matrix for each expert, that a layer asked for.
@@ -62,6 +78,7 @@ class WeightTable {
 
   /// What the config says of a module's quantization, by the file's path; null: it says nothing.
   std::function<std::optional<QuantizationConfig>(const std::string& path)> quantization;
+  PublishedQuantization published;
 
  private:
   friend class Weights;
@@ -72,9 +89,9 @@ class WeightTable {
   /// Null: not in the files. From now on it counts as asked for.
   const io::TensorInfo* take(std::string_view name);
   bool asked_for(std::string_view name) const;
-  /// path.weight with its scales and biases; none when absent.
+  /// The matrix at the path, however it is stored; none when absent.
   std::optional<StoredMatrix> take_matrix(const std::string& path);
-  std::optional<QuantizationConfig> told_of(const io::TensorInfo& weight) const;
+  residency::Weight bind(const StoredMatrix& stored, int64_t rows, int64_t cols) const;
 
   const residency::WeightStore* store_;
   std::map<std::string, Stored, std::less<>> tensors_;
@@ -94,7 +111,7 @@ class Weights {
   Weights before_layers() const { return Weights(*table_, path_, 0); }
   const std::string& path() const { return path_; }
 
-  /// Whether the files have path.leaf; a weight may be the tensor at the path itself.
+  /// Whether the files have path.leaf; a weight may be the tensor at the path itself, or packed.
   bool has(std::string_view leaf = "weight") const;
   /// Of path.leaf, outermost first; empty when absent.
   std::span<const int64_t> shape(std::string_view leaf = "weight") const;
@@ -129,7 +146,6 @@ class Weights {
   std::string child(std::string_view name) const;
   residency::Weight bind(BoundWeight::Use use, int64_t rows, int64_t cols,
                          bool is_stack = false) const;
-  [[noreturn]] void missing(int64_t rows, int64_t cols) const;
   ops::Vector read(const io::TensorInfo& tensor, std::span<const int64_t> shape) const;
 
   WeightTable* table_;
