@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tiny.families import FAMILIES, Config
+from tiny.published import Published
 
 # How far logits may lie from mlx-lm's, relative to the largest |logit|. 16-bit checkpoints keep K and V in 16 bits.
 FLOAT32_TOLERANCE = 1e-4
@@ -33,6 +34,7 @@ class Case:
     layout: str = "hf"  # "hf": as the family is published; "mlx": as mlx-lm saves it
     dtype: str = "float32"
     quantization: Quantization | None = None
+    published: Published | None = None  # quantized by others than MLX
     n_shards: int = 1
     has_index: bool = True
     n_tokens: int = 41
@@ -46,11 +48,13 @@ class Case:
     def tolerance(self) -> float:
         if self.dtype != "float32":
             return HALF_TOLERANCE
-        return QUANTIZED_TOLERANCE if self.quantization else FLOAT32_TOLERANCE
+        return QUANTIZED_TOLERANCE if self.quantization or self.published else FLOAT32_TOLERANCE
 
     @property
     def has_integer_weights(self) -> bool:
-        """Whether activations are rounded to 8 bits by default; mxfp8's elements are floats."""
+        """Whether activations are rounded to 8 bits by default; mxfp8's elements are floats, as are FP8's."""
+        if self.published:
+            return not self.published.packer.startswith("fp8") and "shuffled" not in self.published.packer
         return self.quantization is not None and self.quantization.mode != "mxfp8"
 
     def model_path(self, directory: Path) -> Path:
@@ -125,4 +129,54 @@ def _format_cases() -> list[Case]:
     return cases
 
 
-CASES: list[Case] = _family_cases() + _format_cases()
+def _compressed_tensors(form: str, **weights: Any) -> dict:
+    group = {"targets": ["Linear"], "weights": weights, "input_activations": None, "output_activations": None}
+    return {"quant_method": "compressed-tensors", "format": form, "config_groups": {"group_0": group}, "ignore": ["lm_head"]}
+
+
+def _published_cases() -> list[Case]:
+    """Every format of others, of a dense model; then experts and latent attention in the most used ones."""
+    fp8 = {"quant_method": "fp8", "activation_scheme": "dynamic", "fmt": "e4m3", "weight_block_size": [128, 128]}
+    gptq = {"quant_method": "gptq", "desc_act": False, "sym": True, "damp_percent": 0.01}
+    awq = {"quant_method": "awq", "bits": 4, "zero_point": True, "version": "gemm"}
+    ints = {"type": "int", "strategy": "group", "num_bits": 4, "group_size": 32, "symmetric": True}
+    nvfp4 = {"type": "float", "strategy": "tensor_group", "num_bits": 4, "group_size": 16}
+    pack = "pack-quantized"
+    configs = {
+        "gptq": gptq | {"bits": 4, "group_size": 32},
+        "gptq-zeros": gptq | {"bits": 4, "group_size": 32, "sym": False},
+        "gptq8": gptq | {"bits": 8, "group_size": -1, "checkpoint_format": "gptq_v2"},
+        "gptq3": gptq | {"bits": 3, "group_size": 64},
+        "gptq2": gptq | {"bits": 2, "group_size": 32},
+        "gptq-shuffled": gptq | {"bits": 4, "group_size": 64, "desc_act": True},
+        "awq": awq | {"group_size": 32},
+        "awq-wide": awq | {"group_size": 128},
+        "pack4": _compressed_tensors(pack, **ints),
+        "pack4-zeros": _compressed_tensors(pack, **ints | {"group_size": 128, "symmetric": False}),
+        "pack8": _compressed_tensors(pack, **ints | {"num_bits": 8, "group_size": 64}),
+        "int8": _compressed_tensors("int-quantized", type="int", num_bits=8, strategy="channel", symmetric=True),
+        "llm-int8": {"quant_method": "bitsandbytes", "load_in_8bit": True, "llm_int8_threshold": 6.0},
+        "fp8-blocks": fp8,
+        "fp8-rows": _compressed_tensors("float-quantized", type="float", num_bits=8, strategy="channel"),
+        "fp8-tensor": {"quant_method": "fp8", "activation_scheme": "static"},
+        "nvfp4-divided": _compressed_tensors("nvfp4-pack-quantized", **nvfp4),
+        "nvfp4-modelopt": {"quant_method": "modelopt", "quant_algo": "NVFP4", "ignore": ["lm_head"]},
+        "mxfp4-packed": _compressed_tensors("mxfp4-pack-quantized", **nvfp4 | {"strategy": "group", "group_size": 32}),
+    }
+
+    def case(family: str, packer: str, kept: tuple[str, ...] = ()) -> Case:
+        return Case(f"{family}-{packer}", FAMILIES[family], published=Published(packer, configs[packer], kept))
+
+    return [
+        *(case("llama-wide", packer) for packer in configs),
+        case("phi3", "gptq"),  # fused projections, taken apart
+        case("qwen3_moe", "fp8-blocks"),
+        case("qwen3_moe", "gptq-shuffled"),
+        case("mixtral", "awq"),
+        case("mixtral", "pack4"),
+        case("deepseek_v3", "fp8-blocks"),
+        case("deepseek_v3", "nvfp4-divided", kept=("kv_b_proj",)),
+    ]
+
+
+CASES: list[Case] = _family_cases() + _format_cases() + _published_cases()

@@ -8,11 +8,13 @@ from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
+import numpy as np
 from mlx.utils import tree_flatten
 from mlx_lm.utils import _get_classes, quantize_model, save_config
 
 from tiny.cases import Case, Quantization
 from tiny.layouts import Weights, to_hugging_face
+from tiny.published import pack, write_safetensors
 from tiny.weights import randomize
 
 
@@ -68,6 +70,16 @@ def _write_shards(directory: Path, weights: Weights, n_shards: int, has_index: b
         (directory / "model.safetensors.index.json").write_text(json.dumps(index, indent=1))
 
 
+def _write_published(case: Case, directory: Path, model: nn.Module, weights: Weights) -> None:
+    """Writes the packed checkpoint; the model gets the weights that it defines."""
+    arrays = {name: np.array(value) for name, value in weights.items()}
+    tensors, floats = pack(arrays, case.published)
+    write_safetensors(directory / "model.safetensors", tensors)
+    raw = {name: mx.array(value.astype(np.float32)) for name, value in floats.items()}
+    model.load_weights(list((model.sanitize(raw) if hasattr(model, "sanitize") else raw).items()))
+    save_config(dict(case.config) | {"quantization_config": case.published.config}, directory / "config.json")
+
+
 def write_checkpoint(case: Case, directory: Path) -> nn.Module:
     """Writes config.json and safetensors; returns the model that was written, in its own dtype."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -81,6 +93,9 @@ def write_checkpoint(case: Case, directory: Path) -> nn.Module:
         weights = to_hugging_face(weights, config)
         if case.quantization:  # gpt-oss
             config = dict(case.config) | {"quantization_config": {"quant_method": "mxfp4"}}
+    if case.published:
+        _write_published(case, directory, model, weights)
+        return model
     _write_shards(directory, weights, case.n_shards, case.has_index)
     save_config(config, directory / "config.json")
     return model
