@@ -28,10 +28,11 @@ struct Binder {
   const PublishedQuantization& published() const { return *wanted.published; }
   kernels::Matrix& matrix() { return weight.matrix; }
 
-  /// The tensor is there, of this type and shape (a shape of 0 elements: any).
+  /// Throws Error(bad_model) unless the tensor is there, of this type (none: any) and shape.
   void require(const TensorInfo* tensor, std::string_view role, std::optional<TensorType> type,
                std::initializer_list<int64_t> shape) const;
   void require_scales(std::initializer_list<int64_t> shape);
+  /// Throws Error(bad_model) where config.json says something else.
   void check_scheme(Scheme got, int64_t n_groups) const;
   int64_t group_size(int64_t n_groups) const;
   void check_columns(int64_t multiple) const;

@@ -56,7 +56,12 @@ class Checkpoint:
 
 
 def _drop(ending: str):
-    return lambda c: c.header.pop(f"{PROJECTION}.{ending}")
+    """Under another name: a file has no holes."""
+
+    def apply(c: Checkpoint) -> None:
+        c.header["elsewhere"] = c.header.pop(f"{PROJECTION}.{ending}")
+
+    return apply
 
 
 def _reshape(ending: str, change):
