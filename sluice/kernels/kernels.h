@@ -15,6 +15,7 @@ enum class Activation : uint8_t {
   relu,
   relu_squared,
   sigmoid,
+  exp,
   swiglu_clipped
 };
 enum class KvType : uint8_t { f32, f16, bf16 };
@@ -46,8 +47,9 @@ struct AttendTask {
 };
 
 /// One token's step of a head's matrix state S (linear attention, Katharopoulos et al. 2020, arXiv:2006.16236; the delta
-/// rule, Yang et al. 2024, arXiv:2412.06464; Mamba-2, Dao & Gu 2024, arXiv:2405.21060):
-///   S = S decay;  u = beta (value - S key) with `delta`, else beta value;  S = S + u key^T;  out = S query.
+/// rule, Yang et al. 2024, arXiv:2412.06464; Mamba-2, Dao & Gu 2024, arXiv:2405.21060; RWKV-7, Peng et al. 2025, arXiv:2503.14456):
+///   S = S decay;  u = beta (value - S key) with `delta`, else beta value;  S = S + u key^T - (S look) erase^T with `look`;
+///   out = S query. Not both `delta` and `look`.
 struct StateStep {
   float* state = nullptr;  ///< [n_rows, n_cols], changed
   int64_t n_rows = 0, n_cols = 0;
@@ -58,6 +60,7 @@ struct StateStep {
   const float* value = nullptr;   ///< [n_rows]
   float beta = 1.0F;
   bool delta = false;
+  const float *look = nullptr, *erase = nullptr;  ///< [n_cols] each, or both null
   float* out = nullptr;  ///< [n_rows]
 };
 

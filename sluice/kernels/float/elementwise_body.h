@@ -111,6 +111,8 @@ template <class Use>
       });
     case Activation::sigmoid:
       return use([](f32x16 x) { return sigmoid_times(splat(1.0F), x); });
+    case Activation::exp:
+      return use([](f32x16 x) { return exp(x); });
     case Activation::swiglu_clipped:
       return;  // has two inputs
   }
