@@ -26,6 +26,14 @@ mx::array elementwise(const Context& context, const char* name, std::vector<mx::
       0);
 }
 
+/// Each run of `part` elements of a row normed by itself, with a whole row's weights; y may be x.
+void norm_parts(const Context& context, const Norm& norm, int64_t part, const float* x, float* y) {
+  for (int64_t i = 0; i < norm.width(); i += part) {
+    context.kernels.rms_norm(x + i, norm.weight->data() + i, norm.weight_offset, part, norm.eps,
+                             y + i);
+  }
+}
+
 }  // namespace
 
 mx::array add(const Context& context, const mx::array& a, const mx::array& b) {
@@ -96,16 +104,17 @@ mx::array apply_gate(const Context& context, const mx::array& x, const mx::array
 }
 
 mx::array norm_and_gate(const Context& context, const mx::array& x, const mx::array& gate,
-                        const Norm& norm, kernels::Activation activation) {
+                        const Norm& norm, kernels::Activation activation, int64_t n_groups) {
   const int64_t width = norm.width(), n = static_cast<int64_t>(x.size()) / width;
+  const int64_t part = width / n_groups;
   return kernel_op(
       context, "norm_and_gate", {x, gate}, x.shape(),
-      [&context, norm, activation, width, n](const Buffers& b) {
+      [&context, norm, activation, width, part, n](const Buffers& b) {
         const int64_t grain = std::max<int64_t>(1, kGrain / width);
         context.pool.parallel_for(n, grain, [&](int64_t begin, int64_t end) {
           for (int64_t i = begin; i < end; ++i) {
             float* const out = b.output() + i * width;
-            norm(context.kernels, b.input(0) + i * width, out);
+            norm_parts(context, norm, part, b.input(0) + i * width, out);
             context.kernels.gated(activation, 0, b.input(1) + i * width, out, width, out);
           }
         });
@@ -125,10 +134,7 @@ mx::array gate_and_norm(const Context& context, const mx::array& x, const mx::ar
             float* const out = b.output() + t * width;
             context.kernels.gated(activation, 0, b.input(1) + t * width, b.input(0) + t * width,
                                   width, out);
-            for (int64_t i = 0; i < width; i += part) {
-              context.kernels.rms_norm(out + i, norm.weight->data() + i, norm.weight_offset, part,
-                                       norm.eps, out + i);
-            }
+            norm_parts(context, norm, part, out, out);
           }
         });
       },

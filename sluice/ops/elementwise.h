@@ -30,9 +30,10 @@ mx::array multiply(const Context& context, const mx::array& a, const mx::array& 
 mx::array apply_gate(const Context& context, const mx::array& x, const mx::array& gate,
                      kernels::Activation activation);
 
-/// The same of each run of norm.width() elements of x, which is normed first (Mamba-2 and gated delta nets).
+/// The same of each run of norm.width() elements of x, of which each of n_groups parts is normed first by itself
+/// (gated delta nets, lightning attention).
 mx::array norm_and_gate(const Context& context, const mx::array& x, const mx::array& gate,
-                        const Norm& norm, kernels::Activation activation);
+                        const Norm& norm, kernels::Activation activation, int64_t n_groups = 1);
 
 /// act(gate) * x, then each of n_groups parts of a row normed by itself; norm's weights are a whole row's (Mamba-2).
 mx::array gate_and_norm(const Context& context, const mx::array& x, const mx::array& gate,

@@ -2,49 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "sluice/ops/kernel_op.h"
+#include "sluice/ops/states.h"
 
 namespace sluice::ops {
 namespace {
-
-using kernels::kKvBlockTokens;
-
-/// Of one layer and sequence: the state before the step's tokens, where the one after them goes, and the one after some
-/// of them that is kept beside it.
-struct State {
-  const float* before = nullptr;  ///< null: zeros
-  float* after = nullptr;
-  float* kept = nullptr;  ///< null: none
-  int64_t kept_after = 0;
-};
-
-float* floats_of(const std::shared_ptr<residency::KvBlock>& block, const KvLayerLayout& layout) {
-  return block ? reinterpret_cast<float*>(block->data() + layout.offset) : nullptr;
-}
-
-State state_of(const SequenceKv& s, const KvLayerLayout& layout) {
-  const int64_t end = s.position + s.n_tokens, last = (end - 1) / kKvBlockTokens;
-  State state{.before = floats_of(s.copy_from, layout),
-              .after = floats_of(s.blocks[static_cast<size_t>(last)], layout)};
-  const int64_t boundary = last * kKvBlockTokens;
-  if (boundary > s.position) {
-    state.kept = floats_of(s.blocks[static_cast<size_t>(last - 1)], layout);
-    state.kept_after = boundary - s.position;
-  }
-  return state;
-}
-
-/// Part [begin, begin + n) of a state is at `to` what it is at `from`, where that is not null: else zeros.
-void carry(const float* from, int64_t begin, int64_t n, float* to) {
-  if (from == to) return;
-  if (from == nullptr) {
-    std::fill_n(to + begin, n, 0.0F);
-  } else {
-    std::copy_n(from + begin, n, to + begin);
-  }
-}
 
 /// Channels that a thread takes at a time.
 constexpr int64_t kConvChannels = 256;
@@ -80,14 +43,24 @@ void convolve(const kernels::KernelTable& table, const CausalConvSpec& spec, con
   keep(state.after, n_tokens);
 }
 
-float softplus(float x) { return x > 20 ? x : std::log1p(std::exp(x)); }
+/// g of n values of a head's a; bias: as many.
+void decays_of(const kernels::KernelTable& table, const GatedDeltaSpec& spec, float decay,
+               const float* a, const float* bias, int64_t n, float* g) {
+  for (int64_t i = 0; i < n; ++i) {
+    const float x = a[i] + bias[i];
+    g[i] =
+        spec.least_log_decay < 0 ? spec.least_log_decay * sigmoid(-decay * x) : decay * softplus(x);
+  }
+  table.activate(kernels::Activation::exp, g, n, g);
+}
 
 /// One token of one value head.
 void delta_step(const kernels::KernelTable& table, const GatedDeltaSpec& spec, const Buffers& b,
                 int64_t row, int64_t head, float* state) {
   thread_local std::vector<float> memory;
-  memory.resize(static_cast<size_t>(2 * spec.key_dim));
+  memory.resize(static_cast<size_t>(3 * spec.key_dim));
   float *const query = memory.data(), *const key = query + spec.key_dim;
+  float* const decays = key + spec.key_dim;
   const float unit = 1.0F / std::sqrt(static_cast<float>(spec.key_dim));
   // Normed to length 1, and queries scaled by key_dim^-1/2 besides.
   const auto norm = [&](const float* from, float scale, float* to) {
@@ -100,16 +73,20 @@ void delta_step(const kernels::KernelTable& table, const GatedDeltaSpec& spec, c
   norm(qkv + key_head * spec.key_dim, unit * unit, query);
   norm(qkv + spec.key_floats() + key_head * spec.key_dim, unit, key);
   const auto at = static_cast<size_t>(head);
-  const float a_of = b.input(1)[row * spec.n_value_heads + head];
+  const int64_t n_decays = spec.by_channel ? spec.key_dim : 1;
+  decays_of(table, spec, (*spec.decay)[at],
+            b.input(1) + row * spec.decay_floats() + head * n_decays,
+            spec.dt_bias->data() + head * n_decays, n_decays, decays);
   const float b_of = b.input(2)[row * spec.n_value_heads + head];
   table.state_step({.state = state,
                     .n_rows = spec.value_dim,
                     .n_cols = spec.key_dim,
-                    .decay = std::exp((*spec.decay)[at] * softplus(a_of + (*spec.dt_bias)[at])),
+                    .decay = decays[0],
+                    .decays = spec.by_channel ? decays : nullptr,
                     .key = key,
                     .query = query,
                     .value = qkv + 2 * spec.key_floats() + head * spec.value_dim,
-                    .beta = 1.0F / (1.0F + std::exp(-b_of)),
+                    .beta = spec.beta_scale * sigmoid(b_of),
                     .delta = true,
                     .out = b.output() + row * spec.value_floats() + head * spec.value_dim});
 }
@@ -137,24 +114,20 @@ void mamba2_step(const kernels::KernelTable& table, const Mamba2Spec& spec, cons
   table.add_scaled(x, (*spec.d)[at], spec.head_dim, out);
 }
 
-/// step(row, head, state) for every head and token of every sequence, a head's tokens in order; each head's state has
-/// so many floats.
-template <typename Step>
-void for_each_head(const Context& context, const std::vector<SequenceKv>& sequences,
-                   const KvLayerLayout& layout, int64_t n_heads, int64_t floats, const Step& step) {
-  context.pool.parallel_for(n_heads * std::ssize(sequences), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const SequenceKv& s = sequences[static_cast<size_t>(i / n_heads)];
-      const State state = state_of(s, layout);
-      const int64_t head = i % n_heads, at = head * floats;
-      carry(state.before, at, floats, state.after);
-      for (int64_t t = 0; t < s.n_tokens; ++t) {
-        if (state.kept != nullptr && t == state.kept_after)
-          carry(state.after, at, floats, state.kept);
-        step(s.first_row + t, head, state.after + at);
-      }
-    }
-  });
+/// One token of one head.
+void linear_step(const kernels::KernelTable& table, const LinearAttentionSpec& spec,
+                 const Buffers& b, int64_t row, int64_t head, float* state) {
+  const int64_t at = row * spec.width() + head * spec.head_dim;
+  float* const out = b.output() + at;
+  table.state_step({.state = state,
+                    .n_rows = spec.head_dim,
+                    .n_cols = spec.head_dim,
+                    .decay = (*spec.decay)[static_cast<size_t>(head)],
+                    .key = b.input(1) + at,
+                    .query = b.input(0) + at,
+                    .value = b.input(2) + at,
+                    .out = out});
+  for (int64_t i = 0; i < spec.head_dim; ++i) out[i] *= spec.scale;
 }
 
 }  // namespace
@@ -184,14 +157,15 @@ mx::array gated_delta(const Context& context, const mx::array& qkv, const mx::ar
                       const mx::array& b, std::shared_ptr<const GatedDeltaSpec> spec,
                       const KvLayerLayout& layout, KvView states) {
   const mx::Shape shape{qkv.shape(0), static_cast<int>(spec->value_floats())};
+  const StateParts heads{spec->state_floats(), spec->value_dim * spec->key_dim};
   return kernel_op(context, "gated_delta", {qkv, a, b}, shape,
-                   [&context, spec = std::move(spec), layout,
-                    states = std::move(states)](const Buffers& buffers) {
-                     for_each_head(context, *states, layout, spec->n_value_heads,
-                                   spec->value_dim * spec->key_dim,
-                                   [&](int64_t row, int64_t head, float* state) {
-                                     delta_step(context.kernels, *spec, buffers, row, head, state);
-                                   });
+                   [&context, spec = std::move(spec), layout, states = std::move(states),
+                    heads](const Buffers& buffers) {
+                     for_each_state(context, *states, layout, heads,
+                                    [&](StateToken token, int64_t head, float* state) {
+                                      delta_step(context.kernels, *spec, buffers, token.row, head,
+                                                 state);
+                                    });
                    });
 }
 
@@ -199,14 +173,30 @@ mx::array mamba2(const Context& context, const mx::array& xbc, const mx::array& 
                  std::shared_ptr<const Mamba2Spec> spec, const KvLayerLayout& layout,
                  KvView states) {
   const mx::Shape shape{xbc.shape(0), static_cast<int>(spec->inner())};
+  const StateParts heads{spec->state_floats(), spec->head_dim * spec->state_dim};
   return kernel_op(context, "mamba2", {xbc, dt}, shape,
-                   [&context, spec = std::move(spec), layout,
-                    states = std::move(states)](const Buffers& buffers) {
-                     for_each_head(context, *states, layout, spec->n_heads,
-                                   spec->head_dim * spec->state_dim,
-                                   [&](int64_t row, int64_t head, float* state) {
-                                     mamba2_step(context.kernels, *spec, buffers, row, head, state);
-                                   });
+                   [&context, spec = std::move(spec), layout, states = std::move(states),
+                    heads](const Buffers& buffers) {
+                     for_each_state(context, *states, layout, heads,
+                                    [&](StateToken token, int64_t head, float* state) {
+                                      mamba2_step(context.kernels, *spec, buffers, token.row, head,
+                                                  state);
+                                    });
+                   });
+}
+
+mx::array linear_attention(const Context& context, const mx::array& q, const mx::array& k,
+                           const mx::array& v, std::shared_ptr<const LinearAttentionSpec> spec,
+                           const KvLayerLayout& layout, KvView states) {
+  const StateParts heads{spec->state_floats(), spec->head_dim * spec->head_dim};
+  return kernel_op(context, "linear_attention", {q, k, v}, q.shape(),
+                   [&context, spec = std::move(spec), layout, states = std::move(states),
+                    heads](const Buffers& buffers) {
+                     for_each_state(context, *states, layout, heads,
+                                    [&](StateToken token, int64_t head, float* state) {
+                                      linear_step(context.kernels, *spec, buffers, token.row, head,
+                                                  state);
+                                    });
                    });
 }
 

@@ -44,4 +44,24 @@ void transform_head(const kernels::KernelTable& table, const HeadTransform& tran
   if (transform.norm && transform.norm_last) norm(out);
 }
 
+mx::array transform_heads(const Context& context, const mx::array& x, int64_t n_heads,
+                          const HeadTransform& transform, const std::optional<mx::array>& angles) {
+  const int64_t n_tokens = x.shape(0), head_dim = x.shape(1) / n_heads;
+  const int64_t n_pairs = angles ? angles->shape(2) : 0;
+  std::vector<mx::array> inputs{x};
+  if (angles) inputs.push_back(*angles);
+  return kernel_op(
+      context, "transform_heads", std::move(inputs), x.shape(),
+      [&context, transform, n_tokens, n_heads, head_dim, n_pairs](const Buffers& b) {
+        context.pool.parallel_for(n_tokens * n_heads, 16, [&](int64_t begin, int64_t end) {
+          for (int64_t i = begin; i < end; ++i) {
+            const float* const cos = n_pairs == 0 ? nullptr : b.input(1) + i / n_heads * n_pairs;
+            transform_head(context.kernels, transform, b.input(0) + i * head_dim, head_dim, cos,
+                           n_pairs == 0 ? nullptr : cos + n_tokens * n_pairs, n_pairs,
+                           b.output() + i * head_dim);
+          }
+        });
+      });
+}
+
 }  // namespace sluice::ops

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 
 #include "sluice/ops/linear.h"
 
@@ -28,5 +29,9 @@ struct HeadTransform {
 void transform_head(const kernels::KernelTable& table, const HeadTransform& transform,
                     const float* in, int64_t head_dim, const float* cos, const float* sin,
                     int64_t n_pairs, float* out);
+
+/// Every head of x, transformed. x: float32 [T, n_heads * head_dim]; angles: rope_angles' result, or none for no rotation.
+mx::array transform_heads(const Context& context, const mx::array& x, int64_t n_heads,
+                          const HeadTransform& transform, const std::optional<mx::array>& angles);
 
 }  // namespace sluice::ops
