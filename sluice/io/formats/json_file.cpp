@@ -19,6 +19,23 @@ void check_depth(std::string_view text, const std::string& where, int depth) {
        text_position(text, excess->at));
 }
 
+/// Python writes infinities, which JSON has not: they become a number near the largest, in as many characters.
+std::string without_infinities(std::string_view text) {
+  constexpr std::string_view kInfinity = "Infinity", kLarge = "1e308   ";
+  std::string copy(text);
+  bool in_string = false;
+  for (size_t i = 0; i < copy.size(); ++i) {
+    if (in_string && copy[i] == '\\') {
+      ++i;
+    } else if (copy[i] == '"') {
+      in_string = !in_string;
+    } else if (!in_string && copy.compare(i, kInfinity.size(), kInfinity) == 0) {
+      copy.replace(i, kInfinity.size(), kLarge);
+    }
+  }
+  return copy;
+}
+
 }  // namespace
 
 std::string text_position(std::string_view text, size_t offset) {
@@ -37,7 +54,9 @@ nlohmann::json parse_json(std::string_view text, const std::string& where,
   check_depth(text, where, limits.depth);
   nlohmann::json value;
   try {
-    value = nlohmann::json::parse(text);
+    const bool of_python = text.find("Infinity") != text.npos;
+    value =
+        of_python ? nlohmann::json::parse(without_infinities(text)) : nlohmann::json::parse(text);
   } catch (const nlohmann::json::parse_error& error) {
     const size_t offset = error.byte == 0 ? 0 : error.byte - 1;
     fail(ErrorKind::bad_model, "{}: is no JSON from {} on", where, text_position(text, offset));

@@ -16,7 +16,7 @@ struct JsonLimits {
   int depth = 64;  ///< of nested arrays and objects
 };
 
-/// Reads a JSON file whose top is an object. Of a key given twice, the last value counts.
+/// Reads a JSON file whose top is an object. Of a key given twice, the last value counts; Python's Infinity is 1e308.
 /// Throws Error(io) when it cannot be read; Error(bad_model) naming the file and the line and column of
 /// the damage, for a file above the limits, and for a top that is no object.
 nlohmann::json read_json_file(const std::filesystem::path& path, const JsonLimits& limits = {});
