@@ -28,30 +28,31 @@ std::vector<residency::Weight> some_rows(std::vector<residency::Weight> stack, i
 ops::Experts load_experts(const Config& c, const MoeConfig& moe, const Weights& w) {
   const int64_t n = moe.n_experts;
   const int64_t inner = moe.expert.intermediate_size;
+  const int64_t width = moe.latent_size > 0 ? moe.latent_size : c.hidden_size;
   ops::Experts experts;
   experts.activation = {moe.expert.activation, moe.expert.activation_limit};
   if (constexpr const char* kBoth = "gate_up_interleaved"; w[kBoth].has()) {
-    const auto both = w.stack(kBoth, n, 2 * inner, c.hidden_size);
+    const auto both = w.stack(kBoth, n, 2 * inner, width);
     experts.gate = every_second(both, 0);
     experts.up = every_second(both, 1);
     const auto biases = w.optional_vectors("gate_up_interleaved.bias", n, 2 * inner);
     experts.gate_bias = every_second(biases, 0, inner);
     experts.up_bias = every_second(biases, 1, inner);
   } else if (!moe.expert.is_gated) {
-    experts.up = w.stack("up_proj", n, inner, c.hidden_size);
+    experts.up = w.stack("up_proj", n, inner, width);
     experts.up_bias = w.optional_vectors("up_proj.bias", n, inner);
   } else if (w["gate_up_proj"].has()) {
-    const auto both = w.stack("gate_up_proj", n, 2 * inner, c.hidden_size);
+    const auto both = w.stack("gate_up_proj", n, 2 * inner, width);
     experts.gate = some_rows(both, 0, inner);
     experts.up = some_rows(both, inner, inner);
   } else {
-    experts.gate = w.stack("gate_proj", n, inner, c.hidden_size);
-    experts.up = w.stack("up_proj", n, inner, c.hidden_size);
+    experts.gate = w.stack("gate_proj", n, inner, width);
+    experts.up = w.stack("up_proj", n, inner, width);
     experts.gate_bias = w.optional_vectors("gate_proj.bias", n, inner);
     experts.up_bias = w.optional_vectors("up_proj.bias", n, inner);
   }
-  experts.down = w.stack("down_proj", n, c.hidden_size, inner);
-  experts.down_bias = w.optional_vectors("down_proj.bias", n, c.hidden_size);
+  experts.down = w.stack("down_proj", n, width, inner);
+  experts.down_bias = w.optional_vectors("down_proj.bias", n, width);
   return experts;
 }
 
@@ -67,12 +68,17 @@ SparseMlp::SparseMlp(const Config& c, const MoeConfig& moe, const Weights& w, Bl
   }
   ops::RouterSpec routing = moe.router;
   routing.choice_bias = w["gate"]["e_score_correction_bias"].optional_vector(moe.n_experts);
+  if (moe.latent_size > 0) {
+    into_ = {linear(w["fc1_latent_proj"], c.hidden_size, moe.latent_size)};
+    out_of_ = {linear(w["fc2_latent_proj"], moe.latent_size, c.hidden_size)};
+    demands.add_rows(2 * moe.latent_size + c.hidden_size, moe.latent_size);
+  }
   demands.add_experts(moe.n_experts, routing.n_experts_per_tok, moe.expert.intermediate_size);
   spec_ = std::make_shared<const ops::MoeSpec>(ops::MoeSpec{
       .layer = static_cast<int>(layer),
       .pre = norms.pre,
       .router_pre = {},
-      .end = shared_ ? ops::BlockEnd{} : norms.end(),
+      .end = adds_apart() ? ops::BlockEnd{} : norms.end(),
       .router = linear(w["gate"], c.hidden_size, moe.n_experts),
       .routing = std::move(routing),
       .experts = load_experts(c, moe, w["experts"]),
@@ -80,15 +86,20 @@ SparseMlp::SparseMlp(const Config& c, const MoeConfig& moe, const Weights& w, Bl
 }
 
 mx::array SparseMlp::operator()(const mx::array& x, const Step& step) const {
-  if (!shared_) return ops::moe(step.context, x, spec_, true, step.moe_layers, step.experts);
-  const mx::array routed = ops::moe(step.context, x, spec_, false, step.moe_layers, step.experts);
-  const mx::array shared = ops::gated_mlp(step.context, x, shared_, false);
+  const ops::Context& context = step.context;
+  if (!adds_apart()) return ops::moe(context, x, spec_, true, step.moe_layers, step.experts);
+  std::optional<mx::array> latent;
+  if (!into_.empty()) latent = ops::project(context, x, spec_->pre, into_)[0];
+  mx::array routed = ops::moe(context, x, spec_, false, step.moe_layers, step.experts, latent);
+  if (!out_of_.empty()) routed = ops::project(context, routed, std::nullopt, out_of_)[0];
+  if (!shared_) return ops::add_block(context, routed, end_, x);
+  const mx::array shared = ops::gated_mlp(context, x, shared_, false);
   const auto both = [&] {
-    if (shared_gate_.empty()) return ops::add(step.context, routed, shared);
-    const mx::array gate = ops::project(step.context, x, spec_->pre, shared_gate_)[0];
-    return ops::add_sigmoid_gated(step.context, routed, gate, shared);
+    if (shared_gate_.empty()) return ops::add(context, routed, shared);
+    const mx::array gate = ops::project(context, x, spec_->pre, shared_gate_)[0];
+    return ops::add_sigmoid_gated(context, routed, gate, shared);
   };
-  return ops::add_block(step.context, both(), end_, x);
+  return ops::add_block(context, both(), end_, x);
 }
 
 FeedForward::FeedForward(const Config& c, const LayerConfig& layer, const Weights& w,

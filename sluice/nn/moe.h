@@ -20,10 +20,14 @@ class SparseMlp {
   mx::array operator()(const mx::array& x, const Step& step) const;
 
  private:
+  /// What experts give is not all of the block's result.
+  bool adds_apart() const { return shared_ || !into_.empty(); }
+
   std::shared_ptr<const ops::MoeSpec> spec_;
   ops::BlockEnd end_;                                ///< of routed and shared experts together
   std::shared_ptr<const ops::GatedMlpSpec> shared_;  ///< null: none
   std::vector<ops::Projection> shared_gate_;         ///< one, or none
+  std::vector<ops::Projection> into_, out_of_;       ///< a latent: one each, or none
 };
 
 /// A dense or a sparse block, whichever the layer has.

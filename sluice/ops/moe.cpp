@@ -177,25 +177,37 @@ void skip_missing(const Context& context, const MoeSpec& spec, const Choice& cho
   }
 }
 
+/// What a sparse block reads and writes. latent, residual: or null.
+struct MoeRows {
+  const float *x, *latent, *residual;
+  int64_t n_tokens;
+  float* out;
+};
+
 /// `later`: the sparse blocks that run next, where their experts should be guessed.
 void run_moe(const Context& context, const MoeSpec& spec, LookAhead::Layers later,
-             const ExpertUse& use, const float* x, int64_t n_tokens, const float* residual,
-             float* out) {
+             const ExpertUse& use, const MoeRows& io) {
   Scratch::Frame frame(context.scratch);
   const kernels::Matrix router = context.weights.acquire(spec.router.weight);
-  const int64_t hidden = router.cols, n_experts = router.rows;
-  const int64_t k = spec.routing.n_experts_per_tok;
+  const float *const x = io.x, *const latent = io.latent, *const residual = io.residual;
+  const int64_t n_tokens = io.n_tokens;
   const Experts& experts = spec.experts;
+  const int64_t hidden = experts.down[0].rows(), n_experts = router.rows;
+  const int64_t k = spec.routing.n_experts_per_tok;
   Forms of_experts = forms_for(context, experts.gate);
   const Forms of_up = forms_for(context, experts.up);
   of_experts.floats = of_experts.floats || of_up.floats;
   of_experts.int8 = of_experts.int8 || of_up.int8;
+  const bool apart = spec.router_pre || latent != nullptr;
   Forms forms = of_experts, of_router;
-  (spec.router_pre ? of_router : forms).add(context, router);
-  const Rows rows = make_rows(context, frame, spec.pre, x, n_tokens, hidden, forms);
-  const Rows routed =
-      spec.router_pre ? make_rows(context, frame, spec.router_pre, x, n_tokens, hidden, of_router)
-                      : rows;
+  (apart ? of_router : forms).add(context, router);
+  const Rows rows = latent != nullptr
+                        ? make_rows(context, frame, {}, latent, n_tokens, hidden, forms)
+                        : make_rows(context, frame, spec.pre, x, n_tokens, hidden, forms);
+  const Rows routed = apart
+                          ? make_rows(context, frame, spec.router_pre ? spec.router_pre : spec.pre,
+                                      x, n_tokens, router.cols, of_router)
+                          : rows;
   const Choice choice = choose(context, frame, spec.routing, spec.router, router, routed);
   if (context.skip_missing_experts && use.may_skip) {
     skip_missing(context, spec, choice, n_tokens);
@@ -223,26 +235,32 @@ void run_moe(const Context& context, const MoeSpec& spec, LookAhead::Layers late
     };
   }
   run_experts(context, frame, spec.experts, a, stream, inputs, y, before_waiting);
-  sum(active, out);
-  if (guesses_output) ahead.after(out);
+  sum(active, io.out);
+  if (guesses_output) ahead.after(io.out);
 }
 
 }  // namespace
 
 mx::array moe(const Context& context, const mx::array& x, std::shared_ptr<const MoeSpec> spec,
-              bool residual, const std::shared_ptr<MoeLayers>& layers, const ExpertUse& use) {
+              bool residual, const std::shared_ptr<MoeLayers>& layers, const ExpertUse& use,
+              const std::optional<mx::array>& latent) {
   const auto n_tokens = static_cast<int64_t>(x.shape(0));
   layers->push_back(spec);
+  std::vector<mx::array> inputs{x};
+  if (latent) inputs.insert(inputs.begin(), *latent);  // of the output's shape
   return kernel_op(
-      context, "moe", {x}, x.shape(),
+      context, "moe", inputs, inputs[0].shape(),
       [&context, spec = std::move(spec), residual, n_tokens, layers, use,
        next = layers->size()](const Buffers& b) {
         // A graph that is evaluated layer by layer has no later block yet.
         const LookAhead::Layers all = *layers;
         const bool guesses = use.use == residency::Use::keep && n_tokens <= kShortStep;
         const auto later = guesses ? all.subspan(next) : LookAhead::Layers{};
-        run_moe(context, *spec, later, use, b.input(0), n_tokens, residual ? b.input(0) : nullptr,
-                b.output());
+        const bool is_latent = b.inputs.size() == 2;
+        const float* const from = b.input(is_latent ? 1 : 0);
+        run_moe(context, *spec, later, use,
+                {from, is_latent ? b.input(0) : nullptr, residual ? from : nullptr, n_tokens,
+                 b.output()});
       },
       0);
 }

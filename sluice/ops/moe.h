@@ -37,10 +37,12 @@ struct ExpertUse {
   bool may_skip = false;  ///< a token may do without lesser ones, where the context says so
 };
 
-/// The block's output, plus x when `residual`. x: float32 [T, hidden_size]. Tokens are sorted by expert, so that
+/// The block's output, plus x when `residual`. x: float32 [T, hidden_size]; latent: what experts get in place of pre(x),
+/// and then the output's shape, without a residual. Tokens are sorted by expert, so that
 /// each expert's weights are read once. Is appended to `layers`, where it finds the blocks after it: with Use::keep
 /// their experts are foreseen.
 mx::array moe(const Context& context, const mx::array& x, std::shared_ptr<const MoeSpec> spec,
-              bool residual, const std::shared_ptr<MoeLayers>& layers, const ExpertUse& use);
+              bool residual, const std::shared_ptr<MoeLayers>& layers, const ExpertUse& use,
+              const std::optional<mx::array>& latent = std::nullopt);
 
 }  // namespace sluice::ops
