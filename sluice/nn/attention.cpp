@@ -72,6 +72,7 @@ Attention::Attention(const Config& c, const AttentionConfig& a, const Weights& w
       slot_(slot_for(a, demands)),
       norm_offset_(c.norm_weight_offset),
       norm_eps_(c.rms_norm_eps) {
+  norms_.scale *= a.out_scale;
   spec_.n_heads = a.n_heads;
   spec_.scale = a.scale;
   spec_.softcap = a.softcap;

@@ -1,6 +1,9 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <limits>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -36,8 +39,9 @@ struct AttentionConfig {
   int64_t n_heads = 0, n_kv_heads = 0, head_dim = 0;
   int64_t sliding_window = 0;  ///< tokens a token sees, itself included; 0: all before it
   RopeConfig rope;
-  float scale = 0;    ///< what q . k is multiplied by
-  float softcap = 0;  ///< 0: none
+  float scale = 0;      ///< what q . k is multiplied by
+  float out_scale = 1;  ///< and the block's result
+  float softcap = 0;    ///< 0: none
   /// qkv_proj has for each head its query, key and value.
   bool qkv_per_head = false;
   /// q_proj has for each head its query, then a gate: the head's result times the gate's sigmoid.
@@ -68,14 +72,38 @@ struct GatedDeltaConfig {
   int64_t n_taps = 0;  ///< of the causal convolution over queries, keys and values
   /// Value head h has key head h mod n_key_heads, not h n_key_heads / n_value_heads: ggml's files.
   bool tiled_heads = false;
+  bool by_channel =
+      false;  ///< Kimi delta attention (arXiv:2510.26692): each element of a key decays by itself
+  float least_log_decay = 0;  ///< 0: decays have no bound (see ops::GatedDeltaSpec)
+  float beta_scale = 1;       ///< 2: eigenvalues may be negative (arXiv:2411.12537)
+  kernels::Activation gate = kernels::Activation::silu;  ///< of the result
+  float norm_eps = 0;                                    ///< of the result's norm; 0: the model's
 };
 
 /// Mamba-2 (Dao & Gu 2024, arXiv:2405.21060).
 struct Mamba2Config {
   int64_t n_heads = 0, head_dim = 0, state_dim = 0, n_groups = 1;
-  int64_t n_taps = 0;               ///< of the causal convolution over x, B and C
-  int64_t n_norm_groups = 1;        ///< of the result, each normed by itself
-  float least_dt = 0, most_dt = 0;  ///< of a step's length
+  int64_t n_taps = 0;         ///< of the causal convolution over x, B and C
+  int64_t n_norm_groups = 1;  ///< of the result, each normed by itself; 0: it is gated only
+  float least_dt = 0, most_dt = std::numeric_limits<float>::max();  ///< of a step's length
+  /// What z, x, B, C and dt are multiplied by as in_proj gives them (Falcon-H1).
+  std::array<float, 5> scales{1, 1, 1, 1, 1};
+  float out_scale = 1;  ///< what the block's result is multiplied by
+};
+
+/// Mamba (Gu & Dao 2023, arXiv:2312.00752). Whether dt, B and C are normed with weights, the files tell.
+struct MambaConfig {
+  int64_t n_channels = 0, state_dim = 0, dt_rank = 0;
+  int64_t n_taps = 0;        ///< of the causal convolution
+  float plain_norm_eps = 0;  ///< above 0: dt, B and C are normed without weights (Falcon Mamba)
+};
+
+/// Lightning attention (Qin et al. 2024, arXiv:2401.04658): linear attention of which each head decays by a constant.
+struct LightningConfig {
+  int64_t n_heads = 0, head_dim = 0;
+  RopeConfig rope;
+  std::vector<float> decays;  ///< [n_heads]
+  int64_t n_norm_groups = 1;  ///< of the result, each normed by itself
 };
 
 /// Where a layer has no mixer.
@@ -87,8 +115,9 @@ struct ShortConvConfig {
 };
 
 /// What mixes tokens in a layer.
-using MixerConfig = std::variant<AttentionConfig, LatentAttentionConfig, GatedDeltaConfig,
-                                 Mamba2Config, ShortConvConfig, NoMixer>;
+using MixerConfig =
+    std::variant<AttentionConfig, LatentAttentionConfig, GatedDeltaConfig, Mamba2Config,
+                 MambaConfig, LightningConfig, ShortConvConfig, NoMixer>;
 
 /// A feed-forward block, or each of a layer's experts. intermediate_size 0: the layer has none.
 struct MlpConfig {
@@ -96,6 +125,8 @@ struct MlpConfig {
   kernels::Activation activation = kernels::Activation::silu;
   float activation_limit = 0;
   bool is_gated = true;  ///< false: down(act(up(x)))
+  float gate_scale = 1;  ///< of what the gate's projection gives, in a block without biases
+  float out_scale = 1;   ///< of the block's result
 };
 
 /// A sparse feed-forward block. Whether the shared expert has a gate, the files tell.
@@ -103,6 +134,7 @@ struct MoeConfig {
   int64_t n_experts = 0;
   MlpConfig expert;
   int64_t shared_intermediate_size = 0;  ///< 0: no shared expert
+  int64_t latent_size = 0;  ///< of what experts get and give, projected from and to x; 0: x itself
   ops::RouterSpec router;
 };
 
@@ -111,6 +143,8 @@ using FeedForwardConfig = std::variant<MlpConfig, MoeConfig>;
 struct LayerConfig {
   MixerConfig mixer;
   FeedForwardConfig feed_forward;
+  std::optional<Mamba2Config> beside =
+      std::nullopt;  ///< another mixer, on the same norm (Falcon-H1)
 
   /// Null when it has another mixer.
   AttentionConfig* attention() { return std::get_if<AttentionConfig>(&mixer); }

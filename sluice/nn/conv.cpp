@@ -1,5 +1,8 @@
 #include "sluice/nn/conv.h"
 
+#include <algorithm>
+
+#include "sluice/base/error.h"
 #include "sluice/nn/linear.h"
 #include "sluice/ops/elementwise.h"
 
@@ -7,10 +10,11 @@ namespace sluice::nn {
 
 ops::CausalConvSpec load_conv(const Weights& w, int64_t n_channels, int64_t n_taps) {
   const std::span<const int64_t> shape = w.shape();
-  const bool flat = shape.size() == 2, of_mlx = shape.size() == 3 && shape[1] == n_taps;
-  const ops::Vector stored = flat     ? w["weight"].tensor({{n_channels, n_taps}})
-                             : of_mlx ? w["weight"].tensor({{n_channels, n_taps, 1}})
-                                      : w["weight"].tensor({{n_channels, 1, n_taps}});
+  const auto first = std::ranges::find_if(shape, [](int64_t n) { return n != 1; });
+  if (n_channels != 1 && first != shape.end() && *first != n_channels)
+    fail(ErrorKind::bad_model, "{}: is {}, wanted {} channels first", w.path(),
+         io::shape_text(shape), n_channels);
+  const ops::Vector stored = w["weight"].values(n_channels * n_taps);
   std::vector<float> by_tap(stored->size());
   for (size_t i = 0; i < stored->size(); ++i) {
     const auto taps = static_cast<size_t>(n_taps), channels = static_cast<size_t>(n_channels);

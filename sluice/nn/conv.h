@@ -8,8 +8,8 @@
 
 namespace sluice::nn {
 
-/// The depthwise convolution at `w`: its weight [n_channels, 1, n_taps] (as published), [n_channels, n_taps, 1] (mlx-lm)
-/// or [n_channels, n_taps] (GGUF), its bias where the files have one.
+/// The depthwise convolution at `w`: its weight [n_channels, 1, n_taps] (as published), [n_channels, n_taps, 1] (mlx-lm),
+/// [n_channels, n_taps] or [1, n_channels, 1, n_taps] (GGUF), its bias where the files have one.
 ops::CausalConvSpec load_conv(const Weights& w, int64_t n_channels, int64_t n_taps);
 
 /// Gated short convolution with its norms and residual (LFM2, arXiv:2511.23404): [B | C | x] = in_proj(pre(x)),

@@ -8,12 +8,14 @@
 
 namespace sluice::nn {
 
-/// Gated delta net (Yang et al. 2024, arXiv:2412.06464) with its norms and residual, as Qwen3-Next and Qwen3.5 have it:
-/// queries, keys and values through a causal convolution and SiLU, the gated delta rule, a norm of each head's result
-/// gated by SiLU, out_proj. What the files have decides: in_proj_qkv, z, b, a apart, or qkvz and ba fused per key head.
+/// Gated delta net (Yang et al. 2024, arXiv:2412.06464) with its norms and residual, as Qwen3-Next and Qwen3.5 have it,
+/// OLMo Hybrid and, with a decay for each element of a key, Kimi Linear (arXiv:2510.26692): queries, keys and values
+/// through a causal convolution and SiLU, the gated delta rule, a norm of each head's result, gated, out_proj.
+/// What the files have decides: in_proj_qkv, z, b, a apart; qkvz and ba fused per key head; q, k and v apart with a
+/// convolution each; z and a through matrices of low rank, f_a and f_b, g_a and g_b.
 class GatedDelta {
  public:
-  /// w: "...linear_attn".
+  /// w: the module.
   GatedDelta(const Config& c, const GatedDeltaConfig& g, const Weights& w, BlockNorms norms,
              Demands& demands);
 
@@ -25,10 +27,12 @@ class GatedDelta {
     mx::array qkv, z, a, b;
   };
   Projected project(const mx::array& x, const Step& step) const;
+  Projected take_apart(const std::vector<mx::array>& in, const ops::Context& context) const;
 
   BlockNorms norms_;
   GatedDeltaConfig config_;
-  std::vector<ops::Projection> in_;  // qkv, z, a, b; the first two, or the last two, may be one
+  std::vector<ops::Projection> in_;  // qkv or q, k, v; z, a, b; or fused: qkvz, then ba or a, b
+  std::vector<ops::Projection> z_up_, a_up_;  // from a low rank: one, or none
   bool qkvz_fused_, ba_fused_;
   std::shared_ptr<const ops::CausalConvSpec> conv_;
   std::shared_ptr<const ops::GatedDeltaSpec> delta_;

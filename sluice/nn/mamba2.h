@@ -9,7 +9,7 @@
 namespace sluice::nn {
 
 /// Mamba-2 (Dao & Gu 2024, arXiv:2405.21060) with its norms and residual: [z | x, B, C | dt] = in_proj(pre(x)); x, B and C
-/// through a causal convolution and SiLU; the recurrence; its result gated by SiLU(z), normed, out_proj.
+/// through a causal convolution and SiLU; the recurrence; its result gated by SiLU(z), normed or not, out_proj.
 class Mamba2 {
  public:
   /// w: the module, which has in_proj.
@@ -17,11 +17,14 @@ class Mamba2 {
          Demands& demands);
 
   /// x: [T, hidden_size]; returns the same shape. Moves the sequences' states on.
-  mx::array operator()(const mx::array& x, const Step& step) const;
+  mx::array operator()(const mx::array& x, const Step& step) const { return (*this)(x, x, step); }
+  /// The same added to another residual.
+  mx::array operator()(const mx::array& x, const mx::array& residual, const Step& step) const;
 
  private:
   BlockNorms norms_;
   int64_t n_norm_groups_;
+  std::array<float, 5> scales_;
   std::vector<ops::Projection> in_;  // z, xBC, dt
   std::shared_ptr<const ops::CausalConvSpec> conv_;
   std::shared_ptr<const ops::Mamba2Spec> mamba_;

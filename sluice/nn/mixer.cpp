@@ -8,7 +8,8 @@ struct Make {
   const Weights& w;
   BlockNorms& norms;
   Demands& demands;
-  using Part = std::variant<Attention, LatentAttention, GatedDelta, Mamba2, ShortConv, NoMixer>;
+  using Part = std::variant<Attention, LatentAttention, GatedDelta, Mamba2, Mamba,
+                            LightningAttention, ShortConv, NoMixer>;
 
   Part operator()(const AttentionConfig& a) const {
     return Attention(c, a, w["self_attn"], std::move(norms), demands);
@@ -17,10 +18,18 @@ struct Make {
     return LatentAttention(c, a, w["self_attn"], std::move(norms), demands);
   }
   Part operator()(const GatedDeltaConfig& g) const {
-    return GatedDelta(c, g, w["linear_attn"], std::move(norms), demands);
+    const bool as_attention = w["self_attn"]["q_proj"].has();  // Kimi's files
+    return GatedDelta(c, g, w[as_attention ? "self_attn" : "linear_attn"], std::move(norms),
+                      demands);
   }
   Part operator()(const Mamba2Config& m) const {
     return Mamba2(c, m, w["mamba"], std::move(norms), demands);
+  }
+  Part operator()(const MambaConfig& m) const {
+    return Mamba(c, m, w["mamba"], std::move(norms), demands);
+  }
+  Part operator()(const LightningConfig& a) const {
+    return LightningAttention(c, a, w["self_attn"], std::move(norms), demands);
   }
   Part operator()(const NoMixer&) const { return NoMixer{}; }
   Part operator()(const ShortConvConfig& s) const {

@@ -7,6 +7,8 @@
 #include "sluice/nn/conv.h"
 #include "sluice/nn/gated_delta.h"
 #include "sluice/nn/latent_attention.h"
+#include "sluice/nn/lightning.h"
+#include "sluice/nn/mamba.h"
 #include "sluice/nn/mamba2.h"
 
 namespace sluice::nn {
@@ -31,7 +33,9 @@ class Mixer {
   }
 
  private:
-  std::variant<Attention, LatentAttention, GatedDelta, Mamba2, ShortConv, NoMixer> part_;
+  std::variant<Attention, LatentAttention, GatedDelta, Mamba2, Mamba, LightningAttention, ShortConv,
+               NoMixer>
+      part_;
 };
 
 }  // namespace sluice::nn
