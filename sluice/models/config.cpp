@@ -22,6 +22,12 @@ constexpr int64_t kMostExpertsInAll = int64_t{1} << 18;
 /// n_heads, n_kv_heads and head_dim.
 AttentionConfig read_heads(const Config& c, const Source& s, const Defaults& d) {
   AttentionConfig a;
+  if (d.headless) {
+    for (const char* unused : {"%.attention.head_count", "%.attention.head_count_kv"})
+      s.ignore({"", unused});
+    a.n_heads = a.n_kv_heads = a.head_dim = 1;
+    return a;
+  }
   a.n_heads = s.uniform_integer({"num_attention_heads", "%.attention.head_count"})
                   .value_or(s.is_gguf() ? 0 : d.n_heads);
   const bool usual = !s.is_gguf() && d.n_kv_heads > 0 && !s.has("num_key_value_heads");
@@ -222,31 +228,12 @@ void check_experts(const Source& source, const nn::MoeConfig& moe, int64_t n_lay
   }
 }
 
-void check_state_sizes(const Source& source, std::initializer_list<int64_t> sizes) {
-  constexpr int64_t kMost = 1 << 16;
-  for (const int64_t n : sizes) {
-    if (n < 1 || n > kMost)
-      fail(ErrorKind::bad_model, "{}: a recurrent layer's sizes have {}, wanted 1 to {}",
-           source.where(), n, kMost);
-  }
-}
-
-int64_t state_head_dim(const Source& source) {
-  const int64_t n_heads = source.required_integer({"", "%.ssm.time_step_rank"});
-  const int64_t inner = source.required_integer({"", "%.ssm.inner_size"});
-  if (n_heads < 1 || inner % n_heads != 0) {
-    fail(ErrorKind::bad_model, "{}: ssm.inner_size is {}, of {} heads", source.where(), inner,
-         n_heads);
-  }
-  return inner / n_heads;
-}
-
 kernels::Activation activation_of(const Source& source, const std::string& name) {
   if (name == "silu" || name == "swish") return kernels::Activation::silu;
   if (name == "gelu") return kernels::Activation::gelu;
   if (name == "gelu_pytorch_tanh" || name == "gelu_new" || name == "gelu_fast")
     return kernels::Activation::gelu_tanh;
-  if (name == "relu2") return kernels::Activation::relu_squared;
+  if (name == "relu2" || name == "sqrelu") return kernels::Activation::relu_squared;
   fail(ErrorKind::unsupported, "{}: activation '{}' is not supported", source.where(), name);
 }
 

@@ -46,6 +46,8 @@ struct Defaults {
   bool any_layers = false;
   /// The family reads its experts itself.
   bool experts_elsewhere = false;
+  /// No layer attends: there are no heads to read.
+  bool headless = false;
   /// Heads are those of latent attention, which the family reads itself.
   bool latent = false;
   /// A name in layer_types, beside full and sliding attention, of layers that the family sets itself.
@@ -66,6 +68,24 @@ inline constexpr int64_t kMaxHeadDim = 640;
 void check_experts(const Source& source, const nn::MoeConfig& moe, int64_t n_layers);
 /// Throws Error(bad_model) unless each of a recurrent layer's sizes is from 1 to 65536.
 void check_state_sizes(const Source& source, std::initializer_list<int64_t> sizes);
+/// What config.json calls the sizes of Mamba-2 layers.
+struct Mamba2Keys {
+  std::string_view n_heads, head_dim, state_dim, n_groups, n_taps;
+};
+/// "mamba_n_heads" and its like.
+inline constexpr Mamba2Keys kBambaKeys{"mamba_n_heads", "mamba_d_head", "mamba_d_state",
+                                       "mamba_n_groups", "mamba_d_conv"};
+/// Sizes and limits of Mamba-2 layers, checked. One part of the result is normed.
+nn::Mamba2Config read_mamba2(const Source& source, const Mamba2Keys& keys);
+
+/// What config.json calls the sizes of Mamba layers.
+struct MambaKeys {
+  std::string_view state_dim, dt_rank, n_taps;
+};
+/// Sizes of Mamba layers of n_channels, checked. dt_rank "auto" is hidden_size / 16, rounded up.
+nn::MambaConfig read_mamba(const Source& source, const nn::Config& c, const MambaKeys& keys,
+                           int64_t n_channels);
+
 /// Of a GGUF: the width of each head of a recurrent layer.
 int64_t state_head_dim(const Source& source);
 
@@ -112,6 +132,8 @@ std::vector<bool> sliding_layers(const Source& source, int64_t n_layers,
 /// The Qwen families and who follows them: a window only where use_sliding_window says so; unless
 /// `defaults` says otherwise in the layers from max_window_layers on.
 nn::Config read_qwen(const Source& source, nn::WeightTable& weights, Defaults defaults);
+/// Granite's multipliers on top of read_decoder, and its routers.
+nn::Config read_granite(const Source& source, nn::WeightTable& weights, const Defaults& defaults);
 /// What Gemma 2 and 3 share on top of read_decoder. large: the number of layers of the 27B model,
 /// whose attention is scaled otherwise, which a GGUF does not say.
 void read_gemma(nn::Config& c, const Source& source, int64_t large);

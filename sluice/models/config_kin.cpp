@@ -31,4 +31,23 @@ void read_gemma(nn::Config& c, const Source& s, int64_t large) {
   }
 }
 
+nn::Config read_granite(const Source& s, nn::WeightTable& w, const Defaults& defaults) {
+  nn::Config c = read_decoder(s, w, defaults);
+  c.embedding_scale =
+      static_cast<float>(s.number({"embedding_multiplier", "%.embedding_scale"}).value_or(1));
+  c.residual_scale =
+      static_cast<float>(s.number({"residual_multiplier", "%.residual_scale"}).value_or(1));
+  c.logits_scale =
+      static_cast<float>(1 / s.number({"logits_scaling", "%.logit_scale"}).value_or(1));
+  const auto scale = s.number({"attention_multiplier", "%.attention.scale"});
+  each_attention(c, [&](nn::AttentionConfig& a) {
+    if (scale) a.scale = static_cast<float>(*scale);
+    a.rope.interleaved = s.is_gguf();  // ggml's converter permutes q and k
+  });
+  each_moe(c, [](nn::MoeConfig& moe) {
+    moe.router.scoring = ops::RouterSpec::Scoring::top_k_then_softmax;
+  });
+  return c;
+}
+
 }  // namespace sluice::models

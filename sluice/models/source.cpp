@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "sluice/base/error.h"
@@ -55,7 +56,14 @@ Source Source::from_gguf(const io::Gguf& gguf, std::string where) {
 
 const nlohmann::json* Source::look(std::string_view path) const {
   const nlohmann::json* found = text_ == nullptr ? nullptr : walk(*text_, path);
-  return found != nullptr ? found : walk(*config_, path);
+  if (found == nullptr) found = walk(*config_, path);
+  const auto other = also_.find(path);
+  return found != nullptr || other == also_.end() ? found : look(other->second);
+}
+
+void Source::also(std::string_view name, std::string_view theirs) const {
+  asked_.emplace(theirs);
+  also_.emplace(name, theirs);
 }
 
 const nlohmann::json* Source::find(std::string_view path) const {
@@ -206,6 +214,9 @@ std::optional<std::vector<double>> Source::numbers(const Key& key) const {
       values.push_back(element.get<bool>() ? 1 : 0);
     } else if (element.is_number()) {
       values.push_back(element.get<double>());
+    } else if (element ==
+               nlohmann::json{{"__float__", "Infinity"}}) {  // as transformers 5 writes it
+      values.push_back(std::numeric_limits<double>::max());
     } else {
       wrong(key, "an array of numbers");
     }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
@@ -67,6 +68,9 @@ class Source {
   /// asked for, unless its value changes nothing (null, false, 0, a factor of 1).
   void check_all_asked() const;
 
+  /// Who asks for `name` gets config.json's `theirs` where there is no `name`.
+  void also(std::string_view name, std::string_view theirs) const;
+
   /// An object inside config.json; null when there is none. Its keys do not count as asked for.
   const nlohmann::json* object(std::string_view path) const;
 
@@ -87,6 +91,7 @@ class Source {
   const io::GgufMetadata* gguf_ = nullptr;
   std::string where_;
   std::string architecture_, text_architecture_;
+  mutable std::map<std::string, std::string, std::less<>> also_;
   mutable std::set<std::string, std::less<>> asked_;  // paths in config.json, whole keys in a GGUF
 };
 

@@ -51,6 +51,17 @@ constexpr TensorName kCommonNames[] = {
     {"ffn_gate_shexp", "mlp.shared_expert.gate_proj"},
     {"ffn_up_shexp", "mlp.shared_expert.up_proj"},
     {"ffn_down_shexp", "mlp.shared_expert.down_proj"},
+    {"ssm_in", "mamba.in_proj"},
+    {"ssm_conv1d", "mamba.conv1d"},
+    {"ssm_x", "mamba.x_proj"},
+    {"ssm_dt", "mamba.dt_proj"},
+    {"ssm_dt_norm", "mamba.dt_layernorm"},
+    {"ssm_b_norm", "mamba.b_layernorm"},
+    {"ssm_c_norm", "mamba.c_layernorm"},
+    {"ssm_a", "mamba.A"},
+    {"ssm_d", "mamba.D"},
+    {"ssm_norm", "mamba.norm"},
+    {"ssm_out", "mamba.out_proj"},
 };
 
 constexpr TensorName kTopNames[] = {
@@ -67,9 +78,10 @@ std::optional<std::string> find_name(std::span<const TensorName> names, std::str
 /// A name within a layer, "attn_q.weight", as ours; nothing where it is unknown.
 std::optional<std::string> layer_name(const std::string& name,
                                       std::span<const TensorName> family_names) {
+  const std::span<const TensorName> common(kCommonNames);
   if (const auto whole = find_name(family_names, name)) return whole;
   const size_t dot = name.rfind('.');
-  if (dot == std::string::npos) return std::nullopt;
+  if (dot == std::string::npos) return find_name(common, name);
   std::string module = name.substr(0, dot), expert;
   if (const auto ours = find_name(family_names, module)) return *ours + name.substr(dot);
   // Old Mixtral files list experts one by one: "ffn_gate.5".
@@ -77,7 +89,7 @@ std::optional<std::string> layer_name(const std::string& name,
     expert = module.substr(number + 1);
     module.resize(number);
   }
-  for (const auto names : {family_names, std::span<const TensorName>(kCommonNames)}) {
+  for (const auto names : {family_names, common}) {
     if (const auto whole = find_name(names, name)) return whole;  // its ending is renamed too
     if (const auto ours = find_name(names, module)) {
       const std::string path =

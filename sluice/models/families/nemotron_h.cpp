@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <limits>
 #include <variant>
 
 #include "sluice/base/error.h"
@@ -80,25 +79,8 @@ std::string read_pattern(const Source& s, const nn::WeightTable& w) {
   return pattern;
 }
 
-nn::Mamba2Config read_mamba(const Source& s) {
-  nn::Mamba2Config m;
-  m.n_heads = s.required_integer({"mamba_num_heads", "%.ssm.time_step_rank"});
-  m.state_dim = s.required_integer({"ssm_state_size", "%.ssm.state_size"});
-  m.n_groups = s.required_integer({"n_groups", "%.ssm.group_count"});
-  m.n_taps = s.required_integer({"conv_kernel", "%.ssm.conv_kernel"});
-  m.head_dim = s.is_gguf() ? state_head_dim(s) : s.required_integer({"mamba_head_dim", ""});
-  m.most_dt = std::numeric_limits<float>::max();
-  m.n_norm_groups = m.n_groups;
-  const auto limit = s.numbers({"time_step_limit", ""});
-  if (limit && limit->size() == 2) {
-    m.least_dt = static_cast<float>((*limit)[0]);
-    m.most_dt = static_cast<float>((*limit)[1]);
-  }
-  check_state_sizes(s, {m.n_heads, m.head_dim, m.state_dim, m.n_groups, m.n_taps});
-  if (m.n_heads % m.n_groups != 0)
-    fail(ErrorKind::bad_model, "{}: {} Mamba heads in {} groups", s.where(), m.n_heads, m.n_groups);
-  return m;
-}
+constexpr Mamba2Keys kMambaKeys{"mamba_num_heads", "mamba_head_dim", "ssm_state_size", "n_groups",
+                                "conv_kernel"};
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
   const std::string pattern = read_pattern(s, w);
@@ -113,17 +95,16 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
       s.integers_of_layers({"intermediate_size", "%.feed_forward_length"}, c.n_layers, 0);
   s.ignore({"", "%.attention.layer_norm_epsilon"});
   s.ignore({"", "%.rope.dimension_count"});
-  const nn::Mamba2Config mamba = read_mamba(s);
+  nn::Mamba2Config mamba = read_mamba2(s, kMambaKeys);
+  mamba.n_norm_groups = mamba.n_groups;
   const auto shared =
       s.integer({"moe_shared_expert_intermediate_size", "%.expert_shared_feed_forward_length"});
-  if (s.integer({"moe_latent_size", "%.moe_latent_size"}).value_or(0) > 0)
-    fail(ErrorKind::unsupported, "{}: latent experts (moe_latent_size) are not supported yet",
-         s.where());
+  const int64_t latent = s.integer({"moe_latent_size", "%.moe_latent_size"}).value_or(0);
+  if (latent < 0 || latent > c.hidden_size)
+    fail(ErrorKind::bad_model, "{}: moe_latent_size is {}, wanted 0 to {}", s.where(), latent,
+         c.hidden_size);
   for (const char* told :
-       {"use_conv_bias", "mamba_proj_bias", "mamba_hidden_act", "mlp_hidden_act", "expand",
-        "mamba_ssm_cache_dtype", "time_step_min", "time_step_max", "time_step_floor",
-        "time_step_rank", "residual_in_fp32", "rescale_prenorm_residual", "chunk_size",
-        "rope_theta", "partial_rotary_factor", "num_nextn_predict_layers",
+       {"mlp_hidden_act", "rope_theta", "partial_rotary_factor", "num_nextn_predict_layers",
         "mtp_hybrid_override_pattern", "mtp_layers_block_type", "sliding_window"})
     s.ignore({told, ""});
   for (size_t i = 0; i < c.layers.size(); ++i) {
@@ -145,6 +126,7 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
       fail(ErrorKind::bad_model, "{}: layer {} is sparse, there are no experts", s.where(), i);
     moe.expert.activation = dense.activation;
     moe.expert.is_gated = false;
+    moe.latent_size = latent;
     moe.shared_intermediate_size = shared.value_or(moe.shared_intermediate_size);
     moe.router.scoring = ops::RouterSpec::Scoring::sigmoid_then_top_k;
     moe.router.least_sum = 1e-20F;
@@ -178,6 +160,8 @@ constexpr TensorName kGgufTensors[] = {
     {"exp_probs_b.bias", "mixer.gate.e_score_correction_bias"},
     {"ffn_up_exps", "mixer.experts.up_proj"},
     {"ffn_down_exps", "mixer.experts.down_proj"},
+    {"ffn_latent_down", "mixer.fc1_latent_proj"},
+    {"ffn_latent_up", "mixer.fc2_latent_proj"},
     {"ffn_up_shexp", "mixer.shared_expert.up_proj"},
     {"ffn_down_shexp", "mixer.shared_expert.down_proj"},
 };
@@ -186,7 +170,7 @@ constexpr std::string_view kNames[] = {"nemotron_h", "nemotron_h_moe"};
 
 }  // namespace
 
-// Nemotron-H, arXiv:2504.03624, and Nemotron 3 Nano; as mlx-lm 0.32.2 models/nemotron_h.py. One block a layer: Mamba-2,
+// Nemotron-H, arXiv:2504.03624, Nemotron 3 Nano and Super, whose experts get less than a row; as mlx-lm 0.32.2 models/nemotron_h.py. One block a layer: Mamba-2,
 // attention without positions, or a feed-forward block without a gate, dense or sparse. Layers that draft are left out.
 extern const Family nemotron_h{.names = kNames,
                                .read = read,
