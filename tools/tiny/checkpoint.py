@@ -22,7 +22,7 @@ def build_model(config: dict, seed: int) -> nn.Module:
     """mlx-lm's model for the configuration, with random float32 weights."""
     model_class, args_class = _get_classes(config)
     model = model_class(args_class.from_dict(config))
-    if config["model_type"] == "gemma3_text":  # published checkpoints have no lm_head, which ties it
+    if config["model_type"] in ("gemma3_text", "recurrent_gemma"):  # published without lm_head, which ties it
         model.sanitize({})
     randomize(model, config["model_type"], seed)
     return model

@@ -406,6 +406,168 @@ FAMILIES |= {
     ),
 }
 
+# Experts of Nemotron 3 Super see half a row. Its limits are as Python writes them.
+FAMILIES["nemotron_h-latent"] = FAMILIES["nemotron_h"] | {"moe_latent_size": 64, "time_step_limit": [0.0, float("inf")]}
+
+_MAMBA2: Config = {
+    "mamba_n_heads": 6,
+    "mamba_d_head": 32,
+    "mamba_d_state": 20,
+    "mamba_d_conv": 4,
+    "mamba_n_groups": 2,
+    "mamba_conv_bias": True,
+    "mamba_proj_bias": False,
+    "time_step_limit": [0.0, float("inf")],
+}
+_GRANITE4: Config = {
+    "hidden_size": 192,
+    "num_hidden_layers": 4,
+    "layer_types": ["mamba", "mamba", "attention", "mamba"],
+    "shared_intermediate_size": 128,
+    "logits_scaling": 3.0,
+    "attention_multiplier": 0.2,
+    "embedding_multiplier": 0.6,
+    "residual_multiplier": 0.3,
+    "attention_bias": False,
+    "tie_word_embeddings": True,
+}
+FAMILIES |= {
+    "granitemoehybrid": _config(
+        "granitemoehybrid", "GraniteMoeHybridForCausalLM", num_local_experts=7, num_experts_per_tok=3,
+        position_embedding_type="nope", **(_MAMBA2 | _GRANITE4 | {"intermediate_size": 64}),
+    ),
+    "granitemoehybrid-dense": _config(
+        "granitemoehybrid", "GraniteMoeHybridForCausalLM", num_local_experts=0, position_embedding_type="rope",
+        **(_MAMBA2 | _GRANITE4 | {"shared_intermediate_size": 160}),
+    ),
+    # mlx-lm's conversion forgets the factors of keys and values: see layouts.py for what the first makes of it.
+    "falcon_h1": _config(
+        "falcon_h1", "FalconH1ForCausalLM", head_dim=24, mamba_d_ssm=192, tie_word_embeddings=False,
+        attention_in_multiplier=0.8, attention_out_multiplier=1.2, key_multiplier=0.7, embedding_multiplier=2.0,
+        lm_head_multiplier=0.5, ssm_in_multiplier=1.25, ssm_out_multiplier=0.6, mlp_multipliers=[0.9, 0.7],
+        ssm_multipliers=[0.5, 1.5, 0.7, 0.8, 0.6], mamba_rms_norm=False, mamba_norm_before_gate=False, **_MAMBA2,
+    ),
+    "falcon_h1-converted": _config(
+        "falcon_h1", "FalconH1ForCausalLM", head_dim=24, mamba_d_ssm=192, tie_word_embeddings=True,
+        attention_in_multiplier=1.0, attention_out_multiplier=1.2, key_multiplier=1.0, embedding_multiplier=2.0,
+        lm_head_multiplier=0.5, ssm_in_multiplier=1.25, ssm_out_multiplier=0.6, mlp_multipliers=[0.9, 0.7],
+        ssm_multipliers=[0.5, 1.5, 0.7, 0.8, 0.6], mamba_rms_norm=True, mamba_norm_before_gate=False,
+        **(_MAMBA2 | {"mamba_n_groups": 1}),
+    ),
+    "jamba": _config(
+        "jamba", "JambaForCausalLM", hidden_size=192, num_hidden_layers=6, attn_layer_offset=1, attn_layer_period=3,
+        expert_layer_offset=1, expert_layer_period=2, mamba_d_conv=4, mamba_d_state=20, mamba_expand=2,
+        mamba_dt_rank=32, num_experts=5, num_experts_per_tok=2, tie_word_embeddings=False, mamba_conv_bias=True,
+    ),
+}
+
+def _recurrent(model_type: str, architecture: str, **changes: Any) -> Config:
+    """A family without attention, whose sizes have names of their own."""
+    config = _config(model_type, architecture, **changes)
+    for key in ("num_attention_heads", "num_key_value_heads", "rms_norm_eps", "rope_theta"):
+        del config[key]
+    return config
+
+
+_MAMBA: Config = {
+    "layer_norm_epsilon": 1e-5, "state_size": 20, "conv_kernel": 4, "use_bias": False, "use_conv_bias": True, "expand": 2,
+}  # fmt: skip
+FAMILIES |= {
+    "mamba": _recurrent(
+        "mamba", "MambaForCausalLM", intermediate_size=192, time_step_rank=32, tie_word_embeddings=True, **_MAMBA
+    ),
+    "falcon_mamba": _recurrent(
+        "falcon_mamba", "FalconMambaForCausalLM", intermediate_size=192, time_step_rank=32, mixer_rms_eps=1e-6,
+        tie_word_embeddings=False, **_MAMBA,
+    ),
+    "mamba2": _recurrent(
+        "mamba2", "Mamba2ForCausalLM", num_heads=6, head_dim=32, n_groups=2, tie_word_embeddings=False,
+        time_step_limit=[0.0, float("inf")], time_step_rank="auto", **_MAMBA,
+    ),
+}
+
+_KIMI: Config = {
+    "head_dim": 32,
+    "num_hidden_layers": 5,
+    "num_key_value_heads": 6,
+    "moe_intermediate_size": 64,
+    "num_experts": 8,
+    "num_experts_per_token": 3,
+    "num_shared_experts": 1,
+    "first_k_dense_replace": 1,
+    "moe_layer_freq": 1,
+    "moe_router_activation_func": "sigmoid",
+    "moe_renormalize": True,
+    "routed_scaling_factor": 1.5,
+    "use_grouped_topk": True,
+    "num_expert_group": 4,
+    "topk_group": 2,
+    "kv_lora_rank": 64,
+    "qk_rope_head_dim": 16,
+    "qk_nope_head_dim": 32,
+    "v_head_dim": 32,
+    "mla_use_nope": True,
+    "model_max_length": 1024,
+    "tie_word_embeddings": False,
+}
+_BAILING: Config = {
+    "hidden_size": 192,
+    "num_hidden_layers": 5,
+    "head_dim": 32,
+    "moe_intermediate_size": 64,
+    "num_experts": 8,
+    "num_shared_experts": 1,
+    "num_experts_per_tok": 3,
+    "norm_topk_prob": True,
+    "n_group": 4,
+    "topk_group": 2,
+    "first_k_dense_replace": 1,
+    "layer_group_size": 2,
+    "group_norm_size": 3,
+    "use_qkv_bias": False,
+    "use_bias": False,
+    "use_qk_norm": True,
+    "partial_rotary_factor": 0.5,
+    "moe_router_enable_expert_bias": True,
+    "routed_scaling_factor": 1.5,
+    "score_function": "sigmoid",
+    "tie_word_embeddings": False,
+}
+FAMILIES |= {
+    "kimi_linear": _config(
+        "kimi_linear", "KimiLinearForCausalLM",
+        linear_attn_config={
+            "num_heads": 6, "head_dim": 32, "short_conv_kernel_size": 4, "kda_layers": [1, 2, 4], "full_attn_layers": [3, 5],
+        },
+        **(_KIMI | {"hidden_size": 192}),
+    ),
+    "bailing_moe_linear": _config("bailing_moe_linear", "BailingMoeLinearV2ForCausalLM", **_BAILING),
+    "bailing_hybrid": _config(
+        "bailing_hybrid", "BailingMoeV2_5ForCausalLM", kv_lora_rank=64, qk_rope_head_dim=16, qk_nope_head_dim=32,
+        v_head_dim=32, q_lora_rank=64, rope_interleave=True, **_BAILING,
+    ),
+    "olmo_hybrid": _config(
+        "olmo_hybrid", "OlmoHybridForCausalLM", num_hidden_layers=5, linear_num_key_heads=3, linear_num_value_heads=6,
+        linear_key_head_dim=24, linear_value_head_dim=32, linear_conv_kernel_dim=4, linear_allow_neg_eigval=True,
+        attention_bias=False, tie_word_embeddings=False, rope_theta=5e5,
+        layer_types=["linear_attention", "full_attention", "linear_attention", "linear_attention", "full_attention"],
+    ),
+}
+
+FAMILIES |= {
+    "rwkv7": _recurrent(
+        "rwkv7", "RWKV7ForCausalLM", norm_eps=1e-5, head_dim=24, a_low_rank_dim=32, v_low_rank_dim=32,
+        gate_low_rank_dim=64, decay_low_rank_dim=32, tie_word_embeddings=False, hidden_act="sqrelu",
+        **{"hidden_size": 192},
+    ),
+    # Published files have no lm_head, and 1e-6, which mlx-lm passes over but at the end.
+    "recurrent_gemma": _config(
+        "recurrent_gemma", "RecurrentGemmaForCausalLM", num_hidden_layers=5, num_key_value_heads=1, attention_bias=False,
+        conv1d_width=4, logits_soft_cap=20.0, attention_window_size=16, block_types=["recurrent", "attention", "recurrent"],
+        tie_word_embeddings=True, hidden_activation="gelu_pytorch_tanh", partial_rotary_factor=0.5, intermediate_size=320,
+    ),
+}
+
 # A family's configuration as transformers >= 5 writes it; mlx-lm reads this for qwen3.
 _QWEN3 = FAMILIES["qwen3"]
 FAMILIES["qwen3-rope_parameters"] = {k: v for k, v in _QWEN3.items() if k != "rope_theta"} | {

@@ -17,13 +17,15 @@ _NOT_IN_GGUF = (
     "qwen3-rope_parameters",
     "llama-wide",
     "qwen3-wide",
+    "falcon_h1-converted",  # tied, whose logits mlx-lm scales
 )
 # Those whose files llama.cpp's converter writes as tiny.gguf_file does.
 MODEL_TYPES = (
     "llama", "mistral", "mixtral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi3", "olmo2", "smollm3",
     "qwen2_moe", "qwen3_moe", "olmoe", "gpt_oss", "seed_oss", "granite", "ernie4_5", "glm4", "lfm2", "lfm2_moe",
     "glm4_moe", "dots1", "minimax", "qwen3_5", "qwen3_5_moe", "qwen3_next", "deepseek_v3", "glm4_moe_lite",
-    "nemotron_h", "gemma4_text", "ministral3", "hunyuan_v1_dense",
+    "nemotron_h", "gemma4_text", "ministral3", "hunyuan_v1_dense", "granitemoehybrid", "falcon_h1", "jamba", "mamba",
+    "falcon_mamba", "mamba2", "kimi_linear",
 )  # fmt: skip
 _LONG_FAMILIES = ("gemma3_text-exact", "phi3-longrope", "gpt_oss")
 

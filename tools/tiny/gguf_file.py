@@ -15,6 +15,8 @@ from tiny.gguf_cases import GgufCase
 from tiny.gguf_types import Type, encode
 
 _FLOAT32_ALWAYS = ("bias", ".gate.weight", ".router.weight", ".shared_expert_gate.weight")
+_MAMBA2 = ("nemotron_h", "granitemoehybrid", "falcon_h1", "mamba2")
+_OF_STATES = ("linear_attn", ".mixer.", ".mamba.", "conv.conv.weight", ".A_log")
 _SHIFTED_NORM = ("gemma", "gemma2", "gemma3_text")  # GGUF stores 1 + weight
 
 
@@ -45,6 +47,7 @@ def _gguf_name(path: str, names: gguf.TensorNameMap) -> str:
         path += ".weight"
     for experts in ("block_sparse_moe.switch_mlp", "mlp.switch_mlp", "feed_forward.switch_mlp"):
         path = path.replace(experts, "mlp.experts")
+    path = path.replace("_conv.conv.", "_conv1d.")
     if path.endswith(".sinks"):
         path += ".weight"
     name = names.get_name(path, try_suffixes=(".weight", ".bias"))
@@ -80,20 +83,22 @@ def _as_qwen35(path: str, values: np.ndarray, config: Config) -> np.ndarray:
 
 def _states_in_gguf_order(path: str, values: np.ndarray, config: Config) -> np.ndarray:
     """Convolutions as [channels, taps], decays as -exp(A_log)."""
-    if path.endswith(("conv1d.weight", "conv.conv.weight")):
+    if path.endswith("_conv.conv.weight"):  # Kimi's
+        values = values.reshape(1, values.shape[0], 1, -1)
+    elif path.endswith(("conv1d.weight", "conv.conv.weight")):
         values = values.squeeze(2)
     if path.endswith(".A_log"):
         values = -np.exp(values)
-    if config["model_type"] == "nemotron_h" and path.endswith(".mixer.norm.weight"):
-        values = values.reshape(config["n_groups"], -1)
-    if config["model_type"] == "nemotron_h" and path.endswith((".A_log", ".D")):
+    if config["model_type"] in _MAMBA2 and path.endswith((".mixer.norm.weight", ".mamba.norm.weight")):
+        values = values.reshape(config.get("n_groups", config.get("mamba_n_groups")), -1)
+    if config["model_type"] in _MAMBA2 and path.endswith((".A_log", ".D")):
         values = values.reshape(-1, 1)
     return _as_qwen35(path, values, config) if config["model_type"].startswith("qwen3_5") else values
 
 
 def _in_gguf_order(path: str, encoded: np.ndarray, config: Config) -> np.ndarray:
     """Rows of Q and K where ggml rotates neighbours; whole rows move, so this works on encoded bytes too."""
-    if "linear_attn" in path or ".mixer." in path or path.endswith("conv.conv.weight"):
+    if any(part in path for part in _OF_STATES):
         return _states_in_gguf_order(path, encoded, config)
     if not metadata.has_interleaved_rope(config):
         return encoded
@@ -102,6 +107,14 @@ def _in_gguf_order(path: str, encoded: np.ndarray, config: Config) -> np.ndarray
     if ".k_proj." in path:
         return _interleave_rotary_rows(encoded, config["num_key_value_heads"])
     return encoded
+
+
+def _split(path: str, rows: np.ndarray) -> list[tuple[str, np.ndarray]]:
+    """Granite's shared expert has gate and up in one."""
+    if not path.endswith(".shared_mlp.input_linear.weight"):
+        return [(path.replace(".shared_mlp.output_linear.", ".mlp.shared_expert.down_proj."), rows)]
+    names = [path.replace(".shared_mlp.input_linear.", f".mlp.shared_expert.{p}_proj.") for p in ("gate", "up")]
+    return list(zip(names, np.split(rows, 2), strict=True))
 
 
 def _type_of(path: str, values: np.ndarray, case: GgufCase) -> Type:
@@ -123,7 +136,8 @@ def _add_tensors(writer: gguf.GGUFWriter, model: nn.Module, case: GgufCase) -> N
         model.load_weights([(path, mx.array(decoded))], strict=False)
         if "norm" in path and config["model_type"] in _SHIFTED_NORM:
             encoded = encoded + np.float32(1)
-        writer.add_tensor(_gguf_name(path, names), _in_gguf_order(path, encoded, config), raw_dtype=type_)
+        for part, rows in _split(path, _in_gguf_order(path, encoded, config)):
+            writer.add_tensor(_gguf_name(part, names), rows, raw_dtype=type_)
     for name, divisors in metadata.rope_tensors(config).items():
         writer.add_tensor(name, np.array(divisors, np.float32))
 

@@ -42,8 +42,15 @@ ARCHITECTURES = {
     "qwen3_5": gguf.MODEL_ARCH.QWEN35,
     "qwen3_5_moe": gguf.MODEL_ARCH.QWEN35MOE,
     "qwen3_next": gguf.MODEL_ARCH.QWEN3NEXT,
+    "granitemoehybrid": gguf.MODEL_ARCH.GRANITE_HYBRID,
+    "falcon_h1": gguf.MODEL_ARCH.FALCON_H1,
+    "jamba": gguf.MODEL_ARCH.JAMBA,
+    "mamba": gguf.MODEL_ARCH.MAMBA,
+    "falcon_mamba": gguf.MODEL_ARCH.MAMBA,
+    "mamba2": gguf.MODEL_ARCH.MAMBA2,
+    "kimi_linear": gguf.MODEL_ARCH.KIMI_LINEAR,
 }
-_INTERLEAVED_ROPE = ("llama", "mistral", "mixtral", "smollm3", "granite", "ministral3")  # pairs (2i, 2i + 1) instead of (i, i + dims / 2)
+_INTERLEAVED_ROPE = ("llama", "mistral", "mixtral", "smollm3", "granite", "granitemoehybrid", "ministral3")  # pairs (2i, 2i + 1) instead of (i, i + dims / 2)
 
 
 def has_interleaved_rope(config: Config) -> bool:
@@ -57,8 +64,16 @@ def _head_dim(config: Config) -> int:
 def _kv_heads(config: Config) -> int | list[int]:
     """One a layer where some layers have none, or others."""
     layers = range(config["num_hidden_layers"])
+    if config["model_type"] == "kimi_linear":
+        return [int(i + 1 in config["linear_attn_config"]["full_attn_layers"]) for i in layers]
     if "kv_lora_rank" in config:
         return 1
+    if "num_attention_heads" not in config:
+        return 0
+    if config["model_type"] == "granitemoehybrid":
+        return [config["num_key_value_heads"] if t == "attention" else 0 for t in config["layer_types"]]
+    if period := config.get("attn_layer_period"):
+        return [config["num_key_value_heads"] if i % period == config["attn_layer_offset"] else 0 for i in layers]
     if pattern := config.get("hybrid_override_pattern"):
         return [config["num_key_value_heads"] if kind == "*" else 0 for kind in pattern]
     if "num_global_key_value_heads" in config:
@@ -71,6 +86,8 @@ def _kv_heads(config: Config) -> int | list[int]:
 
 
 def _feed_forward_length(config: Config) -> int | list[int]:
+    if "num_attention_heads" not in config:
+        return 0
     if pattern := config.get("hybrid_override_pattern"):
         width = {"-": config["intermediate_size"], "E": config["moe_intermediate_size"]}
         return [width.get(kind, 0) for kind in pattern]
@@ -86,7 +103,7 @@ def _feed_forward_length(config: Config) -> int | list[int]:
 def add_sigmoid_router(writer: gguf.GGUFWriter, config: Config) -> None:
     """Experts chosen by sigmoids with a bias: GLM-4.5, dots, MiniMax M2, LFM2-MoE."""
     if config["model_type"] not in (
-        "glm4_moe", "dots1", "minimax", "lfm2_moe", "deepseek_v3", "glm4_moe_lite", "nemotron_h"
+        "glm4_moe", "dots1", "minimax", "lfm2_moe", "deepseek_v3", "glm4_moe_lite", "nemotron_h", "kimi_linear"
     ):
         return
     writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
@@ -94,49 +111,71 @@ def add_sigmoid_router(writer: gguf.GGUFWriter, config: Config) -> None:
         writer.add_expert_feed_forward_length(config["intermediate_size"])
     if "first_k_dense_replace" in config or "num_dense_layers" in config:
         writer.add_leading_dense_block_count(config.get("first_k_dense_replace", config.get("num_dense_layers")))
-    if "n_shared_experts" in config:
-        writer.add_expert_shared_count(config["n_shared_experts"])
-    if "n_group" in config:
-        writer.add_expert_group_count(config["n_group"])
+    if shared := config.get("n_shared_experts", config.get("num_shared_experts")):
+        writer.add_expert_shared_count(shared)
+    if groups := config.get("n_group", config.get("num_expert_group")):
+        writer.add_expert_group_count(groups)
         writer.add_expert_group_used_count(config["topk_group"])
     if "routed_scaling_factor" in config:
         writer.add_expert_weights_scale(config["routed_scaling_factor"])
-        writer.add_expert_weights_norm(config["norm_topk_prob"])
+        writer.add_expert_weights_norm(config.get("norm_topk_prob", config.get("moe_renormalize")))
 
 
 def add_latent(writer: gguf.GGUFWriter, config: Config) -> None:
     writer.add_kv_lora_rank(config["kv_lora_rank"])
-    if config["q_lora_rank"]:
+    if config.get("q_lora_rank"):
         writer.add_q_lora_rank(config["q_lora_rank"])
     writer.add_key_length(config["kv_lora_rank"] + config["qk_rope_head_dim"])
     writer.add_value_length(config["kv_lora_rank"])
     writer.add_key_length_mla(config["qk_nope_head_dim"] + config["qk_rope_head_dim"])
     writer.add_value_length_mla(config["v_head_dim"])
-    if all_dim := (config["rope_scaling"] or {}).get("mscale_all_dim"):
+    if all_dim := (config.get("rope_scaling") or {}).get("mscale_all_dim"):
         writer.add_rope_scaling_yarn_log_mul(0.1 * all_dim)
 
 
+# What configurations call the taps of convolutions, the state's width, its groups and heads, and a head's width.
+_STATE_KEYS = (
+    ("conv_kernel", "ssm_state_size", "n_groups", "mamba_num_heads", "mamba_head_dim"),
+    ("mamba_d_conv", "mamba_d_state", "mamba_n_groups", "mamba_n_heads", "mamba_d_head"),
+    ("conv_kernel", "state_size", "n_groups", "num_heads", "head_dim"),
+    ("linear_conv_kernel_dim", "linear_key_head_dim", "linear_num_key_heads", "linear_num_value_heads", "linear_value_head_dim"),
+)  # fmt: skip
+
+
+def _add_mamba(writer: gguf.GGUFWriter, config: Config) -> None:
+    """The first Mamba, whose channels are no heads."""
+    is_jamba = config["model_type"] == "jamba"
+    inner = config["mamba_expand"] * config["hidden_size"] if is_jamba else config["intermediate_size"]
+    writer.add_ssm_conv_kernel(config["mamba_d_conv" if is_jamba else "conv_kernel"])
+    writer.add_ssm_state_size(config["mamba_d_state" if is_jamba else "state_size"])
+    writer.add_ssm_time_step_rank(config["mamba_dt_rank" if is_jamba else "time_step_rank"])
+    writer.add_ssm_inner_size(inner)
+    if not is_jamba:
+        writer.add_ssm_dt_b_c_rms(config["model_type"] == "falcon_mamba")
+
+
 def add_states(writer: gguf.GGUFWriter, config: Config) -> None:
-    """Short convolutions and gated delta nets."""
+    """Short convolutions, Mamba and delta nets."""
     if "conv_L_cache" in config:
         writer.add_shortconv_l_cache(config["conv_L_cache"])
-    if "mamba_num_heads" in config:
-        writer.add_ssm_conv_kernel(config["conv_kernel"])
-        writer.add_ssm_state_size(config["ssm_state_size"])
-        writer.add_ssm_group_count(config["n_groups"])
-        writer.add_ssm_time_step_rank(config["mamba_num_heads"])
-        writer.add_ssm_inner_size(config["mamba_num_heads"] * config["mamba_head_dim"])
-    if "linear_num_key_heads" in config:
-        writer.add_ssm_conv_kernel(config["linear_conv_kernel_dim"])
-        writer.add_ssm_state_size(config["linear_key_head_dim"])
-        writer.add_ssm_group_count(config["linear_num_key_heads"])
-        writer.add_ssm_time_step_rank(config["linear_num_value_heads"])
-        writer.add_ssm_inner_size(config["linear_value_head_dim"] * config["linear_num_value_heads"])
+    if config["model_type"] in ("mamba", "falcon_mamba", "jamba"):
+        _add_mamba(writer, config)
+    for taps, state, groups, heads, width in _STATE_KEYS:
+        if heads in config:
+            writer.add_ssm_conv_kernel(config[taps])
+            writer.add_ssm_state_size(config[state])
+            writer.add_ssm_group_count(config[groups])
+            writer.add_ssm_time_step_rank(config[heads])
+            writer.add_ssm_inner_size(config[heads] * config[width])
+    if "full_attention_interval" in config:
         writer.add_full_attention_interval(config["full_attention_interval"])
+    if delta := config.get("linear_attn_config"):
+        writer.add_ssm_conv_kernel(delta["short_conv_kernel_size"])
+        writer.add_kda_head_dim(delta["head_dim"])
 
 
 def add_scales(writer: gguf.GGUFWriter, config: Config) -> None:
-    if config["model_type"] == "granite":
+    if config["model_type"] in ("granite", "granitemoehybrid"):
         writer.add_embedding_scale(config["embedding_multiplier"])
         writer.add_residual_scale(config["residual_multiplier"])
         writer.add_logit_scale(config["logits_scaling"])
@@ -154,7 +193,7 @@ def add_shape(writer: gguf.GGUFWriter, config: Config) -> None:
     writer.add_context_length(config["max_position_embeddings"])
     writer.add_embedding_length(config["hidden_size"])
     writer.add_feed_forward_length(_feed_forward_length(config))
-    writer.add_head_count(config["num_attention_heads"])
+    writer.add_head_count(config.get("num_attention_heads", 0))
     writer.add_head_count_kv(_kv_heads(config))
     writer.add_layer_norm_rms_eps(config.get("rms_norm_eps", config.get("norm_eps", config.get("layer_norm_epsilon"))))
     if "global_head_dim" in config:
@@ -162,7 +201,7 @@ def add_shape(writer: gguf.GGUFWriter, config: Config) -> None:
         writer.add_value_length(config["global_head_dim"])
         writer.add_key_length_swa(config["head_dim"])
         writer.add_value_length_swa(config["head_dim"])
-    elif "head_dim" in config:
+    elif "head_dim" in config and "num_attention_heads" in config and "kv_lora_rank" not in config:
         writer.add_key_length(config["head_dim"])
         writer.add_value_length(config["head_dim"])
     if "kv_lora_rank" in config:
@@ -175,13 +214,18 @@ def add_shape(writer: gguf.GGUFWriter, config: Config) -> None:
         writer.add_final_logit_softcapping(config["final_logit_softcapping"])
     if experts := config.get("num_local_experts", config.get("num_experts", config.get("n_routed_experts"))):
         writer.add_expert_count(experts)
-        writer.add_expert_used_count(config.get("num_experts_per_tok", config.get("top_k_experts")))
+        per_token = [config.get(key) for key in ("num_experts_per_tok", "num_experts_per_token", "top_k_experts")]
+        writer.add_expert_used_count(next(filter(None, per_token)))
     if config["model_type"] == "gpt_oss":
         writer.add_expert_feed_forward_length(config["intermediate_size"])
     if "moe_intermediate_size" in config:
         writer.add_expert_feed_forward_length(config["moe_intermediate_size"])
     if "moe_shared_expert_intermediate_size" in config:
         writer.add_expert_shared_feed_forward_length(config["moe_shared_expert_intermediate_size"])
+    if "moe_latent_size" in config:
+        writer.add_moe_latent_size(config["moe_latent_size"])
+    if "shared_intermediate_size" in config and config["model_type"] == "granitemoehybrid":
+        writer.add_expert_shared_feed_forward_length(config["shared_intermediate_size"])
     if "shared_expert_intermediate_size" in config:
         writer.add_expert_shared_feed_forward_length(config["shared_expert_intermediate_size"])
 
@@ -227,7 +271,9 @@ def add_rope(writer: gguf.GGUFWriter, config: Config) -> None:
         writer.add_rope_dimension_count(config["rotary_dim"])
     elif config["model_type"] != "phi3" and "partial_rotary_factor" in _rope_values(config):
         writer.add_rope_dimension_count(int(_head_dim(config) * _rope_values(config)["partial_rotary_factor"]))
-    if config["model_type"] not in ("gemma", "gemma2"):
+    if config["model_type"] == "granitemoehybrid":  # by which ggml tells whether anything is rotated
+        writer.add_rope_scaling_finetuned(config["position_embedding_type"] == "rope")
+    if config["model_type"] not in ("gemma", "gemma2") and "rope_theta" in _rope_values(config):
         writer.add_rope_freq_base(_rope_values(config)["rope_theta"])
     if "rope_local_base_freq" in config:
         writer.add_rope_freq_base_swa(config["rope_local_base_freq"])

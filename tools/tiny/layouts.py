@@ -91,8 +91,58 @@ def _qwen_hybrid(weights: Weights, model_type: str) -> Weights:
     return _unstack_experts(raw)
 
 
-def _short_convolutions(weights: Weights) -> Weights:
-    return {k: v.swapaxes(1, 2) if k.endswith("conv.conv.weight") else v for k, v in weights.items()}
+def _convolutions(weights: Weights) -> Weights:
+    """[C, 1, taps] instead of mlx-lm's [C, taps, 1]."""
+    ends = ("conv1d.weight", "conv.conv.weight", "conv_1d.weight")
+    return {k: v.swapaxes(1, 2) if k.endswith(ends) else v for k, v in weights.items()}
+
+
+def _granite_hybrid(weights: Weights) -> Weights:
+    """Gate and up in one, of experts [E, 2 * inner, D], of the shared expert and of dense blocks as shared_mlp."""
+    raw = {k: v for k, v in weights.items() if ".switch_mlp." not in k and ".mlp." not in k}
+    for name in weights:
+        for experts, block, axis in ((".switch_mlp.", ".", 1), (".mlp.", ".shared_mlp.", 0)):
+            if name.endswith(f"{experts}down_proj.weight"):
+                prefix = name.split(experts)[0]
+                both = [weights[f"{prefix}{experts}{p}_proj.weight"] for p in ("gate", "up")]
+                raw[f"{prefix}{block}input_linear.weight"] = mx.concatenate(both, axis=axis)
+                raw[f"{prefix}{block}output_linear.weight"] = weights[name]
+    return raw
+
+
+def _falcon_h1(weights: Weights, config: dict) -> Weights:
+    """Without the factors that the reference expects in its weights: of keys and values too, which its conversion forgets."""
+    inner, groups = config["mamba_d_ssm"], config["mamba_n_groups"] * config["mamba_d_state"]
+    sizes = (inner, inner, groups, groups, config["mamba_n_heads"])
+    parts = [mx.full((size, 1), m) for size, m in zip(sizes, config["ssm_multipliers"], strict=True)]
+    attention = config["attention_in_multiplier"]
+    factors = {
+        "embed_tokens": config["embedding_multiplier"],
+        "lm_head": config["lm_head_multiplier"],
+        "q_proj": attention,
+        "k_proj": attention * config["key_multiplier"],
+        "v_proj": attention,
+        ".o_proj": config["attention_out_multiplier"],
+        "out_proj": config["ssm_out_multiplier"],
+        "gate_proj": config["mlp_multipliers"][0],
+        "down_proj": config["mlp_multipliers"][1],
+        "in_proj": config["ssm_in_multiplier"] * mx.concatenate(parts),
+    }
+    ends = {f"{name}.weight": factor for name, factor in factors.items()}
+    found = {k: next((f for end, f in ends.items() if k.endswith(end)), 1.0) for k in weights}
+    return {k: v / found[k] for k, v in weights.items()}
+
+
+def _kimi_linear(weights: Weights) -> Weights:
+    names = {".mlp.gate.": ".block_sparse_moe.gate.", ".mlp.e_score": ".block_sparse_moe.gate.e_score",
+             ".mlp.shared_experts.": ".block_sparse_moe.shared_experts.", ".mlp.switch_mlp.": ".block_sparse_moe.switch_mlp.",
+             "_conv.conv.": "_conv1d."}  # fmt: skip
+    raw = {}
+    for name, value in _convolutions(weights).items():
+        for ours, theirs in names.items():
+            name = name.replace(ours, theirs)
+        raw[name] = value
+    return raw
 
 
 def to_hugging_face(weights: Weights, config: dict) -> Weights:
@@ -101,7 +151,12 @@ def to_hugging_face(weights: Weights, config: dict) -> Weights:
         return _gpt_oss_blocks(weights)
     if config["model_type"] in _QWEN_HYBRIDS:
         return _qwen_hybrid(weights, config["model_type"])
-    raw = _unstack_experts(_short_convolutions(weights) if config["model_type"].startswith("lfm2") else weights)
+    if config["model_type"] == "granitemoehybrid":
+        return _granite_hybrid(_convolutions(weights))
+    if config["model_type"] == "falcon_h1":
+        is_raw = config["attention_in_multiplier"] != 1
+        return _falcon_h1(_convolutions(weights), config) if is_raw else weights
+    raw = _unstack_experts(_kimi_linear(weights) if config["model_type"] == "kimi_linear" else _convolutions(weights))
     if config["model_type"] == "llama":
         dims = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
         raw["model.layers.0.self_attn.rotary_emb.inv_freq"] = mx.ones(dims // 2)

@@ -7,7 +7,7 @@ import mlx.nn as nn
 import numpy as np
 from mlx.utils import tree_flatten
 
-_SHIFTED_NORM = ("gemma", "gemma2", "gemma3_text", "nemotron")  # y = rms(x) * (1 + weight)
+_SHIFTED_NORM = ("gemma", "gemma2", "gemma3_text", "nemotron", "recurrent_gemma")  # y = rms(x) * (1 + weight)
 
 
 def _draw(path: str, shape: tuple[int, ...], model_type: str, seed: int) -> np.ndarray:
@@ -17,7 +17,7 @@ def _draw(path: str, shape: tuple[int, ...], model_type: str, seed: int) -> np.n
     shifted = model_type in _SHIFTED_NORM
     if "norm" in path and path.endswith(".bias"):
         return 0.1 * noise
-    if path == "model.norm.weight" and shifted:
+    if path in ("model.norm.weight", "model.final_norm.weight") and shifted:
         return 0.25 * noise + 3.0
     if "norm" in path:
         return 0.25 * noise + (0.0 if shifted else 1.0)
@@ -28,7 +28,7 @@ def _draw(path: str, shape: tuple[int, ...], model_type: str, seed: int) -> np.n
     if path.endswith("bias"):
         return 0.3 * noise
     if "embed_tokens" in path:  # small enough for tied models not to repeat their input; Gemma multiplies by sqrt(hidden)
-        return (0.05 if model_type.startswith("gemma") else 0.2) * noise
+        return (0.05 if "gemma" in model_type else 0.2) * noise
     gain = 2.5 if "router" in path or path.endswith(".gate.weight") else 1.5
     return gain * noise / np.sqrt(shape[-1])
 
