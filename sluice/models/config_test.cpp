@@ -52,6 +52,30 @@ TEST(Config, common_fields_are_read_and_defaults_follow) {
   EXPECT_EQ(c.layers[0].attention()->rope.theta, 10000);
 }
 
+TEST(Config, sizes_of_states_are_checked) {
+  const nlohmann::json mamba2{{"model_type", "mamba2"}, {"vocab_size", 100}, {"hidden_size", 64},
+                              {"num_hidden_layers", 2}, {"num_heads", 6},    {"head_dim", 16},
+                              {"state_size", 8},        {"n_groups", 2},     {"conv_kernel", 4}};
+  EXPECT_EQ(refusal(mamba2), "");
+  EXPECT_EQ(refusal(with(mamba2, {{"n_groups", 4}})), "config.json: 6 Mamba heads in 4 groups");
+  EXPECT_EQ(refusal(with(mamba2, {{"state_size", 0}})),
+            "config.json: a recurrent layer's sizes have 0, wanted 1 to 65536");
+  EXPECT_EQ(refusal(with(mamba2, {{"conv_kernel", 1 << 20}})),
+            "config.json: a recurrent layer's sizes have 1048576, wanted 1 to 65536");
+  const nlohmann::json kimi{{"model_type", "kimi_linear"},
+                            {"vocab_size", 100},
+                            {"hidden_size", 64},
+                            {"num_hidden_layers", 2},
+                            {"num_attention_heads", 4},
+                            {"intermediate_size", 64},
+                            {"kv_lora_rank", 16},
+                            {"qk_rope_head_dim", 4},
+                            {"qk_nope_head_dim", 8},
+                            {"v_head_dim", 8},
+                            {"linear_attn_config", {{"head_dim", 8}, {"kda_layers", {1, 3}}}}};
+  EXPECT_EQ(refusal(kimi), "config.json: kda_layers has 3, there are 2 layers");
+}
+
 TEST(Config, both_spellings_of_rope_parameters_are_understood) {
   auto config = llama_config();
   config["rope_theta"] = 500000.0;

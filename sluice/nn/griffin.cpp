@@ -1,5 +1,6 @@
 #include "sluice/nn/griffin.h"
 
+#include <array>
 #include <cmath>
 
 #include "sluice/base/error.h"
@@ -10,19 +11,21 @@
 namespace sluice::nn {
 namespace {
 
-/// Sizes that the tensor has at an axis. Throws Error(bad_model) where it has no such axis.
-int64_t size_at(const Weights& w, size_t axis, const char* wanted) {
-  const std::span<const int64_t> shape = w.shape();
-  if (shape.size() != 3 || shape[axis] < 1)
-    fail(ErrorKind::bad_model, "{}: is {}, wanted {}", w.path(), io::shape_text(shape), wanted);
-  return shape[axis];
+/// Of a tensor of three axes at w.leaf.
+std::array<int64_t, 3> three_sizes(const Weights& w, const char* leaf) {
+  const std::span<const int64_t> shape = w.shape(leaf);
+  if (shape.size() != 3 || shape[0] < 1 || shape[1] < 1 || shape[2] < 1)
+    fail(ErrorKind::bad_model, "{}.{}: is {}, wanted three axes", w.path(), leaf,
+         io::shape_text(shape));
+  return {shape[0], shape[1], shape[2]};
 }
 
 /// One matrix for each head, of which a column is what an output is made of.
-std::shared_ptr<const ops::PerHead> load_gate(const Weights& w, int64_t width) {
-  const int64_t n_heads = size_at(w, 0, "[heads, width, width]"), n = width / n_heads;
+std::shared_ptr<const ops::PerHead> load_gate(const Weights& unit, const char* name,
+                                              int64_t width) {
+  const int64_t n_heads = three_sizes(unit, name)[0], n = width / n_heads;
   return std::make_shared<const ops::PerHead>(
-      ops::PerHead{w.matrices(n_heads, n, n), n_heads, n, 0, n, true});
+      ops::PerHead{unit[name].matrices(n_heads, n, n), n_heads, n, 0, n, true});
 }
 
 /// -8 softplus(a_param).
@@ -37,13 +40,12 @@ ops::Vector log_decays(const Weights& w, int64_t width) {
 Griffin::Griffin(const Config& c, const Weights& w, BlockNorms norms, Demands& demands)
     : norms_(std::move(norms)) {
   const Weights conv_1d = w["conv_1d"], unit = w["rg_lru"];
-  const int64_t width = size_at(conv_1d, 0, "[channels, taps, 1]");
-  const int64_t n_taps =
-      size_at(conv_1d, 1, "taps") * size_at(conv_1d, 2, "taps");  // whichever of both is 1
+  const auto [width, taps, one] = three_sizes(conv_1d, "weight");
+  const int64_t n_taps = taps * one;  // or the other way round
   in_ = {linear(w["linear_x"], c.hidden_size, width), linear(w["linear_y"], c.hidden_size, width)};
   conv_ = std::make_shared<const ops::CausalConvSpec>(load_conv(conv_1d, width, n_taps));
-  input_gate_ = load_gate(unit["input_gate_weight"], width);
-  recurrent_gate_ = load_gate(unit["recurrent_gate_weight"], width);
+  input_gate_ = load_gate(unit, "input_gate_weight", width);
+  recurrent_gate_ = load_gate(unit, "recurrent_gate_weight", width);
   recurrence_ = std::make_shared<const ops::GatedRecurrenceSpec>(
       ops::GatedRecurrenceSpec{.n_channels = width,
                                .log_decay = log_decays(unit["recurrent_param"], width),

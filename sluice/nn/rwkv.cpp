@@ -17,10 +17,10 @@ int64_t rank_of(const Weights& w) {
 }
 
 /// [n_heads, head_dim] of the heads.
-std::pair<int64_t, int64_t> heads_of(const Weights& r_k, int64_t width) {
-  const std::span<const int64_t> shape = r_k.shape("");
+std::pair<int64_t, int64_t> heads_of(const Weights& w, int64_t width) {
+  const std::span<const int64_t> shape = w.shape("r_k");
   if (shape.size() != 2 || shape[0] < 1 || shape[0] * shape[1] != width)
-    fail(ErrorKind::bad_model, "{}: is {}, wanted heads that make {}", r_k.path(),
+    fail(ErrorKind::bad_model, "{}.r_k: is {}, wanted heads that make {}", w.path(),
          io::shape_text(shape), width);
   return {shape[0], shape[1]};
 }
@@ -84,7 +84,7 @@ TimeMix::TimeMix(const Config& c, const Weights& w, ops::Norm norm, Demands& dem
   o_ = linear(w["o_proj"], width, width);
   if (decay_.down.empty() || a_.down.empty())
     fail(ErrorKind::bad_model, "{}: w_lora or a_lora is missing", w.path());
-  const auto [n_heads, head_dim] = heads_of(w["r_k"], width);
+  const auto [n_heads, head_dim] = heads_of(w, width);
   constexpr float kNormEps = 64e-5F;
   spec_ = std::make_shared<const ops::Rwkv7Spec>(
       ops::Rwkv7Spec{.n_heads = n_heads,
@@ -118,7 +118,7 @@ TimeMix::Result TimeMix::operator()(const mx::array& x, const std::optional<mx::
   mx::array v = project(of_value, v_);
   if (first) {
     if (value_.down.empty()) fail(ErrorKind::bad_model, "attn.v_lora is missing in a later layer");
-    v = ops::mix(context, v, *first, project(project(of_value, value_.down), value_.up));
+    v = ops::mix_by_sigmoid(context, v, *first, project(project(of_value, value_.down), value_.up));
   }
   const ops::Rwkv7Inputs in{.r = project(mixed(mix_r_), r_),
                             .w = project(low, decay_.up),

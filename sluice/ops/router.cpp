@@ -17,7 +17,7 @@ void softmax(float* x, int64_t n) {
   for (int64_t i = 0; i < n; ++i) x[i] /= sum;
 }
 
-/// What a token chooses by: scores with their bias, those of the lesser groups 0, as in transformers and mlx-lm.
+/// What a token chooses by: scores with their bias, those of the lesser groups as the spec says.
 std::vector<float> choices(const RouterSpec& spec, std::span<const float> scores) {
   std::vector<float> choice(scores.begin(), scores.end());
   for (size_t i = 0; spec.choice_bias && i < choice.size(); ++i)
@@ -36,7 +36,7 @@ std::vector<float> choices(const RouterSpec& spec, std::span<const float> scores
   }
   std::ranges::sort(groups);
   for (auto i = static_cast<size_t>(spec.n_groups_used); i < groups.size(); ++i)
-    std::fill_n(choice.begin() + static_cast<ptrdiff_t>(groups[i].second), size, 0.0F);
+    std::fill_n(choice.begin() + static_cast<ptrdiff_t>(groups[i].second), size, spec.other_groups);
   return choice;
 }
 

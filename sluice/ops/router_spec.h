@@ -24,6 +24,8 @@ struct RouterSpec {
   Vector expert_scale = nullptr;
   /// Experts lie in groups of equal size, of which those with the best sums of two scores take part.
   int64_t n_groups = 1, n_groups_used = 1;
+  /// While experts are chosen, the scores of the other groups: minus infinity, or 0, above which a biased one may lie.
+  float other_groups = 0;
   /// Lossy below 1: a token's experts end where their weights reach this share of all its chosen
   /// ones'.
   double least_mass = 1;

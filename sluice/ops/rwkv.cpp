@@ -92,10 +92,10 @@ mx::array mix_rows(const Context& context, const mx::array& x, const mx::array& 
       });
 }
 
-mx::array mix(const Context& context, const mx::array& x, const mx::array& other,
-              const mx::array& share) {
+mx::array mix_by_sigmoid(const Context& context, const mx::array& x, const mx::array& other,
+                         const mx::array& share) {
   const auto size = static_cast<int64_t>(x.size());
-  return kernel_op(context, "mix", {x, other, share}, x.shape(),
+  return kernel_op(context, "mix_by_sigmoid", {x, other, share}, x.shape(),
                    [&context, size](const Buffers& b) {
                      context.pool.parallel_for(size, 4096, [&](int64_t begin, int64_t end) {
                        for (int64_t i = begin; i < end; ++i) {

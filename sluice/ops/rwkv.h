@@ -31,7 +31,7 @@ mx::array mix_rows(const Context& context, const mx::array& x, const mx::array& 
                    const Vector& share);
 
 /// x + (other - x) sigmoid(share), all of one shape.
-mx::array mix(const Context& context, const mx::array& x, const mx::array& other,
-              const mx::array& share);
+mx::array mix_by_sigmoid(const Context& context, const mx::array& x, const mx::array& other,
+                         const mx::array& share);
 
 }  // namespace sluice::ops

@@ -27,6 +27,17 @@ TEST(JsonFile, an_object_is_read) {
   EXPECT_EQ(config.at("hidden_size"), 64);
 }
 
+TEST(JsonFile, infinities_of_python_are_near_the_largest_number) {
+  const auto config = parse_json(R"({"limit": [0.0, Infinity], "least": -Infinity,
+    "text": "to \"Infinity\" and beyond"})",
+                                 "config.json");
+  EXPECT_EQ(config.at("limit")[1], 1e308);
+  EXPECT_EQ(config.at("least"), -1e308);
+  EXPECT_EQ(config.at("text"), "to \"Infinity\" and beyond");
+  EXPECT_EQ(message_of("{\n \"a\": Infinity oops}"),
+            "config.json: is no JSON from line 2, column 16 on");
+}
+
 TEST(JsonFile, damage_is_named_by_file_line_and_column) {
   EXPECT_EQ(message_of("{\n  \"a\": 1,\n  oops\n}"),
             "config.json: is no JSON from line 3, column 3 on");

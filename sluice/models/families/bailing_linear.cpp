@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "sluice/base/error.h"
 #include "sluice/models/config.h"
@@ -82,7 +83,10 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
     linear.decays = decays_of(linear.n_heads, c.n_layers, latent ? i : std::max<int64_t>(0, i - 1));
     layer.mixer = linear;
   }
-  each_moe(c, [&](nn::MoeConfig& moe) { moe.router.least_sum = latent ? 1e-20F : 0.0F; });
+  each_moe(c, [&](nn::MoeConfig& moe) {
+    moe.router.least_sum = latent ? 1e-20F : 0.0F;
+    if (latent) moe.router.other_groups = -std::numeric_limits<float>::infinity();
+  });
   return c;
 }
 
