@@ -85,6 +85,7 @@ struct Ask {
   decode::SamplerConfig sampling = {};
   std::optional<uint64_t> seed = std::nullopt;  ///< unset: drawn
   std::vector<std::string> stop = {};
+  std::string prediction = {};  ///< what the answer may be like: guesses are taken from it too
   bool ignore_eos = false;
   std::optional<int> top_logprobs = std::nullopt;  ///< unset: no log probabilities
   Format format = {};
@@ -140,6 +141,7 @@ struct Usage {
   int64_t cached_tokens = 0;  ///< of these, whose keys and values were held
   int64_t completion_tokens = 0;
   int64_t reasoning_tokens = 0;  ///< of these
+  int64_t guessed_tokens = 0, right_guesses = 0;
   double queued_seconds = 0, load_seconds = 0, prefill_seconds = 0, decode_seconds = 0;
 };
 

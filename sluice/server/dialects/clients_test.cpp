@@ -188,6 +188,12 @@ TEST(OpenAiSdk, parses_into_a_schema) {
   EXPECT_EQ(chat_of(asked).messages[0]["role"], "system");
 }
 
+TEST(OpenAiSdk, gives_what_the_answer_may_be_like) {
+  const auto asked = read(kOpenAiChat, R"({"messages":[{"role":"user","content":"x"}],
+    "prediction":{"type":"content","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}})");
+  EXPECT_EQ(asked.ask.prediction, "a\nb");
+}
+
 TEST(OpenAiSdk, hears_which_field_is_wrong) {
   const auto param = [](const std::string& fields) {
     return refusal_of(kOpenAiChat, R"({"messages":[{"role":"user","content":"x"}],)" + fields + "}")
@@ -195,7 +201,8 @@ TEST(OpenAiSdk, hears_which_field_is_wrong) {
   };
   EXPECT_EQ(param(R"("audio":{"voice":"v"})"), "audio");
   EXPECT_EQ(param(R"("functions":[])"), "functions");
-  EXPECT_EQ(param(R"("prediction":{"type":"content"})"), "prediction");
+  EXPECT_EQ(param(R"("prediction":{"type":"content","content":3})"), "prediction.content");
+  EXPECT_EQ(param(R"("prediction":{"type":"guess"})"), "prediction.type");
   EXPECT_EQ(param(R"("frobnicate":1)"), "frobnicate");
   EXPECT_EQ(param(R"("temperature":"hot")"), "temperature");
   EXPECT_EQ(param(R"("top_logprobs":3)"), "top_logprobs");

@@ -16,10 +16,18 @@ constexpr auto kRefused = std::to_array<Refused>({
     {"audio", "answers are text only"},
     {"function_call", "is the old form of tool_choice; send tool_choice"},
     {"functions", "is the old form of tools; send tools"},
-    {"prediction", "predicted outputs are not used; leave it out"},
     {"web_search_options", "there is no search here"},
     {"moderation", "there is no moderation here"},
 });
+
+void read_prediction(Fields& body, Ask& ask) {
+  auto prediction = body.object("prediction");
+  if (!prediction) return;
+  prediction->word("type", {"content"});
+  ask.prediction =
+      read_text_parts(prediction->any("content"), prediction->path("content"), {"text"});
+  prediction->finish();
+}
 
 void read_body(Fields& body, Asked& asked, const ReadOptions& options) {
   Ask& ask = asked.ask;
@@ -35,6 +43,7 @@ void read_body(Fields& body, Asked& asked, const ReadOptions& options) {
   read_chat_logprobs(body, ask, options.limits);
   read_max_tokens(body, {"max_completion_tokens", "max_tokens", "n_predict"}, 1, ask,
                   options.limits);
+  read_prediction(body, ask);
   body.only("modalities", {Json::array({"text"})}, "answers are text only");
   if (body.boolean("continue_final_message").value_or(false)) chat.continues = true;
   body.any("add_generation_prompt");  // the opposite of the above

@@ -46,7 +46,10 @@ Json openai_usage(const Usage& usage) {
           {"completion_tokens", usage.completion_tokens},
           {"total_tokens", usage.prompt_tokens + usage.completion_tokens},
           {"prompt_tokens_details", {{"cached_tokens", usage.cached_tokens}}},
-          {"completion_tokens_details", {{"reasoning_tokens", usage.reasoning_tokens}}}};
+          {"completion_tokens_details",
+           {{"reasoning_tokens", usage.reasoning_tokens},
+            {"accepted_prediction_tokens", usage.right_guesses},
+            {"rejected_prediction_tokens", usage.guessed_tokens - usage.right_guesses}}}};
 }
 
 Json timings(const Usage& usage) {
@@ -54,15 +57,20 @@ Json timings(const Usage& usage) {
   const auto each_ms = [](double seconds, int64_t n) {
     return n > 0 ? 1e3 * seconds / static_cast<double>(n) : 0;
   };
-  return {{"cache_n", usage.cached_tokens},
-          {"prompt_n", computed},
-          {"prompt_ms", 1e3 * usage.prefill_seconds},
-          {"prompt_per_token_ms", each_ms(usage.prefill_seconds, computed)},
-          {"prompt_per_second", per_second(computed, usage.prefill_seconds)},
-          {"predicted_n", usage.completion_tokens},
-          {"predicted_ms", 1e3 * usage.decode_seconds},
-          {"predicted_per_token_ms", each_ms(usage.decode_seconds, usage.completion_tokens)},
-          {"predicted_per_second", per_second(usage.completion_tokens, usage.decode_seconds)}};
+  Json timings{{"cache_n", usage.cached_tokens},
+               {"prompt_n", computed},
+               {"prompt_ms", 1e3 * usage.prefill_seconds},
+               {"prompt_per_token_ms", each_ms(usage.prefill_seconds, computed)},
+               {"prompt_per_second", per_second(computed, usage.prefill_seconds)},
+               {"predicted_n", usage.completion_tokens},
+               {"predicted_ms", 1e3 * usage.decode_seconds},
+               {"predicted_per_token_ms", each_ms(usage.decode_seconds, usage.completion_tokens)},
+               {"predicted_per_second", per_second(usage.completion_tokens, usage.decode_seconds)}};
+  if (usage.guessed_tokens > 0) {  // else llama-server has none of them either
+    timings["draft_n"] = usage.guessed_tokens;
+    timings["draft_n_accepted"] = usage.right_guesses;
+  }
+  return timings;
 }
 
 std::string shown_token(const ScoredToken& token) {

@@ -56,7 +56,7 @@ TEST(OpenAiChatStream, ends_with_the_usage_if_that_is_wanted) {
   EXPECT_EQ(list[3].data["object"], "chat.completion.chunk");
   EXPECT_EQ(
       list[3].data["usage"].dump(),
-      R"({"prompt_tokens":10,"completion_tokens":5,"total_tokens":15,"prompt_tokens_details":{"cached_tokens":4},"completion_tokens_details":{"reasoning_tokens":2}})");
+      R"({"prompt_tokens":10,"completion_tokens":5,"total_tokens":15,"prompt_tokens_details":{"cached_tokens":4},"completion_tokens_details":{"reasoning_tokens":2,"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}})");
   EXPECT_EQ(list[3].data["timings"]["prompt_n"], 6);
   EXPECT_EQ(list[3].data["timings"]["predicted_per_second"], 5.0);
 }

@@ -154,6 +154,8 @@ engine::Request Answer::request_of(const Prompt& prompt) const {
   request.client = exchange_->request().client;
   request.cache_salt = ask_.cache_salt;
   request.uses_disk = true;
+  request.prediction = model_->engine().tokenizer().encode(
+      ask_.prediction, {.add_bos = false, .parse_special = false});
   request.constraint = model_->constraint_of(ask_.format, prompt);
   return request;
 }
@@ -268,6 +270,8 @@ void Answer::on_choice_end(int index, const engine::Result& result) {
   Choice& choice = choices_[static_cast<size_t>(index)];
   change_progress(choice, [](Progress& progress) { progress.ended = true; });
   usage_.completion_tokens += std::ssize(result.tokens);
+  usage_.guessed_tokens += result.drafted.tokens;
+  usage_.right_guesses += result.drafted.accepted;
   usage_.prefill_seconds = std::max(usage_.prefill_seconds, result.prefill_seconds);
   usage_.decode_seconds = std::max(usage_.decode_seconds, result.decode_seconds);
   if (!gone_ && !failed_) {

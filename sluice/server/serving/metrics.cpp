@@ -54,6 +54,11 @@ struct Metrics::Impl {
                           .Add({});
   Counter& generated =
       counters(registry, "sluice_generated_tokens_total", "Tokens of answers").Add({});
+  Counter& guessed = counters(registry, "sluice_guessed_tokens_total",
+                              "Tokens that were guessed and checked (--speculate)")
+                         .Add({});
+  Counter& right_guesses =
+      counters(registry, "sluice_right_guesses_total", "Of these, those that were right").Add({});
   Gauge& running = gauges(registry, "sluice_requests_running", "Answers on their way").Add({});
   Gauge& waiting =
       gauges(registry, "sluice_requests_waiting", "Of these, sequences without a place yet")
@@ -99,6 +104,8 @@ void Metrics::count_tokens(const Usage& usage) {
   impl_->cached.Increment(static_cast<double>(usage.cached_tokens));
   impl_->computed.Increment(static_cast<double>(usage.prompt_tokens - usage.cached_tokens));
   impl_->generated.Increment(static_cast<double>(usage.completion_tokens));
+  impl_->guessed.Increment(static_cast<double>(usage.guessed_tokens));
+  impl_->right_guesses.Increment(static_cast<double>(usage.right_guesses));
 }
 
 void Metrics::note_first_token(double seconds) { impl_->first_token.Observe(seconds); }
