@@ -27,7 +27,15 @@ const nlohmann::json* walk(const nlohmann::json& top, std::string_view path) {
 
 }  // namespace
 
-Source::Source() : config_(std::make_shared<const nlohmann::json>()) {}
+Source::Source()
+    : config_(std::make_shared<const nlohmann::json>()),
+      translated_(std::make_shared<nlohmann::json>(nlohmann::json::object())) {}
+
+template <typename T>
+void Source::translate(const Key& key, const T& value) const {
+  const std::string_view other = is_gguf() ? key.hf : key.gguf;
+  if (!other.empty()) (*translated_)[std::string(other)] = value;
+}
 
 Source Source::from_config(nlohmann::json config, std::string where) {
   Source source;
@@ -121,12 +129,15 @@ std::optional<double> Source::number(const Key& key) const {
     value = found->get<double>();
   }
   if (value && !std::isfinite(*value)) wrong(key, "a finite number");
+  if (value) translate(key, *value);
   return value;
 }
 
 std::optional<int64_t> Source::integer(const Key& key) const {
   const auto value = number(key);
-  return value ? std::optional(whole(key, *value)) : std::nullopt;
+  if (!value) return std::nullopt;
+  translate(key, whole(key, *value));
+  return whole(key, *value);
 }
 
 int64_t Source::whole(const Key& key, double value) const {
@@ -178,10 +189,16 @@ std::optional<int64_t> Source::largest_integer(const Key& key) const {
 }
 
 std::optional<bool> Source::boolean(const Key& key) const {
-  if (is_gguf()) return key.gguf.empty() ? std::nullopt : gguf_->boolean(asked_gguf(key.gguf));
+  if (is_gguf()) {
+    if (key.gguf.empty()) return std::nullopt;
+    const auto value = gguf_->boolean(asked_gguf(key.gguf));
+    if (value) translate(key, *value);
+    return value;
+  }
   const nlohmann::json* found = find(key.hf);
   if (found == nullptr) return std::nullopt;
   if (!found->is_boolean()) wrong(key, "true or false");
+  translate(key, *found);
   return found->get<bool>();
 }
 
@@ -189,11 +206,13 @@ std::optional<std::string> Source::string(const Key& key) const {
   if (is_gguf()) {
     if (key.gguf.empty()) return std::nullopt;
     const auto found = gguf_->string(asked_gguf(key.gguf));
+    if (found) translate(key, *found);
     return found ? std::optional<std::string>(*found) : std::nullopt;
   }
   const nlohmann::json* found = find(key.hf);
   if (found == nullptr) return std::nullopt;
   if (!found->is_string()) wrong(key, "a string");
+  translate(key, *found);
   return found->get<std::string>();
 }
 

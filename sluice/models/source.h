@@ -64,6 +64,10 @@ class Source {
   /// Counts as asked for: the reference computes the same whatever its value is.
   void ignore(const Key& key) const;
 
+  /// What was asked for, found, and has a spelling in the other kind of file: by that spelling, "%" and "/" as in Key.
+  /// A JSON object.
+  const nlohmann::json& translated() const { return *translated_; }
+
   /// Throws Error(unsupported) naming a key that changes what a model computes and that nobody
   /// asked for, unless its value changes nothing (null, false, 0, a factor of 1).
   void check_all_asked() const;
@@ -92,6 +96,10 @@ class Source {
   std::string where_;
   std::string architecture_, text_architecture_;
   mutable std::map<std::string, std::string, std::less<>> also_;
+  template <typename T>
+  void translate(const Key& key, const T& value) const;
+
+  std::shared_ptr<nlohmann::json> translated_;
   mutable std::set<std::string, std::less<>> asked_;  // paths in config.json, whole keys in a GGUF
 };
 

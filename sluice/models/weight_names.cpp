@@ -114,7 +114,42 @@ std::string gguf_name(const std::string& name, std::span<const TensorName> famil
   return ours ? "model.layers." + name.substr(4, dot - 4) + "." + *ours : name;
 }
 
+/// Of two common names for the same, the later one; the earlier where a family means it.
+std::optional<std::string> their_name(std::span<const TensorName> family_names,
+                                      std::span<const TensorName> common, std::string_view ours,
+                                      bool earlier) {
+  const auto is_it = [&](const TensorName& name) { return name.ours == ours; };
+  if (const auto it = std::ranges::find_if(family_names, is_it); it != family_names.end())
+    return std::string(it->theirs);
+  std::optional<std::string> found;
+  for (const TensorName& name : common) {
+    const bool means_other = find_name(family_names, name.theirs).has_value();
+    if (is_it(name) && !means_other && !(found && earlier)) found = name.theirs;
+  }
+  return found;
+}
+
 }  // namespace
+
+std::optional<std::string> gguf_name_of(std::string_view ours,
+                                        std::span<const TensorName> family_names,
+                                        bool norms_after) {
+  constexpr std::string_view kLayers = "model.layers.";
+  std::string block;
+  std::span<const TensorName> common = kTopNames;
+  if (ours.starts_with(kLayers)) {
+    const size_t dot = ours.find('.', kLayers.size());
+    if (dot == std::string_view::npos) return std::nullopt;
+    block = "blk." + std::string(ours.substr(kLayers.size(), dot - kLayers.size())) + ".";
+    ours.remove_prefix(dot + 1);
+    common = kCommonNames;
+  }
+  if (const auto whole = their_name(family_names, common, ours, norms_after)) return block + *whole;
+  const size_t end = ours.rfind('.');
+  if (end == std::string_view::npos) return std::nullopt;
+  const auto module = their_name(family_names, common, ours.substr(0, end), norms_after);
+  return module ? std::optional(block + *module + std::string(ours.substr(end))) : std::nullopt;
+}
 
 WeightTable name_safetensors(const residency::WeightStore& store,
                              std::span<const TensorName> family_names) {

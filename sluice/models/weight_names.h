@@ -1,6 +1,9 @@
 #pragma once
 
+#include <optional>
 #include <span>
+#include <string>
+#include <string_view>
 
 #include "sluice/models/family.h"
 #include "sluice/nn/weights.h"
@@ -17,5 +20,10 @@ nn::WeightTable name_safetensors(const residency::WeightStore& store,
 /// the common ones.
 nn::WeightTable name_gguf(const residency::WeightStore& store,
                           std::span<const TensorName> family_names);
+
+/// The reverse: the GGUF's name of what layers ask for as `ours`, experts' without their number. norms_after: the family's layers have
+/// norms after their blocks, so that post_attention_layernorm is one of them. nullopt: there is none.
+std::optional<std::string> gguf_name_of(std::string_view ours,
+                                        std::span<const TensorName> family_names, bool norms_after);
 
 }  // namespace sluice::models

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-LAYERS = ["base", "io", "kernels", "residency", "ops", "nn", "models", "text", "decode", "engine", "server", "cli"]
+LAYERS = ["base", "io", "kernels", "residency", "ops", "nn", "models", "text", "decode", "engine", "convert", "server", "cli"]
 # The rooms of the large layers, in the order in which they may include each other; "." is the layer's own folder.
 ROOMS = {
     "io": [".", "formats", "reads"],

@@ -1,0 +1,161 @@
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "sluice/base/error.h"
+#include "sluice/base/printable.h"
+#include "sluice/cli/commands.h"
+#include "sluice/cli/model_options.h"
+#include "sluice/cli/output.h"
+#include "sluice/cli/text_input.h"
+#include "sluice/convert/divergence.h"
+#include "sluice/residency/machine/memory.h"
+
+namespace sluice::cli {
+namespace {
+
+struct KlOptions {
+  ModelOptions model;
+  std::string other, file;
+  int64_t window = 512, most_windows = 16;
+};
+
+/// The first model's logits, on disk until the second one has its own: both in memory at once would halve --ram.
+class KeptLogits {
+ public:
+  KeptLogits() : file_(std::tmpfile()) {
+    if (!file_) fail(ErrorKind::io, "a temporary file cannot be made; set TMPDIR to a place for it");
+  }
+  void put(std::span<const float> row) {
+    if (std::fwrite(row.data(), sizeof(float), row.size(), file_.get()) != row.size())
+      fail(ErrorKind::io, "the temporary file of logits cannot be written; is its disk full?");
+  }
+  void rewind() { std::rewind(file_.get()); }
+  void get(std::span<float> row) {
+    if (std::fread(row.data(), sizeof(float), row.size(), file_.get()) != row.size())
+      fail(ErrorKind::io, "the temporary file of logits cannot be read");
+  }
+
+ private:
+  struct Close {
+    void operator()(std::FILE* file) const { std::fclose(file); }
+  };
+  std::unique_ptr<std::FILE, Close> file_;
+};
+
+using Windows = std::vector<std::vector<text::Token>>;
+
+/// As perplexity cuts a text.
+Windows windows_of(const engine::Engine& engine, const std::string& text, const KlOptions& o) {
+  const text::Tokenizer& tokenizer = engine.tokenizer();
+  const auto tokens = tokenizer.encode(text, {.add_bos = true, .parse_special = false});
+  engine.check_ids(tokens);
+  const int64_t n = std::min(static_cast<int64_t>(tokens.size()) / o.window, o.most_windows);
+  if (n == 0) {
+    fail(ErrorKind::bad_request,
+         "{}: has {} tokens, one window needs {}; give a longer text or a smaller --ctx", o.file,
+         tokens.size(), o.window);
+  }
+  Windows windows;
+  for (int64_t w = 0; w < n; ++w) {
+    windows.emplace_back(tokens.begin() + w * o.window, tokens.begin() + (w + 1) * o.window);
+    if (tokenizer.adds_bos() && tokenizer.bos()) windows.back()[0] = *tokenizer.bos();
+  }
+  return windows;
+}
+
+/// Calls sink with the logits that predict a window's second half, one after the other.
+template <typename Sink>
+void each_prediction(engine::Engine& engine, const std::vector<text::Token>& window, Sink sink) {
+  const auto first = static_cast<int64_t>(window.size() / 2);
+  engine.logits(std::span(window).first(window.size() - 1), first,
+                [&](int64_t position, std::span<const float> row) {
+                  sink(row, window[static_cast<size_t>(position) + 1]);
+                });
+}
+
+void report(const convert::Divergence::Summary& s, const KlOptions& o, const Globals& globals) {
+  if (globals.json) {
+    print_json({{"kl", {{"mean", s.mean}, {"median", s.median}, {"p90", s.p90}, {"p99", s.p99}, {"max", s.most}}},
+                {"same_top", s.same_top},
+                {"ppl", {s.perplexity_a, s.perplexity_b}},
+                {"predictions", s.n},
+                {"peak_rss_bytes", peak_rss_bytes()}});
+    return;
+  }
+  print(fmt::format("KL divergence  mean {:.6f}, median {:.6f}, 90% {:.6f}, 99% {:.6f}, most {:.6f}\n"
+                    "same top token {:.2f}% of {} predictions\n"
+                    "perplexity     {:.4f} of {}, {:.4f} of {}\n",
+                    s.mean, s.median, s.p90, s.p99, s.most, 100 * s.same_top, s.n, s.perplexity_a,
+                    printable(o.model.model), s.perplexity_b, printable(o.other)));
+}
+
+void kl(KlOptions o, const Globals& globals) {
+  o.model.engine.context = o.window;
+  o.model.engine.keep_prefixes = false;
+  residency::give_back_freed_memory();
+  const std::string text = read_text(o.file);
+  KeptLogits kept;
+  Windows windows;
+  int64_t vocab_size = 0;
+  {
+    OpenModel a(o.model, globals.quiet);
+    windows = windows_of(*a, text, o);
+    vocab_size = a->config().vocab_size;
+    for (size_t w = 0; w < windows.size(); ++w) {
+      each_prediction(*a, windows[w], [&](std::span<const float> row, text::Token) { kept.put(row); });
+      if (!globals.quiet) note(fmt::format("[{}/{}] first model", w + 1, windows.size()));
+    }
+    a.finish();
+  }
+  kept.rewind();
+  ModelOptions second = o.model;
+  second.model = o.other;
+  OpenModel b(second, globals.quiet);
+  if (b->config().vocab_size != vocab_size || windows_of(*b, text, o) != windows) {
+    fail(ErrorKind::bad_request,
+         "{} and {} do not read the text as the same tokens; only such models can be compared",
+         o.model.model, o.other);
+  }
+  convert::Divergence divergence;
+  std::vector<float> row_a(static_cast<size_t>(vocab_size));
+  for (size_t w = 0; w < windows.size(); ++w) {
+    each_prediction(*b, windows[w], [&](std::span<const float> row, text::Token next) {
+      kept.get(row_a);
+      divergence.add(row_a, row, next);
+    });
+    if (!globals.quiet)
+      note(fmt::format("[{}/{}] {:.6f}", w + 1, windows.size(), divergence.mean()));
+  }
+  b.finish();
+  report(divergence.summary(), o, globals);
+}
+
+}  // namespace
+
+void add_kl(CLI::App& app, Globals& globals) {
+  CLI::App& command = add_command(
+      app, "kl", "Measure how far a model's predictions are from another's",
+      "sluice kl my-model my-model-4bit --file book.txt\n"
+      "sluice kl my-model.gguf my-model-4bit --file book.txt --ctx 2048 --windows 4 --json");
+  const auto o = std::make_shared<KlOptions>();
+  add_engine_options(command, o->model);
+  command.get_option("MODEL")->required();
+  command.add_option("OTHER", o->other, "The model that is compared with it, as MODEL")->required();
+  command.add_option("-f,--file", o->file, "The text, - for stdin")->required()->type_name("FILE");
+  command.add_option("--ctx", o->window, "Tokens per window (default: 512)")
+      ->type_name("N")
+      ->check(CLI::Range(4, 1 << 20));
+  command
+      .add_option("--windows", o->most_windows,
+                  "Windows at most (default: 16); logits of half a window each wait on disk")
+      ->type_name("N")
+      ->check(at_least(1));
+  add_json_flag(command, globals);
+  add_quiet_flag(command, globals);
+  command.callback([o, &globals] { kl(*o, globals); });
+}
+
+}  // namespace sluice::cli

@@ -1,0 +1,333 @@
+#include "sluice/convert/write.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <future>
+
+#include "sluice/base/error.h"
+#include "sluice/base/thread_pool.h"
+#include "sluice/convert/encode.h"
+#include "sluice/convert/file.h"
+#include "sluice/convert/journal.h"
+#include "sluice/convert/repack.h"
+#include "sluice/engine/disk_cache/block_tag.h"
+#include "sluice/kernels/kernels.h"
+
+namespace sluice::convert {
+namespace {
+
+using kernels::Matrix;
+using residency::FilePlace;
+using residency::Weight;
+
+using Clock = std::chrono::steady_clock;
+
+/// A matrix's streams of bytes: values, scales, biases, each with a place and the bytes of a row; 0: it has none.
+struct Stream {
+  FilePlace place;
+  int64_t row_bytes = 0;
+};
+using Streams = std::array<Stream, 3>;
+
+Streams streams_of(const Weight& weight) {
+  const Matrix& m = weight.matrix;
+  const bool is_affine = m.format == kernels::Format::affine;
+  return {{{weight.data, m.row_bytes},
+           {weight.scales, m.scale_row_bytes},
+           {weight.biases, is_affine ? m.scale_row_bytes : 0}}};
+}
+
+int64_t bytes_of_row(const Weight& weight) {
+  int64_t bytes = 0;
+  for (const Stream& stream : streams_of(weight)) bytes += stream.row_bytes;
+  return bytes;
+}
+
+/// Some rows in memory, stream by stream.
+struct Rows {
+  std::array<std::vector<std::byte>, 3> streams;
+
+  void resize(const Weight& weight, int64_t n) {
+    const Streams all = streams_of(weight);
+    for (size_t i = 0; i < all.size(); ++i)
+      streams[i].resize(static_cast<size_t>(n * all[i].row_bytes));
+  }
+  Matrix matrix(const Weight& weight, int64_t n) const {
+    Matrix m = weight.matrix;
+    m.rows = n;
+    m.data = streams[0].data();
+    m.scales = streams[1].empty() ? nullptr : streams[1].data();
+    m.biases = streams[2].empty() ? nullptr : streams[2].data();
+    return m;
+  }
+};
+
+/// Checksums of a product's streams, each in its order in the file, whatever the pieces were.
+class Tags {
+ public:
+  explicit Tags(const std::string& name) : name_(name) {
+    for (int i = 0; i < 3; ++i) tags_.emplace_back("sluice convert", i, name);
+  }
+  void update(const Rows& rows) {
+    for (size_t i = 0; i < tags_.size(); ++i) {
+      if (!rows.streams[i].empty()) tags_[i].update(rows.streams[i]);
+    }
+  }
+  std::string finish() {
+    std::string hex;
+    for (engine::BlockTag& tag : tags_) {
+      for (const char c : tag.finish()) hex += fmt::format("{:02x}", static_cast<unsigned char>(c));
+    }
+    return hex;
+  }
+
+ private:
+  std::string name_;
+  std::vector<engine::BlockTag> tags_;
+};
+
+/// Whether the source's bytes are the result's.
+bool is_copy(const Product& product, const Weight& source) {
+  const Matrix &a = source.matrix, &b = product.target.matrix;
+  return a.format == b.format && a.bits == b.bits && a.group_size == b.group_size &&
+         a.row_bytes == b.row_bytes && a.scale_row_bytes == b.scale_row_bytes &&
+         (a.group_size == 0 || a.scale_type == b.scale_type || a.format != kernels::Format::affine) &&
+         product.change.added == 0;
+}
+
+class Writer {
+ public:
+  Writer(const Plan& plan, const std::filesystem::path& directory, const WriteOptions& options)
+      : plan_(plan), directory_(directory), options_(options), pool_(options.n_threads) {
+    for (const auto& path : plan.sources) {
+      sources_.push_back(File::open(path));
+      stamps_.push_back(sources_.back().stamp());
+    }
+    for (const PlannedFile& file : plan.files)
+      files_.push_back(File::open_to_write(directory / file.name));
+  }
+
+  Written run();
+
+ private:
+  void begin_files();
+  void write_product(const Product& product, Tags& tags);
+  void write_rows(const Product& product, const Weight& source, int64_t first, int64_t begin,
+                  int64_t n);
+  void read_rows(const Product& product, const Weight& source, int64_t first, int64_t begin,
+                 int64_t n);
+  void encode_rows(const Product& product, const Weight& source, int64_t n, Rows& out);
+  void keep(const Journal& journal);
+  void check(const Journal& journal);
+  void advance(Progress::Stage stage, uint64_t bytes);
+
+  int64_t rows_at_once(int64_t row_bytes) const {
+    const auto buffers = static_cast<int64_t>(options_.buffers.count);
+    return std::max<int64_t>(1, buffers / 3 / std::max<int64_t>(1, row_bytes));
+  }
+
+  const Plan& plan_;
+  std::filesystem::path directory_;
+  const WriteOptions& options_;
+  ThreadPool pool_;
+  std::vector<File> sources_, files_;
+  std::vector<io::FileStamp> stamps_;
+  Rows read_;
+  std::array<Rows, 2> encoded_;  // one is computed while the other is written
+  size_t turn_ = 0;
+  std::future<void> writing_;
+  Tags* tags_ = nullptr;
+  uint64_t done_ = 0;
+  Clock::time_point next_keep_;
+};
+
+void Writer::advance(Progress::Stage stage, uint64_t bytes) {
+  done_ += bytes;
+  if (options_.progress) options_.progress({stage, Bytes{done_}, Bytes{plan_.bytes()}});
+}
+
+void Writer::begin_files() {
+  for (size_t i = 0; i < files_.size(); ++i) {
+    files_[i].resize(plan_.files[i].bytes);
+    files_[i].write(0, std::as_bytes(std::span(plan_.files[i].header)));
+  }
+}
+
+void Writer::read_rows(const Product& product, const Weight& source, int64_t first, int64_t begin,
+                       int64_t n) {
+  read_.resize(source, n);
+  const Streams streams = streams_of(source);
+  for (size_t i = 0; i < streams.size(); ++i) {
+    const auto [place, row_bytes] = streams[i];
+    if (row_bytes == 0) continue;
+    const File& file = sources_[place.file];
+    const auto at = [&](int64_t row) {
+      return place.offset + static_cast<uint64_t>(row * row_bytes);
+    };
+    const std::span<std::byte> out(read_.streams[i]);
+    if (product.change.rows == Change::Rows::kept) {
+      file.read(at(begin), out);
+      file.expect(at(begin + n), out.size());
+      continue;
+    }
+    const auto size = static_cast<size_t>(row_bytes);
+    for (int64_t r = 0; r < n; ++r) {
+      const int64_t row = source_row(product, first + begin + r) - first;
+      file.read(at(row), out.subspan(static_cast<size_t>(r) * size, size));
+    }
+  }
+}
+
+void Writer::encode_rows(const Product& product, const Weight& source, int64_t n, Rows& out) {
+  const Weight& target = product.target;
+  const Matrix from = read_.matrix(source, n);
+  const Matrix& as = target.matrix;
+  const float* importance = nullptr;
+  if (options_.importance != nullptr) {
+    const auto found = options_.importance->find(product.column_path);
+    if (found != options_.importance->end()) importance = found->second.data();
+  }
+  const auto row_of = [](std::vector<std::byte>& stream, int64_t row, int64_t row_bytes) {
+    return stream.empty() ? nullptr : stream.data() + row * row_bytes;
+  };
+  const int64_t grain = std::max<int64_t>(1, std::min<int64_t>(64, n / (4 * pool_.size())));
+  pool_.parallel_for(n, grain, [&](int64_t begin, int64_t end) {
+    std::vector<float> row(static_cast<size_t>(as.cols));
+    for (int64_t r = begin; r < end; ++r) {
+      const EncodedRow at = {row_of(out.streams[0], r, as.row_bytes),
+                             row_of(out.streams[1], r, as.scale_row_bytes),
+                             row_of(out.streams[2], r, as.scale_row_bytes)};
+      if (product.repacked) {
+        repack_row(from, r, at);
+        continue;
+      }
+      kernels::kernels().dequantize_row(from, r, row.data());
+      if (product.change.added != 0) {
+        for (float& value : row) value += product.change.added;
+      }
+      if (as.group_size > 0) round_to(as.scale_type, row.data(), as.cols);
+      encode_row(as, row.data(), importance, at);
+    }
+  });
+}
+
+void Writer::write_rows(const Product& product, const Weight& source, int64_t first, int64_t begin,
+                        int64_t n) {
+  read_rows(product, source, first, begin, n);
+  Rows& out = encoded_[turn_ ^= 1];
+  if (is_copy(product, source)) {
+    std::swap(out, read_);
+  } else {
+    out.resize(product.target, n);
+    encode_rows(product, source, n, out);
+  }
+  if (writing_.valid()) writing_.get();
+  writing_ = std::async(std::launch::async, [this, &product, &out, row = first + begin] {
+    tags_->update(out);
+    const Streams streams = streams_of(product.target);
+    for (size_t i = 0; i < streams.size(); ++i) {
+      const auto [place, row_bytes] = streams[i];
+      if (row_bytes > 0) {
+        files_[place.file].write(place.offset + static_cast<uint64_t>(row * row_bytes),
+                                 out.streams[i]);
+      }
+    }
+  });
+  advance(Progress::Stage::writing, static_cast<uint64_t>(n * bytes_of_row(product.target)));
+}
+
+void Writer::write_product(const Product& product, Tags& tags) {
+  tags_ = &tags;
+  int64_t first = 0;
+  for (const Weight& source : product.sources) {
+    const int64_t at_once =
+        rows_at_once(std::max(bytes_of_row(source), bytes_of_row(product.target)));
+    for (int64_t begin = 0; begin < source.rows(); begin += at_once)
+      write_rows(product, source, first, begin, std::min(at_once, source.rows() - begin));
+    first += source.rows();
+  }
+  if (writing_.valid()) writing_.get();
+  if (product.values.empty()) return;
+  Rows rows;
+  const auto bytes = std::as_bytes(std::span(product.values));
+  rows.streams[0].assign(bytes.begin(), bytes.end());
+  tags.update(rows);
+  files_[product.target.data.file].write(product.target.data.offset, bytes);
+  advance(Progress::Stage::writing, bytes.size());
+}
+
+void Writer::keep(const Journal& journal) {
+  const auto begin = Clock::now();
+  for (size_t i = 0; i < sources_.size(); ++i) {
+    if (sources_[i].stamp() != stamps_[i])
+      fail(ErrorKind::io, "{}", io::changed_while_in_use(sources_[i].path().string()));
+  }
+  for (const File& file : files_) file.sync(true);
+  write_journal(directory_ / kJournal, journal);
+  const auto end = Clock::now();
+  next_keep_ = end + std::max<Clock::duration>(options_.journal_every, 10 * (end - begin));
+}
+
+void Writer::check(const Journal& journal) {
+  done_ = 0;
+  for (size_t p = 0; p < plan_.products.size(); ++p) {
+    const Product& product = plan_.products[p];
+    Tags tags(product.name);
+    const int64_t at_once = rows_at_once(bytes_of_row(product.target));
+    for (int64_t begin = 0; begin < product.target.rows(); begin += at_once) {
+      const int64_t n = std::min(at_once, product.target.rows() - begin);
+      Rows& rows = encoded_[0];
+      rows.resize(product.target, n);
+      const Streams streams = streams_of(product.target);
+      for (size_t i = 0; i < streams.size(); ++i) {
+        const auto [place, row_bytes] = streams[i];
+        if (row_bytes > 0) {
+          const File& file = files_[place.file];
+          file.read(place.offset + static_cast<uint64_t>(begin * row_bytes), rows.streams[i]);
+        }
+      }
+      tags.update(rows);
+      advance(Progress::Stage::checking, static_cast<uint64_t>(n * bytes_of_row(product.target)));
+    }
+    if (tags.finish() != journal.tags[p]) {
+      std::filesystem::remove(directory_ / kJournal);
+      fail(ErrorKind::io, "{}: {} is not what was written; the disk may be failing, convert again",
+           plan_.files[product.target.data.file].name, product.name);
+    }
+  }
+}
+
+Written Writer::run() {
+  const std::string plan = fingerprint(plan_, options_.settings);
+  Journal journal = read_journal(directory_ / kJournal, plan);
+  if (journal.tags.size() > plan_.products.size()) journal.tags.clear();
+  begin_files();
+  Written written;
+  for (size_t p = 0; p < journal.tags.size(); ++p) {
+    const Weight& target = plan_.products[p].target;
+    written.resumed.count += static_cast<uint64_t>(target.rows() * bytes_of_row(target));
+  }
+  done_ = written.resumed.count;
+  keep(journal);
+  for (size_t p = journal.tags.size(); p < plan_.products.size(); ++p) {
+    Tags tags(plan_.products[p].name);
+    write_product(plan_.products[p], tags);
+    journal.tags.push_back(tags.finish());
+    if (Clock::now() >= next_keep_ || p + 1 == plan_.products.size()) keep(journal);
+  }
+  check(journal);
+  std::filesystem::remove(directory_ / kJournal);
+  return written;
+}
+
+}  // namespace
+
+Written write_plan(const Plan& plan, const std::filesystem::path& directory,
+                   const WriteOptions& options) {
+  return Writer(plan, directory, options).run();
+}
+
+}  // namespace sluice::convert
