@@ -20,6 +20,7 @@ void add_chat(CLI::App& app, Globals& globals);
 void add_completion(CLI::App& app, Globals& globals);
 void add_convert(CLI::App& app, Globals& globals);
 void add_embed(CLI::App& app, Globals& globals);
+void add_imatrix(CLI::App& app, Globals& globals);
 void add_inspect(CLI::App& app, Globals& globals);
 void add_kl(CLI::App& app, Globals& globals);
 void add_list(CLI::App& app, Globals& globals);

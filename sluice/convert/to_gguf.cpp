@@ -17,6 +17,7 @@
 #include "sluice/convert/gguf_kinds.h"
 #include "sluice/convert/gguf_out.h"
 #include "sluice/convert/gguf_tokenizer.h"
+#include "sluice/convert/to_gguf.h"
 #include "sluice/io/formats/gguf_reader.h"
 #include "sluice/models/weight_names.h"
 
@@ -97,10 +98,6 @@ Change change_of(const SourceModel& model, const GgufKind& kind, const SourceTen
          printable(t.name));
   }
   return change;
-}
-
-std::string column_path(const std::string& ours) {
-  return without_expert(ours).substr(0, without_expert(ours).rfind('.'));
 }
 
 Product product_of(const SourceTensor& t, std::string name) {
@@ -306,6 +303,11 @@ void check_importance(const Plan& plan, const Importance& importance) {
 }
 
 }  // namespace
+
+std::string column_path(const std::string& ours) {
+  const std::string path = without_expert(ours);
+  return path.substr(0, path.rfind('.'));
+}
 
 Conversion plan_gguf(const SourceModel& model, const std::string& file_name,
                      const ConvertOptions& options, const Importance& importance) {

@@ -84,6 +84,8 @@ class Source {
   const nlohmann::json* look(std::string_view path) const;
   std::string gguf_key(std::string_view pattern) const;
   std::string asked_gguf(std::string_view pattern) const;
+  template <typename T>
+  void translate(const Key& key, const T& value) const;
   int64_t whole(const Key& key, double value) const;
   [[noreturn]] void wrong(const Key& key, std::string_view wanted) const;
   [[noreturn]] void not_asked(std::string_view key, std::string_view value) const;
@@ -95,11 +97,8 @@ class Source {
   const io::GgufMetadata* gguf_ = nullptr;
   std::string where_;
   std::string architecture_, text_architecture_;
-  mutable std::map<std::string, std::string, std::less<>> also_;
-  template <typename T>
-  void translate(const Key& key, const T& value) const;
-
   std::shared_ptr<nlohmann::json> translated_;
+  mutable std::map<std::string, std::string, std::less<>> also_;
   mutable std::set<std::string, std::less<>> asked_;  // paths in config.json, whole keys in a GGUF
 };
 
