@@ -3,8 +3,11 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <numeric>
+#include <utility>
 
 #include "sluice/base/error.h"
+#include "sluice/base/printable.h"
 
 namespace sluice::models {
 
@@ -41,6 +44,29 @@ const Family* find(std::string_view architecture) {
   return nullptr;
 }
 
+/// How many letters must be put in, left out or changed (Levenshtein 1966) to make one of the other.
+size_t edits(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), size_t{0});
+  for (size_t i = 0; i < a.size(); ++i) {
+    size_t diagonal = std::exchange(row[0], i + 1);
+    for (size_t j = 0; j < b.size(); ++j) {
+      const size_t changed = diagonal + (a[i] == b[j] ? 0 : 1);
+      diagonal = std::exchange(row[j + 1], std::min({changed, row[j] + 1, row[j + 1] + 1}));
+    }
+  }
+  return row.back();
+}
+
+std::vector<std::string> most_alike(std::string_view architecture) {
+  constexpr size_t kLongest = 64, kShown = 3;
+  std::vector<std::string> names = architectures();
+  const std::string_view begin = architecture.substr(0, kLongest);
+  std::ranges::stable_sort(names, {}, [&](const std::string& name) { return edits(begin, name); });
+  names.resize(std::min(names.size(), kShown));
+  return names;
+}
+
 }  // namespace
 
 const Family& family_of(const Source& source) {
@@ -51,8 +77,9 @@ const Family& family_of(const Source& source) {
 
 const Family& find_family(std::string_view architecture) {
   if (const Family* const family = find(architecture)) return *family;
-  fail(ErrorKind::unsupported, "architecture '{}' is not supported; supported are {}", architecture,
-       fmt::join(architectures(), ", "));
+  fail(ErrorKind::unsupported,
+       "architecture '{}' is not supported; most like it are {}; all are in docs/models.md",
+       printable(architecture), fmt::join(most_alike(architecture), ", "));
 }
 
 }  // namespace sluice::models

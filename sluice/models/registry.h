@@ -9,7 +9,7 @@
 namespace sluice::models {
 
 /// The family that implements `architecture`: config.json's model_type or GGUF's
-/// general.architecture. Throws Error(unsupported) listing what is known.
+/// general.architecture. Throws Error(unsupported) with the names most like it.
 const Family& find_family(std::string_view architecture);
 
 /// Of a model that also sees and whose own name no family has: that of its text part.
