@@ -9,8 +9,8 @@ namespace sluice::nn {
 
 /// Self-attention with its norms and residual: x + post(o_proj(attend(q, k, v of pre(x)))).
 /// What the files have decides: q, k, v apart or fused (qkv_proj), biases, q_norm and k_norm (over each
-/// head when [head_dim] long, over the whole projection when [n_heads * head_dim]), sinks. Window, RoPE,
-/// scale, soft cap and gate come from the config.
+/// head when [head_dim] long or [n_heads, head_dim], over the whole projection when [n_heads * head_dim]), sinks, a gate
+/// of each element or of each head (gate_proj). Window, RoPE, scale, soft cap and a gate within q_proj come from the config.
 class Attention {
  public:
   /// w: "...self_attn".
@@ -21,22 +21,25 @@ class Attention {
   mx::array operator()(const mx::array& x, const Step& step) const;
 
  private:
-  struct Norm {
-    ops::Vector whole;     // over n * head_dim
-    ops::Vector per_head;  // over head_dim
+  struct Inputs {
+    mx::array q, k, v;
+    std::optional<mx::array> gate;
   };
-  static Norm load_norm(const Weights& w, const char* name, int64_t n_heads, int64_t head_dim);
-  mx::array norm_whole(const mx::array& x, const Norm& norm, const Step& step) const;
+  Inputs project(const mx::array& x, const Step& step) const;
+  mx::array finish(mx::array attended, const std::optional<mx::array>& gate,
+                   const Step& step) const;
 
   BlockNorms norms_;
   AttentionConfig config_;
-  std::vector<ops::Projection> qkv_;  // q (with its gate), k, v
+  std::vector<ops::Projection>
+      in_;  // q (with a gate of each head), k, v; what the config has of it, then the gate
+  bool gated_ = false;  // the last of in_ is a gate
   ops::Projection o_;
-  Norm q_norm_, k_norm_;
+  std::optional<ops::Norm> q_norm_,
+      k_norm_;  // of projections; those of single heads are the spec's
   Rope rope_;
   ops::AttentionSpec spec_;
   size_t slot_;  // of the KV layout
-  float norm_offset_, norm_eps_;
 };
 
 }  // namespace sluice::nn

@@ -24,6 +24,14 @@ namespace {
 
 [[noreturn]] void wrong_shape(const StoredMatrix& stored, const io::TensorInfo& tensor,
                               int64_t rows, int64_t cols) {
+  const auto& shape = tensor.shape;
+  if (shape.size() >= 2 && rows != cols && shape[shape.size() - 2] == cols &&
+      shape.back() == rows) {
+    fail(ErrorKind::unsupported,
+         "{}: is {} {}, which is [{}, {}] transposed and not supported; convert it with "
+         "mlx_lm.convert, or use a GGUF",
+         stored.where, io::info(tensor.type).name, io::shape_text(shape), rows, cols);
+  }
   fail(ErrorKind::bad_model, "{}: is {} {}, config needs [{}, {}]{}", stored.where,
        io::info(tensor.type).name, io::shape_text(tensor.shape), rows, cols,
        stored.expert >= 0 ? " for each expert" : "");

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "sluice/kernels/kernels.h"
+#include "sluice/ops/gated_activation.h"
 #include "sluice/ops/router_spec.h"
 
 namespace sluice::nn {
@@ -34,6 +35,12 @@ struct RopeConfig {
   friend bool operator==(const RopeConfig&, const RopeConfig&) = default;
 };
 
+/// Queries are multiplied by 1 + beta ln(1 + floor((position + first) / original)) (Llama 4, Ministral 3); beta 0: not.
+struct PositionScale {
+  float beta = 0;
+  int64_t original = 1, first = 0;
+};
+
 /// Softmax attention (Vaswani et al. 2017, arXiv:1706.03762), grouped queries.
 struct AttentionConfig {
   int64_t n_heads = 0, n_kv_heads = 0, head_dim = 0;
@@ -42,17 +49,23 @@ struct AttentionConfig {
   float scale = 0;      ///< what q . k is multiplied by
   float out_scale = 1;  ///< and the block's result
   float softcap = 0;    ///< 0: none
-  /// qkv_proj has for each head its query, key and value.
-  bool qkv_per_head = false;
+  int64_t chunk = 0;    ///< a token sees those of its own chunk of so many positions; 0: of all
+  float clip = 0;       ///< queries, keys and values are brought into [-clip, clip]; 0: not
+  /// qkv_proj has for each key head its queries, its key and its value.
+  bool qkv_per_group = false;
+  /// Query head h has key head h mod n_kv_heads, not h n_kv_heads / n_heads.
+  bool tiled_heads = false;
+  int64_t value_dim = 0;  ///< of a head's value, where it is less than head_dim; 0: the same
+  float value_scale = 1;
   /// q_proj has for each head its query, then a gate: the head's result times the gate's sigmoid.
   bool output_gate = false;
   bool norm_last = false;        ///< q_norm and k_norm come after the rotation
+  bool unit_norms = false;       ///< q_norm and k_norm have no weights
+  float norm_eps = 0;            ///< of q_norm and k_norm; 0: the decoder's
   bool value_norm = false;       ///< values are normed per head, without weights
   bool keys_are_values = false;  ///< values are what k_proj gives, before k_norm
   int64_t kv_of_layer = -1;      ///< the layer whose keys and values are attended; -1: its own
-  /// q is multiplied by 1 + beta ln(1 + floor(position / original)) (Llama 4, Ministral 3); beta 0: not.
-  float position_beta = 0;
-  int64_t position_original = 1;
+  PositionScale position;
 };
 
 /// Multi-head latent attention (DeepSeek-V2, arXiv:2405.04434): keys and values of all heads are made of one row.
@@ -61,9 +74,11 @@ struct LatentAttentionConfig {
   int64_t q_lora_rank = 0;   ///< 0: queries are projected at once
   int64_t kv_lora_rank = 0;  ///< of the row, without what is rotated
   int64_t nope_dim = 0, rope_dim = 0, value_dim = 0;
-  float latent_eps = 1e-6F;  ///< of the norms of both low-rank rows
+  float latent_eps = 1e-6F;               ///< of the norms of both low-rank rows
+  float q_factor = 1, latent_factor = 1;  ///< what those norms' results are multiplied by
   RopeConfig rope;
   float scale = 0;
+  PositionScale position;
 };
 
 /// Gated delta net (Yang et al. 2024, arXiv:2412.06464).
@@ -124,6 +139,8 @@ struct MlpConfig {
   int64_t intermediate_size = 0;
   kernels::Activation activation = kernels::Activation::silu;
   float activation_limit = 0;
+  float clamp = 0;  ///< as ops::GatedActivation's
+  std::optional<ops::Xielu> xielu = std::nullopt;
   bool is_gated = true;  ///< false: down(act(up(x)))
   float gate_scale = 1;  ///< of what the gate's projection gives, in a block without biases
   float out_scale = 1;   ///< of the block's result
@@ -135,7 +152,9 @@ struct MoeConfig {
   MlpConfig expert;
   int64_t shared_intermediate_size = 0;  ///< 0: no shared expert
   int64_t latent_size = 0;  ///< of what experts get and give, projected from and to x; 0: x itself
+  float shared_clamp = 0;   ///< of the shared expert, as MlpConfig's
   ops::RouterSpec router;
+  bool weighs_input = false;  ///< as ops::Experts'
 };
 
 using FeedForwardConfig = std::variant<MlpConfig, MoeConfig>;
@@ -163,10 +182,13 @@ struct Config {
   int64_t max_position_embeddings = 0;
   float rms_norm_eps = 1e-6F;
   bool centered_norms = false;   ///< layer norms, not root-mean-square ones
+  bool unit_norms = false;       ///< norms without weights
   float norm_weight_offset = 0;  ///< 1 where files store (weight - 1): Gemma's safetensors
   bool tie_word_embeddings = false;
   float embedding_scale = 1;
-  float residual_scale = 1;  ///< of what a block adds to the residual
+  bool embedding_norm = false;    ///< embedded tokens are normed, without weights
+  int64_t learned_positions = 0;  ///< how many have a vector that is added to the token's; 0: none
+  float residual_scale = 1;       ///< of what a block adds to the residual
   float logits_scale = 1;
   float logits_softcap = 0;  ///< 0: none
 

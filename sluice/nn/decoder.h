@@ -32,7 +32,7 @@ class Decoder : public Model {
   Decoder(Config config, const Weights& w)
       : config_(std::move(config)),
         demands_(config_.kv_type, config_.hidden_size, config_.n_layers),
-        embedding_(w["model"]["embed_tokens"], config_),
+        embedding_(w["model"], config_),
         inputs_(config_, w["model"].before_layers(), demands_),
         norm_(norm(w["model"]["norm"], config_)) {
     for (int64_t i = 0; i < config_.n_layers; ++i) {

@@ -24,8 +24,10 @@ PerHeadMatrices load_per_head(const LatentAttentionConfig& a, const Weights& w) 
            a.value_dim, false}};
 }
 
-ops::Norm load_norm(const Weights& w, int64_t n, const LatentAttentionConfig& a) {
-  return {w["weight"].vector(n), 0.0F, a.latent_eps};
+ops::Norm load_norm(const Weights& w, int64_t n, const LatentAttentionConfig& a, float factor) {
+  std::vector<float> weight = *w["weight"].vector(n);
+  for (float& value : weight) value *= factor;
+  return {std::make_shared<const std::vector<float>>(std::move(weight)), 0.0F, a.latent_eps};
 }
 
 }  // namespace
@@ -34,13 +36,13 @@ LatentAttention::LatentAttention(const Config& c, const LatentAttentionConfig& a
                                  BlockNorms norms, Demands& demands)
     : norms_(std::move(norms)),
       config_(a),
-      kv_norm_(load_norm(w["kv_a_layernorm"], a.kv_lora_rank, a)),
+      kv_norm_(load_norm(w["kv_a_layernorm"], a.kv_lora_rank, a, a.latent_factor)),
       rope_(a.rope) {
   const int64_t queries = a.n_heads * (a.nope_dim + a.rope_dim);
   const int64_t width = a.kv_lora_rank + a.rope_dim;
   if (a.q_lora_rank > 0) {
     in_.push_back(linear(w["q_a_proj"], c.hidden_size, a.q_lora_rank));
-    q_norm_ = load_norm(w["q_a_layernorm"], a.q_lora_rank, a);
+    q_norm_ = load_norm(w["q_a_layernorm"], a.q_lora_rank, a, a.q_factor);
   } else {
     in_.push_back(linear(w["q_proj"], c.hidden_size, queries));
   }
@@ -71,8 +73,10 @@ mx::array LatentAttention::operator()(const mx::array& x, const Step& step) cons
       ops::take_columns(context, q, ops::of_each_head(a.n_heads, head, 0, a.nope_dim));
   const mx::array q_rope =
       ops::take_columns(context, q, ops::of_each_head(a.n_heads, head, a.nope_dim, a.rope_dim));
-  const mx::array query =
+  mx::array query =
       ops::join_heads(context, q_rope, ops::project_per_head(context, q_nope, into_), a.n_heads);
+  if (a.position.beta != 0)
+    query = ops::scale_rows(context, query, factors(a.position, *step.positions));
   const mx::array latent =
       ops::rms_norm(context, ops::take_columns(context, in[1], {{0, a.kv_lora_rank}}), kv_norm_);
   const mx::array k_rope = ops::take_columns(context, in[1], {{a.kv_lora_rank, a.rope_dim}});

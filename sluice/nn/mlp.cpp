@@ -1,5 +1,7 @@
 #include "sluice/nn/mlp.h"
 
+#include <cmath>
+
 #include "sluice/base/error.h"
 
 namespace sluice::nn {
@@ -13,7 +15,28 @@ void scale_input(BlockNorms& norms, float factor) {
   norms.pre->weight_offset = 0;
 }
 
+/// xIELU's slopes are trained: the files have them, before softplus.
+std::optional<ops::Xielu> xielu_of(const Weights& w) {
+  if (!w.has("alpha_p")) return std::nullopt;
+  const auto value = [&](const char* name, float otherwise) {
+    if (!w.has(name)) return otherwise;
+    const ops::Vector found = w[name].values(1);
+    return found->empty() ? otherwise : found->front();
+  };
+  return xielu(value("alpha_p", 0), value("alpha_n", 0), value("beta", 0.5F), value("eps", -1e-6F));
+}
+
 }  // namespace
+
+ops::Xielu xielu(float alpha_p, float alpha_n, float beta, float eps) {
+  const auto softplus = [](float x) { return std::log1p(std::exp(x)); };
+  return {.p = softplus(alpha_p), .n = beta + softplus(alpha_n), .beta = beta, .eps = eps};
+}
+
+ops::GatedActivation activation_of(const MlpConfig& mlp, const Weights& w) {
+  const std::optional<ops::Xielu> of_files = xielu_of(w);
+  return {mlp.activation, mlp.activation_limit, mlp.clamp, of_files ? of_files : mlp.xielu};
+}
 
 std::shared_ptr<const ops::GatedMlpSpec> gated_mlp(const Config& c, const MlpConfig& mlp,
                                                    const Weights& w, BlockNorms norms,
@@ -38,7 +61,7 @@ std::shared_ptr<const ops::GatedMlpSpec> gated_mlp(const Config& c, const MlpCon
       .up = one ? linear_part(fused, c.hidden_size, 2 * n, n, n)
                 : linear(w["up_proj"], c.hidden_size, n),
       .down = linear(w["down_proj"], n, c.hidden_size),
-      .activation = {mlp.activation, mlp.activation_limit},
+      .activation = activation_of(mlp, w["act_fn"]),
   });
 }
 

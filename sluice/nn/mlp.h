@@ -8,6 +8,11 @@
 
 namespace sluice::nn {
 
+/// xIELU of slopes as they are stored, before softplus.
+ops::Xielu xielu(float alpha_p, float alpha_n, float beta, float eps);
+/// What the config says, or the files at `w`.
+ops::GatedActivation activation_of(const MlpConfig& mlp, const Weights& w);
+
 /// The weights of a gated feed-forward block with its norms. gate and up may be fused in the
 /// files (gate_up_proj).
 std::shared_ptr<const ops::GatedMlpSpec> gated_mlp(const Config& c, const MlpConfig& mlp,

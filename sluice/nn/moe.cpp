@@ -30,7 +30,8 @@ ops::Experts load_experts(const Config& c, const MoeConfig& moe, const Weights& 
   const int64_t inner = moe.expert.intermediate_size;
   const int64_t width = moe.latent_size > 0 ? moe.latent_size : c.hidden_size;
   ops::Experts experts;
-  experts.activation = {moe.expert.activation, moe.expert.activation_limit};
+  experts.activation = activation_of(moe.expert, w["act_fn"]);
+  experts.weighs_input = moe.weighs_input;
   if (constexpr const char* kBoth = "gate_up_interleaved"; w[kBoth].has()) {
     const auto both = w.stack(kBoth, n, 2 * inner, width);
     experts.gate = every_second(both, 0);
@@ -62,12 +63,16 @@ SparseMlp::SparseMlp(const Config& c, const MoeConfig& moe, const Weights& w, Bl
   if (moe.shared_intermediate_size > 0) {
     MlpConfig shared = moe.expert;
     shared.intermediate_size = moe.shared_intermediate_size;
+    shared.clamp = moe.shared_clamp;
     shared_ = gated_mlp(c, shared, w["shared_expert"], {.pre = norms.pre, .post = {}}, demands);
     if (const Weights gate = w["shared_expert_gate"]; gate.has())
       shared_gate_ = {linear(gate, c.hidden_size, 1)};
+    if (const Weights shares = w["coefficient"]; shares.has())
+      shares_ = {linear(shares, c.hidden_size, 2)};
   }
   ops::RouterSpec routing = moe.router;
-  routing.choice_bias = w["gate"]["e_score_correction_bias"].optional_vector(moe.n_experts);
+  if (const Weights bias = w["gate"]["e_score_correction_bias"]; bias.has())
+    routing.choice_bias = bias.values(moe.n_experts + moe.router.n_identities);
   if (moe.latent_size > 0) {
     into_ = {linear(w["fc1_latent_proj"], c.hidden_size, moe.latent_size)};
     out_of_ = {linear(w["fc2_latent_proj"], moe.latent_size, c.hidden_size)};
@@ -79,7 +84,7 @@ SparseMlp::SparseMlp(const Config& c, const MoeConfig& moe, const Weights& w, Bl
       .pre = norms.pre,
       .router_pre = {},
       .end = adds_apart() ? ops::BlockEnd{} : norms.end(),
-      .router = linear(w["gate"], c.hidden_size, moe.n_experts),
+      .router = linear(w["gate"], c.hidden_size, moe.n_experts + moe.router.n_identities),
       .routing = std::move(routing),
       .experts = load_experts(c, moe, w["experts"]),
   });
@@ -95,6 +100,10 @@ mx::array SparseMlp::operator()(const mx::array& x, const Step& step) const {
   if (!shared_) return ops::add_block(context, routed, end_, x);
   const mx::array shared = ops::gated_mlp(context, x, shared_, false);
   const auto both = [&] {
+    if (!shares_.empty()) {
+      const mx::array shares = ops::project(context, x, spec_->pre, shares_)[0];
+      return ops::mix(context, routed, shared, shares);
+    }
     if (shared_gate_.empty()) return ops::add(context, routed, shared);
     const mx::array gate = ops::project(context, x, spec_->pre, shared_gate_)[0];
     return ops::add_sigmoid_gated(context, routed, gate, shared);

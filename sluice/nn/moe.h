@@ -12,7 +12,7 @@ ops::Experts load_experts(const Config& c, const MoeConfig& moe, const Weights& 
 
 /// A sparse feed-forward block (Shazeer et al. 2017, arXiv:1701.06538) with its norms and residual: the
 /// router picks n_experts_per_tok experts for each token; optionally a shared expert sees every token, behind a
-/// sigmoid gate where the files have one (Qwen2-MoE).
+/// sigmoid gate where the files have one (Qwen2-MoE); or each of both has a share of the sum (Klear).
 class SparseMlp {
  public:
   SparseMlp(const Config& c, const MoeConfig& moe, const Weights& w, BlockNorms norms,
@@ -28,6 +28,8 @@ class SparseMlp {
   std::shared_ptr<const ops::GatedMlpSpec> shared_;  ///< null: none
   std::vector<ops::Projection> shared_gate_;         ///< one, or none
   std::vector<ops::Projection> into_, out_of_;       ///< a latent: one each, or none
+  std::vector<ops::Projection>
+      shares_;  ///< of routed and shared experts, before a softmax: one, or none
 };
 
 /// A dense or a sparse block, whichever the layer has.

@@ -2,8 +2,12 @@
 
 namespace sluice::nn {
 
+ops::Vector ones(int64_t n) {
+  return std::make_shared<const std::vector<float>>(static_cast<size_t>(n), 1.0F);
+}
+
 ops::Norm norm(const Weights& w, const Config& c) {
-  const ops::Vector weight = w["weight"].vector(c.hidden_size);
+  const ops::Vector weight = c.unit_norms ? ones(c.hidden_size) : w["weight"].vector(c.hidden_size);
   if (!c.centered_norms) return {weight, c.norm_weight_offset, c.rms_norm_eps};
   std::vector<float> shifted = *weight;
   for (float& value : shifted) value += c.norm_weight_offset;

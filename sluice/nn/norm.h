@@ -8,6 +8,9 @@
 
 namespace sluice::nn {
 
+/// The weights of a norm that has none.
+ops::Vector ones(int64_t n);
+
 /// The norm of hidden_size elements whose weights are at `w`, of the kind that the config says.
 ops::Norm norm(const Weights& w, const Config& c);
 

@@ -105,6 +105,15 @@ double Rope::angle(int64_t position, int64_t pair) const {
   return p * inverse_frequencies_[static_cast<size_t>(pair)];
 }
 
+std::vector<float> factors(const PositionScale& scale, const std::vector<int64_t>& positions) {
+  std::vector<float> factors;
+  for (const int64_t position : positions) {
+    const auto whole = static_cast<double>((position + scale.first) / scale.original);
+    factors.push_back(static_cast<float>(1 + double{scale.beta} * std::log(1 + whole)));
+  }
+  return factors;
+}
+
 std::optional<mx::array> Rope::angles(const Step& step) const {
   if (config_.kind == Kind::none) return std::nullopt;
   for (const auto& [config, array] : step.angles) {

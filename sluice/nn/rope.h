@@ -29,4 +29,7 @@ class Rope {
   double magnitude_ = 1;
 };
 
+/// What each token's queries are multiplied by.
+std::vector<float> factors(const PositionScale& scale, const std::vector<int64_t>& positions);
+
 }  // namespace sluice::nn

@@ -146,7 +146,9 @@ class Call {
   /// What query i sees of a block.
   kernels::Visible visible(const AttentionTile& tile, int64_t i, int64_t block) const {
     const int64_t last = sequences_[tile.sequence].position + tile.first_token + i / heads_per_kv_;
-    const int64_t first = spec_.window == 0 ? 0 : std::max<int64_t>(0, last - spec_.window + 1);
+    const int64_t first = spec_.chunk > 0    ? last / spec_.chunk * spec_.chunk
+                          : spec_.window > 0 ? std::max<int64_t>(0, last - spec_.window + 1)
+                                             : 0;
     const auto in_block = [&](int64_t position) {
       return static_cast<int32_t>(
           std::clamp<int64_t>(position - block * kKvBlockTokens, 0, kKvBlockTokens));

@@ -15,11 +15,13 @@ namespace sluice::ops {
 struct AttentionSpec {
   int64_t n_heads = 0;
   float scale = 1.0F;
-  float softcap = 0.0F;      ///< 0: none
-  int64_t window = 0;        ///< sliding window in tokens, the token itself included; 0: unbounded
-  Vector sinks = nullptr;    ///< [n_heads], or null (gpt-oss)
-  HeadTransform query = {};  ///< what happens to each query head first
-  HeadTransform key = {};    ///< and to each key head before it is stored
+  float softcap = 0.0F;  ///< 0: none
+  int64_t window = 0;    ///< sliding window in tokens, the token itself included; 0: unbounded
+  int64_t chunk =
+      0;  ///< a token sees positions of its own chunk of so many only; 0: of all. Then the window is the chunk
+  Vector sinks = nullptr;       ///< [n_heads], or null (gpt-oss)
+  HeadTransform query = {};     ///< what happens to each query head first
+  HeadTransform key = {};       ///< and to each key head before it is stored
   Vector value_norm = nullptr;  ///< [head_dim], an RMS norm with it of each value head; or null
   bool stores = true;           ///< false: keys and values are there, another layer's
 };

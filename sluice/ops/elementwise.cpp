@@ -66,6 +66,19 @@ mx::array add_sigmoid_gated(const Context& context, const mx::array& a, const mx
       0);
 }
 
+mx::array mix(const Context& context, const mx::array& a, const mx::array& b,
+              const mx::array& shares) {
+  const int64_t width = a.shape(1);
+  return elementwise(
+      context, "mix", {a, b, shares}, [width](const Buffers& buffers, int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+          const float* const share = buffers.input(2) + i / width * 2;
+          const float p = 1.0F / (1.0F + std::exp(share[1] - share[0]));
+          buffers.output()[i] = p * buffers.input(0)[i] + (1 - p) * buffers.input(1)[i];
+        }
+      });
+}
+
 mx::array add_block(const Context& context, const mx::array& y, const BlockEnd& end,
                     const mx::array& residual) {
   const int64_t n = y.shape(0), width = y.shape(1);
@@ -81,6 +94,12 @@ mx::array add_block(const Context& context, const mx::array& y, const BlockEnd& 
 mx::array scale(const Context& context, const mx::array& x, float factor) {
   return elementwise(context, "scale", {x}, [factor](const Buffers& b, int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) b.output()[i] = factor * b.input(0)[i];
+  });
+}
+
+mx::array clip(const Context& context, const mx::array& x, float bound) {
+  return elementwise(context, "clip", {x}, [bound](const Buffers& b, int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) b.output()[i] = std::clamp(b.input(0)[i], -bound, bound);
   });
 }
 
@@ -192,6 +211,35 @@ mx::array join_heads(const Context& context, const mx::array& a, const mx::array
       std::copy_n(buffers.input(1) + i * n, n, out + m);
     }
   });
+}
+
+mx::array widen_heads(const Context& context, const mx::array& x, int64_t n_heads, int64_t width) {
+  const int64_t n = x.shape(1) / n_heads, n_rows = x.shape(0) * n_heads;
+  const mx::Shape shape{x.shape(0), static_cast<int>(n_heads * width)};
+  return kernel_op(context, "widen_heads", {x}, shape, [n, width, n_rows](const Buffers& b) {
+    for (int64_t i = 0; i < n_rows; ++i) {
+      float* const out = b.output() + i * width;
+      std::copy_n(b.input(0) + i * n, n, out);
+      std::fill_n(out + n, width - n, 0.0F);
+    }
+  });
+}
+
+mx::array gate_heads(const Context& context, const mx::array& x, const mx::array& gate,
+                     kernels::Activation activation) {
+  const int64_t n_rows = static_cast<int64_t>(gate.size());
+  const int64_t width = static_cast<int64_t>(x.size()) / n_rows;
+  return kernel_op(
+      context, "gate_heads", {x, gate}, x.shape(),
+      [&context, activation, n_rows, width](const Buffers& b) {
+        for (int64_t i = 0; i < n_rows; ++i) {
+          float factor = 0;
+          context.kernels.activate(activation, b.input(1) + i, 1, &factor);
+          for (int64_t j = i * width; j < (i + 1) * width; ++j)
+            b.output()[j] = b.input(0)[j] * factor;
+        }
+      },
+      0);
 }
 
 mx::array scale_rows(const Context& context, const mx::array& x, std::vector<float> factors) {

@@ -16,12 +16,19 @@ mx::array add(const Context& context, const mx::array& a, const mx::array& b);
 mx::array add_sigmoid_gated(const Context& context, const mx::array& a, const mx::array& gate,
                             const mx::array& b);
 
+/// p * a + (1 - p) * b of each row, p the softmax of shares at its first. a, b: [T, N]; shares: [T, 2].
+mx::array mix(const Context& context, const mx::array& a, const mx::array& b,
+              const mx::array& shares);
+
 /// residual + end(y). y, residual: [T, N]. Reuses y's memory when it can.
 mx::array add_block(const Context& context, const mx::array& y, const BlockEnd& end,
                     const mx::array& residual);
 
 /// factor * x.
 mx::array scale(const Context& context, const mx::array& x, float factor);
+
+/// Each element brought into [-bound, bound].
+mx::array clip(const Context& context, const mx::array& x, float bound);
 
 /// a * b, same shape, float32.
 mx::array multiply(const Context& context, const mx::array& a, const mx::array& b);
@@ -57,6 +64,13 @@ mx::array take_columns(const Context& context, const mx::array& x, std::vector<C
 /// Each head's part of a, then of b. a: [T, n_heads * m]; b: [T, n_heads * n]; returns [T, n_heads * (m + n)].
 mx::array join_heads(const Context& context, const mx::array& a, const mx::array& b,
                      int64_t n_heads);
+
+/// Zeros after each head's n columns, so that it has `width`. x: [T, n_heads * n]; returns [T, n_heads * width].
+mx::array widen_heads(const Context& context, const mx::array& x, int64_t n_heads, int64_t width);
+
+/// Each head's columns of x times its column of gate, which goes through act first. x: [T, n_heads * n]; gate: [T, n_heads].
+mx::array gate_heads(const Context& context, const mx::array& x, const mx::array& gate,
+                     kernels::Activation activation);
 
 /// Row t of x times factors[t].
 mx::array scale_rows(const Context& context, const mx::array& x, std::vector<float> factors);

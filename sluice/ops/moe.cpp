@@ -94,6 +94,22 @@ Rows gather(Scratch::Frame& frame, const Rows& x, Forms forms, const Assignment&
   return rows;
 }
 
+/// The same, each times its weight, which is 1 from then on.
+Rows gather_weighed(const Context& context, Scratch::Frame& frame, const Rows& x, Forms forms,
+                    const Assignment& a, int64_t k, float* weights) {
+  const auto n_pairs = static_cast<int64_t>(a.order.size());
+  const NewRows rows(frame, n_pairs, x.cols, forms);
+  auto* scaled = frame.take<float>(x.cols);
+  for (int64_t i = 0; i < n_pairs; ++i) {
+    const int64_t pair = a.order[static_cast<size_t>(i)];
+    const float* const from = x.floats + pair / k * x.cols;
+    const float weight = std::exchange(weights[pair], 1.0F);
+    std::transform(from, from + x.cols, scaled, [weight](float v) { return weight * v; });
+    rows.set(context, i, 0, x.cols, scaled);
+  }
+  return rows.rows();
+}
+
 Forms forms_for(const Context& context, const std::vector<residency::Weight>& weights,
                 float clip = kInputClip) {
   Forms forms{.clip = clip};
@@ -192,7 +208,8 @@ void run_moe(const Context& context, const MoeSpec& spec, LookAhead::Layers late
   const float *const x = io.x, *const latent = io.latent, *const residual = io.residual;
   const int64_t n_tokens = io.n_tokens;
   const Experts& experts = spec.experts;
-  const int64_t hidden = experts.down[0].rows(), n_experts = router.rows;
+  const int64_t hidden = experts.down[0].rows(),
+                n_experts = router.rows - spec.routing.n_identities;
   const int64_t k = spec.routing.n_experts_per_tok;
   Forms of_experts = forms_for(context, experts.gate);
   const Forms of_up = forms_for(context, experts.up);
@@ -201,6 +218,7 @@ void run_moe(const Context& context, const MoeSpec& spec, LookAhead::Layers late
   const bool apart = spec.router_pre || latent != nullptr;
   Forms forms = of_experts, of_router;
   (apart ? of_router : forms).add(context, router);
+  forms.floats = forms.floats || experts.weighs_input || spec.routing.n_identities > 0;
   const Rows rows = latent != nullptr
                         ? make_rows(context, frame, {}, latent, n_tokens, hidden, forms)
                         : make_rows(context, frame, spec.pre, x, n_tokens, hidden, forms);
@@ -217,11 +235,17 @@ void run_moe(const Context& context, const MoeSpec& spec, LookAhead::Layers late
   residency::ExpertStream stream = context.weights.experts(spec.layer, active, use.use);
   LookAhead ahead(context, frame, later, n_tokens);
   ahead.before(x);
-  const Rows inputs = gather(frame, rows, of_experts, a, k);
+  const Rows inputs = experts.weighs_input
+                          ? gather_weighed(context, frame, rows, of_experts, a, k, choice.weights)
+                          : gather(frame, rows, of_experts, a, k);
   auto* y = frame.take<float>(n_tokens * k * hidden);
   auto* sums = frame.take<float>(n_tokens * hidden);
   const auto sum = [&](std::span<const int> of, float* to) {
     sum_by_rank(context, a, of, y, choice.weights, n_tokens, k, hidden, sums);
+    for (int64_t t = 0; choice.identities != nullptr && t < n_tokens; ++t) {
+      context.kernels.add_scaled(rows.floats + t * hidden, choice.identities[t], hidden,
+                                 sums + t * hidden);
+    }
     finish_rows(context, spec.end, sums, residual, n_tokens, hidden, to);
   };
   // Without the residual it is not yet what the next block gets.

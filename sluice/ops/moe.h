@@ -15,6 +15,8 @@ struct Experts {
   std::vector<residency::Weight> gate, up, down;
   std::vector<Vector> gate_bias, up_bias, down_bias;  ///< empty, or one per expert
   GatedActivation activation;
+  bool weighs_input =
+      false;  ///< a token's weight multiplies what its expert gets, not what it gives (Llama 4)
 };
 
 /// A sparse feed-forward block: end(sum over ranks r, ascending, of weight r * expert r (pre(x))), the norms optional.

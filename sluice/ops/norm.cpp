@@ -10,7 +10,8 @@ void norm_rows(const Context& context, const Norm& norm, const float* x, int64_t
   const int64_t width = norm.width();
   const int64_t grain = std::max<int64_t>(1, 16384 / width);
   context.pool.parallel_for(n, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) norm(context.kernels, x + i * width, y + i * width);
+    for (int64_t i = begin; i < end; ++i)
+      norm(context.kernels, x + i * width, y + i * width, i % norm.n_heads);
   });
 }
 

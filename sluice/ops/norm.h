@@ -9,7 +9,7 @@
 
 namespace sluice::ops {
 
-/// Root-mean-square norm (Zhang & Sennrich 2019, arXiv:1910.07467) of runs of weight->size() elements:
+/// Root-mean-square norm (Zhang & Sennrich 2019, arXiv:1910.07467) of runs of width() elements:
 /// x / sqrt(mean(x^2) + eps) * (weight + weight_offset). Or, centered, the layer norm (Ba et al. 2016, arXiv:1607.06450):
 /// (x - mean) / sqrt(variance + eps) * weight + bias.
 struct Norm {
@@ -18,14 +18,18 @@ struct Norm {
   float eps = 0.0F;
   bool centered = false;
   Vector bias = nullptr;  ///< of a centered one, or null
+  int64_t n_heads =
+      1;  ///< weights are those of so many runs, which follow each other; there is no bias then
 
-  int64_t width() const { return static_cast<int64_t>(weight->size()); }
-  /// One run; y may be x.
-  void operator()(const kernels::KernelTable& kernels, const float* x, float* y) const noexcept {
+  int64_t width() const { return static_cast<int64_t>(weight->size()) / n_heads; }
+  /// One run, which is the head'th of its row; y may be x.
+  void operator()(const kernels::KernelTable& kernels, const float* x, float* y,
+                  int64_t head = 0) const noexcept {
+    const float* const weights = weight->data() + head * width();
     if (centered) {
-      kernels.layer_norm(x, weight->data(), bias ? bias->data() : nullptr, width(), eps, y);
+      kernels.layer_norm(x, weights, bias ? bias->data() : nullptr, width(), eps, y);
     } else {
-      kernels.rms_norm(x, weight->data(), weight_offset, width(), eps, y);
+      kernels.rms_norm(x, weights, weight_offset, width(), eps, y);
     }
   }
 };

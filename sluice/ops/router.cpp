@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <numeric>
 #include <utility>
 #include <vector>
@@ -24,11 +25,11 @@ std::vector<float> choices(const RouterSpec& spec, std::span<const float> scores
     choice[i] += (*spec.choice_bias)[i];
   if (spec.n_groups_used >= spec.n_groups) return choice;
   const size_t size = choice.size() / static_cast<size_t>(spec.n_groups);
-  std::vector<std::pair<float, size_t>> groups;  // the sum of the best two, negated
+  std::vector<std::pair<float, size_t>> groups;  // the sum of the best two, or the best, negated
   for (size_t begin = 0; begin < choice.size(); begin += size) {
     std::vector<float> of(choice.begin() + static_cast<ptrdiff_t>(begin),
                           choice.begin() + static_cast<ptrdiff_t>(begin + size));
-    const size_t n = std::min<size_t>(2, size);
+    const size_t n = std::min<size_t>(spec.best_of_group ? 1 : 2, size);
     std::partial_sort(of.begin(), of.begin() + static_cast<ptrdiff_t>(n), of.end(),
                       std::greater<>());
     groups.emplace_back(-std::accumulate(of.begin(), of.begin() + static_cast<ptrdiff_t>(n), 0.0F),
@@ -40,9 +41,26 @@ std::vector<float> choices(const RouterSpec& spec, std::span<const float> scores
   return choice;
 }
 
-}  // namespace
+/// The best of what is left, k times; its weight is its part of a softmax over those left that are near it.
+void mix_sparsely(const RouterSpec& spec, std::span<const float> scores, int32_t* ids,
+                  float* weights) {
+  constexpr float kTaken = -std::numeric_limits<float>::infinity();
+  std::vector<float> left(scores.begin(), scores.end());
+  for (int64_t r = 0; r < spec.n_experts_per_tok; ++r) {
+    const auto best = std::ranges::max_element(left);
+    float sum = 0;
+    for (size_t i = 0; i < left.size(); ++i) {
+      const bool far = (*best - scores[i]) / std::max(std::abs(scores[i]), *best) > 2 * spec.jitter;
+      if (!far) sum += std::exp(left[i] - *best);
+    }
+    ids[r] = static_cast<int32_t>(best - left.begin());
+    weights[r] = 1 / sum;
+    *best = kTaken;
+  }
+}
 
-void route(const RouterSpec& spec, std::span<float> scores, int32_t* ids, float* weights) {
+/// The best k by their choice, with their scores for weights.
+void take_best(const RouterSpec& spec, std::span<float> scores, int32_t* ids, float* weights) {
   using Scoring = RouterSpec::Scoring;
   const int64_t k = spec.n_experts_per_tok;
   if (spec.scoring == Scoring::softmax_then_top_k)
@@ -69,6 +87,28 @@ void route(const RouterSpec& spec, std::span<float> scores, int32_t* ids, float*
   } else if (spec.renormalize) {
     for (int64_t r = 0; r < k; ++r) weights[r] /= sum;
   }
+}
+
+/// The weight of one token's choices that are no expert.
+float take_identities(int64_t n_experts, int32_t* ids, const float* weights, int64_t k) {
+  float sum = 0;
+  for (int64_t r = 0; r < k; ++r) {
+    if (ids[r] < n_experts) continue;
+    ids[r] = kNoExpert;
+    sum += weights[r];
+  }
+  return sum;
+}
+
+}  // namespace
+
+void route(const RouterSpec& spec, std::span<float> scores, int32_t* ids, float* weights) {
+  const int64_t k = spec.n_experts_per_tok;
+  if (spec.scoring == RouterSpec::Scoring::sparse_mixer) {
+    mix_sparsely(spec, scores, ids, weights);
+  } else {
+    take_best(spec, scores, ids, weights);
+  }
   for (int64_t r = 0; spec.weight_scale != 1 && r < k; ++r) weights[r] *= spec.weight_scale;
   for (int64_t r = 0; spec.expert_scale && r < k; ++r)
     weights[r] *= (*spec.expert_scale)[static_cast<size_t>(ids[r])];
@@ -90,10 +130,16 @@ Choice choose(const Context& context, Scratch::Frame& frame, const RouterSpec& s
                         router.rows};
   multiply_all(context, {&product, 1}, rows);
   const int64_t k = spec.n_experts_per_tok;
-  const Choice choice{frame.take<int32_t>(rows.n * k), frame.take<float>(rows.n * k)};
+  const bool some = spec.n_identities > 0;
+  const Choice choice{frame.take<int32_t>(rows.n * k), frame.take<float>(rows.n * k),
+                      some ? frame.take<float>(rows.n) : nullptr};
   for (int64_t t = 0; t < rows.n; ++t) {
     route(spec, {scores + t * router.rows, static_cast<size_t>(router.rows)}, choice.ids + t * k,
           choice.weights + t * k);
+    if (some) {
+      choice.identities[t] = take_identities(router.rows - spec.n_identities, choice.ids + t * k,
+                                             choice.weights + t * k, k);
+    }
   }
   return choice;
 }

@@ -32,10 +32,12 @@ void leave_out(int32_t* ids, float* weights, int64_t k, const Out& out) {
   }
 }
 
-/// What a router chooses. ids, weights: [n_tokens, n_experts_per_tok].
+/// What a router chooses. ids, weights: [n_tokens, n_experts_per_tok]; identities: [n_tokens], the weight of all choices that
+/// are no expert, whose ids are kNoExpert; null where the router has none such.
 struct Choice {
   int32_t* ids;
   float* weights;
+  float* identities;
 };
 
 /// route() for every row. `router`: the projection's matrix in memory, [n_experts, hidden_size].

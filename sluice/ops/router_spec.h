@@ -12,6 +12,7 @@ struct RouterSpec {
     softmax_then_top_k,  ///< qwen2_moe, qwen3_moe, olmoe
     top_k_then_softmax,  ///< mixtral, gpt_oss
     sigmoid_then_top_k,  ///< DeepSeek-V3 (arXiv:2412.19437) and those after it
+    sparse_mixer,        ///< Phi-3.5-MoE: SparseMixer (Liu et al. 2023, arXiv:2310.00811)
   };
   Scoring scoring = Scoring::softmax_then_top_k;
   int64_t n_experts_per_tok = 0;
@@ -26,6 +27,11 @@ struct RouterSpec {
   int64_t n_groups = 1, n_groups_used = 1;
   /// While experts are chosen, the scores of the other groups: minus infinity, or 0, above which a biased one may lie.
   float other_groups = 0;
+  int64_t n_identities =
+      0;  ///< the last so many choices give back what the block gets (LongCat, arXiv:2509.01322)
+  bool best_of_group =
+      false;         ///< a group counts by its best score, not by the sum of two (DeepSeek-V2)
+  float jitter = 0;  ///< sparse_mixer: of the scores, how much lesser ones still count
   /// Lossy below 1: a token's experts end where their weights reach this share of all its chosen
   /// ones'.
   double least_mass = 1;

@@ -20,7 +20,7 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
   const double share = s.number({"rotary_pct", ""}).value_or(0.25);
   const double base = s.number({"rotary_emb_base", ""}).value_or(1e4);
   each_attention(c, [&](nn::AttentionConfig& a) {
-    a.qkv_per_head = true;
+    a.qkv_per_group = true;
     a.rope.dims = static_cast<int64_t>(share * static_cast<double>(a.head_dim));
     a.rope.theta = base;
   });

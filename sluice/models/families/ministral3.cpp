@@ -15,8 +15,7 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
                                    "%.rope.scaling.original_context_length"});
   if (!beta || original.value_or(0) < 1) return c;
   each_attention(c, [&](nn::AttentionConfig& a) {
-    a.position_beta = static_cast<float>(*beta);
-    a.position_original = *original;
+    a.position = {.beta = static_cast<float>(*beta), .original = *original};
   });
   return c;
 }
