@@ -28,8 +28,13 @@ AttentionConfig read_heads(const Config& c, const Source& s, const Defaults& d) 
     a.n_heads = a.n_kv_heads = a.head_dim = 1;
     return a;
   }
-  a.n_heads = s.uniform_integer({"num_attention_heads", "%.attention.head_count"})
-                  .value_or(s.is_gguf() ? 0 : d.n_heads);
+  constexpr Key kHeads{"num_attention_heads", "%.attention.head_count"};
+  if (d.any_widths && s.is_array(kHeads)) {
+    const std::vector<int64_t> all = s.integers_of_layers(kHeads, c.n_layers, 0);
+    a.n_heads = all.empty() ? 0 : std::ranges::max(all);
+  } else {
+    a.n_heads = s.uniform_integer(kHeads).value_or(s.is_gguf() ? 0 : d.n_heads);
+  }
   const bool usual = !s.is_gguf() && d.n_kv_heads > 0 && !s.has("num_key_value_heads");
   constexpr Key kKvHeads{"num_key_value_heads", "%.attention.head_count_kv"};
   a.n_kv_heads = d.any_widths && s.is_array(kKvHeads)
@@ -130,8 +135,8 @@ void read_router(MoeConfig& moe, const Source& s) {
          printable(scoring));
   }
   r.n_groups = std::max<int64_t>(1, s.integer({"n_group", "%.expert_group_count"}).value_or(1));
-  r.n_groups_used =
-      std::max<int64_t>(1, s.integer({"topk_group", "%.expert_group_used_count"}).value_or(1));
+  const auto used = s.integer({"topk_group", "%.expert_group_used_count"});
+  r.n_groups_used = r.n_groups == 1 ? 1 : std::max<int64_t>(1, used.value_or(1));
   if (moe.n_experts % r.n_groups != 0 || r.n_groups_used > r.n_groups ||
       moe.n_experts / r.n_groups * r.n_groups_used < r.n_experts_per_tok) {
     fail(ErrorKind::bad_model, "{}: {} experts a token from {} of {} groups of {} experts",
@@ -178,7 +183,7 @@ std::vector<bool> sparse_layers(const Config& c, const Source& s, const Defaults
   for (int64_t i = 0; i < c.n_layers; ++i) {
     const bool listed =
         std::find(dense.begin(), dense.end(), static_cast<double>(i)) != dense.end();
-    sparse.push_back(!listed && i >= first && (i + 1) % step == 0);
+    sparse.push_back(d.is_sparse ? d.is_sparse(i) : !listed && i >= first && (i + 1) % step == 0);
   }
   return sparse;
 }
@@ -234,6 +239,8 @@ kernels::Activation activation_of(const Source& source, const std::string& name)
   if (name == "gelu_pytorch_tanh" || name == "gelu_new" || name == "gelu_fast")
     return kernels::Activation::gelu_tanh;
   if (name == "relu2" || name == "sqrelu") return kernels::Activation::relu_squared;
+  if (name == "xielu")
+    return kernels::Activation::silu;  // its slopes, which the files have, decide
   fail(ErrorKind::unsupported, "{}: activation '{}' is not supported", source.where(), name);
 }
 

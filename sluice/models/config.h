@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "sluice/models/family.h"
 #include "sluice/models/source.h"
 #include "sluice/nn/config.h"
 #include "sluice/nn/weights.h"
@@ -40,7 +41,9 @@ struct Defaults {
   int64_t n_layers = 0;  ///< 0: num_hidden_layers
   /// How many layers before the first sparse one are dense.
   std::string_view first_dense_key = "first_k_dense_replace";
-  /// A GGUF's widths and heads differ from layer to layer, and the family reads them itself.
+  /// Which layers are sparse. Null: as the file's steps, lists and first dense layers say.
+  std::function<bool(int64_t layer)> is_sparse = nullptr;
+  /// Widths and heads may differ from layer to layer: where they do the family reads them itself.
   bool any_widths = false;
   /// The family says of each layer what it is, whatever layer_types says.
   bool any_layers = false;
@@ -89,6 +92,17 @@ nn::MambaConfig read_mamba(const Source& source, const nn::Config& c, const Mamb
 /// Of a GGUF: the width of each head of a recurrent layer.
 int64_t state_head_dim(const Source& source);
 
+/// Its tensors in a GGUF's layers.
+inline constexpr TensorName kLatentTensors[] = {
+    {"attn_q_a", "self_attn.q_a_proj"},
+    {"attn_q_a_norm", "self_attn.q_a_layernorm"},
+    {"attn_q_b", "self_attn.q_b_proj"},
+    {"attn_kv_a_mqa", "self_attn.kv_a_proj_with_mqa"},
+    {"attn_kv_a_norm", "self_attn.kv_a_layernorm"},
+    {"attn_kv_b", "self_attn.kv_b_proj"},
+    {"attn_k_b", "self_attn.embed_q"},
+    {"attn_v_b", "self_attn.unembed_out"},
+    {"exp_probs_b.bias", "mlp.gate.e_score_correction_bias"}};
 /// DeepSeek's latent attention, in all layers of a decoder that read_decoder() has read.
 void read_latent_attention(nn::Config& c, const Source& source, nn::WeightTable& weights,
                            const Defaults& defaults);
@@ -116,6 +130,8 @@ void each_moe(nn::Config& c, const Change& change) {
   }
 }
 
+/// Layers that see all do not rotate, where some layers have a window.
+void rotate_where_sliding(nn::Config& c);
 /// For Defaults::slides: all layers, or all but every period-th.
 inline bool every_layer(int64_t) { return true; }
 template <int64_t period>
@@ -129,6 +145,8 @@ std::vector<bool> sliding_layers(const Source& source, int64_t n_layers,
                                  const std::function<bool(int64_t layer)>& otherwise,
                                  std::string_view other = {});
 
+/// MiniCPM's scales of embeddings, residuals and logits.
+void read_minicpm_scales(nn::Config& c, const Source& source);
 /// The Qwen families and who follows them: a window only where use_sliding_window says so; unless
 /// `defaults` says otherwise in the layers from max_window_layers on.
 nn::Config read_qwen(const Source& source, nn::WeightTable& weights, Defaults defaults);

@@ -50,4 +50,28 @@ nn::Config read_granite(const Source& s, nn::WeightTable& w, const Defaults& def
   return c;
 }
 
+void read_minicpm_scales(nn::Config& c, const Source& s) {
+  const double depth = s.number({"scale_depth", ""}).value_or(1);
+  const double base = s.number({"dim_model_base", ""}).value_or(0);
+  const double embedding = s.number({"scale_emb", "%.embedding_scale"}).value_or(1);
+  const auto residual = s.number({"", "%.residual_scale"});
+  const auto logits = s.number({"", "%.logit_scale"});
+  c.embedding_scale = static_cast<float>(embedding);
+  c.residual_scale =
+      static_cast<float>(residual.value_or(depth / std::sqrt(static_cast<double>(c.n_layers))));
+  if (logits) {
+    c.logits_scale = static_cast<float>(1 / *logits);
+  } else if (base > 0 && !s.is_gguf()) {
+    c.logits_scale = static_cast<float>(base / static_cast<double>(c.hidden_size));
+  }
+}
+
+void rotate_where_sliding(nn::Config& c) {
+  bool some = false;
+  each_attention(c, [&](const nn::AttentionConfig& a) { some |= a.sliding_window > 0; });
+  each_attention(c, [&](nn::AttentionConfig& a) {
+    if (some && a.sliding_window == 0) a.rope = {.kind = nn::RopeConfig::Kind::none};
+  });
+}
+
 }  // namespace sluice::models

@@ -34,7 +34,7 @@ Kind kind_of(const Source& s, const std::string& type) {
   if (type == "linear") return Kind::linear;
   if (type == "dynamic") return Kind::dynamic;
   if (type == "llama3") return Kind::llama3;
-  if (type == "yarn") return Kind::yarn;
+  if (type == "yarn" || type == "deepseek_yarn" || type == "telechat3-yarn") return Kind::yarn;
   if (type == "longrope" || type == "su") return Kind::longrope;
   fail(ErrorKind::unsupported, "{}: RoPE scaling '{}' is not supported", s.where(),
        printable(type));
@@ -58,9 +58,9 @@ class Reader {
   std::optional<double> number(const std::string& name, std::string_view gguf) const {
     return s_.number({in(name), gguf});
   }
-  /// Inside the object, else beside it.
+  /// Inside the object, else beside it; a list has one for each layer, which the family reads.
   std::optional<double> number_or_top(const std::string& name, std::string_view gguf) const {
-    const auto top = s_.number({name, ""});
+    const auto top = s_.is_array({name, ""}) ? std::nullopt : s_.number({name, ""});
     const auto inner = number(name, gguf);
     return inner ? inner : top;
   }

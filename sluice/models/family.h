@@ -29,10 +29,12 @@ struct Family {
   nn::Config (*read)(const Source& source, nn::WeightTable& weights) = nullptr;
   /// Asks for every tensor that it computes with: the others are refused.
   std::unique_ptr<nn::Model> (*make)(nn::Config config, const nn::Weights& weights) = nullptr;
+  /// Keys of config.json that are spelled otherwise ("n_embd" is "hidden_size").
+  std::span<const KeyName> config_keys = {};
   /// Names within a GGUF layer ("ffn_norm", or "attn_sinks.weight" with its ending) that differ
   /// from weight_names.cpp's common ones.
   std::span<const TensorName> gguf_names = {};
-  /// Parts of names in safetensors (".block_sparse_moe."), replaced one after the other.
+  /// Parts of names in safetensors (".block_sparse_moe."), replaced one after the other; "^h." is how a name begins.
   std::span<const TensorName> hf_names = {};
   /// How names of tensors begin that draft tokens: left out.
   std::span<const std::string_view> drafting = {};

@@ -16,7 +16,8 @@ using std::string_view;
 /// purpose" has the last.
 constexpr auto kNotNeeded = std::to_array<string_view>(
     {".rotary_emb.inv_freq", ".rotary_emb.cos_cached", ".rotary_emb.sin_cached", ".k_scale",
-     ".v_scale", "rope_factors_short.weight", ".attention.bias", ".attention.masked_bias"});
+     ".v_scale", "rope_factors_short.weight", ".attention.bias", ".attention.masked_bias",
+     ".attn.bias", ".attn.masked_bias"});
 
 /// How names of what sees and hears begin.
 constexpr auto kOtherSenses = std::to_array<string_view>(

@@ -92,8 +92,17 @@ const nlohmann::json* Source::object(std::string_view path) const {
   return found != nullptr && found->is_object() ? found : nullptr;
 }
 
+const nlohmann::json* Source::list(std::string_view path) const {
+  const nlohmann::json* const found = find(path);
+  return found != nullptr && found->is_array() ? found : nullptr;
+}
+
 bool Source::is_array(const Key& key) const {
-  if (!is_gguf() || key.gguf.empty()) return false;
+  if (!is_gguf()) {
+    const nlohmann::json* const found = look(key.hf);
+    return found != nullptr && found->is_array();
+  }
+  if (key.gguf.empty()) return false;
   const io::GgufValue* const value = gguf_->find(gguf_key(key.gguf));
   return value != nullptr && std::holds_alternative<io::GgufArray>(*value);
 }
@@ -161,7 +170,7 @@ std::optional<int64_t> Source::uniform_integer(const Key& key) const {
   const std::vector<double> values = numbers(key).value_or(std::vector<double>{});
   if (values.empty() || std::ranges::any_of(values, [&](double v) { return v != values[0]; })) {
     fail(ErrorKind::unsupported, "{}: {} differs from layer to layer, which is not supported",
-         where_, gguf_key(key.gguf));
+         where_, is_gguf() ? gguf_key(key.gguf) : std::string(key.hf));
   }
   return whole(key, values[0]);
 }
@@ -183,7 +192,7 @@ std::optional<int64_t> Source::largest_integer(const Key& key) const {
   std::erase(values, 0.0);
   if (values.empty() || std::ranges::any_of(values, [&](double v) { return v != values[0]; })) {
     fail(ErrorKind::unsupported, "{}: {} differs from layer to layer, which is not supported",
-         where_, gguf_key(key.gguf));
+         where_, is_gguf() ? gguf_key(key.gguf) : std::string(key.hf));
   }
   return whole(key, values[0]);
 }
@@ -200,6 +209,12 @@ std::optional<bool> Source::boolean(const Key& key) const {
   if (!found->is_boolean()) wrong(key, "true or false");
   translate(key, *found);
   return found->get<bool>();
+}
+
+std::optional<bool> Source::truth(std::string_view hf) const {
+  const nlohmann::json* const found = is_gguf() ? nullptr : find(hf);
+  if (found == nullptr) return std::nullopt;
+  return found->is_boolean() ? found->get<bool>() : number({hf, ""}) != 0.0;
 }
 
 std::optional<std::string> Source::string(const Key& key) const {

@@ -21,6 +21,12 @@ struct Key {
   std::string_view gguf;
 };
 
+/// A key of config.json as a family spells it, and as everybody else does.
+struct KeyName {
+  std::string_view theirs;
+  std::string_view ours;
+};
+
 /// A model's hyperparameters as its files give them: config.json (of a model that also sees, its
 /// text_config, then the top), or a GGUF's metadata. Remembers which keys were asked for. A value
 /// of the wrong type, or an integer that is negative or beyond 2^31, is Error(bad_model).
@@ -59,7 +65,9 @@ class Source {
   bool has(std::string_view hf) const;
   /// Whether config.json has a string there.
   bool is_string(std::string_view hf) const;
-  /// Whether a GGUF's value is an array.
+  /// Whether config.json has true there or a number other than 0. Nothing where the key is absent or null.
+  std::optional<bool> truth(std::string_view hf) const;
+  /// Whether the value is an array.
   bool is_array(const Key& key) const;
   /// Counts as asked for: the reference computes the same whatever its value is.
   void ignore(const Key& key) const;
@@ -77,6 +85,8 @@ class Source {
 
   /// An object inside config.json; null when there is none. Its keys do not count as asked for.
   const nlohmann::json* object(std::string_view path) const;
+  /// A list there, of whatever kind; null when there is none. Counts as asked for.
+  const nlohmann::json* list(std::string_view path) const;
 
  private:
   Source();

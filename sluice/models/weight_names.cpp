@@ -10,7 +10,10 @@ namespace {
 using nn::WeightTable;
 
 std::string replaced(std::string text, std::string_view from, std::string_view to) {
-  if (const size_t at = text.find(from); at != std::string::npos) text.replace(at, from.size(), to);
+  const bool begins = from.starts_with('^');
+  if (begins) from.remove_prefix(1);
+  if (const size_t at = text.find(from); begins ? at == 0 : at != std::string::npos)
+    text.replace(at, from.size(), to);
   return text;
 }
 

@@ -1,4 +1,3 @@
-#include "sluice/base/error.h"
 #include "sluice/models/config.h"
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
@@ -13,11 +12,9 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
                                .centered_norms = true,
                                .rope_theta = 8e6,
                                .interleaved = true});
-  if (s.boolean({"use_qk_norm", ""}).value_or(false))
-    fail(ErrorKind::unsupported, "{}: use_qk_norm is true, which is not supported", s.where());
   c.tie_word_embeddings = true;
   c.logits_scale = static_cast<float>(s.number({"logit_scale", "%.logit_scale"}).value_or(0.0625));
-  s.ignore({"layer_norm_bias", ""});
+  for (const char* told : {"layer_norm_bias", "use_qk_norm"}) s.ignore({told, ""});
   return c;
 }
 
@@ -25,8 +22,8 @@ constexpr std::string_view kNames[] = {"cohere", "command-r"};
 
 }  // namespace
 
-// Command R, 35B and 08-2024; as mlx-lm 0.32.2 models/cohere.py. Both blocks beside each other after one norm; tied, scaled
-// logits. (Command R+ norms queries and keys per head: not yet.)
+// Command R and R+; as mlx-lm 0.32.2 models/cohere.py. Both blocks beside each other after one norm; tied, scaled logits; R+
+// norms the queries and keys of each head by weights of its own.
 extern const Family cohere{.names = kNames, .read = read, .make = make_parallel};
 
 }  // namespace sluice::models

@@ -18,9 +18,7 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
                                .slides = all_but_every<4>});
   c.tie_word_embeddings = true;
   c.logits_scale = static_cast<float>(s.number({"logit_scale", "%.logit_scale"}).value_or(0.0625));
-  each_attention(c, [](nn::AttentionConfig& a) {
-    if (a.sliding_window == 0) a.rope = {.kind = nn::RopeConfig::Kind::none};
-  });
+  rotate_where_sliding(c);
   for (const char* told :
        {"layer_norm_bias", "use_qk_norm", "use_parallel_block", "use_parallel_embedding",
         "use_gated_activation", "position_embedding_type", "rotary_pct",

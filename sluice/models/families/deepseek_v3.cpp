@@ -23,21 +23,14 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
     const bool of_glm_file = s.is_gguf() && c.vocab_size == 154880;
     if (!s.is_gguf() || of_glm_file)
       moe.router.scoring = ops::RouterSpec::Scoring::sigmoid_then_top_k;
+    moe.router.best_of_group =  // DeepSeek-V2
+        moe.router.scoring == ops::RouterSpec::Scoring::softmax_then_top_k;
     moe.router.least_sum = of_glm ? 1e-20F : 0.0F;
   });
   return c;
 }
 
 constexpr TensorName kTensors[] = {{".mlp.shared_experts.", ".mlp.shared_expert."}};
-constexpr TensorName kGgufTensors[] = {{"attn_q_a", "self_attn.q_a_proj"},
-                                       {"attn_q_a_norm", "self_attn.q_a_layernorm"},
-                                       {"attn_q_b", "self_attn.q_b_proj"},
-                                       {"attn_kv_a_mqa", "self_attn.kv_a_proj_with_mqa"},
-                                       {"attn_kv_a_norm", "self_attn.kv_a_layernorm"},
-                                       {"attn_kv_b", "self_attn.kv_b_proj"},
-                                       {"attn_k_b", "self_attn.embed_q"},
-                                       {"attn_v_b", "self_attn.unembed_out"},
-                                       {"exp_probs_b.bias", "mlp.gate.e_score_correction_bias"}};
 constexpr std::string_view kNames[] = {"deepseek_v3", "kimi_k2", "joyai_llm_flash", "glm4_moe_lite",
                                        "deepseek2"};
 
@@ -49,7 +42,7 @@ constexpr std::string_view kNames[] = {"deepseek_v3", "kimi_k2", "joyai_llm_flas
 extern const Family deepseek_v3{.names = kNames,
                                 .read = read,
                                 .make = make_pre_norm,
-                                .gguf_names = kGgufTensors,
+                                .gguf_names = kLatentTensors,
                                 .hf_names = kTensors,
                                 .drops_layers_beyond = true};
 

@@ -7,11 +7,7 @@ namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
   nn::Config c = read_decoder(s, w);
-  bool some_local = false;
-  each_attention(c, [&](const nn::AttentionConfig& a) { some_local |= a.sliding_window > 0; });
-  each_attention(c, [&](nn::AttentionConfig& a) {
-    if (some_local && a.sliding_window == 0) a.rope = {.kind = nn::RopeConfig::Kind::none};
-  });
+  rotate_where_sliding(c);
   return c;
 }
 

@@ -1,5 +1,3 @@
-#include <cmath>
-
 #include "sluice/models/config.h"
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
@@ -9,20 +7,7 @@ namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
   nn::Config c = read_decoder(s, w, {.rope_theta = 1e6});
-  const double depth = s.number({"scale_depth", ""}).value_or(1);
-  const double base = s.number({"dim_model_base", ""}).value_or(0);
-  const double embedding = s.number({"scale_emb", "%.embedding_scale"}).value_or(1);
-  const auto residual = s.number({"", "%.residual_scale"});
-  const auto logits = s.number({"", "%.logit_scale"});
-  c.embedding_scale = static_cast<float>(embedding);
-  c.residual_scale =
-      static_cast<float>(residual.value_or(depth / std::sqrt(static_cast<double>(c.n_layers))));
-  const auto width = static_cast<double>(c.hidden_size);
-  if (logits) {
-    c.logits_scale = static_cast<float>(1 / *logits);
-  } else if (base > 0 && !s.is_gguf()) {
-    c.logits_scale = static_cast<float>(base / width);
-  }
+  read_minicpm_scales(c, s);
   each_attention(c, [&](nn::AttentionConfig& a) { a.rope.interleaved = s.is_gguf(); });
   return c;
 }

@@ -1,7 +1,7 @@
-#include "sluice/base/error.h"
 #include "sluice/models/config.h"
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
+#include "sluice/nn/model.h"
 
 namespace sluice::models {
 namespace {
@@ -12,21 +12,24 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
                                .norm_eps_key = "layer_norm_eps",
                                .centered_norms = true,
                                .rotary_share = 0.25});
-  for (const char* unsupported : {"use_parallel_residual", "qk_layernorm"}) {
-    if (s.boolean({unsupported, ""}).value_or(false))
-      fail(ErrorKind::unsupported, "{}: {} is true, which is not supported", s.where(),
-           unsupported);
-  }
-  s.ignore({"use_qkv_bias", ""});  // the files tell
+  for (const char* told : {"use_parallel_residual", "qk_layernorm", "use_qkv_bias"})
+    s.ignore({told, ""});  // the files tell
   return c;
 }
+
+std::unique_ptr<nn::Model> make(nn::Config config, const nn::Weights& weights) {
+  const bool one_norm = !weights["model.layers.0.post_attention_layernorm"].has();
+  return (one_norm ? make_parallel : make_pre_norm)(std::move(config), weights);
+}
+
+constexpr TensorName kTensors[] = {{".q_layernorm.", ".q_norm."}, {".k_layernorm.", ".k_norm."}};
 
 constexpr std::string_view kNames[] = {"stablelm"};
 
 }  // namespace
 
-// StableLM 2 1.6B, arXiv:2402.17834; as mlx-lm 0.32.2 models/stablelm.py. Llama with layer norms and partial RoPE. (12B has
-// parallel blocks and norms per head: not yet.)
-extern const Family stablelm{.names = kNames, .read = read, .make = make_pre_norm};
+// StableLM 2, arXiv:2402.17834; as mlx-lm 0.32.2 models/stablelm.py. Llama with layer norms and partial RoPE; 12B has both blocks
+// beside each other after one norm, and norms the queries and keys of each head by weights of its own.
+extern const Family stablelm{.names = kNames, .read = read, .make = make, .hf_names = kTensors};
 
 }  // namespace sluice::models

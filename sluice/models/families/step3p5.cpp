@@ -1,0 +1,135 @@
+#include <algorithm>
+#include <charconv>
+#include <set>
+#include <sstream>
+
+#include "sluice/base/error.h"
+#include "sluice/base/printable.h"
+#include "sluice/models/config.h"
+#include "sluice/models/family.h"
+#include "sluice/models/make.h"
+
+namespace sluice::models {
+namespace {
+
+using Numbers = std::vector<double>;
+
+/// A list's number of layer i; `otherwise` where it ends before.
+double at(const Numbers& list, size_t i, double otherwise) {
+  return i < list.size() ? list[i] : otherwise;
+}
+
+/// "3,4,5": layers with experts; those from the second on where the file says nothing.
+std::set<int64_t> sparse_layers(const Source& s, int64_t n_layers) {
+  std::set<int64_t> sparse;
+  std::istringstream text(s.string({"moe_layers_enum", ""}).value_or(""));
+  for (std::string one; std::getline(text, one, ',');) {
+    int64_t layer = -1;
+    if (std::from_chars(one.data(), one.data() + one.size(), layer).ec != std::errc{})
+      fail(ErrorKind::bad_model, "{}: moe_layers_enum has '{}', wanted numbers", s.where(),
+           printable(one));
+    sparse.insert(layer);
+  }
+  for (int64_t i = 1; sparse.empty() && i < n_layers; ++i) sparse.insert(i);
+  return sparse;
+}
+
+/// Layers with a window have heads of their own; each layer its base and how much of a head is rotated.
+void read_layers(nn::Config& c, const Source& s) {
+  const auto types = s.strings({"layer_types", ""}).value_or(std::vector<std::string>{});
+  const auto yarn = s.strings({"yarn_only_types", ""}).value_or(std::vector<std::string>{});
+  const bool some_bases = s.is_array({"rope_theta", ""});
+  const Numbers bases = some_bases ? *s.numbers({"rope_theta", ""}) : Numbers{};
+  const Numbers shares = s.numbers({"partial_rotary_factors", ""}).value_or(Numbers{});
+  const Numbers clamps = s.numbers({"swiglu_limits", ""}).value_or(Numbers{});
+  const Numbers shared_clamps = s.numbers({"swiglu_limits_shared", ""}).value_or(Numbers{});
+  const auto local_heads = s.integer({"attention_other_setting/num_attention_heads", ""});
+  const auto local_kv_heads = s.integer({"attention_other_setting/num_attention_groups", ""});
+  const int64_t window = s.integer({"sliding_window", ""}).value_or(512);
+  for (size_t i = 0; i < c.layers.size(); ++i) {
+    nn::AttentionConfig& a = *c.layers[i].attention();
+    const std::string type = i < types.size() ? types[i] : "full_attention";
+    const bool slides = types.empty() ? i % 2 == 0 : type == "sliding_attention";
+    if (slides) {
+      a.sliding_window = window;
+      a.n_heads = local_heads.value_or(a.n_heads);
+      a.n_kv_heads = local_kv_heads.value_or(a.n_kv_heads);
+    }
+    if (a.n_heads < 1 || a.n_kv_heads < 1 || a.n_heads % a.n_kv_heads != 0)
+      fail(ErrorKind::bad_model, "{}: layer {} has {} heads, {} for keys", s.where(), i, a.n_heads,
+           a.n_kv_heads);
+    if (!yarn.empty() && std::ranges::count(yarn, type) == 0)
+      a.rope = {.dims = a.rope.dims, .theta = a.rope.theta};
+    a.rope.theta = at(bases, i, a.rope.theta);
+    a.rope.dims = static_cast<int64_t>(static_cast<double>(a.head_dim) * at(shares, i, 1));
+    const auto shared = static_cast<float>(at(shared_clamps, i, 0));
+    c.layers[i].mlp().clamp = shared;
+    if (nn::MoeConfig* const moe = c.layers[i].moe()) {
+      moe->shared_clamp = shared;
+      moe->expert.clamp = static_cast<float>(at(clamps, i, 0));
+    }
+  }
+}
+
+/// As published, norms hold their weight less 1; conversions, which rename the experts, add it.
+bool is_as_published(const nn::WeightTable& w, int64_t n_layers) {
+  for (int64_t i = 0; i < n_layers; ++i) {
+    const auto* const experts =
+        w.find(fmt::format("model.layers.{}.mlp.experts.gate_proj.weight", i));
+    if (experts != nullptr) return experts->name.find(".moe.") != std::string::npos;
+  }
+  return false;
+}
+
+nn::Config read(const Source& s, nn::WeightTable& w) {
+  const std::set<int64_t> sparse = sparse_layers(s, s.required_integer({"num_hidden_layers", ""}));
+  nn::Config c = read_decoder(s, w,
+                              {.rms_norm_eps = 1e-5,
+                               .renormalize = true,
+                               .is_sparse = [&](int64_t i) { return sparse.contains(i); },
+                               .any_layers = true});
+  read_layers(c, s);
+  if (is_as_published(w, c.n_layers)) c.norm_weight_offset = 1;
+  for (const char* told :
+       {"use_head_wise_attn_gate", "use_moe_router_bias", "need_fp32_gate", "zero_centered",
+        "use_moe", "moe_every_n_layer", "num_nextn_predict_layers", "moe_router_activation",
+        "att_impl_type", "use_qk_norm", "norm_type"})
+    s.ignore({told, ""});
+  each_moe(c, [&](nn::MoeConfig& moe) {
+    moe.router.scoring = ops::RouterSpec::Scoring::sigmoid_then_top_k;
+    moe.router.least_sum = 1e-20F;
+    if (!s.has("routed_scaling_factor")) moe.router.weight_scale = 3;
+  });
+  return c;
+}
+
+constexpr KeyName kKeys[] = {{"num_attention_groups", "num_key_value_heads"},
+                             {"moe_num_experts", "num_experts"},
+                             {"moe_top_k", "num_experts_per_tok"},
+                             {"share_expert_dim", "shared_expert_intermediate_size"},
+                             {"moe_router_scaling_factor", "routed_scaling_factor"},
+                             {"norm_expert_weight", "norm_topk_prob"}};
+constexpr TensorName kTensors[] = {{".moe.gate.", ".mlp.gate."},
+                                   {".moe.router_bias", ".mlp.gate.e_score_correction_bias"},
+                                   {".moe.", ".mlp.experts."},
+                                   {".mlp.gate.gate.", ".mlp.gate."},
+                                   {".mlp.gate.router_bias", ".mlp.gate.e_score_correction_bias"},
+                                   {".mlp.share_expert.", ".share_expert."},
+                                   {".share_expert.", ".mlp.shared_expert."},
+                                   {".self_attn.g_proj.", ".self_attn.gate_proj."}};
+constexpr std::string_view kDrafting[] = {"model.mtp", "mtp"};
+constexpr std::string_view kNames[] = {"step3p5"};
+
+}  // namespace
+
+// Step 3.5 Flash; as mlx-lm 0.32.2 models/step3p5.py. Layers with a window have more heads; what was attended is gated head by
+// head; experts by sigmoids with a bias; the last layers' gates are bounded.
+extern const Family step3p5{.names = kNames,
+                            .read = read,
+                            .make = make_pre_norm,
+                            .config_keys = kKeys,
+                            .hf_names = kTensors,
+                            .drafting = kDrafting,
+                            .drops_layers_beyond = true};
+
+}  // namespace sluice::models
