@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tiny.families import FAMILIES, Config
+from tiny.families import FAMILIES, Config, hidden_size
 from tiny.published import Published
 
 # How far logits may lie from mlx-lm's, relative to the largest |logit|. 16-bit checkpoints keep K and V in 16 bits.
@@ -69,7 +69,7 @@ class Case:
 
 LONG = 307  # longer than a 256-token block and than every window
 _LONG_FAMILIES = ("llama-sliding", "qwen3", "gemma3_text", "phi3-longrope", "qwen3_moe", "qwen3_5_moe", "lfm2")
-_MISREAD = ("falcon_h1",)  # as published, with all its factors
+_MISREAD = ("falcon_h1", "olmo")  # as published, with all its factors; in transformers' layout
 _STACKED = ("mixtral", "qwen2_moe", "qwen3_moe", "olmoe")
 
 
@@ -89,7 +89,7 @@ def _family_cases() -> list[Case]:
             continue
         if family in _STACKED or family in ("llama", "gpt_oss"):
             cases.append(Case(f"{family}-mlx", config, "mlx", **common))
-        group_size = 64 if config["hidden_size"] % 64 == 0 else 32
+        group_size = 64 if hidden_size(config) % 64 == 0 else 32
         cases.append(Case(f"{family}-q4", config, "mlx", quantization=Quantization(group_size=group_size), **common))
     return cases
 

@@ -18,10 +18,19 @@ from tiny.published import pack, write_safetensors
 from tiny.weights import randomize
 
 
+def _remove_norms(model: nn.Module, width: int) -> None:
+    """OLMo is Llama with layer norms that have no weights; mlx-lm's own reads another layout."""
+    model.model.norm = nn.LayerNorm(width, eps=1e-5, affine=False)
+    for layer in model.layers:
+        layer.input_layernorm = layer.post_attention_layernorm = nn.LayerNorm(width, eps=1e-5, affine=False)
+
+
 def build_model(config: dict, seed: int) -> nn.Module:
     """mlx-lm's model for the configuration, with random float32 weights."""
-    model_class, args_class = _get_classes(config)
+    model_class, args_class = _get_classes(config | ({"model_type": "llama"} if config["model_type"] == "olmo" else {}))
     model = model_class(args_class.from_dict(config))
+    if config["model_type"] == "olmo":
+        _remove_norms(model, config["hidden_size"])
     if config["model_type"] in ("gemma3_text", "recurrent_gemma"):  # published without lm_head, which ties it
         model.sanitize({})
     randomize(model, config["model_type"], seed)

@@ -46,6 +46,11 @@ _LONGROPE = {
     "long_factor": [1.0, 1.3, 2.0, 4.0, 7.0, 9.5],
 }
 
+
+def hidden_size(config: Config) -> int:
+    return next(config[key] for key in ("hidden_size", "n_embd", "d_model", "model_dim") if key in config)
+
+
 FAMILIES: dict[str, Config] = {
     "llama": _llama(head_dim=24),
     "llama-tied": _llama(tie_word_embeddings=True),
@@ -567,6 +572,192 @@ FAMILIES |= {
         tie_word_embeddings=True, hidden_activation="gelu_pytorch_tanh", partial_rotary_factor=0.5, intermediate_size=320,
     ),
 }
+
+
+def _own_keys(model_type: str, architecture: str, **keys: Any) -> Config:
+    """A family that spells everything its own way."""
+    common = ("vocab_size", "torch_dtype", "bos_token_id", "eos_token_id")
+    return {key: BASE[key] for key in common} | {"model_type": model_type, "architectures": [architecture]} | keys
+
+
+_GPT2: Config = {"n_embd": 96, "n_head": 6, "n_layer": 3, "n_positions": 512, "layer_norm_epsilon": 1e-5}
+FAMILIES |= {
+    "gpt2": _own_keys("gpt2", "GPT2LMHeadModel", n_ctx=512, activation_function="gelu_new", **_GPT2),
+    # mlx-lm takes the exact GELU whatever is told.
+    "gpt_bigcode": _own_keys(
+        "gpt_bigcode", "GPTBigCodeForCausalLM", n_inner=160, multi_query=True, activation_function="gelu",
+        tie_word_embeddings=True, **_GPT2,
+    ),
+    "gptj": _own_keys("gptj", "GPTJForCausalLM", rotary_dim=8, activation_function="gelu_new", **_GPT2),
+    "exaone": _own_keys(
+        "exaone", "ExaoneForCausalLM", hidden_size=96, num_layers=3, intermediate_size=160, num_attention_heads=6,
+        num_key_value_heads=2, head_dim=16, layer_norm_epsilon=1e-5, max_position_embeddings=1024, rope_theta=1e4,
+        activation_function="silu", rope_scaling={"rope_type": "llama3"} | _LLAMA3, tie_word_embeddings=False,
+    ),
+    "qwen": _own_keys(
+        "qwen", "QWenLMHeadModel", hidden_size=96, num_attention_heads=6, num_hidden_layers=3, kv_channels=16,
+        max_position_embeddings=1024, layer_norm_epsilon=1e-6, intermediate_size=320, no_bias=True, rotary_emb_base=10000,
+        rotary_pct=1.0, scale_attn_weights=True, use_dynamic_ntk=True, use_logn_attn=True, tie_word_embeddings=False,
+    ),
+    "lille-130m": _own_keys(
+        "lille-130m", "LilleForCausalLM", block_size=512, layer_norm_eps=1e-5, n_embd=96, n_head=6, n_kv_heads=2, n_layer=3,
+        rope_theta=1e4,
+    ),
+    "openelm": _own_keys(
+        "openelm", "OpenELMForCausalLM", head_dim=24, num_transformer_layers=3, model_dim=96, ffn_dim_divisor=32,
+        num_query_heads=[4, 6, 8], num_kv_heads=[1, 2, 4], ffn_multipliers=[0.7, 1.5, 2.2], ffn_with_glu=True,
+        normalize_qk_projections=True, share_input_output_layers=True, rope_freq_constant=10000, max_context_length=1024,
+    ),
+    "dbrx": _own_keys(
+        "dbrx", "DbrxForCausalLM", d_model=96, n_layers=3, n_heads=6, max_seq_len=1024,
+        attn_config={"kv_n_heads": 2, "clip_qkv": 1.5, "rope_theta": 1e4},
+        ffn_config={"ffn_hidden_size": 64, "moe_num_experts": 7, "moe_top_k": 3},
+    ),
+    "internlm2": _config("internlm2", "InternLM2ForCausalLM", bias=False, tie_word_embeddings=False),
+    "granitemoe": _config(
+        "granitemoe", "GraniteMoeForCausalLM", hidden_size=192, intermediate_size=64, logits_scaling=3.0,
+        attention_multiplier=0.2, embedding_multiplier=0.6, residual_multiplier=0.3, attention_bias=False,
+        num_local_experts=7, num_experts_per_tok=3, tie_word_embeddings=True,
+    ),
+    "deepseek": _config(
+        "deepseek", "DeepseekForCausalLM", num_hidden_layers=4, moe_intermediate_size=64, n_shared_experts=2,
+        n_routed_experts=7, num_experts_per_tok=3, first_k_dense_replace=1, norm_topk_prob=False, scoring_func="softmax",
+        tie_word_embeddings=False,
+    ),
+    "mellum": _config(
+        "mellum", "MellumForCausalLM", hidden_size=192, num_hidden_layers=4, head_dim=32, num_experts=7,
+        num_experts_per_tok=3, moe_intermediate_size=64, norm_topk_prob=True, sliding_window=16,
+        layer_types=["sliding_attention", "sliding_attention", "full_attention", "sliding_attention"],
+        rope_parameters={
+            "full_attention": {"rope_type": "yarn", "rope_theta": 1e5} | _YARN,
+            "sliding_attention": {"rope_type": "default", "rope_theta": 1e4},
+        },
+        tie_word_embeddings=False,
+    ),
+    "ernie4_5_moe": _config(
+        "ernie4_5_moe", "Ernie4_5_MoeForCausalLM", num_hidden_layers=4, head_dim=24, use_bias=False, moe_num_experts=7,
+        moe_k=3, moe_intermediate_size=64, moe_num_shared_experts=2, moe_layer_start_index=1, moe_layer_interval=1,
+        moe_gate_act="softmax", tie_word_embeddings=True,
+    ),
+    "bailing_moe": _config(
+        "bailing_moe", "BailingMoeV2ForCausalLM", hidden_size=192, num_hidden_layers=4, moe_intermediate_size=64,
+        num_experts=8, num_shared_experts=1, norm_topk_prob=True, num_experts_per_tok=3, first_k_dense_replace=1,
+        use_qk_norm=True, partial_rotary_factor=0.5, moe_router_enable_expert_bias=True, routed_scaling_factor=2.5,
+        score_function="sigmoid", n_group=4, topk_group=2, norm_head=False, tie_word_embeddings=False,
+    ),
+    "exaone_moe": _config(
+        "exaone_moe", "ExaoneMoEForCausalLM", num_hidden_layers=5, head_dim=24, moe_intermediate_size=64, num_experts=8,
+        num_experts_per_tok=3, num_shared_experts=1, n_group=4, topk_group=2, sliding_window=16,
+        layer_types=["sliding_attention", "sliding_attention", "full_attention", "sliding_attention", "full_attention"],
+        is_moe_layer=[False, True, True, True, True], routed_scaling_factor=2.0, norm_topk_prob=True,
+        tie_word_embeddings=False,
+    ),
+    "afmoe": _config(
+        "afmoe", "AfmoeForCausalLM", hidden_size=192, num_hidden_layers=5, head_dim=24, moe_intermediate_size=64, num_experts=7,
+        num_experts_per_tok=3, num_shared_experts=1, num_dense_layers=1, route_norm=True, route_scale=2.0,
+        score_func="sigmoid", sliding_window=16, mup_enabled=True,
+        layer_types=["sliding_attention"] * 3 + ["full_attention", "sliding_attention"],
+        tie_word_embeddings=False,
+    ),
+    "phimoe": _config(
+        "phimoe", "PhiMoEForCausalLM", hidden_size=192, intermediate_size=64, original_max_position_embeddings=64,
+        num_local_experts=7, num_experts_per_tok=2, router_jitter_noise=0.2,
+        rope_scaling=_LONGROPE | {
+            "short_factor": [1.0] * 16, "long_factor": [1.0 + 0.3 * i for i in range(16)], "short_mscale": 1.1,
+            "long_mscale": 1.2,
+        },
+        tie_word_embeddings=False,
+    ),
+    "apertus": _config(
+        "apertus", "ApertusForCausalLM", num_key_value_heads=2, hidden_act="xielu", mlp_bias=False, attention_bias=False,
+        post_norm=False, qk_norm=True, rope_scaling={"rope_type": "llama3"} | _LLAMA3, tie_word_embeddings=False,
+    ),
+    "nanochat": _config("nanochat", "NanoChatForCausalLM", num_key_value_heads=6, intermediate_size=384),
+    "plamo": _config("plamo", "PlamoForCausalLM", n_shared_head=3),
+    # transformers' form, which mlx-lm cannot read: made of its llama (see tiny.checkpoint).
+    "olmo": _config("olmo", "OlmoForCausalLM", clip_qkv=None, tie_word_embeddings=False),
+    "stablelm-12b": _centered(
+        "stablelm", "StableLmForCausalLM", "layer_norm_eps", use_qkv_bias=False, partial_rotary_factor=0.25,
+        use_parallel_residual=True, qk_layernorm=True, tie_word_embeddings=False,
+    ),
+    "cohere-plus": _centered(
+        "cohere", "CohereForCausalLM", "layer_norm_eps", logit_scale=0.5, layer_norm_bias=False, use_qk_norm=True,
+        tie_word_embeddings=True,
+    ),
+    "deepseek_v2": _config(
+        "deepseek_v2", "DeepseekV2ForCausalLM", q_lora_rank=None, n_group=4, topk_group=2,
+        topk_method="group_limited_greedy", rope_scaling={"type": "yarn", "mscale": 0.7, "mscale_all_dim": 0.7} | _YARN,
+        **(_LATENT | {"norm_topk_prob": False}),
+    ),
+    "mistral4": _config(
+        "mistral4", "Mistral4ForCausalLM", q_lora_rank=64, n_group=2, topk_group=1,
+        rope_parameters={
+            "type": "yarn", "rope_theta": 1e4, "llama_4_scaling_beta": 0.1, "mscale": 1.0, "mscale_all_dim": 1.0,
+        } | _YARN | {"original_max_position_embeddings": 16},
+        **_LATENT,
+    ),
+    "youtu_llm": _config(
+        "youtu_llm", "YoutuForCausalLM", num_key_value_heads=6, q_lora_rank=64, kv_lora_rank=64, qk_rope_head_dim=16,
+        qk_nope_head_dim=32, v_head_dim=24, tie_word_embeddings=True,
+    ),
+    "minicpm3": _config(
+        "minicpm3", "MiniCPM3ForCausalLM", num_key_value_heads=6, q_lora_rank=64, kv_lora_rank=64, qk_rope_head_dim=12,
+        qk_nope_head_dim=32, dim_model_base=32, scale_depth=1.4, scale_emb=3.0,
+        rope_scaling=_LONGROPE | {"original_max_position_embeddings": 64}, tie_word_embeddings=False,
+    ),
+    "Klear": _config(
+        "Klear", "KlearMoeForCausalLM", hidden_size=192, num_hidden_layers=4, attention_bias=False, mlp_only_layers=[1],
+        num_experts=7, num_experts_per_tok=3, decoder_sparse_step=1, n_shared_experts=1, moe_intermediate_size=64,
+        norm_topk_prob=True, tie_word_embeddings=False,
+    ),
+    "step3p5": _config(
+        "step3p5", "Step3p5ForCausalLM", hidden_size=192, num_hidden_layers=5, num_attention_groups=2, head_dim=24,
+        sliding_window=16, rope_theta=[1e4, 5e4, 1e4, 5e4, 1e4], partial_rotary_factors=[1.0, 0.5, 1.0, 0.5, 1.0],
+        layer_types=["sliding_attention", "full_attention"] * 3, yarn_only_types=["full_attention"],
+        rope_scaling={"rope_type": "llama3"} | _LLAMA3,
+        attention_other_setting={"num_attention_heads": 8, "num_attention_groups": 4}, use_head_wise_attn_gate=True,
+        moe_num_experts=7, moe_top_k=3, moe_intermediate_size=64, share_expert_dim=96, moe_layers_enum="1,3,4",
+        moe_router_scaling_factor=2.0, norm_expert_weight=True, swiglu_limits=[0, 0, 0, 0.5, 0.3],
+        swiglu_limits_shared=[0.4, 0, 0, 0, 0.6], tie_word_embeddings=False,
+    ),
+    "mimo_v2_flash": _centered(
+        "mimo_v2_flash", "MiMoV2FlashForCausalLM", "layernorm_epsilon", num_hidden_layers=4, head_dim=32, v_head_dim=20,
+        swa_num_attention_heads=6, swa_num_key_value_heads=3, swa_head_dim=28, swa_v_head_dim=28, swa_rope_theta=1e3,
+        hybrid_layer_pattern=[0, 1, 1, 0], moe_layer_freq=[0, 1, 1, 1], sliding_window_size=16, partial_rotary_factor=0.5,
+        add_swa_attention_sink_bias=True, add_full_attention_sink_bias=False, attention_value_scale=0.7,
+        n_routed_experts=8, n_shared_experts=None, num_experts_per_tok=3, moe_intermediate_size=64, n_group=1, topk_group=1,
+        topk_method="noaux_tc", scoring_func="sigmoid", norm_topk_prob=True, routed_scaling_factor=None,
+        tie_word_embeddings=False,
+    ),
+    "longcat_flash": _own_keys(
+        "longcat_flash", "LongcatFlashForCausalLM", hidden_size=192, ffn_hidden_size=160, num_layers=3,
+        num_attention_heads=6, attention_method="MLA", attention_bias=False, q_lora_rank=64, kv_lora_rank=64,
+        qk_rope_head_dim=16, qk_nope_head_dim=32, v_head_dim=32, mla_scale_q_lora=True, mla_scale_kv_lora=True,
+        moe_topk=4, expert_ffn_hidden_size=64, n_routed_experts=7, zero_expert_num=3, zero_expert_type="identity",
+        routed_scaling_factor=2.0, rms_norm_eps=1e-5, rope_theta=1e4, max_position_embeddings=1024, rope_scaling=None,
+        tie_word_embeddings=False,
+    ),
+    "nemotron-nas": _config(
+        "nemotron-nas", "DeciLMForCausalLM", num_hidden_layers=5, attention_bias=False, mlp_bias=False, hidden_act="silu",
+        rope_scaling={"rope_type": "llama3"} | _LLAMA3, tie_word_embeddings=False,
+        block_configs=[
+            {"attention": {"n_heads_in_group": 3}, "ffn": {"ffn_mult": 1.3}},
+            {"attention": {"no_op": True}, "ffn": {"ffn_mult": 2.5}},
+            {"attention": {"n_heads_in_group": 2}, "ffn": {"no_op": True}},
+            {"attention": {"replace_with_linear": True}, "ffn": {"ffn_mult": 1.0}},
+            {"attention": {"n_heads_in_group": 1}, "ffn": {"replace_with_linear": True}},
+        ],
+    ),
+}  # fmt: skip
+
+_LLAMA4: Config = _config(
+    "llama4_text", "Llama4ForConditionalGeneration", num_hidden_layers=5, head_dim=24, attention_bias=False,
+    attention_chunk_size=16, interleave_moe_layer_step=2, intermediate_size=64, intermediate_size_mlp=160,
+    num_local_experts=5, num_experts_per_tok=1, rope_scaling=None, use_qk_norm=True, attn_temperature_tuning=True,
+    floor_scale=8, attn_scale=0.1, tie_word_embeddings=False,
+)  # fmt: skip
+FAMILIES["llama4"] = _LLAMA4 | {"model_type": "llama4", "text_config": _LLAMA4}
+del FAMILIES["step3p5"]["num_key_value_heads"]
 
 # A family's configuration as transformers >= 5 writes it; mlx-lm reads this for qwen3.
 _QWEN3 = FAMILIES["qwen3"]

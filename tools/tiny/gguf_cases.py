@@ -26,6 +26,8 @@ MODEL_TYPES = (
     "glm4_moe", "dots1", "minimax", "qwen3_5", "qwen3_5_moe", "qwen3_next", "deepseek_v3", "glm4_moe_lite",
     "nemotron_h", "gemma4_text", "ministral3", "hunyuan_v1_dense", "granitemoehybrid", "falcon_h1", "jamba", "mamba",
     "falcon_mamba", "mamba2", "kimi_linear",
+    "granitemoe", "apertus", "ernie4_5_moe", "bailing_moe",
+    "afmoe", "deepseek", "deepseek_v2",
 )  # fmt: skip
 _LONG_FAMILIES = ("gemma3_text-exact", "phi3-longrope", "gpt_oss")
 

@@ -1,6 +1,7 @@
 """Writes an mlx-lm model as GGUF with the names, row order and shifted norms of llama.cpp's converter."""
 
 import zlib
+from collections import defaultdict
 from pathlib import Path
 
 import gguf
@@ -45,6 +46,7 @@ def _gguf_name(path: str, names: gguf.TensorNameMap) -> str:
             return f"blk.{path.split('.')[2]}.{name}"
     if path.endswith((".layer_scalar")):
         path += ".weight"
+    path = path.replace("mlp.gate.gate_proj", "mlp.gate")
     for experts in ("block_sparse_moe.switch_mlp", "mlp.switch_mlp", "feed_forward.switch_mlp"):
         path = path.replace(experts, "mlp.experts")
     path = path.replace("_conv.conv.", "_conv1d.")
@@ -129,6 +131,7 @@ def _add_tensors(writer: gguf.GGUFWriter, model: nn.Module, case: GgufCase) -> N
     """Sets the model's parameters to what the file says, so that its logits are the reference."""
     config = case.config
     names = gguf.get_tensor_name_map(metadata.ARCHITECTURES[config["model_type"]], config["num_hidden_layers"])
+    slopes: dict[str, list[float]] = defaultdict(list)  # Apertus', a number of each layer
     for path, parameter in tree_flatten(model.parameters()):
         values = np.array(parameter)
         type_ = _type_of(path, values, case)
@@ -136,8 +139,13 @@ def _add_tensors(writer: gguf.GGUFWriter, model: nn.Module, case: GgufCase) -> N
         model.load_weights([(path, mx.array(decoded))], strict=False)
         if "norm" in path and config["model_type"] in _SHIFTED_NORM:
             encoded = encoded + np.float32(1)
+        if ".act_fn." in path:
+            slopes[path.rsplit(".", 1)[1]].append(float(decoded))
+            continue
         for part, rows in _split(path, _in_gguf_order(path, encoded, config)):
             writer.add_tensor(_gguf_name(part, names), rows, raw_dtype=type_)
+    for name, values in slopes.items():
+        writer.add_array(f"xielu.{name}", values)
     for name, divisors in metadata.rope_tensors(config).items():
         writer.add_tensor(name, np.array(divisors, np.float32))
 
@@ -154,7 +162,7 @@ def write_gguf(case: GgufCase, model: nn.Module, directory: Path) -> None:
     metadata.add_shape(writer, case.config)
     metadata.add_attention(writer, case.config)
     metadata.add_rope(writer, case.config)
-    metadata.add_sigmoid_router(writer, case.config)
+    metadata.add_router(writer, case.config)
     metadata.add_states(writer, case.config)
     metadata.add_scales(writer, case.config)
     metadata.add_tokenizer(writer, case.config["vocab_size"])

@@ -49,8 +49,17 @@ ARCHITECTURES = {
     "falcon_mamba": gguf.MODEL_ARCH.MAMBA,
     "mamba2": gguf.MODEL_ARCH.MAMBA2,
     "kimi_linear": gguf.MODEL_ARCH.KIMI_LINEAR,
+    "granitemoe": gguf.MODEL_ARCH.GRANITE_MOE,
+    "apertus": gguf.MODEL_ARCH.APERTUS,
+    "ernie4_5_moe": gguf.MODEL_ARCH.ERNIE4_5_MOE,
+    "bailing_moe": gguf.MODEL_ARCH.BAILINGMOE2,
+    "afmoe": gguf.MODEL_ARCH.AFMOE,
+    "deepseek": gguf.MODEL_ARCH.DEEPSEEK,
+    "deepseek_v2": gguf.MODEL_ARCH.DEEPSEEK2,
 }
-_INTERLEAVED_ROPE = ("llama", "mistral", "mixtral", "smollm3", "granite", "granitemoehybrid", "ministral3")  # pairs (2i, 2i + 1) instead of (i, i + dims / 2)
+_INTERLEAVED_ROPE = (
+    "llama", "mistral", "mixtral", "smollm3", "granite", "granitemoehybrid", "ministral3", "granitemoe", "deepseek",
+)  # fmt: skip  # pairs (2i, 2i + 1) instead of (i, i + dims / 2)
 
 
 def has_interleaved_rope(config: Config) -> bool:
@@ -100,13 +109,34 @@ def _feed_forward_length(config: Config) -> int | list[int]:
     return multiple * math.ceil(int(config["block_ffn_dim_multiplier"] * int(2 * config["block_ff_dim"] / 3)) / multiple)
 
 
-def add_sigmoid_router(writer: gguf.GGUFWriter, config: Config) -> None:
-    """Experts chosen by sigmoids with a bias: GLM-4.5, dots, MiniMax M2, LFM2-MoE."""
-    if config["model_type"] not in (
-        "glm4_moe", "dots1", "minimax", "lfm2_moe", "deepseek_v3", "glm4_moe_lite", "nemotron_h", "kimi_linear"
-    ):
+_SIGMOID_ROUTERS = (
+    "glm4_moe", "dots1", "minimax", "lfm2_moe", "deepseek_v3", "glm4_moe_lite", "nemotron_h", "bailing_moe", "afmoe",
+    "kimi_linear",
+)  # fmt: skip
+
+
+def _router_values(config: Config) -> Config:
+    """Ling's and Trinity's, as DeepSeek spells them."""
+    if config["model_type"] not in ("bailing_moe", "afmoe"):
+        return config
+    names = {"num_shared_experts": "n_shared_experts", "route_norm": "norm_topk_prob", "route_scale": "routed_scaling_factor"}
+    return config | {ours: config[theirs] for theirs, ours in names.items() if theirs in config}
+
+
+def add_router(writer: gguf.GGUFWriter, config: Config) -> None:
+    """Experts chosen by sigmoids with a bias, or in groups, dense layers and shared experts beside them."""
+    config = _router_values(config)
+    if config["model_type"] == "ernie4_5_moe":
+        writer.add_interleave_moe_layer_step(config["moe_layer_interval"])
+        writer.add_leading_dense_block_count(config["moe_layer_start_index"])
+        writer.add_expert_shared_feed_forward_length(config["moe_num_shared_experts"] * config["moe_intermediate_size"])
         return
-    writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
+    if config["model_type"] in _SIGMOID_ROUTERS:
+        writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
+    elif config["model_type"] in ("deepseek", "deepseek_v2"):
+        writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SOFTMAX)
+    else:
+        return
     if "moe_intermediate_size" not in config:
         writer.add_expert_feed_forward_length(config["intermediate_size"])
     if "first_k_dense_replace" in config or "num_dense_layers" in config:
@@ -175,11 +205,15 @@ def add_states(writer: gguf.GGUFWriter, config: Config) -> None:
 
 
 def add_scales(writer: gguf.GGUFWriter, config: Config) -> None:
-    if config["model_type"] in ("granite", "granitemoehybrid"):
+    if config["model_type"] in ("granite", "granitemoehybrid", "granitemoe"):
         writer.add_embedding_scale(config["embedding_multiplier"])
         writer.add_residual_scale(config["residual_multiplier"])
         writer.add_logit_scale(config["logits_scaling"])
         writer.add_attention_scale(config["attention_multiplier"])
+
+
+def _first(config: Config, *names: str) -> int | None:
+    return next((config[name] for name in names if name in config), None)
 
 
 def _rope_values(config: Config) -> Config:
@@ -212,9 +246,9 @@ def add_shape(writer: gguf.GGUFWriter, config: Config) -> None:
         writer.add_sliding_window(config["sliding_window"])
         writer.add_sliding_window_pattern([kind == "sliding_attention" for kind in config["layer_types"]])
         writer.add_final_logit_softcapping(config["final_logit_softcapping"])
-    if experts := config.get("num_local_experts", config.get("num_experts", config.get("n_routed_experts"))):
+    if experts := _first(config, "num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts"):
         writer.add_expert_count(experts)
-        per_token = [config.get(key) for key in ("num_experts_per_tok", "num_experts_per_token", "top_k_experts")]
+        per_token = [config.get(key) for key in ("num_experts_per_tok", "num_experts_per_token", "top_k_experts", "moe_k")]
         writer.add_expert_used_count(next(filter(None, per_token)))
     if config["model_type"] == "gpt_oss":
         writer.add_expert_feed_forward_length(config["intermediate_size"])
@@ -232,7 +266,7 @@ def add_shape(writer: gguf.GGUFWriter, config: Config) -> None:
 
 def add_attention(writer: gguf.GGUFWriter, config: Config) -> None:
     """Windows and soft caps. llama.cpp knows each family's pattern of windows; plain llama and mistral have none."""
-    if config["model_type"] in ("gemma2", "gemma3_text", "gpt_oss"):
+    if config["model_type"] in ("gemma2", "gemma3_text", "gpt_oss", "afmoe"):
         writer.add_sliding_window(config["sliding_window"])
     if config["model_type"] == "phi3":
         writer.add_sliding_window(config.get("sliding_window") or 0)

@@ -75,6 +75,29 @@ def _stack_gate_and_up(weights: Weights) -> Weights:
     return raw
 
 
+def _granite_experts(weights: Weights) -> Weights:
+    """The same as `input_linear` and `output_linear`."""
+    names = {".experts.gate_up_proj": ".input_linear.weight", ".experts.down_proj": ".output_linear.weight"}
+    raw: Weights = {}
+    for name, value in _stack_gate_and_up(weights).items():
+        for ours, theirs in names.items():
+            name = name.replace(ours, theirs)
+        raw[name] = value
+    return raw
+
+
+def _step_layout(weights: Weights) -> Weights:
+    """Norms less 1, experts stacked under `moe`."""
+    names = {".mlp.switch_mlp.": ".moe.", ".mlp.gate.gate.": ".moe.gate.", ".mlp.gate.router_bias": ".moe.router_bias",
+             ".mlp.share_expert.": ".share_expert."}  # fmt: skip
+    raw: Weights = {}
+    for name, value in weights.items():
+        for ours, theirs in names.items():
+            name = name.replace(ours, theirs)
+        raw[name] = value - 1.0 if name.endswith("norm.weight") else value
+    return raw
+
+
 def _qwen_hybrid(weights: Weights, model_type: str) -> Weights:
     """Norms less 1 and convolutions [C, 1, taps]; Qwen3.5 within a model that also sees."""
     raw: Weights = {}
@@ -151,6 +174,14 @@ def to_hugging_face(weights: Weights, config: dict) -> Weights:
         return _gpt_oss_blocks(weights)
     if config["model_type"] in _QWEN_HYBRIDS:
         return _qwen_hybrid(weights, config["model_type"])
+    if config["model_type"] == "step3p5":
+        return _step_layout(weights)
+    if config["model_type"] == "llama4":
+        return weights
+    if config["model_type"] == "granitemoe":
+        return _granite_experts(weights)
+    if config["model_type"] == "mistral4":
+        return _stack_gate_and_up(weights)
     if config["model_type"] == "granitemoehybrid":
         return _granite_hybrid(_convolutions(weights))
     if config["model_type"] == "falcon_h1":

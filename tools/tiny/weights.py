@@ -15,11 +15,15 @@ def _draw(path: str, shape: tuple[int, ...], model_type: str, seed: int) -> np.n
     rng = np.random.default_rng([seed, zlib.crc32(path.encode())])
     noise = rng.standard_normal(shape)
     shifted = model_type in _SHIFTED_NORM
-    if "norm" in path and path.endswith(".bias"):
+    if not shape:  # Apertus' slopes
+        return np.asarray({"beta": 0.5, "eps": -1e-6}.get(path.rsplit(".")[-1], 0.3 + 0.2 * float(noise)))
+    last_modules = ".".join(path.split(".")[-3:-1])  # DBRX's attention is within "norm_attn_norm"
+    is_norm = "norm" in last_modules or "ln_" in last_modules
+    if is_norm and path.endswith(".bias"):
         return 0.1 * noise
     if path in ("model.norm.weight", "model.final_norm.weight") and shifted:
         return 0.25 * noise + 3.0
-    if "norm" in path:
+    if is_norm:
         return 0.25 * noise + (0.0 if shifted else 1.0)
     if path.endswith(("layer_scalar", "router.scale", "per_expert_scale")):
         return 1.0 + 0.1 * noise
