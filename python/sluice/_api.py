@@ -39,12 +39,12 @@ class _Answers:
     """What an Engine and a Session have in common."""
 
     engine: "Engine"
-    _native: "_native.Engine | _native.Session"
+    _start: Callable[..., _native.Stream]
 
     def _begin(self, prompt: Prompt, options: Options, on_end: "Callable[[list[int], Result], None] | None" = None) -> Stream:
         tokens, continues_text = read_prompt(prompt, self.engine.tokenizer)
         request = read_request(tokens, continues_text, options)
-        native = self._native.begin(
+        native = self._start(
             request, chained(options.get("logits_processors")), options.get("sampler"), options.get("logits", False)
         )
         draws = request.sampling.temperature > 0 and "sampler" not in options
@@ -68,7 +68,8 @@ class Engine(_Answers):
 
     def __init__(self, native: _native.Engine) -> None:
         """Use load()."""
-        self._native: _native.Engine = native
+        self._native = native
+        self._start = native.begin
         self.engine = self
         self._tokenizer: Tokenizer | None = None
         _open.add(self)
@@ -164,7 +165,8 @@ class Session(_Answers):
 
     def __init__(self, engine: Engine, name: str | None = None) -> None:
         self.engine = engine
-        self._native: _native.Session = _native.Session(engine._native, name)
+        self._native = _native.Session(engine._native, name)
+        self._start = self._native.begin
         self._tokens: list[int] = []
         _open.add(self)
 
