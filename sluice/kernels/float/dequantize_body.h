@@ -259,17 +259,13 @@ struct Fp8 {
 };
 
 struct Codes8 {
-  static constexpr int kBlock = 32;
-  static constexpr int kBlockBytes = 32;
+  static constexpr int kBlock = 16;
+  static constexpr int kBlockBytes = 16;
   template <class Sink>
   [[gnu::always_inline]] static void decode(const Row& row, int64_t block, Sink&& sink) {
-    const bool halves = row.w->group_size == 16;
-    const std::byte* scales = row.scales + 4 * (halves ? 2 * block : block);
-    const std::byte* p = row.data + block * 32;
-    const i32x16 zero = splat_int(64);
-    sink(0, to_float(widen_u8(load_as<u8x16>(p)) - zero) * splat(load_as<float>(scales)));
-    sink(1, to_float(widen_u8(load_as<u8x16>(p + 16)) - zero) *
-                splat(load_as<float>(scales + (halves ? 4 : 0))));
+    const int64_t group = row.w->group_size == 16 ? block : block >> 1;
+    const i32x16 codes = widen_u8(load_as<u8x16>(row.data + block * 16));
+    sink(0, to_float(codes - splat_int(64)) * splat(load_as<float>(row.scales + 4 * group)));
   }
 };
 
