@@ -10,6 +10,7 @@
 #include "sluice/io/formats/gguf_reader.h"
 #include "sluice/io/formats/json_file.h"
 #include "sluice/io/formats/safetensors.h"
+#include "sluice/kernels/strips.h"
 #include "sluice/models/config.h"
 #include "sluice/models/left_over.h"
 #include "sluice/models/registry.h"
@@ -36,7 +37,8 @@ using BoundPlaces = std::map<residency::FilePlace, Bound>;
 BoundPlaces places_of(const nn::WeightTable& table) {
   BoundPlaces places;
   for (const nn::BoundWeight& bound : table.bound()) {
-    for (const Weight& weight : bound.weights) places.try_emplace(weight.data, Bound{&bound, weight});
+    for (const Weight& weight : bound.weights)
+      places.try_emplace(weight.data, Bound{&bound, weight});
   }
   return places;
 }
@@ -73,7 +75,11 @@ Weight whole(Weight weight, const io::TensorInfo& tensor) {
 
 SourceTensor describe(const nn::WeightTable::Named& named, const BoundPlaces& places) {
   const io::TensorInfo& tensor = *named.tensor;
-  SourceTensor t{.name = tensor.name, .ours = std::string(named.name), .shape = tensor.shape, .weight = {}, .type = tensor.type};
+  SourceTensor t{.name = tensor.name,
+                 .ours = std::string(named.name),
+                 .shape = tensor.shape,
+                 .weight = {},
+                 .type = tensor.type};
   const auto bound = places.find({tensor.file, tensor.offset});
   if (bound == places.end() || tensor.bytes == 0) {
     t.weight = plain_weight(tensor, t.is_number);
@@ -81,6 +87,10 @@ SourceTensor describe(const nn::WeightTable::Named& named, const BoundPlaces& pl
   }
   t.use = use_of(*bound->second.by);
   t.weight = whole(bound->second.weight, tensor);
+  if (kernels::needs_strips(t.weight.matrix)) {
+    fail(ErrorKind::unsupported, "{}: is {}, which is not converted yet; begin with the original",
+         tensor.name, io::info(tensor.type).name);
+  }
   if (t.weight.matrix.group_size > 0) {  // the shape is the packed integers'
     t.shape.back() = t.weight.cols();
     const auto elements = t.weight.rows() * t.weight.cols();
@@ -93,6 +103,12 @@ SourceTensor describe(const nn::WeightTable::Named& named, const BoundPlaces& pl
 
 void describe_all(SourceModel& model, const std::vector<nn::WeightTable::Named>& all,
                   const nn::WeightTable& table) {
+  if (table.published.method != nn::PublishedQuantization::Method::none) {
+    fail(
+        ErrorKind::unsupported,
+        "what others than MLX quantized (quantization_config) is not converted yet; begin with the "
+        "original");
+  }
   std::set<const io::TensorInfo*> unused;
   for (const auto& left : table.left_over()) unused.insert(left.tensor);
   const BoundPlaces places = places_of(table);
@@ -120,7 +136,7 @@ void find_types(SourceModel& model) {
     model.is_quantized |= m.format > Format::bf16;
     const Format type = m.format <= Format::bf16     ? m.format
                         : m.format == Format::affine ? m.scale_type
-                        : model.gguf != nullptr     ? Format::f16
+                        : model.gguf != nullptr      ? Format::f16
                                                      : Format::bf16;
     values[type] += m.rows * m.cols;
   }
@@ -136,6 +152,7 @@ void find_types(SourceModel& model) {
 void read_layers(SourceModel& model, nn::WeightTable table) {
   const auto all = table.left_over();  // nobody asked yet
   table.quantization = models::quantization_of(*model.source);
+  table.published = models::read_published_quantization(*model.source);
   nn::Config config = model.family->read(*model.source, table);
   model.source->check_all_asked();
   const auto built = model.family->make(std::move(config), nn::Weights(table));
