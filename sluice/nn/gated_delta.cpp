@@ -60,7 +60,9 @@ std::vector<ops::Projection> load_up(const Weights& w, int64_t rank, int64_t row
 
 /// One convolution of queries, keys and values, which the files may have apart.
 ops::CausalConvSpec load_convs(const Weights& w, const ops::GatedDeltaSpec& delta, int64_t n_taps) {
-  ops::CausalConvSpec whole{.n_channels = delta.row_floats(), .n_taps = n_taps};
+  ops::CausalConvSpec whole;
+  whole.n_channels = delta.row_floats();
+  whole.n_taps = n_taps;
   if (const Weights one = w["conv1d"]; one.has()) {
     whole = load_conv(one, whole.n_channels, n_taps);
   } else {
@@ -96,6 +98,7 @@ GatedDelta::GatedDelta(const Config& c, const GatedDeltaConfig& g, const Weights
                             .value_dim = g.value_dim,
                             .tiled_heads = g.tiled_heads,
                             .decay = load_decay(w, g.n_value_heads),
+                            .dt_bias = nullptr,
                             .by_channel = g.by_channel,
                             .least_log_decay = g.least_log_decay,
                             .beta_scale = g.beta_scale};

@@ -44,9 +44,13 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
                            "use_falcon_mambapy", "use_associative_scan"})
     s.ignore({told, ""});
   const bool is_second = s.architecture() == "mamba2";
-  const nn::MixerConfig mixer =
-      is_second ? nn::MixerConfig(read_mamba2(s, kMamba2Keys)) : nn::MixerConfig(read_first(s, c));
-  for (nn::LayerConfig& layer : c.layers) layer.mixer = mixer;
+  for (nn::LayerConfig& layer : c.layers) {
+    if (is_second) {
+      layer.mixer = read_mamba2(s, kMamba2Keys);
+    } else {
+      layer.mixer = read_first(s, c);
+    }
+  }
   return c;
 }
 
