@@ -40,9 +40,10 @@ void recurrence_step(const GatedRecurrenceSpec& spec, const Buffers& b, StateTok
   const auto c = static_cast<size_t>(channel);
   const int64_t at = token.row * spec.n_channels + channel;
   const float input = sigmoid(b.input(1)[at] + (*spec.input_bias)[c]);
-  const float a =
-      std::exp((*spec.log_decay)[c] * sigmoid(b.input(2)[at] + (*spec.recurrent_bias)[c]));
-  const float root = token.position == 0 ? 1.0F : std::sqrt(1.0F - a * a);
+  const float log_a = (*spec.log_decay)[c] * sigmoid(b.input(2)[at] + (*spec.recurrent_bias)[c]);
+  const float a = std::exp(log_a);
+  // 1 - a^2 without the loss of what is near 0.
+  const float root = token.position == 0 ? 1.0F : std::sqrt(-std::expm1(2 * log_a));
   *state = a * *state + root * input * b.input(0)[at];
   b.output()[at] = *state;
 }
