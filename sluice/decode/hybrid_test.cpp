@@ -17,12 +17,12 @@ using Tokens = std::vector<int32_t>;
 constexpr int64_t kVocab = kHybridVocab;
 
 /// Written before it is loaded.
-struct HybridFiles {
-  HybridFiles() { write_hybrid(directory); }
+struct HybridFiles : testing::WithParamInterface<HybridModel> {
+  HybridFiles() { write_hybrid(directory, GetParam()); }
   io::TestDirectory directory;
 };
 
-class Hybrid : HybridFiles, public ModelTest {
+class Hybrid : public HybridFiles, public ModelTest {
  protected:
   Hybrid() : ModelTest(directory.path(), 3) {}
 
@@ -43,7 +43,7 @@ class Hybrid : HybridFiles, public ModelTest {
   }
 };
 
-TEST_F(Hybrid, chunks_and_passes_change_no_bit) {
+TEST_P(Hybrid, chunks_and_passes_change_no_bit) {
   const Tokens all = tokens(600, 1);
   nn::KvCache whole = empty();
   const std::vector<Logits> expected = run(whole, all, 0, {.chunk = 600});
@@ -57,7 +57,7 @@ TEST_F(Hybrid, chunks_and_passes_change_no_bit) {
   }
 }
 
-TEST_F(Hybrid, branches_and_what_is_trimmed_do_not_touch_each_other) {
+TEST_P(Hybrid, branches_and_what_is_trimmed_do_not_touch_each_other) {
   const Tokens all = tokens(700, 2);
   const auto from = [&](size_t begin) { return std::span(all).subspan(begin); };
   nn::KvCache whole = empty();
@@ -72,7 +72,7 @@ TEST_F(Hybrid, branches_and_what_is_trimmed_do_not_touch_each_other) {
   EXPECT_TRUE(branch.can_trim(branch.length()));
 }
 
-TEST_F(Hybrid, a_step_that_is_given_up_leaves_the_state_before_it) {
+TEST_P(Hybrid, a_step_that_is_given_up_leaves_the_state_before_it) {
   const Tokens all = tokens(40, 3);
   nn::KvCache whole = empty();
   const std::vector<Logits> expected = run(whole, all, 20);
@@ -100,7 +100,7 @@ TEST_F(Hybrid, a_step_that_is_given_up_leaves_the_state_before_it) {
   }
 }
 
-TEST_F(Hybrid, a_prefix_gives_the_bits_that_computing_it_gives) {
+TEST_P(Hybrid, a_prefix_gives_the_bits_that_computing_it_gives) {
   PrefixIndex index(layout, kv_pool, residency::KvPool::kNoCap);
   const Tokens all = tokens(900, 4);
   nn::KvCache whole = empty();
@@ -133,7 +133,7 @@ TEST_F(Hybrid, a_prefix_gives_the_bits_that_computing_it_gives) {
   }
 }
 
-TEST_F(Hybrid, a_batch_gives_each_sequence_the_bits_it_has_alone) {
+TEST_P(Hybrid, a_batch_gives_each_sequence_the_bits_it_has_alone) {
   std::vector<nn::KvCache> together;
   std::vector<std::vector<Logits>> got(4), expected;
   for (int32_t i = 0; i < 4; ++i) {
@@ -159,6 +159,12 @@ TEST_F(Hybrid, a_batch_gives_each_sequence_the_bits_it_has_alone) {
   }
   EXPECT_TRUE(got == expected);
 }
+
+INSTANTIATE_TEST_SUITE_P(States, Hybrid,
+                         testing::Values(gated_delta_model(), mamba2_model(), mamba_model(),
+                                         kimi_model(), lightning_model(), rwkv7_model(),
+                                         griffin_model()),
+                         [](const auto& of) { return of.param.name; });
 
 }  // namespace
 }  // namespace sluice::decode

@@ -1,66 +1,248 @@
 #pragma once
 
-// For tests: a model whose layers carry states.
-
 #include <fmt/format.h>
 
 #include <cmath>
-#include <cstdint>
-#include <functional>
 #include <map>
 #include <numeric>
+#include <ostream>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "sluice/io/formats/test_files.h"
 
+// For tests: random models whose layers carry states, one for each kind, in float32: rows of 32, three layers.
 namespace sluice::decode {
 
 inline constexpr int64_t kHybridVocab = 53;
 
-/// A random Qwen3.5 of three layers, of which the last one attends, in float32.
-inline std::map<std::string, std::vector<int64_t>> hybrid_tensors() {
-  std::map<std::string, std::vector<int64_t>> all{{"model.embed_tokens.weight", {kHybridVocab, 32}},
-                                                  {"model.norm.weight", {32}}};
-  for (int layer = 0; layer < 3; ++layer) {
-    const std::string in = fmt::format("model.layers.{}.", layer);
-    for (const char* norm : {"input_layernorm.weight", "post_attention_layernorm.weight"})
-      all[in + norm] = {32};
-    all[in + "mlp.gate_proj.weight"] = all[in + "mlp.up_proj.weight"] = {48, 32};
-    all[in + "mlp.down_proj.weight"] = {32, 48};
-    if (layer == 2) {
-      all[in + "self_attn.q_proj.weight"] = {2 * 4 * 8, 32};
-      all[in + "self_attn.k_proj.weight"] = all[in + "self_attn.v_proj.weight"] = {2 * 8, 32};
-      all[in + "self_attn.o_proj.weight"] = {32, 4 * 8};
-      all[in + "self_attn.q_norm.weight"] = all[in + "self_attn.k_norm.weight"] = {8};
-      continue;
-    }
-    const std::string linear = in + "linear_attn.";
-    all[linear + "in_proj_qkv.weight"] = {2 * 2 * 8 + 4 * 12, 32};
-    all[linear + "in_proj_z.weight"] = {4 * 12, 32};
-    all[linear + "in_proj_a.weight"] = all[linear + "in_proj_b.weight"] = {4, 32};
-    all[linear + "conv1d.weight"] = {2 * 2 * 8 + 4 * 12, 4, 1};
-    all[linear + "A_log"] = all[linear + "dt_bias"] = {4};
-    all[linear + "norm.weight"] = {12};
-    all[linear + "out_proj.weight"] = {32, 4 * 12};
+using TensorShapes = std::map<std::string, std::vector<int64_t>>;
+
+struct HybridModel {
+  std::string name, config;
+  TensorShapes tensors;
+
+  friend std::ostream& operator<<(std::ostream& out, const HybridModel& m) { return out << m.name; }
+};
+
+inline std::string hybrid_config(const std::string& model_type, const std::string& more) {
+  return fmt::format(R"({{"model_type": "{}", "vocab_size": 53, "hidden_size": 32,
+    "num_hidden_layers": 3, "intermediate_size": 48, "max_position_embeddings": 4096,
+    "tie_word_embeddings": true, "torch_dtype": "float32", {}}})",
+                     model_type, more);
+}
+
+/// The tensors of each layer after "model.layers.N.", and those around them.
+inline TensorShapes hybrid_tensors(const std::vector<TensorShapes>& layers,
+                                   const std::string& embedding = "model.embed_tokens",
+                                   const std::string& norm = "model.norm") {
+  TensorShapes all{{embedding + ".weight", {kHybridVocab, 32}}, {norm + ".weight", {32}}};
+  for (size_t i = 0; i < layers.size(); ++i) {
+    for (const auto& [name, shape] : layers[i])
+      all[fmt::format("{}layers.{}.{}", norm.substr(0, norm.rfind('.') + 1), i, name)] = shape;
   }
   return all;
 }
 
-inline constexpr const char* kHybridConfig =
-    R"({"model_type": "qwen3_5", "vocab_size": 53, "hidden_size": 32,
-  "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8,
-  "intermediate_size": 48, "max_position_embeddings": 4096, "rms_norm_eps": 1e-5,
-  "full_attention_interval": 3, "linear_num_key_heads": 2, "linear_num_value_heads": 4,
-  "linear_key_head_dim": 8, "linear_value_head_dim": 12, "linear_conv_kernel_dim": 4,
-  "tie_word_embeddings": true, "torch_dtype": "float32"})";
+inline TensorShapes operator+(TensorShapes a, const TensorShapes& b) {
+  a.insert(b.begin(), b.end());
+  return a;
+}
 
-inline void write_hybrid(const io::TestDirectory& directory) {
+inline TensorShapes within(const std::string& module, const TensorShapes& of) {
+  TensorShapes all;
+  for (const auto& [name, shape] : of) all[module + "." + name] = shape;
+  return all;
+}
+
+inline TensorShapes two_norms_and_mlp() {
+  return TensorShapes{{"input_layernorm.weight", {32}}, {"post_attention_layernorm.weight", {32}}} +
+         within("mlp", {{"gate_proj.weight", {48, 32}},
+                        {"up_proj.weight", {48, 32}},
+                        {"down_proj.weight", {32, 48}}});
+}
+
+/// Four heads of 8, two for keys.
+inline TensorShapes attention(int64_t gates = 1) {
+  return within("self_attn", {{"q_proj.weight", {gates * 32, 32}},
+                              {"k_proj.weight", {16, 32}},
+                              {"v_proj.weight", {16, 32}},
+                              {"o_proj.weight", {32, 32}}});
+}
+
+/// Qwen3.5: gated delta nets, and attention in the last layer.
+inline HybridModel gated_delta_model() {
+  const TensorShapes linear =
+      two_norms_and_mlp() + within("linear_attn", {{"in_proj_qkv.weight", {80, 32}},
+                                                   {"in_proj_z.weight", {48, 32}},
+                                                   {"in_proj_a.weight", {4, 32}},
+                                                   {"in_proj_b.weight", {4, 32}},
+                                                   {"conv1d.weight", {80, 4, 1}},
+                                                   {"A_log", {4}},
+                                                   {"dt_bias", {4}},
+                                                   {"norm.weight", {12}},
+                                                   {"out_proj.weight", {32, 48}}});
+  const TensorShapes full = two_norms_and_mlp() + attention(2) +
+                            within("self_attn", {{"q_norm.weight", {8}}, {"k_norm.weight", {8}}});
+  return {"gated_delta",
+          hybrid_config("qwen3_5", R"("num_attention_heads": 4, "num_key_value_heads": 2,
+            "head_dim": 8, "rms_norm_eps": 1e-5, "full_attention_interval": 3,
+            "linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 8,
+            "linear_value_head_dim": 12, "linear_conv_kernel_dim": 4)"),
+          hybrid_tensors({linear, linear, full})};
+}
+
+/// Falcon-H1: attention and Mamba-2 beside each other.
+inline HybridModel mamba2_model() {
+  TensorShapes layer = attention() + within("mamba", {{"in_proj.weight", {2 * 48 + 2 * 24 + 4, 32}},
+                                                      {"conv1d.weight", {48 + 2 * 24, 1, 4}},
+                                                      {"A_log", {4}},
+                                                      {"D", {4}},
+                                                      {"dt_bias", {4}},
+                                                      {"out_proj.weight", {32, 48}}});
+  layer = layer + TensorShapes{{"input_layernorm.weight", {32}}, {"pre_ff_layernorm.weight", {32}}};
+  layer = layer + within("feed_forward", {{"gate_proj.weight", {48, 32}},
+                                          {"up_proj.weight", {48, 32}},
+                                          {"down_proj.weight", {32, 48}}});
+  return {"mamba2",
+          hybrid_config("falcon_h1", R"("num_attention_heads": 4, "num_key_value_heads": 2,
+            "head_dim": 8, "rms_norm_eps": 1e-5, "mamba_n_heads": 4, "mamba_d_head": 12,
+            "mamba_n_groups": 2, "mamba_d_state": 12, "mamba_d_conv": 4, "key_multiplier": 0.5)"),
+          hybrid_tensors({layer, layer, layer}, "model.embed_tokens", "model.final_layernorm")};
+}
+
+/// Mamba, which has no attention.
+inline HybridModel mamba_model() {
+  const TensorShapes layer =
+      TensorShapes{{"norm.weight", {32}}} + within("mixer", {{"in_proj.weight", {2 * 40, 32}},
+                                                             {"conv1d.weight", {40, 1, 4}},
+                                                             {"conv1d.bias", {40}},
+                                                             {"x_proj.weight", {2 + 2 * 10, 40}},
+                                                             {"dt_proj.weight", {40, 2}},
+                                                             {"dt_proj.bias", {40}},
+                                                             {"A_log", {40, 10}},
+                                                             {"D", {40}},
+                                                             {"out_proj.weight", {32, 40}}});
+  HybridModel model{
+      "mamba", hybrid_config("mamba", R"("state_size": 10, "time_step_rank": "auto",
+                      "conv_kernel": 4)"),
+      hybrid_tensors({layer, layer, layer}, "backbone.embeddings", "backbone.norm_f")};
+  model.config.replace(model.config.find("48"), 2, "40");
+  return model;
+}
+
+/// Kimi Linear: delta nets with decays by channel, and latent attention in the last layer.
+inline HybridModel kimi_model() {
+  const TensorShapes delta =
+      two_norms_and_mlp() + within("self_attn", {{"q_proj.weight", {24, 32}},
+                                                 {"k_proj.weight", {24, 32}},
+                                                 {"v_proj.weight", {24, 32}},
+                                                 {"q_conv1d.weight", {24, 1, 4}},
+                                                 {"k_conv1d.weight", {24, 1, 4}},
+                                                 {"v_conv1d.weight", {24, 1, 4}},
+                                                 {"f_a_proj.weight", {8, 32}},
+                                                 {"f_b_proj.weight", {24, 8}},
+                                                 {"g_a_proj.weight", {8, 32}},
+                                                 {"g_b_proj.weight", {24, 8}},
+                                                 {"b_proj.weight", {3, 32}},
+                                                 {"A_log", {1, 1, 3, 1}},
+                                                 {"dt_bias", {24}},
+                                                 {"o_norm.weight", {8}},
+                                                 {"o_proj.weight", {32, 24}}});
+  const TensorShapes latent =
+      two_norms_and_mlp() + within("self_attn", {{"q_proj.weight", {3 * 12, 32}},
+                                                 {"kv_a_proj_with_mqa.weight", {16 + 4, 32}},
+                                                 {"kv_a_layernorm.weight", {16}},
+                                                 {"kv_b_proj.weight", {3 * (8 + 8), 16}},
+                                                 {"o_proj.weight", {32, 24}}});
+  return {"kimi",
+          hybrid_config("kimi_linear", R"("num_attention_heads": 3, "num_key_value_heads": 3,
+            "head_dim": 8, "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "kv_lora_rank": 16,
+            "qk_rope_head_dim": 4, "qk_nope_head_dim": 8, "v_head_dim": 8, "num_experts": 0,
+            "linear_attn_config": {"num_heads": 3, "head_dim": 8, "short_conv_kernel_size": 4,
+              "kda_layers": [1, 2], "full_attn_layers": [3]})"),
+          hybrid_tensors({delta, delta, latent})};
+}
+
+/// Ring-linear: lightning attention, and attention in the last layer.
+inline HybridModel lightning_model() {
+  const auto with = [](TensorShapes more, int64_t rows) {
+    more["query_key_value.weight"] = {rows, 32};
+    more["dense.weight"] = {32, 32};
+    return two_norms_and_mlp() + within("attention", more);
+  };
+  const TensorShapes linear = with({{"g_proj.weight", {32, 32}}, {"g_norm.weight", {32}}}, 96);
+  return {"lightning",
+          hybrid_config("bailing_moe_linear", R"("num_attention_heads": 4, "head_dim": 8,
+            "num_key_value_heads": 2, "rms_norm_eps": 1e-5, "rope_theta": 10000.0,
+            "layer_group_size": 3, "group_norm_size": 2, "partial_rotary_factor": 0.5)"),
+          hybrid_tensors({linear, linear, with({}, 64)}, "model.word_embeddings")};
+}
+
+/// RWKV-7, which has no attention.
+inline HybridModel rwkv7_model() {
+  const auto layer = [](bool is_first) {
+    TensorShapes time, all;
+    for (const char* name : {"x_r", "x_w", "x_k", "x_v", "x_a", "x_g"}) time[name] = {1, 1, 32};
+    for (const char* name : {"k_k", "k_a", "r_k"}) time[name] = {4, 8};
+    for (const char* name : {"r_proj", "k_proj", "v_proj", "o_proj"})
+      time[name + std::string(".weight")] = {32, 32};
+    for (const char* name : {"w_lora", "a_lora", "v_lora", "g_lora"}) {
+      if (is_first && name == std::string("v_lora")) continue;
+      time[name + std::string(".lora.0.weight")] = {6, 32};
+      time[name + std::string(".lora.2.weight")] = {32, 6};
+      if (name != std::string("g_lora")) time[name + std::string(".lora.2.bias")] = {32};
+    }
+    time["g_norm.weight"] = time["g_norm.bias"] = {32};
+    for (const char* norm : {"pre_norm", "attn_norm", "ffn_norm"}) {
+      if (!is_first && norm == std::string("pre_norm")) continue;
+      all[norm + std::string(".weight")] = all[norm + std::string(".bias")] = {32};
+    }
+    return all + within("attn", time) +
+           within("ffn", {{"x_k", {32}}, {"key.weight", {48, 32}}, {"value.weight", {32, 48}}});
+  };
+  return {"rwkv7", hybrid_config("rwkv7", R"("norm_eps": 1e-5, "head_dim": 8)"),
+          hybrid_tensors({layer(true), layer(false), layer(false)}, "model.embeddings") +
+              TensorShapes{{"model.norm.bias", {32}}}};
+}
+
+/// RecurrentGemma: gated linear recurrences, and attention with a window in the last layer.
+inline HybridModel griffin_model() {
+  const auto layer = [](const TensorShapes& temporal) {
+    return TensorShapes{{"temporal_pre_norm.weight", {32}}, {"channel_pre_norm.weight", {32}}} +
+           within("temporal_block", temporal) +
+           within("mlp_block", {{"gate_proj.weight", {24, 32}},
+                                {"up_proj.weight", {24, 32}},
+                                {"down_proj.weight", {32, 24}}});
+  };
+  const TensorShapes recurrent = layer({{"linear_x.weight", {36, 32}},
+                                        {"linear_y.weight", {36, 32}},
+                                        {"linear_out.weight", {32, 36}},
+                                        {"conv_1d.weight", {36, 1, 4}},
+                                        {"conv_1d.bias", {36}},
+                                        {"rg_lru.recurrent_param", {36}},
+                                        {"rg_lru.input_gate_weight", {3, 12, 12}},
+                                        {"rg_lru.input_gate_bias", {3, 12}},
+                                        {"rg_lru.recurrent_gate_weight", {3, 12, 12}},
+                                        {"rg_lru.recurrent_gate_bias", {3, 12}}});
+  const TensorShapes local = layer({{"q_proj.weight", {32, 32}},
+                                    {"k_proj.weight", {8, 32}},
+                                    {"v_proj.weight", {8, 32}},
+                                    {"o_proj.weight", {32, 32}}});
+  return {"griffin",
+          hybrid_config("recurrent_gemma", R"("num_attention_heads": 4, "rms_norm_eps": 1e-6,
+            "attention_window_size": 300, "logits_soft_cap": 30.0)"),
+          hybrid_tensors({recurrent, recurrent, local}, "model.embed_tokens", "model.final_norm")};
+}
+
+/// Writes config.json and model.safetensors.
+inline void write_hybrid(const io::TestDirectory& directory,
+                         const HybridModel& model = gated_delta_model()) {
   std::mt19937 random(7);
   std::normal_distribution<float> normal;
   std::string header = "{", data;
-  for (const auto& [name, shape] : hybrid_tensors()) {
+  for (const auto& [name, shape] : model.tensors) {
     const auto n = std::reduce(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
     const size_t begin = data.size();
     for (int64_t i = 0; i < n; ++i) {
@@ -78,7 +260,7 @@ inline void write_hybrid(const io::TestDirectory& directory) {
   const uint64_t length = header.size();
   std::string file(reinterpret_cast<const char*>(&length), sizeof(length));
   directory.write("model.safetensors", file + header + data);
-  directory.write("config.json", kHybridConfig);
+  directory.write("config.json", model.config);
 }
 
 }  // namespace sluice::decode
