@@ -1,3 +1,5 @@
+#include "sluice/convert/convert.h"
+
 #include <fmt/format.h>
 
 #include <memory>
@@ -10,7 +12,6 @@
 #include "sluice/cli/model_options.h"
 #include "sluice/cli/output.h"
 #include "sluice/cli/terminal.h"
-#include "sluice/convert/convert.h"
 #include "sluice/engine/hub/model_store.h"
 #include "sluice/residency/machine/memory.h"
 
@@ -40,7 +41,8 @@ void refuse_foreign(const ConvertCommand& c) {
          "--dequantize are MLX's");
   }
   if (c.to == "mlx" && (!o.type.empty() || !o.imatrix.empty()))
-    fail(ErrorKind::bad_request, "--type and --imatrix are of --to gguf; MLX has --bits and --mode");
+    fail(ErrorKind::bad_request,
+         "--type and --imatrix are of --to gguf; MLX has --bits and --mode");
 }
 
 void run_convert(ConvertCommand c, const Globals& globals) {
@@ -80,8 +82,7 @@ void add_mlx_options(CLI::App& command, ConvertCommand& c) {
       ->check(CLI::IsMember({2, 3, 4, 5, 6, 8}))
       ->group(group);
   command
-      .add_option("--group-size", c.options.group_size,
-                  "Weights that share a scale (default: 64)")
+      .add_option("--group-size", c.options.group_size, "Weights that share a scale (default: 64)")
       ->type_name("N")
       ->check(CLI::IsMember({16, 32, 64, 128}))
       ->group(group);
@@ -137,8 +138,7 @@ void add_convert(CLI::App& app, Globals& globals) {
   const auto c = std::make_shared<ConvertCommand>();
   add_model_argument(command, c->model);
   command.get_option("MODEL")->required();
-  command.add_option("OUT", c->out, "What is made: a directory, or a .gguf file")
-      ->required();
+  command.add_option("OUT", c->out, "What is made: a directory, or a .gguf file")->required();
   command.add_option("--to", c->to, "Kind of file (default: mlx)")
       ->type_name("KIND")
       ->check(CLI::IsMember({"mlx", "gguf"}));

@@ -24,8 +24,8 @@ struct ImatrixOptions {
 
 void imatrix(ImatrixOptions o, const Globals& globals) {
   const auto path = engine::ModelStore().resolve(o.model);
-  const auto tokens = engine::open_tokenizer(path)->encode(read_text(o.file),
-                                                           {.add_bos = true, .parse_special = false});
+  const auto tokens = engine::open_tokenizer(path)->encode(
+      read_text(o.file), {.add_bos = true, .parse_special = false});
   if (tokens.empty()) fail(ErrorKind::bad_request, "{}: is empty", o.file);
   if (o.collect.n_threads == 0) o.collect.n_threads = available_processors();
   o.collect.progress = [&](int64_t done, int64_t all) {
@@ -44,10 +44,10 @@ void imatrix(ImatrixOptions o, const Globals& globals) {
 }  // namespace
 
 void add_imatrix(CLI::App& app, Globals& globals) {
-  CLI::App& command =
-      add_command(app, "imatrix", "Measure which columns of a model's matrices count how much",
-                  "sluice imatrix my-model --file book.txt --out my-model.imatrix\n"
-                  "sluice convert my-model my-model.gguf --to gguf --type q3_k --imatrix my-model.imatrix");
+  CLI::App& command = add_command(
+      app, "imatrix", "Measure which columns of a model's matrices count how much",
+      "sluice imatrix my-model --file book.txt --out my-model.imatrix\n"
+      "sluice convert my-model my-model.gguf --to gguf --type q3_k --imatrix my-model.imatrix");
   const auto o = std::make_shared<ImatrixOptions>();
   add_model_argument(command, o->model);
   command.get_option("MODEL")->required();

@@ -26,7 +26,8 @@ struct KlOptions {
 class KeptLogits {
  public:
   KeptLogits() : file_(std::tmpfile()) {
-    if (!file_) fail(ErrorKind::io, "a temporary file cannot be made; set TMPDIR to a place for it");
+    if (!file_)
+      fail(ErrorKind::io, "a temporary file cannot be made; set TMPDIR to a place for it");
   }
   void put(std::span<const float> row) {
     if (std::fwrite(row.data(), sizeof(float), row.size(), file_.get()) != row.size())
@@ -78,18 +79,24 @@ void each_prediction(engine::Engine& engine, const std::vector<text::Token>& win
 
 void report(const convert::Divergence::Summary& s, const KlOptions& o, const Globals& globals) {
   if (globals.json) {
-    print_json({{"kl", {{"mean", s.mean}, {"median", s.median}, {"p90", s.p90}, {"p99", s.p99}, {"max", s.most}}},
+    print_json({{"kl",
+                 {{"mean", s.mean},
+                  {"median", s.median},
+                  {"p90", s.p90},
+                  {"p99", s.p99},
+                  {"max", s.most}}},
                 {"same_top", s.same_top},
                 {"ppl", {s.perplexity_a, s.perplexity_b}},
                 {"predictions", s.n},
                 {"peak_rss_bytes", peak_rss_bytes()}});
     return;
   }
-  print(fmt::format("KL divergence  mean {:.6f}, median {:.6f}, 90% {:.6f}, 99% {:.6f}, most {:.6f}\n"
-                    "same top token {:.2f}% of {} predictions\n"
-                    "perplexity     {:.4f} of {}, {:.4f} of {}\n",
-                    s.mean, s.median, s.p90, s.p99, s.most, 100 * s.same_top, s.n, s.perplexity_a,
-                    printable(o.model.model), s.perplexity_b, printable(o.other)));
+  print(
+      fmt::format("KL divergence  mean {:.6f}, median {:.6f}, 90% {:.6f}, 99% {:.6f}, most {:.6f}\n"
+                  "same top token {:.2f}% of {} predictions\n"
+                  "perplexity     {:.4f} of {}, {:.4f} of {}\n",
+                  s.mean, s.median, s.p90, s.p99, s.most, 100 * s.same_top, s.n, s.perplexity_a,
+                  printable(o.model.model), s.perplexity_b, printable(o.other)));
 }
 
 void kl(KlOptions o, const Globals& globals) {
@@ -105,7 +112,8 @@ void kl(KlOptions o, const Globals& globals) {
     windows = windows_of(*a, text, o);
     vocab_size = a->config().vocab_size;
     for (size_t w = 0; w < windows.size(); ++w) {
-      each_prediction(*a, windows[w], [&](std::span<const float> row, text::Token) { kept.put(row); });
+      each_prediction(*a, windows[w],
+                      [&](std::span<const float> row, text::Token) { kept.put(row); });
       if (!globals.quiet) note(fmt::format("[{}/{}] first model", w + 1, windows.size()));
     }
     a.finish();

@@ -119,9 +119,7 @@ Conversion plan_of(const SourceModel& model, const fs::path& out, const ConvertO
   return conversion;
 }
 
-fs::path without_slash(fs::path path) {
-  return path.has_filename() ? path : path.parent_path();
-}
+fs::path without_slash(fs::path path) { return path.has_filename() ? path : path.parent_path(); }
 
 }  // namespace
 

@@ -15,8 +15,9 @@ enum class Target { mlx, gguf };
 
 struct ConvertOptions {
   Target to = Target::mlx;
-  std::optional<kernels::Format> dtype;  ///< f32, f16 or bf16: of what is not quantized; unset: as it is
-  bool dequantize = false;               ///< quantized weights become floats
+  std::optional<kernels::Format>
+      dtype;                ///< f32, f16 or bf16: of what is not quantized; unset: as it is
+  bool dequantize = false;  ///< quantized weights become floats
   // MLX
   int bits = 0;  ///< 0 with mode "affine": matrices are not quantized
   int group_size = 0;
@@ -27,7 +28,7 @@ struct ConvertOptions {
   std::string type;                 ///< as tensor types are called: "q4_k"
   std::filesystem::path imatrix;    ///< of what `sluice imatrix` wrote; empty: none
   std::filesystem::path tokenizer;  ///< a directory, where the source's own cannot be carried over
-  int n_threads = 0;  ///< 1 or more
+  int n_threads = 0;                ///< 1 or more
   std::optional<Bytes> ram;
   std::function<void(const Progress&)> progress;
 };

@@ -13,7 +13,7 @@ class Divergence {
     int64_t n = 0;
     double mean = 0;                                ///< nats
     double median = 0, p90 = 0, p99 = 0, most = 0;  ///< of positions' divergences
-    double same_top = 0;                            ///< share of positions whose likeliest token is the same
+    double same_top = 0;  ///< share of positions whose likeliest token is the same
     double perplexity_a = 0, perplexity_b = 0;
   };
 

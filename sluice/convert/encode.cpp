@@ -15,7 +15,9 @@ using kernels::Matrix;
 namespace {
 
 float rounded(Format type, float x) {
-  return type == Format::bf16 ? from_bf16(to_bf16(x)) : type == Format::f16 ? from_f16(to_f16(x)) : x;
+  return type == Format::bf16  ? from_bf16(to_bf16(x))
+         : type == Format::f16 ? from_f16(to_f16(x))
+                               : x;
 }
 
 void put_float(Format type, int64_t index, float x, std::byte* out) {
@@ -65,8 +67,8 @@ uint8_t to_e4m3(float x) {
   const uint32_t magnitude = bits & 0x7FFFFFFFU;
   if (magnitude >= 0x43E80000U) return static_cast<uint8_t>(sign | 0x7EU);  // 464: half way to 480
   if (magnitude < 0x3C800000U) {  // below 2^-6 in units of 2^-9
-    return static_cast<uint8_t>(sign |
-                                static_cast<uint32_t>(nearest(std::bit_cast<float>(magnitude) * 512)));
+    return static_cast<uint8_t>(
+        sign | static_cast<uint32_t>(nearest(std::bit_cast<float>(magnitude) * 512)));
   }
   const uint32_t even = magnitude + 0x7FFFFU + (magnitude >> 20 & 1U);
   return static_cast<uint8_t>(sign | ((even - 0x3C000000U) >> 20));
@@ -74,9 +76,9 @@ uint8_t to_e4m3(float x) {
 
 float from_e4m3(uint8_t code) {
   const int magnitude = code & 0x7F;
-  const float value = magnitude < 8 ? static_cast<float>(magnitude) * 0x1p-9F
-                                    : std::ldexp(static_cast<float>(8 + magnitude % 8),
-                                                 magnitude / 8 - 10);
+  const float value = magnitude < 8
+                          ? static_cast<float>(magnitude) * 0x1p-9F
+                          : std::ldexp(static_cast<float>(8 + magnitude % 8), magnitude / 8 - 10);
   return (code & 0x80U) != 0 ? -value : value;
 }
 
@@ -86,16 +88,16 @@ float largest_magnitude(const float* x, int n) {
   return most;
 }
 
-/// mxfp4 and mxfp8: a power of two for each 32. mlx.core computes in the weights' type: so do we, rounding after each step.
+/// mxfp4 and mxfp8: a power of two for each 32, the least that cuts nothing off.
 void encode_mx_group(const Matrix& as, const float* x, int64_t group, const EncodedRow& out) {
-  const Format type = as.scale_type;
   const bool is_four = as.format == Format::mxfp4;
-  const float share = rounded(type, largest_magnitude(x, 32) / (is_four ? 6.0F : 448.0F));
-  const float exponent = share == 0 ? 0 : std::rint(rounded(type, std::log2(share)));
-  const float power = rounded(type, std::exp2(exponent));
+  const float share = largest_magnitude(x, 32) / (is_four ? 6.0F : 448.0F);
+  const float exponent =
+      share > 0 ? std::min(std::max(-127.0F, std::ceil(std::log2(share))), 127.0F) : 0;
+  const float power = std::exp2(exponent);
   std::array<uint8_t, 32> codes;
   for (size_t j = 0; j < 32; ++j) {
-    const float value = rounded(type, x[j] / power);
+    const float value = x[j] / power;
     codes[j] = is_four ? to_e2m1(value) : to_e4m3(value);
   }
   const int bits = is_four ? 4 : 8;

@@ -90,7 +90,8 @@ void encode_q8(const float* x, std::byte* out) {
   const float inverse = d != 0 ? 1 / d : 0;
   put(out, to_f16(d));
   for (int j = 0; j < kBlock; ++j)
-    out[2 + j] = static_cast<std::byte>(std::lround(std::min(127.0F, std::max(-127.0F, x[j] * inverse))));
+    out[2 + j] =
+        static_cast<std::byte>(std::lround(std::min(127.0F, std::max(-127.0F, x[j] * inverse))));
 }
 
 void encode_iq4_nl(const float* x, const float* importance, std::byte* out) {

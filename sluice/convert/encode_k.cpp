@@ -81,7 +81,8 @@ struct WithMinima {
   Codes codes{};
 };
 
-WithMinima with_minima(const float* x, const float* importance, int n, int most_code, int most_scale) {
+WithMinima with_minima(const float* x, const float* importance, int n, int most_code,
+                       int most_scale) {
   WithMinima b;
   Scales scales{}, minima{};
   for (int i = 0; i < kBlock / n; ++i) {

@@ -26,7 +26,8 @@ std::vector<float> values(uint32_t seed) {
 }
 
 /// What kernels read of what was encoded.
-std::vector<float> through(Matrix as, const std::vector<float>& x, const float* importance = nullptr) {
+std::vector<float> through(Matrix as, const std::vector<float>& x,
+                           const float* importance = nullptr) {
   std::vector<std::byte> data(static_cast<size_t>(as.row_bytes)),
       scales(static_cast<size_t>(as.scale_row_bytes) + 1), biases(scales.size());
   encode_row(as, x.data(), importance, {data.data(), scales.data(), biases.data()});
@@ -54,7 +55,8 @@ constexpr Format kBlockTypes[] = {Format::q4_0, Format::q4_1, Format::q5_0,   Fo
                                   Format::q5_k, Format::q6_k, Format::iq4_nl, Format::iq4_xs};
 
 TEST(Encode, every_block_type_is_read_as_about_what_was_encoded) {
-  const double limits[] = {0.1, 0.09, 0.05, 0.045, 0.007, 0.34, 0.17, 0.08, 0.042, 0.021, 0.085, 0.09};
+  const double limits[] = {0.1,  0.09, 0.05,  0.045, 0.007, 0.34,
+                           0.17, 0.08, 0.042, 0.021, 0.085, 0.09};
   for (size_t i = 0; i < std::size(kBlockTypes); ++i) {
     const auto x = values(7);
     EXPECT_LT(error(x, through(layout_of(kBlockTypes[i], 1, kCols), x)), limits[i]) << i;
@@ -82,7 +84,8 @@ TEST(Encode, zeros_infinities_and_nan_are_codes_like_any_other) {
     if (std::isfinite(value)) through(layout_of(Format::mxfp4, 1, kCols, 4, 32, Format::bf16), x);
   }
   const std::vector<float> zeros(kCols, 0.0F);
-  for (const Format format : kBlockTypes) EXPECT_EQ(through(layout_of(format, 1, kCols), zeros), zeros);
+  for (const Format format : kBlockTypes)
+    EXPECT_EQ(through(layout_of(format, 1, kCols), zeros), zeros);
 }
 
 TEST(Half, rounds_to_the_nearest_and_ties_to_even) {

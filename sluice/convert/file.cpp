@@ -38,7 +38,8 @@ void File::read(uint64_t offset, std::span<std::byte> out) const {
     const ssize_t got = ::pread(descriptor_, out.data(), out.size(), static_cast<off_t>(offset));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) fail_with("read", errno);
-    if (got == 0) fail(ErrorKind::io, "{}: ends at {}, before its tensors do", path_.string(), offset);
+    if (got == 0)
+      fail(ErrorKind::io, "{}: ends at {}, before its tensors do", path_.string(), offset);
     out = out.subspan(static_cast<size_t>(got));
     offset += static_cast<uint64_t>(got);
   }

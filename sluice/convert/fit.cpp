@@ -60,7 +60,8 @@ struct Fitted {
   float error = 0;
 };
 
-Fitted refit(const float* x, const float* weights, int n, int most, bool falling, const Line& from) {
+Fitted refit(const float* x, const float* weights, int n, int most, bool falling,
+             const Line& from) {
   std::array<float, kMost> q;
   const float inverse = from.scale > 0 ? 1 / from.scale : 0, top = static_cast<float>(most);
   float w = 0, wq = 0, wqq = 0, wx = 0, wxq = 0;

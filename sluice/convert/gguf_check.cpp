@@ -24,9 +24,9 @@ std::string rope_text(const nn::RopeConfig& r) {
 }
 
 std::string attention_text(const nn::AttentionConfig& a) {
-  return fmt::format("{} heads of {} with {} for keys, window {}, scale {:.5g}, soft cap {:.5g}, RoPE {}",
-                     a.n_heads, a.head_dim, a.n_kv_heads, a.sliding_window, a.scale, a.softcap,
-                     rope_text(a.rope));
+  return fmt::format(
+      "{} heads of {} with {} for keys, window {}, scale {:.5g}, soft cap {:.5g}, RoPE {}",
+      a.n_heads, a.head_dim, a.n_kv_heads, a.sliding_window, a.scale, a.softcap, rope_text(a.rope));
 }
 
 std::string feed_forward_text(const nn::LayerConfig& layer) {
@@ -38,10 +38,12 @@ std::string feed_forward_text(const nn::LayerConfig& layer) {
     // Softmax over all with the chosen ones renormalized is softmax over the chosen ones.
     const auto& r = moe->router;
     const bool renormalizes = r.renormalize || r.scoring == Scoring::top_k_then_softmax;
-    text += fmt::format(", {} experts, {} a token, shared {} wide, sigmoid {}, renormalized {}, times {:.5g}, groups {} of {}",
-                        moe->n_experts, r.n_experts_per_tok, moe->shared_intermediate_size,
-                        r.scoring == Scoring::sigmoid_then_top_k, renormalizes, r.weight_scale,
-                        r.n_groups_used, r.n_groups);
+    text += fmt::format(
+        ", {} experts, {} a token, shared {} wide, sigmoid {}, renormalized {}, times {:.5g}, "
+        "groups {} of {}",
+        moe->n_experts, r.n_experts_per_tok, moe->shared_intermediate_size,
+        r.scoring == Scoring::sigmoid_then_top_k, renormalizes, r.weight_scale, r.n_groups_used,
+        r.n_groups);
   }
   return text;
 }
@@ -50,8 +52,8 @@ std::vector<std::string> lines_of(const nn::Config& c) {
   std::vector<std::string> lines = {
       fmt::format("vocabulary {}, {} layers of {}, eps {:.4g}, centered norms {}", c.vocab_size,
                   c.n_layers, c.hidden_size, c.rms_norm_eps, c.centered_norms),
-      fmt::format("scales {:.3g} {:.5g} {:.5g}, soft cap {:.5g}", c.embedding_scale,
-                  c.residual_scale, c.logits_scale, c.logits_softcap)};
+      fmt::format("scales {:.5g} {:.5g}, soft cap {:.5g}", c.residual_scale, c.logits_scale,
+                  c.logits_softcap)};
   for (size_t i = 0; i < c.layers.size(); ++i) {
     const nn::LayerConfig& layer = c.layers[i];
     lines.push_back(fmt::format("layer {}: {}; {}", i,
@@ -65,6 +67,13 @@ std::vector<std::string> lines_of(const nn::Config& c) {
 
 void check_says_the_same(const SourceModel& model, const PlannedFile& gguf) {
   const SourceModel read = open_gguf_header(gguf.header, gguf.name, gguf.bytes);
+  // Gemma's rounded to bfloat16 in directories and not in a GGUF, as the references have it.
+  constexpr float kRounding = 1.0F / 256;
+  const float scale = read.config.embedding_scale / model.config.embedding_scale;
+  if (std::abs(scale - 1) > kRounding) {
+    fail(ErrorKind::unsupported, "{}: a GGUF cannot say it: embeddings are multiplied by {}",
+         model.path.string(), model.config.embedding_scale);
+  }
   const auto wanted = lines_of(model.config), got = lines_of(read.config);
   for (size_t i = 0; i < wanted.size(); ++i) {
     if (i < got.size() && wanted[i] == got[i]) continue;

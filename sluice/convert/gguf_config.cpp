@@ -57,7 +57,8 @@ Change mlx_change(const SourceModel& gguf, const SourceTensor& tensor) {
   const GgufKind& kind = gguf_kind_of(gguf);
   const auto ends = [&](std::string_view end) { return tensor.ours.ends_with(end); };
   Change change;
-  if (kind.shifted && tensor.use == SourceTensor::Use::vector && ends("norm.weight")) change.added = -1;
+  if (kind.shifted && tensor.use == SourceTensor::Use::vector && ends("norm.weight"))
+    change.added = -1;
   const bool is_q = ends(".q_proj.weight"), is_k = ends(".k_proj.weight");
   if (kind.pairs && (is_q || is_k)) {
     const nn::AttentionConfig& a = *gguf.config.attention();
@@ -74,13 +75,15 @@ nlohmann::json config_of_gguf(const SourceModel& gguf) {
   const GgufKind& kind = gguf_kind_of(gguf);
   const nn::Config& c = gguf.config;
   const nn::AttentionConfig& a = *c.attention();
-  if (!a.rope.divisors.empty() || has_tensor(gguf, "rope_freqs.weight") || a.rope.kind != nn::RopeConfig::Kind::plain) {
+  if (!a.rope.divisors.empty() || has_tensor(gguf, "rope_freqs.weight") ||
+      a.rope.kind != nn::RopeConfig::Kind::plain) {
     fail(ErrorKind::unsupported,
          "{}: a GGUF's stretched RoPE does not say how it was made; convert the original instead",
          gguf.path.string());
   }
   if (c.moe() != nullptr && kind.architecture == "llama")
-    fail(ErrorKind::unsupported, "{}: Mixtral is converted from its original only", gguf.path.string());
+    fail(ErrorKind::unsupported, "{}: Mixtral is converted from its original only",
+         gguf.path.string());
   nlohmann::json config = {{"model_type", kind.model_type},
                            {"hidden_size", c.hidden_size},
                            {"num_hidden_layers", c.n_layers},
@@ -94,7 +97,8 @@ nlohmann::json config_of_gguf(const SourceModel& gguf) {
                            {"max_position_embeddings", c.max_position_embeddings},
                            {"tie_word_embeddings", !has_tensor(gguf, "lm_head.weight")},
                            {"torch_dtype", "float16"}};
-  if (has_tensor(gguf, "model.layers.0.self_attn.q_proj.bias")) config["attention_bias"] = true;
+  config["attention_bias"] = has_tensor(gguf, "model.layers.0.self_attn.q_proj.bias");
+  config["mlp_bias"] = false;
   if (c.moe() != nullptr) add_experts(config, *c.moe());
   if (kind.architecture.starts_with("gemma")) add_gemma(config, gguf, kind.model_type);
   // What is this family's own: as the loader asked for it by both names.

@@ -41,7 +41,8 @@ const GgufKind& gguf_kind_of(const SourceModel& model) {
   std::string known;
   for (const GgufKind& kind : kKinds) {
     const std::string_view one = kind.*of;
-    if (known.find(one) == std::string::npos) known += fmt::format("{}{}", known.empty() ? "" : ", ", one);
+    if (known.find(one) == std::string::npos)
+      known += fmt::format("{}{}", known.empty() ? "" : ", ", one);
   }
   fail(ErrorKind::unsupported,
        "{}: '{}' is not converted between GGUF and directories; those that are: {}",

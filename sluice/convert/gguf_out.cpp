@@ -20,7 +20,9 @@ std::string raw(T value) {
   return bytes;
 }
 
-std::string text(std::string_view value) { return raw(uint64_t{value.size()}) + std::string(value); }
+std::string text(std::string_view value) {
+  return raw(uint64_t{value.size()}) + std::string(value);
+}
 
 uint64_t aligned(uint64_t offset) { return (offset + kAlignment - 1) / kAlignment * kAlignment; }
 

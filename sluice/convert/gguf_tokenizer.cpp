@@ -16,7 +16,14 @@ namespace sluice::convert {
 namespace {
 
 /// By their numbers in the file.
-enum TokenKind : int32_t { normal = 1, unknown = 2, control = 3, user_defined = 4, unused = 5, byte = 6 };
+enum TokenKind : int32_t {
+  normal = 1,
+  unknown = 2,
+  control = 3,
+  user_defined = 4,
+  unused = 5,
+  byte = 6
+};
 
 struct Vocabulary {
   std::vector<std::string> tokens, merges;
@@ -80,7 +87,9 @@ Vocabulary read_vocabulary(const nlohmann::json& tokenizer, int64_t vocab_size,
       const std::string token = added.at("content");
       const bool special = added.value("special", false);
       put(token, added.at("id").get<uint64_t>(),
-          falls_back && token == unk ? unknown : special ? control : user_defined);
+          falls_back && token == unk ? unknown
+          : special                  ? control
+                                     : user_defined);
     }
   }
   v.merges = merges_of(model);
@@ -111,10 +120,16 @@ constexpr std::array<std::string_view, 9> kTexts = {
     "Hello, world! It's 12345678 o'clock; I'LL pay $3.50 (or 1,000,000 kr.).",
     " leading space\n\n\n  indented\ttabbed \r\n    trailing   ",
     "def f(x_1, y=2):\n        return x_1**2 // y  # comment?!\n\n\nclass A: pass\n",
-    "\xC3\x9Cn\xC3\xAF\x63\xC3\xB6" "de \xE2\x85\xA8 na\xC3\xAFve fa\xC3\xA7" "ade co\xC3\xB6perate 3\xC2\xBD",
-    "\xE6\xBC\xA2\xE5\xAD\x97\xE3\x81\x8B\xE3\x81\xAA\xED\x95\x9C\xEA\xB5\xAD\xEC\x96\xB4 2024\xE5\xB9\xB4\xEF\xBC\x8C\xE4\xBD\xA0\xE5\xA5\xBD",
-    "\xD0\x9F\xD1\x80\xD0\xB8\xD0\xB2\xD0\xB5\xD1\x82, \xD9\x85\xD8\xB1\xD8\xAD\xD8\xA8\xD8\xA7 \xF0\x9F\x98\x80\xF0\x9F\x91\x8D\xF0\x9F\x8F\xBD \xE2\x80\xA6 \xE0\xB8\xAA\xE0\xB8\xA7\xE0\xB8\xB1\xE0\xB8\xAA\xE0\xB8\x94\xE0\xB8\xB5",
-    "camelCaseWords ABCdef HTTPServer don't DON'T we'Ve a/b\\c <tag attr=\"v\"/> {{x}} [[y]] ...---...",
+    "\xC3\x9Cn\xC3\xAF\x63\xC3\xB6"
+    "de \xE2\x85\xA8 na\xC3\xAFve fa\xC3\xA7"
+    "ade co\xC3\xB6perate 3\xC2\xBD",
+    "\xE6\xBC\xA2\xE5\xAD\x97\xE3\x81\x8B\xE3\x81\xAA\xED\x95\x9C\xEA\xB5\xAD\xEC\x96\xB4 "
+    "2024\xE5\xB9\xB4\xEF\xBC\x8C\xE4\xBD\xA0\xE5\xA5\xBD",
+    "\xD0\x9F\xD1\x80\xD0\xB8\xD0\xB2\xD0\xB5\xD1\x82, \xD9\x85\xD8\xB1\xD8\xAD\xD8\xA8\xD8\xA7 "
+    "\xF0\x9F\x98\x80\xF0\x9F\x91\x8D\xF0\x9F\x8F\xBD \xE2\x80\xA6 "
+    "\xE0\xB8\xAA\xE0\xB8\xA7\xE0\xB8\xB1\xE0\xB8\xAA\xE0\xB8\x94\xE0\xB8\xB5",
+    "camelCaseWords ABCdef HTTPServer don't DON'T we'Ve a/b\\c <tag attr=\"v\"/> {{x}} [[y]] "
+    "...---...",
     "1 12 123 1234 12345 3.14159 0xFF 1e-9 50% #hash @name a_b __init__ ~/path/to.file",
     "",
 };
@@ -139,11 +154,11 @@ bool reads_alike(const text::Tokenizer& wanted, const GgufPairs& pairs, const st
 
 /// One of each kind of llama.cpp's pre-tokenizers, the usual ones first.
 constexpr std::array<std::string_view, 26> kPreTokenizers = {
-    "gpt-2",       "llama-bpe",  "qwen2",      "smollm",     "deepseek-v3", "tekken",
-    "gpt-4o",      "glm4",       "qwen35",     "dbrx",       "deepseek-llm", "deepseek-coder",
-    "default",     "seed-coder", "kimi-k2",    "bailingmoe", "youtu",       "falcon",
-    "poro-chat",   "viking",     "tiny_aya",   "superbpe",   "minicpm5",    "exaone-moe",
-    "afmoe",       "gemma4"};
+    "gpt-2",     "llama-bpe",  "qwen2",    "smollm",     "deepseek-v3",  "tekken",
+    "gpt-4o",    "glm4",       "qwen35",   "dbrx",       "deepseek-llm", "deepseek-coder",
+    "default",   "seed-coder", "kimi-k2",  "bailingmoe", "youtu",        "falcon",
+    "poro-chat", "viking",     "tiny_aya", "superbpe",   "minicpm5",     "exaone-moe",
+    "afmoe",     "gemma4"};
 
 struct Variant {
   std::string_view pre;

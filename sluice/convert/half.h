@@ -21,7 +21,8 @@ inline uint16_t to_f16(float x) {
   const uint32_t magnitude = bits & 0x7FFFFFFFU;
   if (magnitude > 0x7F800000U) return static_cast<uint16_t>(sign | 0x7E00U);
   if (magnitude >= 0x477FF000U) return static_cast<uint16_t>(sign | 0x7C00U);
-  if (magnitude < 0x38800000U) {  // subnormal there: units of 2^-24, which adding 0.5 leaves in the low bits
+  if (magnitude <
+      0x38800000U) {  // subnormal there: units of 2^-24, which adding 0.5 leaves in the low bits
     const float sum = std::bit_cast<float>(magnitude) + 0.5F;
     return static_cast<uint16_t>(sign | (std::bit_cast<uint32_t>(sum) - 0x3F000000U));
   }

@@ -29,7 +29,8 @@ Importance read_importance(const std::filesystem::path& path, std::string& setti
   const File file = File::open(path);
   const uint64_t size = file.stamp().bytes;
   if (size > kMostBytes)
-    fail(ErrorKind::bad_model, "{}: has {} bytes, which no importance matrix has", path.string(), size);
+    fail(ErrorKind::bad_model, "{}: has {} bytes, which no importance matrix has", path.string(),
+         size);
   std::vector<std::byte> bytes(size);
   file.read(0, bytes);
   io::TensorIndex index;
@@ -37,8 +38,9 @@ Importance read_importance(const std::filesystem::path& path, std::string& setti
   Importance importance;
   for (const auto& [name, tensor] : index.tensors) {
     if (tensor.type != io::TensorType::f32 || tensor.shape.size() != 1) {
-      fail(ErrorKind::bad_model, "{}: {} is {} {}, wanted one float32 for each column", path.string(),
-           printable(name), io::info(tensor.type).name, io::shape_text(tensor.shape));
+      fail(ErrorKind::bad_model, "{}: {} is {} {}, wanted one float32 for each column",
+           path.string(), printable(name), io::info(tensor.type).name,
+           io::shape_text(tensor.shape));
     }
     std::vector<float>& values = importance[name];
     values.resize(static_cast<size_t>(tensor.shape[0]));
@@ -61,7 +63,8 @@ void write_importance(const std::filesystem::path& path, const Importance& impor
   uint64_t end = 0;
   for (const auto& [name, values] : importance) {
     const uint64_t bytes = values.size() * sizeof(float);
-    tensors[name] = {{"dtype", "F32"}, {"shape", {values.size()}}, {"data_offsets", {end, end + bytes}}};
+    tensors[name] = {
+        {"dtype", "F32"}, {"shape", {values.size()}}, {"data_offsets", {end, end + bytes}}};
     end += bytes;
   }
   const std::string header = tensors.dump();

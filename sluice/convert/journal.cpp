@@ -32,16 +32,16 @@ std::string fingerprint(const Plan& plan, const std::string& settings) {
   digest.update(fmt::format("{} {}\n", kVersion, settings));
   for (const auto& path : plan.sources) {
     const io::FileStamp stamp = File::open(path).stamp();
-    digest.update(fmt::format("{} {} {} {}\n", std::filesystem::absolute(path).string(), stamp.inode,
-                              stamp.bytes, stamp.modified_ns));
+    digest.update(fmt::format("{} {} {} {}\n", std::filesystem::absolute(path).string(),
+                              stamp.inode, stamp.bytes, stamp.modified_ns));
   }
   for (const PlannedFile& file : plan.files)
     digest.update(fmt::format("{} {} {}\n", file.name, file.bytes, file.header));
   for (const Product& product : plan.products) {
     const Change& change = product.change;
     digest.update(fmt::format("{} {} {} {} {} {} ", product.name, product.column_path,
-                              product.repacked,
-                              static_cast<int>(change.rows), change.n_heads, change.added));
+                              product.repacked, static_cast<int>(change.rows), change.n_heads,
+                              change.added));
     digest.update({reinterpret_cast<const char*>(product.values.data()),
                    product.values.size() * sizeof(float)});
     for (const residency::Weight& source : product.sources) digest.update(text_of(source));
@@ -65,7 +65,8 @@ Journal read_journal(const std::filesystem::path& path, const std::string& plan)
 }
 
 void write_journal(const std::filesystem::path& path, const Journal& journal) {
-  write_file_atomically(path, nlohmann::json{{"plan", journal.plan}, {"tags", journal.tags}}.dump());
+  write_file_atomically(path,
+                        nlohmann::json{{"plan", journal.plan}, {"tags", journal.tags}}.dump());
 }
 
 }  // namespace sluice::convert

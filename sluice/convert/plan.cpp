@@ -7,8 +7,8 @@ int64_t source_row(const Product& product, int64_t row) {
   if (change.rows == Change::Rows::kept) return row;
   const int64_t head_dim = product.target.rows() / change.n_heads, half = head_dim / 2;
   const int64_t begin = row / head_dim * head_dim, i = row % head_dim;
-  return begin + (change.rows == Change::Rows::to_pairs ? i % 2 * half + i / 2
-                                                        : i % half * 2 + i / half);
+  return begin +
+         (change.rows == Change::Rows::to_pairs ? i % 2 * half + i / 2 : i % half * 2 + i / half);
 }
 
 uint64_t Plan::bytes() const {

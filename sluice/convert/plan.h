@@ -31,7 +31,7 @@ struct Product {
   Change change = {};
   std::string column_path = {};  ///< whose columns' importance counts
   std::string dtype = {};        ///< in safetensors, of what is copied and no float
-  bool repacked = false;  ///< blocks become groups of the very same values
+  bool repacked = false;         ///< blocks become groups of the very same values
   /// How all rows are stored, and where in the plan's files.
   residency::Weight target;
 };

@@ -23,7 +23,8 @@ struct Mode {
   std::string_view name;
   int bits, group_size;
 };
-constexpr std::array<Mode, 3> kFloatModes = {{{"mxfp4", 4, 32}, {"mxfp8", 8, 32}, {"nvfp4", 4, 16}}};
+constexpr std::array<Mode, 3> kFloatModes = {
+    {{"mxfp4", 4, 32}, {"mxfp8", 8, 32}, {"nvfp4", 4, 16}}};
 
 const Recipe* find_recipe(const ConvertOptions& options) {
   if (options.recipe.empty()) return nullptr;

@@ -40,8 +40,7 @@ std::vector<Entry> entries_of(Product& product) {
   const std::string scales = is_affine ? dtype_of(m.scale_type) : "U8";
   std::vector<Entry> entries = {{product.name, "U32", packed, bytes, &target.data},
                                 {path + ".scales", scales, groups, scale_bytes, &target.scales}};
-  if (is_affine)
-    entries.push_back({path + ".biases", scales, groups, scale_bytes, &target.biases});
+  if (is_affine) entries.push_back({path + ".biases", scales, groups, scale_bytes, &target.biases});
   return entries;
 }
 

@@ -1,4 +1,6 @@
 // Plans a GGUF: ggml's names, row order and norms, metadata by the keys that the loader asks for.
+#include "sluice/convert/to_gguf.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -17,7 +19,6 @@
 #include "sluice/convert/gguf_kinds.h"
 #include "sluice/convert/gguf_out.h"
 #include "sluice/convert/gguf_tokenizer.h"
-#include "sluice/convert/to_gguf.h"
 #include "sluice/io/formats/gguf_reader.h"
 #include "sluice/models/weight_names.h"
 
@@ -112,7 +113,8 @@ Product product_of(const SourceTensor& t, std::string name) {
 }
 
 /// All tensors as products without a layout.
-std::vector<Product> products_of(const SourceModel& model, const GgufKind& kind, const Type& wanted) {
+std::vector<Product> products_of(const SourceModel& model, const GgufKind& kind,
+                                 const Type& wanted) {
   const bool norms_after = std::ranges::any_of(model.tensors, [](const SourceTensor& t) {
     return t.ours.ends_with(".post_feedforward_layernorm.weight");
   });
@@ -151,7 +153,8 @@ std::vector<Product> products_of(const SourceModel& model, const GgufKind& kind,
 
 /// Llama 3's stretching is a table of divisors there.
 Product rope_table(const nn::RopeConfig& rope) {
-  Product product{.name = "rope_freqs.weight", .shape = {rope.dims / 2}, .sources = {}, .target = {}};
+  Product product{
+      .name = "rope_freqs.weight", .shape = {rope.dims / 2}, .sources = {}, .target = {}};
   const auto context = static_cast<double>(rope.original_positions);
   for (int64_t i = 0; i < rope.dims / 2; ++i) {
     const double exponent = static_cast<double>(2 * i) / static_cast<double>(rope.dims);
@@ -222,8 +225,8 @@ void add_metadata(GgufPairs& pairs, const SourceModel& model, const GgufKind& ki
   all["%.rope.freq_base"] = rope.theta;
   all["%.rope.dimension_count"] = rope.dims;
   if (rope.kind == nn::RopeConfig::Kind::plain || rope.kind == nn::RopeConfig::Kind::llama3) {
-    for (const char* key : {"%.rope.scaling.type", "%.rope.scaling.factor",
-                            "%.rope.scaling.original_context_length"})
+    for (const char* key :
+         {"%.rope.scaling.type", "%.rope.scaling.factor", "%.rope.scaling.original_context_length"})
       all.erase(key);
   }
   pairs.add("general.architecture", kind.architecture);
@@ -231,7 +234,8 @@ void add_metadata(GgufPairs& pairs, const SourceModel& model, const GgufKind& ki
   pairs.add("general.file_type", type.file_type);
   pairs.add("general.quantization_version", uint32_t{2});
   for (const auto& [key, value] : all.items())
-    if (key.starts_with('%')) add_json(pairs, std::string(kind.architecture) + key.substr(1), value);
+    if (key.starts_with('%'))
+      add_json(pairs, std::string(kind.architecture) + key.substr(1), value);
 }
 
 /// All pairs of the source, with another general.file_type.
@@ -294,12 +298,12 @@ void check_importance(const Plan& plan, const Importance& importance) {
     ++met;
     const auto cols = static_cast<size_t>(product.target.cols());
     if (found->second.size() != cols) {
-      fail(ErrorKind::bad_request, "--imatrix: {} has {} columns there, {} here; is it of this model?",
-           product.column_path, found->second.size(), cols);
+      fail(ErrorKind::bad_request,
+           "--imatrix: {} has {} columns there, {} here; is it of this model?", product.column_path,
+           found->second.size(), cols);
     }
   }
-  if (met == 0)
-    fail(ErrorKind::bad_request, "--imatrix: it is of no matrix of this model");
+  if (met == 0) fail(ErrorKind::bad_request, "--imatrix: it is of no matrix of this model");
 }
 
 }  // namespace

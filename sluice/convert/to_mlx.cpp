@@ -111,8 +111,7 @@ void split_gate_and_up(std::vector<Draft>& drafts, bool is_gemma4) {
                 .shape = {draft.shape[0], half, draft.shape[2]},
                 .sources = {}};
       for (int64_t expert = 0; expert < draft.shape[0]; ++expert)
-        one.sources.push_back(
-            draft.sources[0].select_rows((2 * expert + part) * half, half));
+        one.sources.push_back(draft.sources[0].select_rows((2 * expert + part) * half, half));
       result.push_back(std::move(one));
     }
   }
@@ -126,17 +125,31 @@ void shift_qwen_hybrid(std::vector<Draft>& drafts) {
       "q_norm.weight", "k_norm.weight"};
   for (Draft& draft : drafts) {
     const auto ends = [&](std::string_view end) { return draft.name.ends_with(end); };
-    if (std::ranges::any_of(kNorms, ends) || ends("language_model.norm.weight")) draft.change.added = 1;
+    if (std::ranges::any_of(kNorms, ends) || ends("language_model.norm.weight"))
+      draft.change.added = 1;
     if (ends("conv1d.weight") && draft.shape.size() == 3) std::swap(draft.shape[1], draft.shape[2]);
   }
+}
+
+/// A GGUF's gate of shared experts is a vector, mlx-lm's a matrix of one row.
+std::vector<int64_t> shape_of(const SourceModel& model, const SourceTensor& t) {
+  if (model.gguf && t.use == Use::router && t.shape.size() == 1) return {1, t.shape[0]};
+  return t.shape;
 }
 
 std::vector<Draft> drafts_of(const SourceModel& model) {
   std::vector<Draft> drafts;
   for (const SourceTensor& t : model.tensors) {
+    if (t.name.ends_with("_blocks")) {
+      fail(
+          ErrorKind::unsupported,
+          "{}: {} is published in MXFP4 blocks, which mlx-lm and Sluice run as they are; it is not "
+          "converted",
+          model.path.string(), printable(t.name));
+    }
     drafts.push_back({.name = model.gguf ? mlx_name(model, t) : t.name,
                       .use = t.use,
-                      .shape = t.shape,
+                      .shape = shape_of(model, t),
                       .sources = {t.weight},
                       .change = model.gguf ? mlx_change(model, t) : Change{},
                       .type = t.type,
@@ -163,7 +176,7 @@ Format float_of(const Draft& draft, const SourceModel& model, const ConvertOptio
   const kernels::Matrix& m = draft.sources[0].matrix;
   if (options.dtype) return *options.dtype;
   return m.format <= Format::bf16 && !(model.gguf && draft.use == Use::vector) ? m.format
-                                                                                : model.float_type;
+                                                                               : model.float_type;
 }
 
 /// How a draft is stored. quantized: what config.json has to say of it, path by path.
@@ -180,8 +193,8 @@ kernels::Matrix layout(const Draft& draft, const SourceModel& model, const Conve
                          draft.shape.size() >= 2 && draft.name.ends_with(".weight");
   const std::string path = draft.name.substr(0, draft.name.rfind('.'));
   const auto usual = usual_quantization(options);
-  const auto q = is_matrix ? quantization_of(options, path, m.cols, model.config.n_layers)
-                           : std::nullopt;
+  const auto q =
+      is_matrix ? quantization_of(options, path, m.cols, model.config.n_layers) : std::nullopt;
   if (q) {
     if (*q != *usual)
       quantized[path] = {{"group_size", q->group_size}, {"bits", q->bits}, {"mode", q->mode}};
@@ -207,7 +220,8 @@ SideFile config_of(const SourceModel& model, const ConvertOptions& options,
       model.gguf ? config_of_gguf(model)
                  : io::read_json_file(model.path / "config.json", {.size = {16'000'000}});
   auto q = usual_quantization(options);
-  if (!q && !quantized.empty()) q = {.bits = 4, .group_size = 32, .mode = "affine"};  // repacked, path by path
+  if (!q && !quantized.empty())
+    q = {.bits = 4, .group_size = 32, .mode = "affine"};  // repacked, path by path
   if (q) {
     quantized.update({{"group_size", q->group_size}, {"bits", q->bits}, {"mode", q->mode}});
     config["quantization"] = quantized;

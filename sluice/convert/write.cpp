@@ -94,7 +94,8 @@ bool is_copy(const Product& product, const Weight& source) {
   const Matrix &a = source.matrix, &b = product.target.matrix;
   return a.format == b.format && a.bits == b.bits && a.group_size == b.group_size &&
          a.row_bytes == b.row_bytes && a.scale_row_bytes == b.scale_row_bytes &&
-         (a.group_size == 0 || a.scale_type == b.scale_type || a.format != kernels::Format::affine) &&
+         (a.group_size == 0 || a.scale_type == b.scale_type ||
+          a.format != kernels::Format::affine) &&
          product.change.added == 0;
 }
 

@@ -25,7 +25,8 @@ struct Fixture {
   Fixture() {
     constexpr int64_t kRows = 40, kCols = 128, kMatrices = 10;
     std::vector<float> values(kRows * kCols * kMatrices);
-    for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i * 7919 % 1009) - 500;
+    for (size_t i = 0; i < values.size(); ++i)
+      values[i] = static_cast<float>(i * 7919 % 1009) - 500;
     plan.sources = {directory.path() / "source"};
     std::ofstream(plan.sources[0], std::ios::binary)
         .write(reinterpret_cast<const char*>(values.data()),
