@@ -76,7 +76,7 @@ def test_control_tokens_in_a_text_are_text(server):
 def test_openai_gets_floats_base64_and_fewer_dimensions(client, server):
     expected = vectors(server, TEXTS)
     answer = client.embeddings.create(model=server.name, input=TEXTS)  # which asks for base64
-    assert [entry.embedding for entry in answer.data] == pytest.approx(expected)
+    assert all(entry.embedding == pytest.approx(vector) for entry, vector in zip(answer.data, expected, strict=True))
     _, raw = server.post("/v1/embeddings", {"input": "x", "encoding_format": "base64"})
     assert list(struct.unpack(f"<{len(expected[2])}f", base64.b64decode(raw["data"][0]["embedding"]))) == pytest.approx(expected[2])
     short = client.embeddings.create(model=server.name, input="x", dimensions=8, encoding_format="float").data[0].embedding
@@ -88,7 +88,7 @@ def test_ollama_gets_the_same_and_cuts_long_texts(server):
     client = ollama.Client(host=server.url)
     expected = vectors(server, TEXTS)
     answer = client.embed(model=server.name, input=TEXTS)
-    assert [list(vector) for vector in answer.embeddings] == pytest.approx(expected)
+    assert all(list(got) == pytest.approx(vector) for got, vector in zip(answer.embeddings, expected, strict=True))
     assert answer.prompt_eval_count > 0 and answer.total_duration > 0
     assert list(client.embeddings(model=server.name, prompt=TEXTS[2]).embedding) == pytest.approx(expected[2])
     with pytest.raises(ollama.ResponseError):
