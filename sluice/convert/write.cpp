@@ -6,6 +6,7 @@
 #include <array>
 #include <cstring>
 #include <future>
+#include <optional>
 
 #include "sluice/base/error.h"
 #include "sluice/base/thread_pool.h"
@@ -115,7 +116,7 @@ class Writer {
 
  private:
   void begin_files();
-  void write_product(const Product& product, Tags& tags);
+  void write_product(const Product& product);
   void write_rows(const Product& product, const Weight& source, int64_t first, int64_t begin,
                   int64_t n);
   void read_rows(const Product& product, const Weight& source, int64_t first, int64_t begin,
@@ -139,10 +140,10 @@ class Writer {
   Rows read_;
   std::array<Rows, 2> encoded_;  // one is computed while the other is written
   size_t turn_ = 0;
-  std::future<void> writing_;
-  Tags* tags_ = nullptr;
   uint64_t done_ = 0;
   Clock::time_point next_keep_;
+  std::optional<Tags> tags_;   // of the product at hand
+  std::future<void> writing_;  // uses all of the above, and is waited for before that goes
 };
 
 void Writer::advance(Progress::Stage stage, uint64_t bytes) {
@@ -240,8 +241,8 @@ void Writer::write_rows(const Product& product, const Weight& source, int64_t fi
   advance(Progress::Stage::writing, static_cast<uint64_t>(n * bytes_of_row(product.target)));
 }
 
-void Writer::write_product(const Product& product, Tags& tags) {
-  tags_ = &tags;
+void Writer::write_product(const Product& product) {
+  tags_.emplace(product.name);
   int64_t first = 0;
   for (const Weight& source : product.sources) {
     const int64_t at_once =
@@ -255,7 +256,7 @@ void Writer::write_product(const Product& product, Tags& tags) {
   Rows rows;
   const auto bytes = std::as_bytes(std::span(product.values));
   rows.streams[0].assign(bytes.begin(), bytes.end());
-  tags.update(rows);
+  tags_->update(rows);
   files_[product.target.data.file].write(product.target.data.offset, bytes);
   advance(Progress::Stage::writing, bytes.size());
 }
@@ -269,7 +270,9 @@ void Writer::keep(const Journal& journal) {
   for (const File& file : files_) file.sync(true);
   write_journal(directory_ / kJournal, journal);
   const auto end = Clock::now();
-  next_keep_ = end + std::max<Clock::duration>(options_.journal_every, 10 * (end - begin));
+  const bool each_time = options_.journal_every == std::chrono::milliseconds(0);
+  next_keep_ =
+      each_time ? end : end + std::max<Clock::duration>(options_.journal_every, 10 * (end - begin));
 }
 
 void Writer::check(const Journal& journal) {
@@ -314,9 +317,8 @@ Written Writer::run() {
   done_ = written.resumed.count;
   keep(journal);
   for (size_t p = journal.tags.size(); p < plan_.products.size(); ++p) {
-    Tags tags(plan_.products[p].name);
-    write_product(plan_.products[p], tags);
-    journal.tags.push_back(tags.finish());
+    write_product(plan_.products[p]);
+    journal.tags.push_back(tags_->finish());
     if (Clock::now() >= next_keep_ || p + 1 == plan_.products.size()) keep(journal);
   }
   check(journal);

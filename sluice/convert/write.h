@@ -23,10 +23,11 @@ struct Progress {
 struct WriteOptions {
   int n_threads = 1;
   Bytes buffers{64'000'000};  ///< that source and result of a piece take at most
-  std::string settings;       ///< what the result depends on beside the plan
+  std::string settings = {};  ///< what the result depends on beside the plan
   const Importance* importance = nullptr;
-  std::chrono::milliseconds journal_every{1000};  ///< or ten times what it takes, if that is more
-  std::function<void(const Progress&)> progress;
+  std::chrono::milliseconds journal_every{
+      1000};  ///< or ten times what it takes; 0: after each matrix
+  std::function<void(const Progress&)> progress = {};
 };
 
 struct Written {

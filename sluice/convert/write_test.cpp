@@ -23,23 +23,23 @@ struct Fixture {
   Plan plan;
 
   Fixture() {
-    constexpr int64_t kRows = 40, kCols = 128, kMatrices = 10;
-    std::vector<float> values(kRows * kCols * kMatrices);
+    constexpr int64_t n_rows = 40, n_cols = 128, n_matrices = 10;
+    std::vector<float> values(n_rows * n_cols * n_matrices);
     for (size_t i = 0; i < values.size(); ++i)
       values[i] = static_cast<float>(i * 7919 % 1009) - 500;
     plan.sources = {directory.path() / "source"};
     std::ofstream(plan.sources[0], std::ios::binary)
         .write(reinterpret_cast<const char*>(values.data()),
                static_cast<std::streamsize>(values.size() * sizeof(float)));
-    for (int64_t i = 0; i < kMatrices; ++i) {
+    for (int64_t i = 0; i < n_matrices; ++i) {
       residency::Weight source;
-      source.matrix = layout_of(Format::f32, kRows, kCols);
-      source.data.offset = static_cast<uint64_t>(i * kRows * kCols) * sizeof(float);
+      source.matrix = layout_of(Format::f32, n_rows, n_cols);
+      source.data.offset = static_cast<uint64_t>(i * n_rows * n_cols) * sizeof(float);
       Product product{.name = "m" + std::to_string(i) + ".weight",
-                      .shape = {kRows, kCols},
+                      .shape = {n_rows, n_cols},
                       .sources = {source},
                       .target = {}};
-      product.target.matrix = layout_of(Format::affine, kRows, kCols, 4, 64, Format::f16);
+      product.target.matrix = layout_of(Format::affine, n_rows, n_cols, 4, 64, Format::f16);
       plan.products.push_back(std::move(product));
     }
     lay_out_safetensors(plan, 8000);  // some shards

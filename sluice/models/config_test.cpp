@@ -321,8 +321,8 @@ TEST(Registry, of_an_unknown_architecture_those_most_like_it_are_named) {
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::unsupported);
     EXPECT_STREQ(error.what(),
-                 "architecture 'qwen3_mae' is not supported; most like it are qwen3_moe, qwen3moe, "
-                 "qwen3; all are in docs/models.md");
+                 "architecture 'qwen3_mae' is not supported; most like it are qwen3_moe, qwen2_moe, "
+                 "qwen35moe; all are in docs/models.md");
   }
   for (const std::string& name : architectures())
     EXPECT_NE(find_family(name).read, nullptr) << name;

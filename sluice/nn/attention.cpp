@@ -25,7 +25,7 @@ HeadNorm load_norm(const Config& c, const AttentionConfig& a, const Weights& w, 
                     nullptr};
   };
   if (a.unit_norms) return {std::nullopt, ones(a.head_dim)};
-  if (w["norms"]["0"].has()) {  // a list of them, one for each head
+  if (c.centered_norms && w["norms"]["0"].has()) {  // a list of them, one for each head
     std::vector<float> all;
     for (const ops::Vector& one : w["norms"].optional_vectors("weight", n_heads, a.head_dim))
       all.insert(all.end(), one->begin(), one->end());
@@ -33,7 +33,8 @@ HeadNorm load_norm(const Config& c, const AttentionConfig& a, const Weights& w, 
   }
   if (!w.has()) return {};
   const std::span<const int64_t> shape = w.has("weight") ? w.shape() : w.shape("");
-  if (shape.size() == 2) return of_rows(w["weight"].tensor({{n_heads, a.head_dim}}), n_heads);
+  if (c.centered_norms && shape.size() == 2)
+    return of_rows(w["weight"].tensor({{n_heads, a.head_dim}}), n_heads);
   const bool of_heads = shape.size() == 1 && shape[0] == a.head_dim;
   if (!of_heads) {
     return {ops::Norm{w["weight"].vector(n_heads * a.head_dim), c.norm_weight_offset, eps},
@@ -94,7 +95,8 @@ Attention::Attention(const Config& c, const AttentionConfig& a, const Weights& w
       rope_(a.rope),
       slot_(slot_for(a, demands)) {
   norms_.scale *= a.out_scale;
-  if (const Weights gate = w["gate_proj"]; gate.has()) {
+  if (a.has_gate && w["gate_proj"].has()) {
+    const Weights gate = w["gate_proj"];
     const bool per_head = gate.shape()[0] == a.n_heads;
     in_.push_back(linear(gate, c.hidden_size, per_head ? a.n_heads : a.n_heads * value_dim(a)));
     gated_ = true;

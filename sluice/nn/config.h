@@ -59,6 +59,8 @@ struct AttentionConfig {
   float value_scale = 1;
   /// q_proj has for each head its query, then a gate: the head's result times the gate's sigmoid.
   bool output_gate = false;
+  /// The files may have gate_proj: what was attended times its sigmoid, for each head or each element.
+  bool has_gate = false;
   bool norm_last = false;        ///< q_norm and k_norm come after the rotation
   bool unit_norms = false;       ///< q_norm and k_norm have no weights
   float norm_eps = 0;            ///< of q_norm and k_norm; 0: the decoder's

@@ -84,7 +84,9 @@ TEST(HubListing, a_checkpoint_is_its_top_folders_weights_and_their_json) {
       (Names{"config.json", "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors",
              "model.safetensors.index.json", "tokenizer.json", "tokenizer.tiktoken",
              "chat_template.jinja", "1_Pooling/config.json"}));
-  EXPECT_EQ(HubFile{.name = "1_Pooling/config.json"}.local_name(), "1_Pooling.json");
+  HubFile pooling;
+  pooling.name = "1_Pooling/config.json";
+  EXPECT_EQ(pooling.local_name(), "1_Pooling.json");
 }
 
 TEST(HubListing, weights_stored_twice_are_taken_once) {

@@ -22,7 +22,7 @@ struct CodesBase {
   static constexpr int kVectors = 1;
   static constexpr int kZeroShift = 0;  // kZero is 1 << kZeroShift, or 0
   static constexpr bool kHasBias = false;
-  static constexpr bool kWide = false;  // codes above 127
+  static constexpr bool kWide = false;  // codes above 64: two pairs' products do not fit 16 bits
 };
 
 /// Calls body(Index<0>{}), body(Index<1>{}), ... body(Index<n - 1>{}).
@@ -177,6 +177,7 @@ template <int group>
 struct PlainCodes : CodesBase {
   static constexpr int kGroup = group;
   static constexpr int kZeroShift = 6;
+  static constexpr bool kWide = true;
   static constexpr int kBlockBytes = 64;
   template <int v>
   [[gnu::always_inline]] static u8x64 codes(const std::byte* p) {

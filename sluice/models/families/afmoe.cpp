@@ -18,6 +18,7 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
                                .slides = all_but_every<4>,
                                .first_dense_key = "num_dense_layers"});
   rotate_where_sliding(c);
+  each_attention(c, [](nn::AttentionConfig& a) { a.has_gate = true; });
   if (s.boolean({"mup_enabled", ""}).value_or(true))
     c.embedding_scale = std::sqrt(static_cast<float>(c.hidden_size));
   for (const char* told : {"global_attn_every_n_layers", "num_expert_groups", "num_limited_groups",

@@ -48,6 +48,7 @@ void read_layers(nn::Config& c, const Source& s) {
   const int64_t window = s.integer({"sliding_window", ""}).value_or(512);
   for (size_t i = 0; i < c.layers.size(); ++i) {
     nn::AttentionConfig& a = *c.layers[i].attention();
+    a.has_gate = true;
     const std::string type = i < types.size() ? types[i] : "full_attention";
     const bool slides = types.empty() ? i % 2 == 0 : type == "sliding_attention";
     if (slides) {
