@@ -61,7 +61,7 @@ struct StateStep {
   float beta = 1.0F;
   bool delta = false;
   const float *look = nullptr, *erase = nullptr;  ///< [n_cols] each, or both null
-  float* out = nullptr;  ///< [n_rows]
+  float* out = nullptr;                           ///< [n_rows]
 };
 
 /// Every kernel of one instruction set. All are single-threaded and noexcept; callers split the work.

@@ -320,9 +320,10 @@ TEST(Registry, of_an_unknown_architecture_those_most_like_it_are_named) {
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::unsupported);
-    EXPECT_STREQ(error.what(),
-                 "architecture 'qwen3_mae' is not supported; most like it are qwen3_moe, qwen2_moe, "
-                 "qwen35moe; all are in docs/models.md");
+    EXPECT_STREQ(
+        error.what(),
+        "architecture 'qwen3_mae' is not supported; most like it are qwen3_moe, qwen2_moe, "
+        "qwen35moe; all are in docs/models.md");
   }
   for (const std::string& name : architectures())
     EXPECT_NE(find_family(name).read, nullptr) << name;

@@ -32,7 +32,7 @@ struct LoadedModel {
   std::optional<Pooling> pooling;  ///< unset: the model's vectors are more than pooled states
   uint64_t n_parameters = 0;       ///< of all matrices: norms and biases are too few to tell
   bool only_int8 = false;          ///< all of the layers' are, routers aside
-  Bytes strip = {};        ///< what a thread unpacks a packed matrix into, at most
+  Bytes strip = {};                ///< what a thread unpacks a packed matrix into, at most
 };
 
 inline constexpr double kAdaptiveMass = 0.9;
