@@ -163,7 +163,8 @@ void Writer::read_rows(const Product& product, const Weight& source, int64_t fir
   read_.resize(source, n);
   const Streams streams = streams_of(source);
   for (size_t i = 0; i < streams.size(); ++i) {
-    const auto [place, row_bytes] = streams[i];
+    const FilePlace place = streams[i].place;
+    const int64_t row_bytes = streams[i].row_bytes;
     if (row_bytes == 0) continue;
     const File& file = sources_[place.file];
     const auto at = [&](int64_t row) {
