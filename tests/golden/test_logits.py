@@ -11,7 +11,7 @@ from tiny.gguf_cases import GGUF_CASES, GgufCase
 ALL_CASES = CASES + GGUF_CASES
 # Of the largest |logit|: the most that any row's middle error may be, in models of random weights. Where a token's experts are
 # chosen a rounding may choose another one, whose output has nothing to do with the first, also for the tokens that
-# attend to it: there a quarter of the rows must be near. Gemma 4's gates of gates multiply errors.
+# attend to it: there a quarter of the rows must be near. Gemma 4's gates of gates multiply errors, and so do Falcon-H1's factors.
 ROW_TOLERANCE = {"int8": 4e-2, "refined": 3e-2}
 ROUGHER = {"gemma4_text": 2.0, "falcon_h1": 4.0}
 OTHER_EXPERTS_TOLERANCE = 0.25
