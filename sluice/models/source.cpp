@@ -166,7 +166,7 @@ int64_t Source::required_integer(const Key& key) const {
 }
 
 std::optional<int64_t> Source::uniform_integer(const Key& key) const {
-  if (!is_array(key)) return integer(key);
+  if (!is_gguf() || !is_array(key)) return integer(key);
   const std::vector<double> values = numbers(key).value_or(std::vector<double>{});
   if (values.empty() || std::ranges::any_of(values, [&](double v) { return v != values[0]; })) {
     fail(ErrorKind::unsupported, "{}: {} differs from layer to layer, which is not supported",
@@ -187,7 +187,7 @@ std::vector<int64_t> Source::integers_of_layers(const Key& key, int64_t n_layers
 }
 
 std::optional<int64_t> Source::largest_integer(const Key& key) const {
-  if (!is_array(key)) return integer(key);
+  if (!is_gguf() || !is_array(key)) return integer(key);
   std::vector<double> values = numbers(key).value_or(std::vector<double>{});
   std::erase(values, 0.0);
   if (values.empty() || std::ranges::any_of(values, [&](double v) { return v != values[0]; })) {

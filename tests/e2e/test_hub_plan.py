@@ -157,7 +157,7 @@ def test_what_would_not_run_is_told_before_it_is_fetched(hub: Hub, plan, gguf: b
     hub.repositories["org/moe"] = files | {"config.json": json.dumps(config | {"model_type": "mystery"}).encode()}
     assert_refused(plan("org/moe"), 3, "org/moe", "mystery")
     at = gguf.rindex(b"ffn_norm.weight") + len(b"ffn_norm.weight") + 4 + 8
-    hub.repositories["org/gguf"] = {"m.gguf": gguf[:at] + struct.pack("<I", 34) + gguf[at + 4 :]}
+    hub.repositories["org/gguf"] = {"m.gguf": gguf[:at] + struct.pack("<I", 31) + gguf[at + 4 :]}
     assert_refused(plan("org/gguf"), 3, "org/gguf", "not supported")
 
 

@@ -24,6 +24,7 @@ RUN_FIELDS = {
     "load_ms",
     "peak_rss_bytes",
     "finish_reason",
+    "speculation",
     "activations",  # whether they were quantized, which DESIGN section 1 has the result say
     "context",  # most tokens of a sequence, and what the model was trained for
     "lossy",  # options that give up exactness
