@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "sluice/base/error.h"
 #include "sluice/base/printable.h"
@@ -10,6 +11,7 @@
 #include "sluice/cli/model_options.h"
 #include "sluice/cli/output.h"
 #include "sluice/cli/text_input.h"
+#include "sluice/cli/text_windows.h"
 #include "sluice/convert/divergence.h"
 #include "sluice/residency/machine/memory.h"
 
@@ -46,37 +48,6 @@ class KeptLogits {
   std::unique_ptr<std::FILE, Close> file_;
 };
 
-using Windows = std::vector<std::vector<text::Token>>;
-
-/// As perplexity cuts a text.
-Windows windows_of(const engine::Engine& engine, const std::string& text, const KlOptions& o) {
-  const text::Tokenizer& tokenizer = engine.tokenizer();
-  const auto tokens = tokenizer.encode(text, {.add_bos = true, .parse_special = false});
-  engine.check_ids(tokens);
-  const int64_t n = std::min(static_cast<int64_t>(tokens.size()) / o.window, o.most_windows);
-  if (n == 0) {
-    fail(ErrorKind::bad_request,
-         "{}: has {} tokens, one window needs {}; give a longer text or a smaller --ctx", o.file,
-         tokens.size(), o.window);
-  }
-  Windows windows;
-  for (int64_t w = 0; w < n; ++w) {
-    windows.emplace_back(tokens.begin() + w * o.window, tokens.begin() + (w + 1) * o.window);
-    if (tokenizer.adds_bos() && tokenizer.bos()) windows.back()[0] = *tokenizer.bos();
-  }
-  return windows;
-}
-
-/// Calls sink with the logits that predict a window's second half, one after the other.
-template <typename Sink>
-void each_prediction(engine::Engine& engine, const std::vector<text::Token>& window, Sink sink) {
-  const auto first = static_cast<int64_t>(window.size() / 2);
-  engine.logits(std::span(window).first(window.size() - 1), first,
-                [&](int64_t position, std::span<const float> row) {
-                  sink(row, window[static_cast<size_t>(position) + 1]);
-                });
-}
-
 void report(const convert::Divergence::Summary& s, const KlOptions& o, const Globals& globals) {
   if (globals.json) {
     print_json({{"kl",
@@ -105,16 +76,16 @@ void kl(KlOptions o, const Globals& globals) {
   residency::give_back_freed_memory();
   const std::string text = read_text(o.file);
   KeptLogits kept;
-  Windows windows;
+  std::optional<TextWindows> windows;
   int64_t vocab_size = 0;
   {
     OpenModel a(o.model, globals.quiet);
-    windows = windows_of(*a, text, o);
+    windows.emplace(*a, text, o.file, o.window, o.most_windows);
     vocab_size = a->config().vocab_size;
-    for (size_t w = 0; w < windows.size(); ++w) {
-      each_prediction(*a, windows[w],
-                      [&](std::span<const float> row, text::Token) { kept.put(row); });
-      if (!globals.quiet) note(fmt::format("[{}/{}] first model", w + 1, windows.size()));
+    for (int64_t w = 0; w < windows->count(); ++w) {
+      windows->each_prediction(*a, w,
+                               [&](std::span<const float> row, text::Token) { kept.put(row); });
+      if (!globals.quiet) note(fmt::format("[{}/{}] first model", w + 1, windows->count()));
     }
     a.finish();
   }
@@ -122,20 +93,21 @@ void kl(KlOptions o, const Globals& globals) {
   ModelOptions second = o.model;
   second.model = o.other;
   OpenModel b(second, globals.quiet);
-  if (b->config().vocab_size != vocab_size || windows_of(*b, text, o) != windows) {
+  if (b->config().vocab_size != vocab_size ||
+      TextWindows(*b, text, o.file, o.window, o.most_windows) != *windows) {
     fail(ErrorKind::bad_request,
          "{} and {} do not read the text as the same tokens; only such models can be compared",
          o.model.model, o.other);
   }
   convert::Divergence divergence;
   std::vector<float> row_a(static_cast<size_t>(vocab_size));
-  for (size_t w = 0; w < windows.size(); ++w) {
-    each_prediction(*b, windows[w], [&](std::span<const float> row, text::Token next) {
+  for (int64_t w = 0; w < windows->count(); ++w) {
+    windows->each_prediction(*b, w, [&](std::span<const float> row, text::Token next) {
       kept.get(row_a);
       divergence.add(row_a, row, next);
     });
     if (!globals.quiet)
-      note(fmt::format("[{}/{}] {:.6f}", w + 1, windows.size(), divergence.mean()));
+      note(fmt::format("[{}/{}] {:.6f}", w + 1, windows->count(), divergence.mean()));
   }
   b.finish();
   report(divergence.summary(), o, globals);

@@ -5,22 +5,12 @@
 #include <numeric>
 
 #include "sluice/base/error.h"
+#include "sluice/engine/logprobs.h"
 
 namespace sluice::convert {
-namespace {
-
-/// log of the sum of exp.
-double log_sum(std::span<const float> logits) {
-  const double most = *std::ranges::max_element(logits);
-  double sum = 0;
-  for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - most);
-  return most + std::log(sum);
-}
-
-}  // namespace
 
 void Divergence::add(std::span<const float> a, std::span<const float> b, int64_t next) {
-  const double sum_a = log_sum(a), sum_b = log_sum(b);
+  const double sum_a = engine::log_sum(a), sum_b = engine::log_sum(b);
   double divergence = 0;
   for (size_t i = 0; i < a.size(); ++i) {
     const double log_a = static_cast<double>(a[i]) - sum_a;
@@ -32,10 +22,6 @@ void Divergence::add(std::span<const float> a, std::span<const float> b, int64_t
   same_top_ += static_cast<int64_t>(top(a) == top(b));
   surprise_a_ += sum_a - static_cast<double>(a[static_cast<size_t>(next)]);
   surprise_b_ += sum_b - static_cast<double>(b[static_cast<size_t>(next)]);
-}
-
-double Divergence::perplexity_b() const {
-  return std::exp(surprise_b_ / static_cast<double>(divergences_.size()));
 }
 
 double Divergence::mean() const {
@@ -59,7 +45,7 @@ Divergence::Summary Divergence::summary() const {
           .most = sorted.back(),
           .same_top = static_cast<double>(same_top_) / n,
           .perplexity_a = std::exp(surprise_a_ / n),
-          .perplexity_b = perplexity_b()};
+          .perplexity_b = std::exp(surprise_b_ / n)};
 }
 
 }  // namespace sluice::convert

@@ -21,9 +21,7 @@ class Divergence {
   void add(std::span<const float> a, std::span<const float> b, int64_t next);
   /// Throws Error(bad_request) when nothing was added.
   Summary summary() const;
-  /// exp of the mean surprise so far.
-  double perplexity_b() const;
-  double mean() const;
+  double mean() const;  ///< so far
 
  private:
   std::vector<double> divergences_;  // of each position, KL(a || b)

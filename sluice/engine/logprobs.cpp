@@ -5,17 +5,13 @@
 #include <numeric>
 
 namespace sluice::engine {
-namespace {
 
-/// log(sum(exp(logits)))
 double log_sum(std::span<const float> logits) {
   const double most = *std::ranges::max_element(logits);
   double sum = 0;
   for (const float logit : logits) sum += std::exp(logit - most);
   return most + std::log(sum);
 }
-
-}  // namespace
 
 float logprob_of(std::span<const float> logits, text::Token token) {
   return static_cast<float>(logits[static_cast<size_t>(token)] - log_sum(logits));

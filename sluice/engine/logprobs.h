@@ -7,6 +7,9 @@
 
 namespace sluice::engine {
 
+/// log(sum(exp(logits))), in float64.
+double log_sum(std::span<const float> logits);
+
 /// log(softmax(logits)) of one token, in float64 sums.
 float logprob_of(std::span<const float> logits, text::Token token);
 
