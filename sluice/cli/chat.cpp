@@ -182,7 +182,7 @@ void add_chat(CLI::App& app, Globals&) {
                   "sluice chat --url http://127.0.0.1:8080");
   const auto o = std::make_shared<ChatOptions>();
   add_model_options(command, o->model);
-  add_speculation_option(command, o->model);
+  add_speculation_options(command, o->model);
   add_prompt_options(command, o->prompt);
   std::vector<CLI::Option*> of_loading = command.get_options();  // which a server has done
   std::erase_if(of_loading, [](const CLI::Option* option) {

@@ -8,6 +8,7 @@
 #include "sluice/cli/output.h"
 #include "sluice/cli/residency_report.h"
 #include "sluice/cli/text_input.h"
+#include "sluice/engine/draft_model.h"
 #include "sluice/engine/hub/model_store.h"
 #include "sluice/residency/machine/memory.h"
 
@@ -180,7 +181,7 @@ void add_step_options(CLI::App& command, ModelOptions& o) {
       ->excludes(activations);
 }
 
-void add_speculation_option(CLI::App& command, ModelOptions& o) {
+void add_speculation_options(CLI::App& command, ModelOptions& o) {
   command
       .add_option_function<std::string>(
           "--speculate",
@@ -189,6 +190,12 @@ void add_speculation_option(CLI::App& command, ModelOptions& o) {
           "change the result: "
           "auto does where that was measured to be faster, always, off (default: auto)")
       ->type_name("WHEN");
+  command
+      .add_option(
+          "--draft-model", o.draft_model,
+          "A smaller model with the same vocabulary, which guesses tokens too where that is "
+          "worth its time; --ram is for both")
+      ->type_name("MODEL");
 }
 
 void add_engine_options(CLI::App& command, ModelOptions& o) {
@@ -241,7 +248,10 @@ OpenModel::OpenModel(const ModelOptions& options, bool quiet) {
     engine_options.reader.timeline = timeline_.get();
   }
   engine_options.cache = engine::ModelStore::default_root();
-  engine_ = engine::Engine::open(resolve_model(options.model), engine_options);
+  const std::filesystem::path path = resolve_model(options.model);
+  engine_ = options.draft_model.empty()
+                ? engine::Engine::open(path, engine_options)
+                : engine::open_with_draft(path, resolve_model(options.draft_model), engine_options);
   if (quiet) return;
   const int64_t trained = engine_->config().max_position_embeddings;
   if (trained > 0 && engine_->context() > trained) {

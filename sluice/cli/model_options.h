@@ -15,6 +15,7 @@ namespace sluice::cli {
 struct ModelOptions {
   std::string model;
   engine::EngineOptions engine;
+  std::string draft_model;  ///< a MODEL that guesses tokens; empty: none does
   std::filesystem::path timeline;
 };
 
@@ -25,8 +26,8 @@ std::filesystem::path resolve_model(const std::string& model);
 void add_model_argument(CLI::App& command, std::string& model);
 /// What decides how much a step takes: threads, --kv-type, --chunk, --exact-activations.
 void add_step_options(CLI::App& command, ModelOptions& options);
-/// --speculate, of commands that generate.
-void add_speculation_option(CLI::App& command, ModelOptions& options);
+/// --speculate and --draft-model, of commands that generate.
+void add_speculation_options(CLI::App& command, ModelOptions& options);
 /// --ctx.
 void add_context_option(CLI::App& command, ModelOptions& options);
 /// MODEL and what every command takes that loads one: threads, memory, how weights and activations are held.

@@ -117,7 +117,7 @@ void add_run(CLI::App& app, Globals& globals) {
       "git diff | sluice run org/chat-model --file - -n 100 --json | jq -r .text");
   const auto o = std::make_shared<RunOptions>();
   add_prompt_and_model(command, o->prompt, o->model);
-  add_speculation_option(command, o->model);
+  add_speculation_options(command, o->model);
   command
       .add_option("--cache", o->cache,
                   "Keep the prompt's keys and values on disk under this name, and begin with what "

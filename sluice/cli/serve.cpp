@@ -68,8 +68,12 @@ std::vector<server::Models::Named> models_of(const ServeOptions& o) {
     auto [name, model] = split_at_equals("--model", given);
     models.push_back({std::move(name), std::move(model)});
   }
-  if (models.size() > 1 && !o.chat_template.empty())
-    fail(ErrorKind::bad_request, "--chat-template is for one model; serve one, or leave it out");
+  for (const auto& [option, is_given] :
+       {std::pair("--chat-template", !o.chat_template.empty()),
+        std::pair("--draft-model", !o.model.draft_model.empty())}) {
+    if (models.size() > 1 && is_given)
+      fail(ErrorKind::bad_request, "{} is for one model; serve one, or leave it out", option);
+  }
   return models;
 }
 
@@ -338,7 +342,7 @@ void add_serve(CLI::App& app, Globals& globals) {
   const auto o = std::make_shared<ServeOptions>();
   o->model.engine.prefix_cache = Bytes{8'000'000'000};
   add_model_options(command, o->model);
-  add_speculation_option(command, o->model);
+  add_speculation_options(command, o->model);
   command.get_option("MODEL")->required(false);  // then it is the default model
   command.add_option("--model", o->more_models, "One more, loaded when asked for (repeatable)")
       ->type_name("NAME=MODEL")

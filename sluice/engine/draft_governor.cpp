@@ -13,6 +13,8 @@ constexpr double kAssumedSlope = 0.15;
 constexpr double kShare = 0.2;
 /// A measurement counts for no more than so many times what was measured before: a pause of the machine is none.
 constexpr double kOutlier = 3;
+/// Guesses that are made to learn what they take.
+constexpr int64_t kTried = 2;
 /// Tokens over which it is judged whether guessing gained time.
 constexpr int64_t kJudged = 32;
 constexpr double kMostMargin = 0.5;
@@ -55,10 +57,11 @@ double DraftGovernor::seconds_of(int64_t n_rows) const {
   return at(below) + share * (at(above) - at(below));
 }
 
-void DraftGovernor::add(int64_t n_sequences, int64_t n_rows, int64_t n_tokens, double seconds) {
+void DraftGovernor::add(int64_t n_sequences, int64_t n_rows, int64_t n_tokens, double seconds,
+                        double guessing_seconds) {
   if (n_rows < 1 || n_rows > kMostRows) return;
   if (n_rows > n_sequences) {
-    judge(n_sequences, n_tokens, seconds);
+    judge(n_sequences, n_tokens, seconds + guessing_seconds);
   } else {
     margin_ = std::max(kLeastMargin, margin_ * kMarginFade);
   }
@@ -79,6 +82,26 @@ void DraftGovernor::judge(int64_t n_sequences, int64_t n_tokens, double seconds)
                                              : std::max(kLeastMargin, margin_ / 2);
   judged_seconds_ = plain_seconds_ = 0;
   judged_tokens_ = 0;
+}
+
+int64_t DraftGovernor::worth_making(int64_t n_sequences, int64_t n_rows, const DraftCost& cost,
+                                    int64_t most) const {
+  if (speculation_ == Speculation::off) return 0;
+  if (speculation_ == Speculation::always) return most;
+  const double plain = seconds_of(n_rows);
+  if (plain == 0) return 0;
+  if (cost.seconds == 0) return std::min(most, kTried);
+  int64_t best = 0;
+  auto tokens = static_cast<double>(n_sequences);
+  double best_rate = tokens / plain * (1 + margin_), path = 1;
+  for (int64_t n = 1; n <= most; ++n) {
+    tokens += path *= cost.chance;
+    const double seconds = seconds_of(n_rows + n) + static_cast<double>(n) * cost.seconds;
+    if (tokens / seconds <= best_rate) continue;
+    best = n;
+    best_rate = tokens / seconds;
+  }
+  return best;
 }
 
 std::vector<int64_t> DraftGovernor::choose(std::span<const std::vector<float>> chances,

@@ -17,6 +17,12 @@ std::string_view to_string(Speculation speculation);
 /// Throws Error(bad_request) for a name that is not auto, off or always.
 Speculation speculation_named(std::string_view name);
 
+/// Of guesses that take time to make.
+struct DraftCost {
+  double seconds = 0;   ///< of one guess; 0: nothing was measured
+  double chance = 0.6;  ///< that it is right, where those before it are
+};
+
 /// Decides how many guessed tokens a step of decoding checks, from the chance that they are right and from what steps of so
 /// many tokens were measured to take: the number with most tokens to be expected per second. Costs are not convex (kernels
 /// change with the number of rows), so all numbers are looked at. Belongs to the engine's thread.
@@ -28,8 +34,13 @@ class DraftGovernor {
   explicit DraftGovernor(Speculation speculation) : speculation_(speculation) {}
 
   /// A step of decoding alone computed n_rows tokens of n_sequences and gave n_tokens. More rows than sequences: it
-  /// checked guesses, or computed tokens again whose guesses were wrong.
-  void add(int64_t n_sequences, int64_t n_rows, int64_t n_tokens, double seconds);
+  /// checked guesses, which took so long to make, or computed tokens again whose guesses were wrong.
+  void add(int64_t n_sequences, int64_t n_rows, int64_t n_tokens, double seconds,
+           double guessing_seconds = 0);
+
+  /// How many guesses of that cost at one sequence of the step are worth making; `most` at most.
+  int64_t worth_making(int64_t n_sequences, int64_t n_rows, const DraftCost& cost,
+                       int64_t most) const;
 
   /// chances[i]: of sequence i's guesses, that each is right when those before it are. n_rows: tokens that the step
   /// computes in any case, at least one of each sequence. Returns how many guesses of each sequence to check, together at most `most`.

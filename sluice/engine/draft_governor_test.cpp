@@ -61,6 +61,28 @@ TEST(DraftGovernor, infers_costs_that_were_not_measured) {
   EXPECT_GT(governor.seconds_of(20), 10);
 }
 
+TEST(DraftGovernor, has_guesses_made_where_they_save_more_time_than_they_take) {
+  DraftGovernor governor = measured({1, 1.03, 1.06, 1.12, 2.2, 2.3, 2.4, 2.65});
+  EXPECT_EQ(governor.worth_making(1, 1, {.seconds = 0.01, .chance = 0.9}, 15), 3);
+  EXPECT_EQ(governor.worth_making(1, 1, {.seconds = 0.01, .chance = 0.9}, 2), 2);
+  EXPECT_EQ(governor.worth_making(1, 1, {.seconds = 0.5, .chance = 0.9}, 15), 2)
+      << "2.71 / 2.06 > 3.439 / 2.62";
+  EXPECT_EQ(governor.worth_making(1, 1, {.seconds = 0.5, .chance = 0.5}, 15), 0);
+  EXPECT_EQ(governor.worth_making(1, 1, {}, 15), 2) << "to be measured";
+  EXPECT_EQ(DraftGovernor(Speculation::off).worth_making(1, 1, {.seconds = 0.01}, 15), 0);
+  EXPECT_EQ(DraftGovernor(Speculation::always).worth_making(1, 1, {.seconds = 9}, 15), 15);
+  EXPECT_EQ(DraftGovernor(Speculation::automatic).worth_making(1, 1, {}, 15), 0) << "unmeasured";
+}
+
+TEST(DraftGovernor, counts_the_time_in_which_guesses_were_made_against_them) {
+  DraftGovernor governor = measured({1, 1.1, 1.2});
+  ASSERT_EQ(governor.choose(Chances{{0.6F}}, 1, 15), Counts{1});
+  for (int i = 0; i < 200; ++i) governor.add(1, 2, 2, 1.1, 2);
+  EXPECT_DOUBLE_EQ(governor.seconds_of(2), 1.1) << "which is not what checking takes";
+  EXPECT_EQ(governor.choose(Chances{{0.6F}}, 1, 15), Counts{0});
+  EXPECT_EQ(governor.choose(Chances{{0.8F}}, 1, 15), Counts{1}) << "which promises enough";
+}
+
 TEST(DraftGovernor, obeys) {
   DraftGovernor never(Speculation::off), always(Speculation::always);
   EXPECT_EQ(never.choose(Chances{{1}, {1}}, 2, 15), (Counts{0, 0}));

@@ -71,6 +71,11 @@ void Engine::Impl::open_disk_cache() {
 
 namespace {
 
+[[noreturn]] void no_tokenizer(const std::filesystem::path& path) {
+  fail(ErrorKind::bad_model, "{}: has no tokenizer (tokenizer.json, or tokenizer.ggml.* in a GGUF)",
+       path.string());
+}
+
 /// Empty where a token may be guessed.
 std::string_view why_no_guesses(const EngineOptions& options) {
   if (options.speculation == Speculation::off) return "it was asked for";
@@ -91,6 +96,10 @@ void Engine::Impl::make_scheduler() {
   runs_ahead = !streams && options.expert_trace.empty() && options.expert_profile.empty();
   prefixes.emplace(kv_layout, kv_pool, options.prefix_cache);
   open_disk_cache();
+  if (options.draft_model) {
+    if (!tokenizer) no_tokenizer(path);
+    draft_model.emplace(options.draft_model, *tokenizer);
+  }
   const std::string_view reason = why_no_guesses(options);
   scheduler.emplace(
       *stepper, *prefixes, disk ? &*disk : nullptr, kv_pool, [this] { return new_cache(); },
@@ -100,7 +109,8 @@ void Engine::Impl::make_scheduler() {
                          .runs_ahead = runs_ahead,
                          .keeps_prefixes = options.keep_prefixes,
                          .speculation = reason.empty() ? options.speculation : Speculation::off,
-                         .no_guesses_because = reason});
+                         .no_guesses_because = reason,
+                         .draft_model = draft_model ? &*draft_model : nullptr});
   worker.set_work([this](bool others_wait) { return scheduler->turn(others_wait); });
 }
 
@@ -138,11 +148,6 @@ void open_text(const std::filesystem::path& path, models::LoadedModel& loaded,
   if (std::filesystem::exists(path / "tokenizer.json"))
     tokenizer = text::Tokenizer::from_directory(path);
   chat_template = text::ChatTemplate::from_directory(path);
-}
-
-[[noreturn]] void no_tokenizer(const std::filesystem::path& path) {
-  fail(ErrorKind::bad_model, "{}: has no tokenizer (tokenizer.json, or tokenizer.ggml.* in a GGUF)",
-       path.string());
 }
 
 void refuse_expert_options(const EngineOptions& o) {

@@ -26,6 +26,8 @@
 
 namespace sluice::engine {
 
+class Engine;
+
 struct EngineOptions {
   int n_threads = 0;       ///< 0: every processor this process may use
   int64_t context = 0;     ///< most tokens of a sequence; 0: what the model was trained for
@@ -51,6 +53,7 @@ struct EngineOptions {
   DiskCacheOptions disk_cache;
   Policy scheduling = Policy::balanced;
   Speculation speculation = Speculation::automatic;  ///< changes no result
+  std::shared_ptr<Engine> draft_model;  ///< guesses tokens, for nobody else; null: no model does
 
   /// Lossy: decoding does without a token's lesser experts that are not in memory. Needs `ram` and a model with experts.
   bool skip_missing_experts = false;

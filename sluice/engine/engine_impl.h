@@ -3,6 +3,7 @@
 #include <mlx/stream.h>
 
 #include "sluice/engine/disk_cache/disk_prefixes.h"
+#include "sluice/engine/draft_model.h"
 #include "sluice/engine/engine.h"
 #include "sluice/engine/expert_records.h"
 #include "sluice/engine/scheduler.h"
@@ -42,6 +43,7 @@ struct Engine::Impl {
   double load_seconds = 0;
   std::optional<decode::PrefixIndex> prefixes;
   std::optional<DiskPrefixes> disk;  ///< writes what `prefixes` holds, for a while after the end
+  std::optional<DraftModel> draft_model;
   std::optional<Scheduler> scheduler;
   Worker worker;
 

@@ -35,7 +35,7 @@ Scheduler::Scheduler(decode::Stepper& stepper, decode::PrefixIndex& prefixes, Di
       new_cache_(std::move(new_cache)),
       options_(options),
       pace_(options.policy, options.chunk),
-      governor_(options.speculation) {}
+      guesser_(options.speculation, options.draft_model) {}
 
 void Scheduler::submit(Ptr sequence) {
   const std::lock_guard lock(mutex_);
@@ -85,7 +85,8 @@ Worker::Turn Scheduler::turn(bool others_wait) {
       return more ? Worker::Turn::more : Worker::Turn::idle;
     }
   }
-  if (options_.runs_ahead && !others_wait && waiting_.empty()) begin_ahead();
+  if (options_.runs_ahead && !others_wait && waiting_.empty() && !guesser_.makes_guesses())
+    begin_ahead();
   finish();
   drop_dead_step();
   guess_rather_than_ahead();
@@ -235,31 +236,14 @@ std::vector<Scheduler::Ptr> Scheduler::decoding_in_turn() {
   return sequences;
 }
 
-/// As many of each one's guesses as are worth computing.
-std::vector<decode::Draft> Scheduler::guesses_for(std::span<const Ptr> sequences) {
-  std::vector<decode::Draft> drafts;
-  if (options_.speculation == Speculation::off) return drafts;
-  std::vector<std::vector<float>> chances;
-  int64_t n_rows = 0;
-  for (const Ptr& sequence : sequences) {
-    drafts.push_back(sequence->draft());
-    chances.push_back(drafts.back().chances);
-    n_rows += std::max<int64_t>(1, sequence->n_missing());  // or none, with a step ahead
-  }
-  const int64_t logits_left = stepper_.max_logit_rows() - std::ssize(sequences);
-  const std::vector<int64_t> counts = governor_.choose(chances, n_rows, logits_left);
-  for (size_t i = 0; i < drafts.size(); ++i)
-    drafts[i].tokens.resize(static_cast<size_t>(counts[i]));
-  return drafts;
-}
-
 /// Beside prompts nothing is guessed: there a row costs what computing takes, and not what reading weights does.
 void Scheduler::add_decodes(Plan& plan, bool may_guess) {
   const std::vector<Ptr> sequences = decoding_in_turn();
   if (sequences.empty()) return;
   const auto is_prompt = [](const Ptr& s) { return !s->is_paused() && !s->is_decoding(); };
   std::vector<decode::Draft> drafts;
-  if (may_guess && std::ranges::none_of(active_, is_prompt)) drafts = guesses_for(sequences);
+  if (may_guess && std::ranges::none_of(active_, is_prompt))
+    drafts = guesser_.guesses_for(sequences, stepper_.max_logit_rows() - std::ssize(sequences));
   drafts.resize(sequences.size());
   plan.passes.emplace_back();
   for (size_t i = 0; i < sequences.size(); ++i)
@@ -430,8 +414,11 @@ void Scheduler::learn_from(const Plan& plan, std::span<const decode::Outcome> ou
     n_given += std::ssize(outcomes[i].tokens);
   }
   pace_.add(plan.prompt_tokens, plan.decode_tokens, seconds);
-  if (plan.prompt_tokens == 0 && n_given > 0)
-    governor_.add(plan.decode_tokens, n_rows, n_given, seconds);
+  if (plan.prompt_tokens == 0 && n_given > 0) {
+    guesser_.learn(plan.decode_tokens, n_rows, n_given, seconds);
+  } else {
+    guesser_.learn_nothing();
+  }
   const std::lock_guard lock(mutex_);
   ++report_.steps;
   report_.prompt_tokens += plan.prompt_tokens;
@@ -516,7 +503,8 @@ void Scheduler::guess_rather_than_ahead() {
   for (const Ptr& sequence : plans_[0].of_row) {
     if (!sequence->ended() && !sequence->is_paused()) going_on.push_back(sequence);
   }
-  const std::vector<decode::Draft> guesses = guesses_for(going_on);
+  const int64_t most = stepper_.max_logit_rows() - std::ssize(going_on);
+  const std::vector<decode::Draft> guesses = guesser_.guesses_for(going_on, most);
   const auto is_none = [](const decode::Draft& draft) { return draft.tokens.empty(); };
   if (std::ranges::all_of(guesses, is_none)) return;
   stepper_.give_up();

@@ -11,7 +11,7 @@
 #include "sluice/decode/prefix_index.h"
 #include "sluice/decode/stepper.h"
 #include "sluice/engine/disk_cache/disk_prefixes.h"
-#include "sluice/engine/draft_governor.h"
+#include "sluice/engine/guesser.h"
 #include "sluice/engine/pace.h"
 #include "sluice/engine/pending_reads.h"
 #include "sluice/engine/scheduler_report.h"
@@ -35,6 +35,7 @@ class Scheduler {
     bool keeps_prefixes = true;  ///< for prompts to come
     Speculation speculation = Speculation::automatic;
     std::string_view no_guesses_because = {};  ///< what results say where it is off
+    DraftModel* draft_model = nullptr;         ///< guesses too; outlives the scheduler
   };
   /// Most sequences that have keys and values.
   static constexpr int64_t kMostActive = 64;
@@ -72,7 +73,6 @@ class Scheduler {
   bool fits(const Sequence& sequence) const;
   Plan compose(bool may_guess);
   std::vector<Ptr> decoding_in_turn();
-  std::vector<decode::Draft> guesses_for(std::span<const Ptr> sequences);
   void add_decodes(Plan& plan, bool may_guess);
   std::vector<Ptr> prompts_in_order(size_t& n_first) const;
   void add_prompts(Plan& plan);
@@ -106,7 +106,7 @@ class Scheduler {
   std::function<nn::KvCache()> new_cache_;
   Options options_;
   Pace pace_;
-  DraftGovernor governor_;
+  Guesser guesser_;
 
   std::vector<Ptr> waiting_, active_;  // in the order in which they came
   std::vector<Plan> plans_;            // of the steps in flight

@@ -13,6 +13,13 @@ double seconds(Sequence::Clock::duration duration) {
   return std::chrono::duration<double>(duration).count();
 }
 
+/// Guesses of such a chain that come out right.
+double expected(std::span<const float> chances) {
+  double sum = 0, path = 1;
+  for (const float chance : chances) sum += path *= chance;
+  return sum;
+}
+
 }  // namespace
 
 Sequence::Sequence(Request request, std::shared_ptr<Listener> listener,
@@ -71,13 +78,23 @@ decode::Row Sequence::row(int64_t at, int64_t n) {
                 .phase = is_decoding() ? decode::Phase::decode : decode::Phase::prompt});
 }
 
-decode::Draft Sequence::draft() {
+decode::Draft Sequence::draft(DraftModel* model, int64_t most_made) {
   if (!drafter_) drafter_ = std::make_shared<decode::MatchDrafter>(request_.prediction);
   const int64_t again = std::max<int64_t>(0, n_missing() - 1);
   const int64_t most = std::max<int64_t>(
       0, std::min({DraftGovernor::kMostGuesses - again, request_.max_tokens - n_generated() - 1,
                    context_ - std::ssize(timeline_)}));
   decode::Draft draft = drafter_->draft(timeline_, most);
+  most_made = std::min(most_made, most);
+  if (most_made > 0 && request_.drafter == nullptr) {
+    const std::vector<float> usual(static_cast<size_t>(most_made),
+                                   static_cast<float>(model->cost().chance));
+    if (expected(draft.chances) < expected(usual)) {
+      if (!model_drafter_) model_drafter_ = model->drafter(request_.cache_salt);
+      decode::Draft made = model_drafter_->draft(timeline_, most_made);
+      if (expected(made.chances) > expected(draft.chances)) draft = std::move(made);
+    }
+  }
   const auto is_none = [&](text::Token token) { return token < 0 || token >= vocab_size_; };
   const int64_t valid = std::ranges::find_if(draft.tokens, is_none) - draft.tokens.begin();
   const auto n =
@@ -160,6 +177,7 @@ void Sequence::emit(text::Token token, std::string text, Chosen chosen) {
 
 void Sequence::end(FinishReason reason) {
   ended_ = true;
+  model_drafter_.reset();
   result_.finish_reason = reason;
   result_.stop_string = stops_.which();
   if (pooler_ && reason != FinishReason::cancelled) result_.vector = pooler_->vector();
@@ -180,6 +198,7 @@ void Sequence::end(FinishReason reason) {
 
 void Sequence::fail(std::exception_ptr error) {
   ended_ = true;
+  model_drafter_.reset();
   listener_->on_error(std::move(error));
 }
 

@@ -12,6 +12,7 @@
 #include "sluice/decode/stepper.h"
 #include "sluice/decode/stop.h"
 #include "sluice/engine/draft_governor.h"
+#include "sluice/engine/draft_model.h"
 #include "sluice/engine/generation.h"
 #include "sluice/text/tokenizer.h"
 
@@ -55,8 +56,9 @@ class Sequence {
   bool is_decoding() const { return n_generated() > 0 && n_missing() <= kMostAgain; }
   /// Missing tokens [at, at + n). Where they reach the timeline's end, the one that follows is chosen.
   decode::Row row(int64_t at, int64_t n);
-  /// Guesses at what follows the timeline, as many as the answer may yet have before its last token.
-  decode::Draft draft();
+  /// Guesses at what follows the timeline, as many as the answer may yet have before its last token: the drafter's or,
+  /// where more of them can be expected to be right, at most `most_made` of the model. model: null with most_made 0.
+  decode::Draft draft(DraftModel* model, int64_t most_made);
   /// All missing tokens and these guesses.
   decode::Row row_with(std::span<const text::Token> guesses);
   /// Of the guesses of a step so many were right.
@@ -101,7 +103,8 @@ class Sequence {
   decode::StopMatcher stops_;
   Result result_;
   bool ended_ = false;
-  std::shared_ptr<decode::Drafter> drafter_;  // made when it is first asked
+  std::shared_ptr<decode::Drafter> drafter_;  // made when they are first asked
+  std::unique_ptr<decode::Drafter> model_drafter_;
   Clock::time_point arrived_, admitted_, first_token_;
 
   // The stream's, while a step is in flight.
