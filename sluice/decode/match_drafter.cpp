@@ -68,16 +68,31 @@ void MatchDrafter::count() {
   for (size_t i = 0; i < guess_->tokens.size() && guess_->size + i < text_.size(); ++i, ++length) {
     const bool is_right = text_[guess_->size + i] == guess_->tokens[i];
     Counter& counter = counters_[static_cast<size_t>(std::min(length, kLongest))];
-    counter.right = counter.right * kFade + (is_right ? 1.0F : 0.0F);
-    counter.all = counter.all * kFade + 1;
+    const float right = is_right ? 1.0F : 0.0F;
+    for (const auto& [of, value] : {std::pair(&counter, right), std::pair(&text_guesses_, right),
+                                    std::pair(&assumed_guesses_, assumed_chance(length))}) {
+      of->right = of->right * kFade + value;
+      of->all = of->all * kFade + 1;
+    }
     if (!is_right) break;
   }
   guess_.reset();
 }
 
+/// Texts differ: where guesses after short matches are wrong more often than on others, so are those after long ones, which
+/// come late.
+float MatchDrafter::assumed_here(int64_t length) const {
+  const auto odds = [](const Counter& counter) {
+    return (counter.right + kAssumed) / (counter.all - counter.right + kAssumed);
+  };
+  const float assumed = assumed_chance(length);
+  const float here = assumed / (1 - assumed) * odds(text_guesses_) / odds(assumed_guesses_);
+  return here / (1 + here);
+}
+
 float MatchDrafter::chance(int64_t length) const {
   const Counter& counter = counters_[static_cast<size_t>(std::min(length, kLongest))];
-  return (counter.right + kAssumed * assumed_chance(length)) / (counter.all + kAssumed);
+  return (counter.right + kAssumed * assumed_here(length)) / (counter.all + kAssumed);
 }
 
 std::vector<MatchDrafter::Match> MatchDrafter::matches(const Chain& chain) const {

@@ -53,12 +53,14 @@ class MatchDrafter : public Drafter {
   void count();
   std::vector<Match> matches(const Chain& chain) const;
   std::optional<Match> best_match() const;
+  float assumed_here(int64_t length) const;
   float chance(int64_t length) const;
 
   std::vector<int32_t> text_;  // the hint, a gap, the timeline
   size_t timeline_begin_ = 0;
   std::array<Chain, 3> chains_{{{3, {}, {}}, {2, {}, {}}, {1, {}, {}}}};
   std::array<Counter, kLongest + 1> counters_;  // by the length of the match
+  Counter text_guesses_, assumed_guesses_;      // of all lengths: as they were, and as assumed
   std::optional<Guess> guess_;
 };
 

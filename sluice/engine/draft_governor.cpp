@@ -7,8 +7,6 @@
 namespace sluice::engine {
 namespace {
 
-/// Of the time of one token, what another one in the same step adds, until it is measured.
-constexpr double kAssumedSlope = 0.15;
 /// Of a new measurement, what counts.
 constexpr double kShare = 0.2;
 /// A measurement counts for no more than so many times what was measured before: a pause of the machine is none.
@@ -18,8 +16,10 @@ constexpr int64_t kTried = 2;
 /// Tokens over which it is judged whether guessing gained time.
 constexpr int64_t kJudged = 32;
 constexpr double kMostMargin = 0.5;
+/// Tokens for which the time would be enough that is lost with a step which is not begun ahead.
+constexpr double kLostAhead = 0.1;
 /// What a step without guesses leaves of it.
-constexpr double kMarginFade = 0.98;
+constexpr double kMarginFade = 0.99;
 
 }  // namespace
 
@@ -49,7 +49,7 @@ double DraftGovernor::seconds_of(int64_t n_rows) const {
   while (below > 0 && at(below) == 0) --below;
   while (above <= kMostRows && at(above) == 0) ++above;
   if (below == 0 && above > kMostRows) return 0;
-  const auto line = [](int64_t n) { return 1 + kAssumedSlope * static_cast<double>(n - 1); };
+  const auto line = [&](int64_t n) { return 1 + row_cost_ * static_cast<double>(n - 1); };
   if (below == 0) return at(above) * line(wanted) / line(above);
   if (above > kMostRows) return at(below) * line(wanted) / line(below);
   if (below == above) return at(below);
@@ -93,7 +93,7 @@ int64_t DraftGovernor::worth_making(int64_t n_sequences, int64_t n_rows, const D
   if (cost.seconds == 0) return std::min(most, kTried);
   int64_t best = 0;
   auto tokens = static_cast<double>(n_sequences);
-  double best_rate = tokens / plain * (1 + margin_), path = 1;
+  double best_rate = (tokens + kLostAhead) / plain * (1 + margin_), path = 1;
   for (int64_t n = 1; n <= most; ++n) {
     tokens += path *= cost.chance;
     const double seconds = seconds_of(n_rows + n) + static_cast<double>(n) * cost.seconds;
@@ -126,7 +126,7 @@ std::vector<int64_t> DraftGovernor::choose(std::span<const std::vector<float>> c
     auto tokens = static_cast<double>(chances.size());
     const double plain = seconds_of(n_rows);
     if (plain == 0) return counts;
-    double best_rate = tokens / plain * (1 + margin_);
+    double best_rate = (tokens + kLostAhead) / plain * (1 + margin_);
     for (size_t n = 1; n <= candidates.size(); ++n) {
       tokens += candidates[n - 1].probability;
       const double rate = tokens / seconds_of(n_rows + static_cast<int64_t>(n));

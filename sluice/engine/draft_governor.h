@@ -28,10 +28,13 @@ struct DraftCost {
 /// change with the number of rows), so all numbers are looked at. Belongs to the engine's thread.
 class DraftGovernor {
  public:
+  static constexpr double kRowCost = 0.15;
   /// Guessed tokens that one step checks at most.
   static constexpr int64_t kMostGuesses = 15;
 
-  explicit DraftGovernor(Speculation speculation) : speculation_(speculation) {}
+  /// row_cost: of the time of one token, what another one in the same step adds, until it is measured.
+  explicit DraftGovernor(Speculation speculation, double row_cost = kRowCost)
+      : speculation_(speculation), row_cost_(row_cost) {}
 
   /// A step of decoding alone computed n_rows tokens of n_sequences and gave n_tokens. More rows than sequences: it
   /// checked guesses, which took so long to make, or computed tokens again whose guesses were wrong.
@@ -56,13 +59,14 @@ class DraftGovernor {
   void judge(int64_t n_sequences, int64_t n_tokens, double seconds);
 
   Speculation speculation_;
+  double row_cost_;
   std::array<double, kMostRows + 1> seconds_{};  // smoothed, by tokens; 0: not measured
-  double margin_ = kLeastMargin;                 // what guessing must promise to gain
+  double margin_ = kFirstMargin;                 // what guessing must promise to gain
   double judged_seconds_ = 0,
          plain_seconds_ = 0;  // of steps with guesses, and of their tokens one by one
   int64_t judged_tokens_ = 0;
 
-  static constexpr double kLeastMargin = 0.03;
+  static constexpr double kFirstMargin = 0.15, kLeastMargin = 0.03;
 };
 
 }  // namespace sluice::engine

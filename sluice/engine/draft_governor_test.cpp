@@ -44,11 +44,13 @@ TEST(DraftGovernor, takes_the_best_guesses_of_all_sequences) {
 
 TEST(DraftGovernor, wants_more_of_guesses_that_lost_time) {
   DraftGovernor governor = measured({1, 1.5, 1.6});
-  EXPECT_EQ(governor.choose(Chances{{0.6F}}, 1, 15), Counts{1});
-  for (int i = 0; i < 200; ++i) governor.add(1, 2, 1, 1.5);
-  EXPECT_EQ(governor.choose(Chances{{0.6F}}, 1, 15), Counts{0});
+  EXPECT_EQ(governor.choose(Chances{{0.75F}}, 1, 15), Counts{0}) << "it starts with care";
   for (int i = 0; i < 500; ++i) governor.add(1, 1, 1, 1);
-  EXPECT_EQ(governor.choose(Chances{{0.6F}}, 1, 15), Counts{1}) << "but not for ever";
+  EXPECT_EQ(governor.choose(Chances{{0.75F}}, 1, 15), Counts{1});
+  for (int i = 0; i < 200; ++i) governor.add(1, 2, 1, 1.5);
+  EXPECT_EQ(governor.choose(Chances{{0.75F}}, 1, 15), Counts{0});
+  for (int i = 0; i < 500; ++i) governor.add(1, 1, 1, 1);
+  EXPECT_EQ(governor.choose(Chances{{0.75F}}, 1, 15), Counts{1}) << "but not for ever";
 }
 
 TEST(DraftGovernor, infers_costs_that_were_not_measured) {
@@ -80,7 +82,7 @@ TEST(DraftGovernor, counts_the_time_in_which_guesses_were_made_against_them) {
   for (int i = 0; i < 200; ++i) governor.add(1, 2, 2, 1.1, 2);
   EXPECT_DOUBLE_EQ(governor.seconds_of(2), 1.1) << "which is not what checking takes";
   EXPECT_EQ(governor.choose(Chances{{0.6F}}, 1, 15), Counts{0});
-  EXPECT_EQ(governor.choose(Chances{{0.8F}}, 1, 15), Counts{1}) << "which promises enough";
+  EXPECT_EQ(governor.choose(Chances{{0.9F}}, 1, 15), Counts{1}) << "which promises enough";
 }
 
 TEST(DraftGovernor, obeys) {

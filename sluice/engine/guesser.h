@@ -15,9 +15,9 @@ namespace sluice::engine {
 /// that is worth its time, and the governor chooses among them. Belongs to the engine's thread.
 class Guesser {
  public:
-  /// draft_model: outlives it; null: there is none.
-  Guesser(Speculation speculation, DraftModel* draft_model)
-      : speculation_(speculation), governor_(speculation), draft_model_(draft_model) {}
+  /// row_cost: DraftGovernor's. draft_model: outlives it; null: there is none.
+  Guesser(Speculation speculation, double row_cost, DraftModel* draft_model)
+      : speculation_(speculation), governor_(speculation, row_cost), draft_model_(draft_model) {}
 
   /// An entry for each sequence of a step, or none at all; together at most `most` tokens.
   std::vector<decode::Draft> guesses_for(std::span<const std::shared_ptr<Sequence>> sequences,

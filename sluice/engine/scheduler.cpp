@@ -35,7 +35,7 @@ Scheduler::Scheduler(decode::Stepper& stepper, decode::PrefixIndex& prefixes, Di
       new_cache_(std::move(new_cache)),
       options_(options),
       pace_(options.policy, options.chunk),
-      guesser_(options.speculation, options.draft_model) {}
+      guesser_(options.speculation, options.row_cost, options.draft_model) {}
 
 void Scheduler::submit(Ptr sequence) {
   const std::lock_guard lock(mutex_);

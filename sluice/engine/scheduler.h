@@ -35,7 +35,8 @@ class Scheduler {
     bool keeps_prefixes = true;  ///< for prompts to come
     Speculation speculation = Speculation::automatic;
     std::string_view no_guesses_because = {};  ///< what results say where it is off
-    DraftModel* draft_model = nullptr;         ///< guesses too; outlives the scheduler
+    double row_cost = DraftGovernor::kRowCost;
+    DraftModel* draft_model = nullptr;  ///< guesses too; outlives the scheduler
   };
   /// Most sequences that have keys and values.
   static constexpr int64_t kMostActive = 64;
