@@ -49,7 +49,8 @@ std::vector<Bytes> divide_ram(Bytes ram, std::span<const ModelNeed> models, size
     if (parts.back() < model.least) {
       fail(ErrorKind::over_budget,
            "model {} needs {} at least and would get {} of --ram beside {} others; all fit into {} "
-           "and what the process has; give more, or load fewer at once (--max-models)",
+           "and what the process has; give more, or load fewer at once (--max-models, or no "
+           "--draft-model)",
            parts.size(), to_string(model.least), to_string(parts.back()),
            std::min(n_loaded, models.size()) - 1, to_string(least_ram(models, n_loaded)));
     }

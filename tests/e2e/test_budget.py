@@ -45,6 +45,17 @@ def test_a_streamed_prompt_in_small_chunks_goes_on_as_it_should(sluice: Sluice, 
     assert got["residency"]["expert_slots"] > 0 and got["tokens"] == sluice.json(*run)["tokens"]
 
 
+def test_a_draft_model_shares_the_budget(sluice: Sluice) -> None:
+    run = ("run", MODEL, "--raw", "-n", "40", "-p", "Once upon a time", "--temp", "0")
+    options = ("--draft-model", MODEL, "--speculate", "always", "--ram")
+    got = sluice.json(*run, *options, "130MB")
+    assert got["speculation"]["accepted"] > 10 and got["residency"]["expert_slots"] > 0
+    assert got["peak_rss_bytes"] < 130 * MB
+    assert got["tokens"] == sluice.json(*run)["tokens"]
+    refused = sluice.run(*run, *options, "80MB")
+    assert refused.returncode == 4 and "model 1 needs" in refused.stderr
+
+
 @pytest.mark.parametrize("policy", ["lru", "lfu", "lcp", "least-stale", "s3-fifo"])
 def test_logits_do_not_depend_on_the_policy(sluice: Sluice, model: Path, tmp_path: Path, policy: str) -> None:
     smallest = floor(sluice, model, tmp_path / "none.npy")
