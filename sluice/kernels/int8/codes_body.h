@@ -23,7 +23,11 @@ struct CodesBase {
   static constexpr int kZeroShift = 0;  // kZero is 1 << kZeroShift, or 0
   static constexpr bool kHasBias = false;
   static constexpr bool kWide = false;  // codes above 64: two pairs' products do not fit 16 bits
+  static constexpr int kMost = 64;      // where it is not wide: no code is above
 };
+/// So many products of codes with 8-bit activations fit 16 bits; of wide ones none do for certain.
+template <class F>
+constexpr int kWordProducts = 256 / F::kMost;
 
 /// Calls body(Index<0>{}), body(Index<1>{}), ... body(Index<n - 1>{}).
 template <int i>
@@ -96,6 +100,7 @@ template <int code_bits>
 struct AffineCodes : CodesBase {
   static constexpr bool kHasBias = true;
   static constexpr bool kWide = code_bits == 8;
+  static constexpr int kMost = code_bits <= 4 ? 16 : code_bits == 5 ? 32 : 64;
   static constexpr int kBlockBytes = 8 * code_bits;
 
   template <int v>
@@ -146,6 +151,7 @@ inline f32x16 half_e8m0(i32x16 e) {
 }
 struct MxFp4Codes : CodesBase {
   static constexpr int kZeroShift = 4;
+  static constexpr int kMost = 32;
   static constexpr int kBlockBytes = 32;
   template <int v>
   [[gnu::always_inline]] static u8x64 codes(const std::byte* p) {
@@ -212,6 +218,7 @@ template <bool has_min>
 struct Q4Codes : F16Blocks<has_min ? 20 : 18, has_min> {
   using Blocks = F16Blocks<has_min ? 20 : 18, has_min>;
   static constexpr int kZeroShift = has_min ? 0 : 3;
+  static constexpr int kMost = 16;
   template <int v>
   [[gnu::always_inline]] static u8x64 codes(const std::byte* p) {
     return nibble_halves<Blocks::kStride>(p + Blocks::kHeader);
@@ -229,6 +236,7 @@ template <bool has_min>
 struct Q5Codes : F16Blocks<has_min ? 24 : 22, has_min> {
   using Blocks = F16Blocks<has_min ? 24 : 22, has_min>;
   static constexpr int kZeroShift = has_min ? 0 : 4;
+  static constexpr int kMost = 32;
   template <int v>
   [[gnu::always_inline]] static u8x64 codes(const std::byte* p) {
     p += Blocks::kHeader;
@@ -265,6 +273,7 @@ struct Iq4NlCodes : F16Blocks<18, false> {
 
 struct GgufMxFp4Codes : CodesBase {
   static constexpr int kZeroShift = 4;
+  static constexpr int kMost = 32;
   static constexpr int kStride = 17;
   static constexpr int kBlockBytes = 2 * kStride;
   template <int v>
@@ -301,6 +310,7 @@ template <int block_bytes, int most>
 
 struct Q4KCodes : KBase {
   static constexpr bool kHasBias = true;
+  static constexpr int kMost = 16;
   static constexpr int kBlockBytes = 144;
   template <int v>
   [[gnu::always_inline]] static u8x64 codes(const std::byte* p) {
@@ -319,6 +329,7 @@ struct Q4KCodes : KBase {
 
 struct Q5KCodes : KBase {
   static constexpr bool kHasBias = true;
+  static constexpr int kMost = 32;
   static constexpr int kBlockBytes = 176;
   template <int v>
   [[gnu::always_inline]] static u8x64 codes(const std::byte* p) {
@@ -338,6 +349,7 @@ struct K16Base : KBase {
 
 struct Q2KCodes : K16Base {
   static constexpr bool kHasBias = true;
+  static constexpr int kMost = 16;
   static constexpr int kBlockBytes = 84;
   template <int v>
   [[gnu::always_inline]] static u8x64 codes(const std::byte* p) {
@@ -357,6 +369,7 @@ struct Q2KCodes : K16Base {
 
 struct Q3KCodes : K16Base {
   static constexpr int kZeroShift = 2;
+  static constexpr int kMost = 16;
   static constexpr int kBlockBytes = 110;
   template <int v>
   [[gnu::always_inline]] static u8x64 codes(const std::byte* p) {

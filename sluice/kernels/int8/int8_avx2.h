@@ -205,6 +205,27 @@ inline i32x16 dot8_each(i32x16 sum, u8x64 w, int32_t x, u8x64 v, int32_t y) {
           dot8_eight<wide>(sum.hi, w.hi, all, v.hi, later)};
 }
 
+/// Sums of products of pairs of bytes in 16 bits; who adds keeps them below 2^15.
+struct WordSums {
+  __m256i lo = _mm256_setzero_si256(), hi = _mm256_setzero_si256();
+};
+constexpr bool kHasWordSums = true;
+
+inline WordSums operator+(WordSums a, WordSums b) {
+  return {_mm256_add_epi16(a.lo, b.lo), _mm256_add_epi16(a.hi, b.hi)};
+}
+inline WordSums word_dot(u8x64 w, const void* x) {
+  return {_mm256_maddubs_epi16(w.lo, load32(x)),
+          _mm256_maddubs_epi16(w.hi, load32(byte_at(x, 32)))};
+}
+inline WordSums word_dot_each(WordSums sum, u8x64 w, int32_t x) {
+  const __m256i all = _mm256_set1_epi32(x);
+  return sum + WordSums{_mm256_maddubs_epi16(w.lo, all), _mm256_maddubs_epi16(w.hi, all)};
+}
+inline __m256i widen_words(__m256i words) { return _mm256_madd_epi16(words, _mm256_set1_epi16(1)); }
+/// Sums of two neighbours each.
+inline i32x16 widen_sums(WordSums words) { return {widen_words(words.lo), widen_words(words.hi)}; }
+
 /// low + 128 high of n columns, a multiple of 64, as 16-bit numbers in the order that dot16 multiplies them in.
 template <bool wide>
 inline void widen_row(const void* low, const void* high, int64_t n, void* out) {
@@ -231,14 +252,49 @@ inline i32x16 dot16(i32x16 sum, u8x64 w, const void* x) {
   return {dot16_eight(sum.lo, w.lo, x), dot16_eight(sum.hi, w.hi, byte_at(x, 64))};
 }
 
+/// In each half: what a's and b's four (two) parts of four (eight) bytes are, two and two added, a's beside b's.
+template <bool words>
+inline __m256i add_lanes(__m256i a, __m256i b) {
+  return words ? _mm256_add_epi16(a, b) : _mm256_add_epi32(a, b);
+}
+template <bool words>
+inline __m256i fold_fours(__m256i a, __m256i b) {
+  return add_lanes<words>(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+}
+template <bool words>
+inline __m256i fold_eights(__m256i a, __m256i b) {
+  return add_lanes<words>(_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b));
+}
+inline __m256i halves_in_order(__m256i sums) {
+  return _mm256_permutevar8x32_epi32(sums, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+}
 /// Eight sums of four lanes: a's low and high half, b's, c's, d's.
 inline __m256i sums_of_halves(__m256i a, __m256i b, __m256i c, __m256i d) {
-  const __m256i halves = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
-  return _mm256_permutevar8x32_epi32(halves, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+  return halves_in_order(fold_eights<false>(fold_fours<false>(a, b), fold_fours<false>(c, d)));
 }
 inline i32x16 sums_of_4(const i32x16* v) {
   return {sums_of_halves(v[0].lo, v[0].hi, v[1].lo, v[1].hi),
           sums_of_halves(v[2].lo, v[2].hi, v[3].lo, v[3].hi)};
+}
+
+/// The same of eight sums of 16 bits, which may become `room` times as large before they have 32.
+template <int room>
+inline __m256i sums_of_word_halves(__m256i a, __m256i b, __m256i c, __m256i d) {
+  if constexpr (room < 2) {
+    return sums_of_halves(widen_words(a), widen_words(b), widen_words(c), widen_words(d));
+  } else if constexpr (room < 4) {
+    const __m256i ab = widen_words(fold_fours<true>(a, b)),
+                  cd = widen_words(fold_fours<true>(c, d));
+    return halves_in_order(fold_eights<false>(ab, cd));
+  } else {
+    return halves_in_order(
+        widen_words(fold_eights<true>(fold_fours<true>(a, b), fold_fours<true>(c, d))));
+  }
+}
+template <int room>
+inline i32x16 sums_of_4(const WordSums* v) {
+  return {sums_of_word_halves<room>(v[0].lo, v[0].hi, v[1].lo, v[1].hi),
+          sums_of_word_halves<room>(v[2].lo, v[2].hi, v[3].lo, v[3].hi)};
 }
 
 inline void transpose8(__m256i* v) {

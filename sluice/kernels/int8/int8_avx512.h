@@ -23,6 +23,8 @@ i32x16 dot16(i32x16 sum, u8x64 w,
 template <bool wide>
 void widen_row(const void* low, const void* high, int64_t n, void* out);
 constexpr int kPanelSteps = 8;  // all: accumulators that a loop carries are copied in each step
+constexpr bool kHasWordSums = false;
+using WordSums = i32x16;  // a name for what has none here
 
 inline u8x64 load_bytes64(const void* p) { return {_mm512_loadu_si512(p)}; }
 inline void store_bytes(void* p, u8x64 a) { _mm512_storeu_si512(p, a.v); }

@@ -2,6 +2,8 @@
 
 // The 8-bit product for up to four tokens: a row's codes go through registers, sixteen groups at a time.
 
+#include <type_traits>
+
 #include "sluice/kernels/float/matmul_body.h"
 #include "sluice/kernels/int8/codes_body.h"
 #include "sluice/kernels/int8_row.h"
@@ -37,31 +39,46 @@ class FewTokens {
   }
 
   void rows(int64_t begin, int64_t end, float* y, int64_t y_stride) const {
+    if constexpr (kHasWordSums && !F::kWide) {
+      bool any_wide = false;
+      for (const bool wide : any_wide_) any_wide = any_wide || wide;
+      if (!any_wide) return rows_by<WordSums>(begin, end, y, y_stride);
+    }
+    rows_by<i32x16>(begin, end, y, y_stride);
+  }
+
+ private:
+  template <class Part>
+  void rows_by(int64_t begin, int64_t end, float* y, int64_t y_stride) const {
     int64_t r = begin;
     for (; left_ > 0 && left_ <= 8 && r + 2 <= end; r += 2) {
       const Row row = row_of(w_, r), next = row_of(w_, r + 1);
       Sums sums, next_sums;
-      add_whole_batches(row, sums);
-      add_whole_batches(next, next_sums);
-      add_last_of_two(row, next, sums, next_sums);
+      add_whole_batches<Part>(row, sums);
+      add_whole_batches<Part>(next, next_sums);
+      add_last_of_two<Part>(row, next, sums, next_sums);
       finish(sums, y + r, y_stride);
       finish(next_sums, y + r + 1, y_stride);
     }
     for (; r < end; ++r) {
       const Row row = row_of(w_, r);
       Sums sums;
-      add_whole_batches(row, sums);
-      if (left_ > 0) add_last(row, sums);
+      add_whole_batches<Part>(row, sums);
+      if (left_ > 0) add_last<Part>(row, sums);
       finish(sums, y + r, y_stride);
     }
   }
 
- private:
   static constexpr bool kTwice = F::kGroup == 32;
   static constexpr int kVectors = F::kGroup * 16 / 64;  // of codes in a batch
   static constexpr int kParts = 4;
   static constexpr int kPartColumns = 4 * F::kGroup;
-  using Parts = i32x16[n_tokens][kParts];
+  static constexpr int kProducts = kTwice ? 4 : 2;  // in each sum of 16 bits
+  /// Part: i32x16, or WordSums where no token has high parts.
+  template <class Part>
+  using Parts = Part[n_tokens][kParts];
+  template <class Part>
+  static constexpr bool kOfWords = kHasWordSums && !std::is_same_v<Part, i32x16>;
 
   struct Sums {
     f32x16 of[n_tokens];
@@ -130,6 +147,11 @@ class FewTokens {
     if constexpr (kTwice) return dot8<F::kWide>(none, codes[0], x, codes[1], x + 64);
     return dot4<F::kWide>(none, codes[0], x);
   }
+  [[gnu::always_inline]] static WordSums word_dots(const u8x64 (&codes)[1 + kTwice],
+                                                   const std::byte* x) {
+    if constexpr (kTwice) return word_dot(codes[0], x) + word_dot(codes[1], x + 64);
+    return word_dot(codes[0], x);
+  }
   [[gnu::always_inline]] static i32x16 wide_dots(const u8x64 (&codes)[1 + kTwice],
                                                  const std::byte* x) {
     const i32x16 sum = dot16<F::kWide>(splat_int(0), codes[0], x);
@@ -143,10 +165,13 @@ class FewTokens {
     return load_as<uint16_t>(wide) != 0;
   }
   /// Codes from `column` on times x, as part `to` of the sums.
+  template <class Part>
   [[gnu::always_inline]] void multiply(const u8x64 (&codes)[1 + kTwice], int64_t column, int to,
-                                       Parts& parts) const {
+                                       Parts<Part>& parts) const {
     for (int t = 0; t < n_tokens; ++t) {
-      if constexpr (kHasDot16) {
+      if constexpr (kOfWords<Part>) {
+        parts[t][to] = word_dots(codes, x_[t] + column);
+      } else if constexpr (kHasDot16) {
         parts[t][to] =
             any_wide_[t] ? wide_dots(codes, x_[t] + 2 * column) : dots(codes, x_[t] + column);
       } else {
@@ -167,28 +192,40 @@ class FewTokens {
     }
   }
 
+  template <class Part>
   [[gnu::always_inline]] void add_whole_batches(const Row& row, Sums& sums) const {
     if (row.scales != nullptr) prefetch_new_lines(row.scales);
     if (row.biases != nullptr) prefetch_new_lines(row.biases);
     for (int64_t first = 0; first < whole_; first += 16) {
       const std::byte* p = batch_data(row, first);
       prefetch(p, kPrefetchBytes, kVectors / F::kVectors * F::kBlockBytes);
-      Parts parts;
+      Parts<Part> parts;
       unrolled<kParts>([&](auto i) __attribute__((always_inline)) {
         u8x64 codes[1 + kTwice];
         load_part<i>(p, codes);
-        multiply(codes, first * F::kGroup + i * kPartColumns, i, parts);
+        multiply<Part>(codes, first * F::kGroup + i * kPartColumns, i, parts);
       });
       f32x16 scale, bias = splat(0.0F);
       F::template scales<16>(row, first, 16, scale, bias);
-      add(first, parts, scale, bias, sums);
+      add<Part>(first, parts, scale, bias, sums);
     }
   }
 
-  [[gnu::always_inline]] void add(int64_t first, const Parts& parts, f32x16 scale, f32x16 bias,
-                                  Sums& sums) const {
+  /// Each group's sum.
+  template <class Part>
+  [[gnu::always_inline]] static i32x16 sums_of(const Part (&parts)[kParts]) {
+    if constexpr (kOfWords<Part>) {
+      return sums_of_4<kWordProducts<F> / kProducts>(parts);
+    } else {
+      return sums_of_4(parts);
+    }
+  }
+
+  template <class Part>
+  [[gnu::always_inline]] void add(int64_t first, const Parts<Part>& parts, f32x16 scale,
+                                  f32x16 bias, Sums& sums) const {
     for (int t = 0; t < n_tokens; ++t) {
-      i32x16 dots = sums_of_4(parts[t]);
+      i32x16 dots = sums_of<Part>(parts[t]);
       const std::byte* at = groups_[t] + 4 * first;
       if constexpr (F::kZeroShift > 0) {
         dots = dots - shift_left<F::kZeroShift>(int_lanes(at + 4 * entries_));
@@ -199,14 +236,20 @@ class FewTokens {
   }
 
   /// Part i of the row's last batch at p, as part `to` of the sums; `columns` of it and of what follows it exist.
-  template <int i>
+  template <int i, class Part>
   [[gnu::always_inline]] void last_part(const std::byte* p, int64_t columns, int64_t x_column,
-                                        int to, Parts& parts) const {
+                                        int to, Parts<Part>& parts) const {
     u8x64 codes[1 + kTwice];
     if (columns >= kPartColumns) {
       load_part<i>(p, codes);
     } else if (columns <= 0) {
-      for (int t = 0; t < n_tokens; ++t) parts[t][to] = splat_int(0);
+      for (int t = 0; t < n_tokens; ++t) {
+        if constexpr (kOfWords<Part>) {
+          parts[t][to] = Part{};
+        } else {
+          parts[t][to] = splat_int(0);
+        }
+      }
       return;
     } else if constexpr (!kTwice) {
       codes[0] = last_codes<F>(p, columns);
@@ -217,38 +260,41 @@ class FewTokens {
       const u8x64 a = columns == 64 ? F::template codes<0>(p) : last_codes<F>(p, columns);
       split_groups(a, and_byte(a, 0), codes[0], codes[1]);
     }
-    multiply(codes, x_column, to, parts);
+    multiply<Part>(codes, x_column, to, parts);
   }
   /// The first n parts of a row's last, partial batch, as parts from `to` on.
-  [[gnu::always_inline]] void last_parts(const Row& row, int n, int to, Parts& parts) const {
+  template <class Part>
+  [[gnu::always_inline]] void last_parts(const Row& row, int n, int to, Parts<Part>& parts) const {
     const std::byte* p = batch_data(row, whole_);
     int64_t columns = left_ * F::kGroup, x_column = whole_ * F::kGroup;
     const auto next = [&] { columns -= kPartColumns, x_column += kPartColumns; };
     if constexpr (F::kVectors == 1) {
       for (int i = 0; i < n; ++i, next(), p += (1 + kTwice) * F::kBlockBytes) {
-        last_part<0>(p, columns, x_column, to + i, parts);
+        last_part<0, Part>(p, columns, x_column, to + i, parts);
       }
     } else {  // of whole blocks
       unrolled<kParts>([&](auto i) __attribute__((always_inline)) {
-        if (i < n) last_part<i>(p, columns, x_column, to + i, parts), next();
+        if (i < n) last_part<i, Part>(p, columns, x_column, to + i, parts), next();
       });
     }
   }
 
+  template <class Part>
   [[gnu::noinline]] void add_last(const Row& row, Sums& sums) const {
-    Parts parts;
-    last_parts(row, kParts, 0, parts);
+    Parts<Part> parts;
+    last_parts<Part>(row, kParts, 0, parts);
     f32x16 scale, bias = splat(0.0F);
     load_scales<F, 16>(row, whole_, left_, scale, bias);
-    add(whole_, parts, scale, bias, sums);
+    add<Part>(whole_, parts, scale, bias, sums);
   }
 
   /// The last 8 or fewer groups of two rows, which share a batch.
+  template <class Part>
   [[gnu::always_inline]] void add_last_of_two(const Row& row, const Row& next, Sums& sums,
                                               Sums& next_sums) const {
-    Parts parts;
-    last_parts(row, kParts / 2, 0, parts);
-    last_parts(next, kParts / 2, kParts / 2, parts);
+    Parts<Part> parts;
+    last_parts<Part>(row, kParts / 2, 0, parts);
+    last_parts<Part>(next, kParts / 2, kParts / 2, parts);
     f32x16 scale, bias = splat(0.0F), next_scale, next_bias = splat(0.0F);
     F::template scales<8>(row, whole_, left_, scale, bias);
     F::template scales<8>(next, whole_, left_, next_scale, next_bias);
@@ -259,7 +305,7 @@ class FewTokens {
       return join_first(lanes, lanes);
     };
     for (int t = 0; t < n_tokens; ++t) {
-      i32x16 dots = sums_of_4(parts[t]);
+      i32x16 dots = sums_of<Part>(parts[t]);
       const std::byte* at = groups_[t] + 4 * whole_;
       if constexpr (F::kZeroShift > 0) {
         dots = dots - shift_left<F::kZeroShift>(bits(twice(at + 4 * entries_)));

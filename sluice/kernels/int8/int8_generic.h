@@ -25,6 +25,8 @@ i32x16 dot16(i32x16 sum, u8x64 w,
 template <bool wide>
 void widen_row(const void* low, const void* high, int64_t n, void* out);
 constexpr int kPanelSteps = 4;
+constexpr bool kHasWordSums = false;
+using WordSums = i32x16;  // a name for what has none here
 
 template <class Each>
 inline u8x64 each_bytes(Each f) {

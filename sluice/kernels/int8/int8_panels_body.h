@@ -14,15 +14,21 @@ constexpr int64_t kTileSums = 16 * kPanelTokens * kPanelRows;
 inline float float_at(const std::byte* p, int64_t i) { return load_as<float>(p + 4 * i); }
 
 /// What a tile needs of a format; formats alike in it share the code.
-template <int group, int zero_shift, bool has_bias, bool wide>
+template <int group, int zero_shift, bool has_bias, bool wide, int word_products>
 struct PanelForm {
   static constexpr int kGroup = group;
   static constexpr int kZeroShift = zero_shift;
   static constexpr bool kHasBias = has_bias;
   static constexpr bool kWide = wide;
+  /// Columns whose products are summed in 16 bits before they go to 32; 0: sums have 32 bits.
+  static constexpr int kWordColumns = wide || !kHasWordSums       ? 0
+                                      : 2 * word_products < group ? 2 * word_products
+                                                                  : group;
 };
+/// Sets without sums of 16 bits have no more code for them.
 template <class F>
-using PanelFormOf = PanelForm<F::kGroup, F::kZeroShift, F::kHasBias, F::kWide>;
+using PanelFormOf =
+    PanelForm<F::kGroup, F::kZeroShift, F::kHasBias, F::kWide, kHasWordSums ? kWordProducts<F> : 0>;
 
 template <int n_tokens>
 using Dots = i32x16[n_tokens][kPanelVectors];
@@ -75,10 +81,33 @@ template <class Form>
   }
 }
 
+/// add_dots() in sums of 16 bits, as many columns as fit.
+template <class Form, int n_tokens>
+[[gnu::always_inline]] inline void add_word_dots(const std::byte* codes, int64_t g,
+                                                 const std::byte* const* x, Dots<n_tokens>& dots) {
+  for (int k = 0; k < Form::kGroup; k += Form::kWordColumns) {
+    WordSums words[n_tokens][kPanelVectors] = {};
+#pragma GCC unroll kPanelSteps
+    for (int c = 0; c < Form::kWordColumns; c += 4, codes += 64 * kPanelVectors) {
+      u8x64 w[kPanelVectors];
+      for (int v = 0; v < kPanelVectors; ++v) w[v] = load_bytes64(codes + 64 * v);
+      for (int t = 0; t < n_tokens; ++t) {
+        const auto four = load_as<int32_t>(x[t] + g * Form::kGroup + k + c);
+        for (int v = 0; v < kPanelVectors; ++v)
+          words[t][v] = word_dot_each(words[t][v], w[v], four);
+      }
+    }
+    for (int t = 0; t < n_tokens; ++t) {
+      for (int v = 0; v < kPanelVectors; ++v) dots[t][v] = dots[t][v] + widen_sums(words[t][v]);
+    }
+  }
+}
+
 /// Adds group g's products of codes and x.
 template <class Form, int n_tokens>
 [[gnu::always_inline]] inline void add_dots(const std::byte* codes, int64_t g,
                                             const std::byte* const* x, Dots<n_tokens>& dots) {
+  if constexpr (Form::kWordColumns > 8) return add_word_dots<Form, n_tokens>(codes, g, x, dots);
 #pragma GCC unroll kPanelSteps / 2
   for (int k = 0; k < Form::kGroup; k += 8, codes += 2 * 64 * kPanelVectors) {
     u8x64 w[2 * kPanelVectors];
