@@ -60,6 +60,28 @@ inline i32x16 lanes_of(u8x64 bytes) {
   return lanes;
 }
 
+/// Codes as products take them: wide ones less 128 where the set wants them signed.
+template <class F>
+constexpr bool kSigned = F::kWide&& kSignedWide;
+template <class F>
+inline u8x64 as_multiplied(u8x64 codes) {
+  if constexpr (kSigned<F>) return xor_byte(codes, 128);
+  return codes;
+}
+/// Dot products less what the weights' zero adds to them. sums: of x.
+template <class F, bool is_signed = kSigned<F>>
+inline i32x16 less_zero(i32x16 dots, i32x16 sums) {
+  constexpr int zero = F::kZeroShift > 0 ? 1 << F::kZeroShift : 0;
+  if constexpr (is_signed) {
+    constexpr int more = 128 - zero;
+    static_assert(more == 0 || more == 64 || more == 128);
+    if constexpr (more > 0) return dots + shift_left < more == 64 ? 6 : 7 > (sums);
+  } else if constexpr (zero > 0) {
+    return dots - shift_left<F::kZeroShift>(sums);
+  }
+  return dots;
+}
+
 /// Asks for the lines of `bytes` bytes, `ahead` bytes on from p; they may lie beyond what exists.
 inline void prefetch(const std::byte* p, int64_t ahead, int64_t bytes) {
   const auto at = reinterpret_cast<uintptr_t>(p) + static_cast<uintptr_t>(ahead);

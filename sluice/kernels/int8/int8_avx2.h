@@ -18,6 +18,7 @@ constexpr int kPanelTokens = 4;
 constexpr bool kPanelInRegisters = false;
 constexpr bool kHasDot16 = true;  // one product of 16 bits is faster than two of 8
 constexpr int kPanelSteps = 4;
+constexpr bool kSignedWide = true;  // wide codes come to products less 128, but to dot16's
 
 inline const uint8_t* byte_at(const void* p, int64_t i) {
   return static_cast<const uint8_t*>(p) + i;
@@ -158,19 +159,13 @@ inline u8x64 move_bits(u8x64 a) {
   return {move_bits32<first, to, mask>(a.lo), move_bits32<second, to, mask>(a.hi)};
 }
 
-/// Eight sums of four products. Pairs are summed in 16 bits, which codes up to 128 cannot overflow; wider
-/// ones are multiplied as 16-bit numbers, even bytes and odd bytes apart.
+/// Eight sums of four products. Pairs are summed in 16 bits, which magnitudes up to 128 cannot overflow: wide codes come
+/// less 128, and x takes their signs.
 template <bool wide>
 inline __m256i dot4_eight(__m256i sum, __m256i w, __m256i x) {
-  if constexpr (wide) {
-    const __m256i even = _mm256_madd_epi16(_mm256_and_si256(w, _mm256_set1_epi16(255)),
-                                           _mm256_srai_epi16(_mm256_slli_epi16(x, 8), 8));
-    const __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16(w, 8), _mm256_srai_epi16(x, 8));
-    return _mm256_add_epi32(sum, _mm256_add_epi32(even, odd));
-  } else {
-    const __m256i pairs = _mm256_maddubs_epi16(w, x);
-    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
-  }
+  const __m256i pairs = wide ? _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w))
+                             : _mm256_maddubs_epi16(w, x);
+  return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 template <bool wide>
 inline i32x16 dot4(i32x16 sum, u8x64 w, const void* x) {

@@ -24,6 +24,7 @@ template <bool wide>
 void widen_row(const void* low, const void* high, int64_t n, void* out);
 constexpr int kPanelSteps = 8;  // all: accumulators that a loop carries are copied in each step
 constexpr bool kHasWordSums = false;
+constexpr bool kSignedWide = false;
 using WordSums = i32x16;  // a name for what has none here
 
 inline u8x64 load_bytes64(const void* p) { return {_mm512_loadu_si512(p)}; }

@@ -144,8 +144,9 @@ class FewTokens {
   }
   [[gnu::always_inline]] static i32x16 dots(const u8x64 (&codes)[1 + kTwice], const std::byte* x) {
     const i32x16 none = splat_int(0);
-    if constexpr (kTwice) return dot8<F::kWide>(none, codes[0], x, codes[1], x + 64);
-    return dot4<F::kWide>(none, codes[0], x);
+    const u8x64 first = as_multiplied<F>(codes[0]);
+    if constexpr (kTwice) return dot8<F::kWide>(none, first, x, as_multiplied<F>(codes[1]), x + 64);
+    return dot4<F::kWide>(none, first, x);
   }
   [[gnu::always_inline]] static WordSums word_dots(const u8x64 (&codes)[1 + kTwice],
                                                    const std::byte* x) {
@@ -211,6 +212,13 @@ class FewTokens {
     }
   }
 
+  [[gnu::always_inline]] i32x16 without_zero(int t, i32x16 dots, i32x16 sums) const {
+    if constexpr (kHasDot16 && kSigned<F>) {
+      if (any_wide_[t]) return less_zero<F, false>(dots, sums);
+    }
+    return less_zero<F>(dots, sums);
+  }
+
   /// Each group's sum.
   template <class Part>
   [[gnu::always_inline]] static i32x16 sums_of(const Part (&parts)[kParts]) {
@@ -227,9 +235,7 @@ class FewTokens {
     for (int t = 0; t < n_tokens; ++t) {
       i32x16 dots = sums_of<Part>(parts[t]);
       const std::byte* at = groups_[t] + 4 * first;
-      if constexpr (F::kZeroShift > 0) {
-        dots = dots - shift_left<F::kZeroShift>(int_lanes(at + 4 * entries_));
-      }
+      dots = without_zero(t, dots, int_lanes(at + 4 * entries_));
       sums.of[t] = mul_add(to_float(dots), scale * load(at), sums.of[t]);
       if constexpr (F::kHasBias) sums.of[t] = mul_add(bias, load(at + 8 * entries_), sums.of[t]);
     }
@@ -307,9 +313,7 @@ class FewTokens {
     for (int t = 0; t < n_tokens; ++t) {
       i32x16 dots = sums_of<Part>(parts[t]);
       const std::byte* at = groups_[t] + 4 * whole_;
-      if constexpr (F::kZeroShift > 0) {
-        dots = dots - shift_left<F::kZeroShift>(bits(twice(at + 4 * entries_)));
-      }
+      dots = without_zero(t, dots, bits(twice(at + 4 * entries_)));
       f32x16 both = join_first(sums.of[t], next_sums.of[t]);
       both = mul_add(to_float(dots), scale * twice(at), both);
       if constexpr (F::kHasBias) both = mul_add(bias, twice(at + 8 * entries_), both);

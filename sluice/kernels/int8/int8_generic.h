@@ -26,6 +26,7 @@ template <bool wide>
 void widen_row(const void* low, const void* high, int64_t n, void* out);
 constexpr int kPanelSteps = 4;
 constexpr bool kHasWordSums = false;
+constexpr bool kSignedWide = false;
 using WordSums = i32x16;  // a name for what has none here
 
 template <class Each>

@@ -54,9 +54,9 @@ template <class Form>
 [[gnu::noinline]] void start_dots(const std::byte* codes, int64_t first, const Int8Row& row,
                                   const std::byte* x, int32_t* starts, int64_t stride) {
   alignas(64) int32_t less[16] = {};
-  if constexpr (Form::kZeroShift > 0) {
+  if constexpr (Form::kZeroShift > 0 || kSigned<Form>) {
     const std::byte* sums = x + row.group_offset(Form::kGroup) + 4 * row.groups(Form::kGroup);
-    const i32x16 zeros = splat_int(0) - shift_left<Form::kZeroShift>(int_lanes(sums + 4 * first));
+    const i32x16 zeros = less_zero<Form>(splat_int(0), int_lanes(sums + 4 * first));
     std::memcpy(less, &zeros, sizeof less);
   }
   const auto store_ints = [](int32_t* to, i32x16 lanes) { std::memcpy(to, &lanes, sizeof lanes); };
@@ -73,7 +73,7 @@ template <class Form>
       const auto four = load_as<int32_t>(high + 4 * i);
       for (int v = 0; v < kPanelVectors; ++v) {
         int32_t* start = starts + i * 4 / Form::kGroup * stride + 16 * v;
-        const u8x64 w = load_bytes64(codes + 64 * (i * kPanelVectors + v));
+        const u8x64 w = as_multiplied<Form>(load_bytes64(codes + 64 * (i * kPanelVectors + v)));
         store_ints(start,
                    load_int(start) + shift_left<7>(dot4_each<Form::kWide>(splat_int(0), w, four)));
       }
@@ -111,7 +111,8 @@ template <class Form, int n_tokens>
 #pragma GCC unroll kPanelSteps / 2
   for (int k = 0; k < Form::kGroup; k += 8, codes += 2 * 64 * kPanelVectors) {
     u8x64 w[2 * kPanelVectors];
-    for (int v = 0; v < 2 * kPanelVectors; ++v) w[v] = load_bytes64(codes + 64 * v);
+    for (int v = 0; v < 2 * kPanelVectors; ++v)
+      w[v] = as_multiplied<Form>(load_bytes64(codes + 64 * v));
     for (int t = 0; t < n_tokens; ++t) {
       const std::byte* at = x[t] + g * Form::kGroup + k;
       const auto four = load_as<int32_t>(at), later = load_as<int32_t>(at + 4);
