@@ -756,7 +756,23 @@ _LLAMA4: Config = _config(
     num_local_experts=5, num_experts_per_tok=1, rope_scaling=None, use_qk_norm=True, attn_temperature_tuning=True,
     floor_scale=8, attn_scale=0.1, tie_word_embeddings=False,
 )  # fmt: skip
-FAMILIES["llama4"] = _LLAMA4 | {"model_type": "llama4", "text_config": _LLAMA4}
+
+
+def _seeing(model_type: str, text: Config) -> Config:
+    """A model that also sees; its text's keys stand at the top too, for who makes it."""
+    return text | {"model_type": model_type, "text_config": text}
+
+
+FAMILIES |= {
+    "llama4": _seeing("llama4", _LLAMA4),
+    "llama4_text": _LLAMA4 | {"num_local_experts": 0, "attn_temperature_tuning": False, "no_rope_layers": [1] * 5,
+                              "attention_chunk_size": None},
+    "llama4_text-nope": _LLAMA4 | {"num_local_experts": 0, "attn_temperature_tuning": False, "attention_chunk_size": None,
+                                   "no_rope_layers": [1, 0, 1, 1, 0], "use_qk_norm": False},
+    "kimi_k25": _seeing("kimi_k25", FAMILIES["deepseek_v3"] | {"model_type": "kimi_k2"}),
+    "kimi_vl": _seeing("kimi_vl", FAMILIES["deepseek_v3"] | {"q_lora_rank": None, "n_group": 1, "topk_group": 1}),
+    "pixtral": _seeing("pixtral", FAMILIES["mistral"] | {"sliding_window": None}),
+}  # fmt: skip
 del FAMILIES["step3p5"]["num_key_value_heads"]
 
 # A family's configuration as transformers >= 5 writes it; mlx-lm reads this for qwen3.

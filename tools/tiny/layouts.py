@@ -188,6 +188,8 @@ def to_hugging_face(weights: Weights, config: dict) -> Weights:
         is_raw = config["attention_in_multiplier"] != 1
         return _falcon_h1(_convolutions(weights), config) if is_raw else weights
     raw = _unstack_experts(_kimi_linear(weights) if config["model_type"] == "kimi_linear" else _convolutions(weights))
+    if "text_config" in config:
+        raw["vision_tower.patch_embed.weight"] = mx.zeros((4, 4))
     if config["model_type"] == "llama":
         dims = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
         raw["model.layers.0.self_attn.rotary_emb.inv_freq"] = mx.ones(dims // 2)

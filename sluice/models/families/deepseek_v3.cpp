@@ -31,12 +31,12 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
 }
 
 constexpr TensorName kTensors[] = {{".mlp.shared_experts.", ".mlp.shared_expert."}};
-constexpr std::string_view kNames[] = {"deepseek_v3", "kimi_k2", "joyai_llm_flash", "glm4_moe_lite",
-                                       "deepseek2"};
+constexpr std::string_view kNames[] = {"deepseek_v3",     "kimi_k2",       "kimi_k25", "kimi_vl",
+                                       "joyai_llm_flash", "glm4_moe_lite", "deepseek2"};
 
 }  // namespace
 
-// DeepSeek-V3, arXiv:2412.19437, Kimi K2, arXiv:2507.20534, and GLM-4.7-Flash; as mlx-lm 0.32.2 models/deepseek_v3.py and
+// DeepSeek-V3, arXiv:2412.19437, Kimi K2, arXiv:2507.20534, Kimi K2.5 and Kimi-VL, arXiv:2504.07491, and GLM-4.7-Flash; as mlx-lm 0.32.2 models/deepseek_v3.py and
 // glm4_moe_lite.py. Latent attention; experts chosen by sigmoids with a bias, in groups; the first layers are dense. Layers
 // that draft tokens are left out.
 extern const Family deepseek_v3{.names = kNames,

@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <vector>
 
+#include "sluice/base/error.h"
 #include "sluice/models/config.h"
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
@@ -20,7 +22,21 @@ void read_temperature(nn::Config& c, const Source& s) {
   });
 }
 
+/// Which layers rotate: as the list says, 1 for those that do, else all but every fourth.
+std::vector<bool> rotating(const Source& s, int64_t n_layers) {
+  const auto listed = s.numbers({"no_rope_layers", ""}).value_or(std::vector<double>{});
+  if (!listed.empty() && std::ssize(listed) != n_layers)
+    fail(ErrorKind::bad_model, "{}: no_rope_layers has {} entries for {} layers", s.where(),
+         listed.size(), n_layers);
+  std::vector<bool> rotates;
+  for (int64_t i = 0; i < n_layers; ++i)
+    rotates.push_back(listed.empty() ? (i + 1) % kPeriod != 0
+                                     : listed[static_cast<size_t>(i)] != 0);
+  return rotates;
+}
+
 nn::Config read(const Source& s, nn::WeightTable& w) {
+  const bool of_text = s.architecture() == "llama4_text";
   const int64_t step = std::max<int64_t>(
       1, s.integer({"interleave_moe_layer_step", "%.interleave_moe_layer_step"}).value_or(1));
   nn::Config c = read_decoder(s, w,
@@ -34,15 +50,16 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
   // Maverick, with 128 experts, norms no queries; a GGUF does not say it.
   const bool norms = s.boolean({"use_qk_norm", ""}).value_or(c.n_experts() != 128);
   const auto dense = s.integer({"intermediate_size_mlp", "%.feed_forward_length"});
+  const std::vector<bool> rotates = rotating(s, c.n_layers);
   for (size_t i = 0; i < c.layers.size(); ++i) {
     nn::LayerConfig& layer = c.layers[i];
     nn::AttentionConfig& a = *layer.attention();
-    if ((static_cast<int64_t>(i) + 1) % kPeriod == 0) {
+    if (!rotates[i]) {
       a.rope = {.kind = nn::RopeConfig::Kind::none};
     } else {
       a.chunk = chunk;
       a.unit_norms = a.norm_last = norms;
-      a.norm_eps = 1e-6F;
+      if (!of_text) a.norm_eps = 1e-6F;
     }
     if (nn::MoeConfig* const moe = layer.moe()) {
       moe->router.scoring = ops::RouterSpec::Scoring::sigmoid_then_top_k;
@@ -53,19 +70,20 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
     }
   }
   read_temperature(c, s);
-  for (const char* told : {"no_rope_layers", "moe_layers", "layer_types", "no_rope_layer_interval",
-                           "for_llm_compressor"})
+  for (const char* told :
+       {"moe_layers", "layer_types", "no_rope_layer_interval", "for_llm_compressor"})
     s.ignore({told, ""});
   return c;
 }
 
-constexpr TensorName kTensors[] = {{".feed_forward.router.", ".mlp.gate."},
-                                   {".feed_forward.", ".mlp."}};
-constexpr std::string_view kNames[] = {"llama4"};
+constexpr TensorName kTensors[] = {
+    {".feed_forward.router.", ".mlp.gate."}, {".feed_forward.", ".mlp."}, {"^output.", "lm_head."}};
+constexpr std::string_view kNames[] = {"llama4", "llama4_text"};
 
 }  // namespace
 
-// Llama 4, Scout and Maverick; as mlx-lm 0.32.2 models/llama4.py. Three of four layers see their own chunk of positions only;
+// Llama 4, Scout and Maverick, and MobileLLM-R1, which has no experts; as mlx-lm 0.32.2 models/llama4.py and llama4_text.py,
+// but that layers which do not rotate have no norms of queries and keys in the latter either, as in transformers. Three of four layers see their own chunk of positions only;
 // queries and keys are normed after their rotation, without weights; an expert's weight multiplies its input.
 extern const Family llama4{
     .names = kNames, .read = read, .make = make_pre_norm, .hf_names = kTensors};

@@ -6,14 +6,15 @@ namespace sluice::models {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
-  return read_decoder(s, w, {.n_kv_heads = 8, .sliding_window = 4096, .slides = every_layer});
+  return read_decoder(
+      s, w, {.n_heads = 32, .n_kv_heads = 8, .sliding_window = 4096, .slides = every_layer});
 }
 
-constexpr std::string_view kNames[] = {"mistral"};
+constexpr std::string_view kNames[] = {"mistral", "pixtral"};
 
 }  // namespace
 
-// Mistral, arXiv:2310.06825: Llama with a sliding window, where it is not null.
+// Mistral, arXiv:2310.06825, and what Pixtral writes with, arXiv:2410.07073: Llama with a sliding window, where it is not null.
 extern const Family mistral{.names = kNames, .read = read, .make = make_pre_norm};
 
 }  // namespace sluice::models
