@@ -33,20 +33,21 @@ struct PreNormLayer {
 /// Both blocks from the same x, each with a norm of its own or both with one: x + mixer(x) + mlp(x) (GPT-J, Command R).
 struct ParallelLayer {
   nn::Mixer mixer;
-  nn::GatedMlp mlp;
+  nn::FeedForward feed_forward;
 
   ParallelLayer(const nn::Config& c, const nn::Weights& w, int64_t i, nn::Demands& demands)
       : mixer(c, c.layers[static_cast<size_t>(i)], w,
               {.pre = nn::norm(w["input_layernorm"], c), .post = {}}, demands),
-        mlp(c, c.layers[static_cast<size_t>(i)].mlp(), w["mlp"],
+        feed_forward(
+            c, c.layers[static_cast<size_t>(i)], w["mlp"],
             {.pre = nn::norm(w[w["post_attention_layernorm"].has() ? "post_attention_layernorm"
                                                                    : "input_layernorm"],
                              c),
              .post = {}},
-            demands) {}
+            i, demands) {}
 
   mx::array operator()(const mx::array& x, const nn::Step& step) const {
-    return ops::add(step.context, mixer(x, step), mlp.alone(x, step));
+    return ops::add(step.context, mixer(x, step), feed_forward.alone(x, step));
   }
 };
 

@@ -1,5 +1,7 @@
 #include "sluice/nn/attention.h"
 
+#include "sluice/base/error.h"
+#include "sluice/nn/conv.h"
 #include "sluice/ops/elementwise.h"
 
 namespace sluice::nn {
@@ -17,7 +19,7 @@ HeadNorm load_norm(const Config& c, const AttentionConfig& a, const Weights& w, 
   const float eps = a.norm_eps > 0 ? a.norm_eps : c.rms_norm_eps;
   const auto of_rows = [&](ops::Vector weight, int64_t n) {
     return HeadNorm{ops::Norm{.weight = std::move(weight),
-                              .weight_offset = c.centered_norms ? 0 : c.norm_weight_offset,
+                              .weight_offset = 0,
                               .eps = eps,
                               .centered = c.centered_norms,
                               .bias = n == 1 ? w["bias"].optional_vector(a.head_dim) : nullptr,
@@ -33,8 +35,7 @@ HeadNorm load_norm(const Config& c, const AttentionConfig& a, const Weights& w, 
   }
   if (!w.has()) return {};
   const std::span<const int64_t> shape = w.has("weight") ? w.shape() : w.shape("");
-  if (c.centered_norms && shape.size() == 2)
-    return of_rows(w["weight"].tensor({{n_heads, a.head_dim}}), n_heads);
+  if (shape.size() == 2) return of_rows(w["weight"].tensor({{n_heads, a.head_dim}}), n_heads);
   const bool of_heads = shape.size() == 1 && shape[0] == a.head_dim;
   if (!of_heads) {
     return {ops::Norm{w["weight"].vector(n_heads * a.head_dim), c.norm_weight_offset, eps},
@@ -42,6 +43,30 @@ HeadNorm load_norm(const Config& c, const AttentionConfig& a, const Weights& w, 
   }
   const ops::Vector weight = w["weight"].vector(a.head_dim);
   return c.centered_norms ? of_rows(weight, 1) : HeadNorm{std::nullopt, weight};
+}
+
+/// Each head's gain times head_dim, as the weights of a norm.
+ops::Vector gains_of_heads(const Weights& w, const AttentionConfig& a) {
+  const ops::Vector gains = w.values(a.n_heads);
+  std::vector<float> all;
+  for (const float gain : *gains) all.insert(all.end(), static_cast<size_t>(a.head_dim), gain);
+  return std::make_shared<const std::vector<float>>(std::move(all));
+}
+
+/// The convolution of a key head's channels, which all have its taps.
+ops::CausalConvSpec load_head_conv(const Weights& w, const AttentionConfig& a) {
+  constexpr int64_t kTaps = 2;
+  const ops::Vector stored = w.values(a.n_kv_heads * kTaps);
+  std::vector<float> taps;
+  for (int64_t i = 0; i < kTaps * a.n_kv_heads * a.head_dim && !stored->empty(); ++i) {
+    const int64_t tap = i / (a.n_kv_heads * a.head_dim), head = i / a.head_dim % a.n_kv_heads;
+    taps.push_back((*stored)[static_cast<size_t>(head * kTaps + tap)]);
+  }
+  return {.n_channels = a.n_kv_heads * a.head_dim,
+          .n_taps = kTaps,
+          .weight = std::make_shared<const std::vector<float>>(std::move(taps)),
+          .bias = nullptr,
+          .activation = std::nullopt};
 }
 
 std::vector<ops::Projection> load_projections(const Config& c, const AttentionConfig& a,
@@ -58,12 +83,20 @@ std::vector<ops::Projection> load_projections(const Config& c, const AttentionCo
   }
   std::vector<ops::Projection> qkv{linear(w["q_proj"], c.hidden_size, q_rows)};
   if (a.kv_of_layer >= 0) {
-    for (const char* unused : {"k_proj", "v_proj", "k_norm"}) w[unused].pass_over();
+    for (const char* unused : {"k_proj", "v_proj"}) w[unused].pass_over();
+    if (!a.key_norm_of_layer) w["k_norm"].pass_over();
     return qkv;
   }
   qkv.push_back(linear(w["k_proj"], c.hidden_size, k_rows));
   if (!a.keys_are_values) qkv.push_back(linear(w["v_proj"], c.hidden_size, v_rows));
   return qkv;
+}
+
+/// Of two norms' weights, of which either may be absent.
+ops::Vector product(const ops::Vector& a, const ops::Vector& b) {
+  std::vector<float> both = a ? *a : std::vector<float>(b->size(), 1.0F);
+  for (size_t i = 0; i < both.size() && i < b->size(); ++i) both[i] *= (*b)[i];
+  return std::make_shared<const std::vector<float>>(std::move(both));
 }
 
 size_t slot_for(const AttentionConfig& a, Demands& demands) {
@@ -119,16 +152,78 @@ Attention::Attention(const Config& c, const AttentionConfig& a, const Weights& w
                  .interleaved = rope_.interleaved()};
   spec_.key = spec_.query;
   spec_.key.norm = of_k.of_heads;
+  if (a.key_norm_of_layer && w["k_norm"].has()) {
+    spec_.query.norm = product(spec_.query.norm, w["k_norm"]["weight"].vector(a.head_dim));
+    spec_.key.norm = ones(a.head_dim);
+  }
   spec_.stores = a.kv_of_layer < 0;
+  load_apart(w);
+  load_convolutions(w, demands);
+  if (const Weights sub_norm = w["sub_norm"]; sub_norm.has())
+    sub_norm_ = ops::Norm{sub_norm["weight"].vector(a.n_heads * value_dim(a)), 0, c.rms_norm_eps};
   if (a.value_norm) spec_.value_norm = ones(a.head_dim);
   const int64_t queries = a.n_heads * a.head_dim, keys = a.n_kv_heads * a.head_dim;
   const int64_t copied = (q_norm_ || a.clip > 0 || a.tiled_heads ? queries : 0) +
                          (k_norm_ || a.clip > 0 || a.value_dim > 0 ? 2 * keys : 0);
-  const int64_t apart = a.output_gate || gated_ || a.tiled_heads ? 2 * queries
-                        : a.qkv_per_group                        ? queries + 2 * keys
-                                                                 : 0;
+  const int64_t apart = a.output_gate || gated_ || a.tiled_heads || sub_norm_ ? 2 * queries
+                        : a.qkv_per_group || apart_ || convolved_ ? 2 * queries + 4 * keys
+                                                                  : 0;
   demands.add_rows(queries + 2 * keys + apart + copied, queries);
   demands.add_attention(a.n_kv_heads, a.n_heads / a.n_kv_heads, a.head_dim);
+}
+
+void Attention::load_apart(const Weights& w) {
+  const AttentionConfig& a = config_;
+  const Weights gains = w["head_gain"], key_step = w["quant_key_scale"];
+  const bool rounds = key_step.has() && spec_.stores;
+  if (!gains.has() && !rounds) return;
+  apart_ = Apart{.query = spec_.query, .key = spec_.key, .query_norm = {}};
+  spec_.query = spec_.key = {.norm_eps = spec_.query.norm_eps};
+  if (gains.has()) {
+    apart_->query.norm = nullptr;
+    apart_->query_norm = ops::Norm{.weight = gains_of_heads(gains, a),
+                                   .weight_offset = 0,
+                                   .eps = apart_->query.norm_eps,
+                                   .n_heads = a.n_heads};
+  }
+  if (!rounds) return;
+  const auto step_at = [](const Weights& at) {
+    const ops::Vector found = at.values(1);
+    if (!found->empty() && !(found->front() > 0))
+      fail(ErrorKind::bad_model, "{}: is {}, wanted more than 0", at.path(), found->front());
+    return found->empty() ? 1.0F : found->front();
+  };
+  apart_->key_step = step_at(key_step);
+  apart_->value_step = step_at(w["quant_value_scale"]);
+}
+
+void Attention::load_convolutions(const Weights& w, Demands& demands) {
+  if (!w["conv_k"].has()) return;
+  const auto load = [&](const char* name) {
+    return std::make_shared<const ops::CausalConvSpec>(load_head_conv(w[name], config_));
+  };
+  convolved_ = Convolved{.keys = load("conv_k"), .values = load("conv_v")};
+  convolved_->key_slot = demands.kept.add_state(convolved_->keys->state_floats());
+  convolved_->value_slot = demands.kept.add_state(convolved_->values->state_floats());
+}
+
+void Attention::convolve(Inputs& in, const Step& step) const {
+  const auto over = [&](const mx::array& x, const auto& conv, size_t slot) {
+    return ops::causal_conv(step.context, x, conv, step.layout.layers[slot], step.states(slot));
+  };
+  in.k = over(in.k, convolved_->keys, convolved_->key_slot);
+  in.v = over(in.v, convolved_->values, convolved_->value_slot);
+}
+
+void Attention::transform(Inputs& in, const std::optional<mx::array>& angles,
+                          const Step& step) const {
+  const ops::Context& context = step.context;
+  in.q = ops::transform_heads(context, in.q, config_.n_heads, apart_->query, angles);
+  in.k = ops::transform_heads(context, in.k, config_.n_kv_heads, apart_->key, angles);
+  if (apart_->query_norm) in.q = ops::rms_norm(context, in.q, *apart_->query_norm);
+  if (apart_->key_step == 0) return;
+  in.k = ops::round_to_int8(context, in.k, apart_->key_step);
+  in.v = ops::round_to_int8(context, in.v, apart_->value_step);
 }
 
 Attention::Inputs Attention::project(const mx::array& x, const Step& step) const {
@@ -177,6 +272,7 @@ mx::array Attention::finish(mx::array attended, const std::optional<mx::array>& 
   }
   if (a.tiled_heads)
     attended = ops::take_columns(context, attended, regrouped(a, value_dim(a), true));
+  if (sub_norm_) attended = ops::rms_norm(context, attended, *sub_norm_);
   if (a.value_scale != 1) attended = ops::scale(context, attended, a.value_scale);
   if (!gate) return attended;
   return gate->shape(1) == a.n_heads ? ops::gate_heads(context, attended, *gate, kSigmoid)
@@ -184,10 +280,16 @@ mx::array Attention::finish(mx::array attended, const std::optional<mx::array>& 
 }
 
 mx::array Attention::operator()(const mx::array& x, const Step& step) const {
-  const Inputs in = project(x, step);
+  Inputs in = project(x, step);
+  std::optional<mx::array> angles = rope_.angles(step);
+  if (convolved_) convolve(in, step);
+  if (apart_) {
+    transform(in, angles, step);
+    angles = std::nullopt;
+  }
   const mx::array attended =
-      ops::attention(step.context, in.q, in.k, in.v, rope_.angles(step), spec_,
-                     step.layout.layers[slot_], step.kv[step.layout.group_of_layer[slot_]]);
+      ops::attention(step.context, in.q, in.k, in.v, angles, spec_, step.layout.layers[slot_],
+                     step.kv[step.layout.group_of_layer[slot_]]);
   return ops::project_onto(step.context, finish(attended, in.gate, step), o_, norms_.end(), x);
 }
 

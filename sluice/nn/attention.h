@@ -4,6 +4,7 @@
 #include "sluice/nn/linear.h"
 #include "sluice/nn/norm.h"
 #include "sluice/nn/rope.h"
+#include "sluice/ops/recurrent.h"
 
 namespace sluice::nn {
 
@@ -25,6 +26,21 @@ class Attention {
     mx::array q, k, v;
     std::optional<mx::array> gate;
   };
+  /// What is done to heads before they are stored and attended, where it is more than ops::attention does.
+  struct Apart {
+    ops::HeadTransform query, key;
+    std::optional<ops::Norm> query_norm;  ///< after the transform, of weights of each head's own
+    float key_step = 0, value_step = 0;   ///< above 0: rounded to 8 bits of it (AFM 7)
+  };
+  /// A convolution over keys and one over values, before the rotation (Baichuan-M1).
+  struct Convolved {
+    std::shared_ptr<const ops::CausalConvSpec> keys, values;
+    size_t key_slot = 0, value_slot = 0;
+  };
+  void load_apart(const Weights& w);
+  void load_convolutions(const Weights& w, Demands& demands);
+  void convolve(Inputs& in, const Step& step) const;
+  void transform(Inputs& in, const std::optional<mx::array>& angles, const Step& step) const;
   Inputs project(const mx::array& x, const Step& step) const;
   mx::array finish(mx::array attended, const std::optional<mx::array>& gate,
                    const Step& step) const;
@@ -36,7 +52,10 @@ class Attention {
   bool gated_ = false;  // the last of in_ is a gate
   ops::Projection o_;
   std::optional<ops::Norm> q_norm_,
-      k_norm_;  // of projections; those of single heads are the spec's
+      k_norm_;                         // of projections; those of single heads are the spec's
+  std::optional<ops::Norm> sub_norm_;  // of what was attended
+  std::optional<Apart> apart_;
+  std::optional<Convolved> convolved_;
   Rope rope_;
   ops::AttentionSpec spec_;
   size_t slot_;  // of the KV layout

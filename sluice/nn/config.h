@@ -66,7 +66,9 @@ struct AttentionConfig {
   float norm_eps = 0;            ///< of q_norm and k_norm; 0: the decoder's
   bool value_norm = false;       ///< values are normed per head, without weights
   bool keys_are_values = false;  ///< values are what k_proj gives, before k_norm
-  int64_t kv_of_layer = -1;      ///< the layer whose keys and values are attended; -1: its own
+  /// k_norm's weights multiply queries instead of keys: layers that share keys may differ in them. With norm_last.
+  bool key_norm_of_layer = false;
+  int64_t kv_of_layer = -1;  ///< the layer whose keys and values are attended; -1: its own
   PositionScale position;
 };
 
@@ -194,8 +196,13 @@ struct Config {
   float logits_scale = 1;
   float logits_softcap = 0;  ///< 0: none
 
-  std::vector<LayerConfig> layers;  ///< [n_layers]
+  std::vector<LayerConfig> layers;  ///< [n_layers * n_loops]
   kernels::KvType kv_type = kernels::KvType::f16;
+
+  bool normed_head = false;      ///< the head's rows are divided by their lengths
+  bool norm_every_loop = false;  ///< the final norm comes after each loop
+  /// How often the layers run, one after the other; each time they have keys, values and states of their own.
+  int32_t n_loops = 1;
 
   /// The first layer that has attention; null: none has.
   const AttentionConfig* attention() const {

@@ -14,6 +14,7 @@
 #include "sluice/nn/model.h"
 #include "sluice/nn/norm.h"
 #include "sluice/ops/elementwise.h"
+#include "sluice/ops/row_lengths.h"
 
 namespace sluice::nn {
 
@@ -24,7 +25,8 @@ struct NoInputs {
 };
 
 /// Embedding, a stack of layers, a final norm, the output projection: the frame that decoder-only models share.
-/// Layer is constructed as Layer(config, weights of "model.layers.i", i, demands) and called as layer(x, step); where Inputs is given, as
+/// Layer is constructed as Layer(config, weights of "model.layers.i", i, demands), once for each loop, where i counts on;
+/// and called as layer(x, step); where Inputs is given, as
 /// layer(x, step, what Inputs(config, weights of "model", demands) gave for the embedded tokens and the step).
 template <typename Layer, typename Inputs = NoInputs>
 class Decoder : public Model {
@@ -35,8 +37,9 @@ class Decoder : public Model {
         embedding_(w["model"], config_),
         inputs_(config_, w["model"].before_layers(), demands_),
         norm_(norm(w["model"]["norm"], config_)) {
-    for (int64_t i = 0; i < config_.n_layers; ++i) {
-      layers_.emplace_back(config_, w["model"]["layers"].layer(i), i, demands_);
+    for (int64_t i = 0; i < config_.n_layers * config_.n_loops; ++i) {
+      const Weights of_layer = w["model"]["layers"].layer(i % config_.n_layers);
+      layers_.emplace_back(config_, of_layer, i, demands_);
     }
     head_ = {config_.tie_word_embeddings
                  ? embedding_.projection()
@@ -58,6 +61,7 @@ class Decoder : public Model {
         } else {
           rows[i] = layers_[layer](rows[i], steps[i], given[i]);
         }
+        if (is_normed_after(layer)) rows[i] = ops::rms_norm(steps[i].context, rows[i], norm_);
         if (steps[i].evaluate_layers) {
           mx::eval(rows[i]);
         } else if (layer < kFirstLayers) {
@@ -83,6 +87,8 @@ class Decoder : public Model {
     const mx::array x =
         wanted.size() == 1 ? wanted[0] : mx::concatenate(std::move(wanted), 0, context.stream);
     mx::array logits = ops::logits(context, x, norm_, head_[0]);
+    if (config_.normed_head)
+      logits = ops::divide_by_lengths(context, logits, head_[0].weight, head_lengths_);
     if (config_.logits_scale != 1) logits = ops::scale(context, logits, config_.logits_scale);
     return config_.logits_softcap > 0 ? ops::soft_cap(context, logits, config_.logits_softcap)
                                       : logits;
@@ -96,6 +102,11 @@ class Decoder : public Model {
   /// A step that is begun: MLX lets the host go about 50 primitives ahead of the stream, a layer has four.
   static constexpr size_t kFirstLayers = 8;
 
+  /// Of a loop's last layer; after the last one of all the logits' norm comes anyway.
+  bool is_normed_after(size_t layer) const {
+    return config_.norm_every_loop && layer + 1 < layers_.size() &&
+           (layer + 1) % static_cast<size_t>(config_.n_layers) == 0;
+  }
   static mx::array rows_of(const mx::array& all, const std::vector<int>& of, const Step& step) {
     const bool whole = of.size() == static_cast<size_t>(all.shape(0));
     return whole ? all : ops::take_rows(step.context, all, of);
@@ -108,6 +119,7 @@ class Decoder : public Model {
   std::vector<Layer> layers_;
   ops::Norm norm_;
   std::vector<ops::Projection> head_;  // one
+  std::shared_ptr<ops::RowLengths> head_lengths_ = std::make_shared<ops::RowLengths>();
 };
 
 }  // namespace sluice::nn

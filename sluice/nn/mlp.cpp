@@ -50,15 +50,16 @@ std::shared_ptr<const ops::GatedMlpSpec> gated_mlp(const Config& c, const MlpCon
       fail(ErrorKind::unsupported, "{}: biases with a scaled gate are not supported", w.path());
   }
   demands.add_mlp(n);
-  const Weights fused = w["gate_up_proj"];
+  const bool up_first = w["up_gate_proj"].has();
+  const Weights fused = w[up_first ? "up_gate_proj" : "gate_up_proj"];
   const bool one = fused.has();
   return std::make_shared<const ops::GatedMlpSpec>(ops::GatedMlpSpec{
       .pre = norms.pre,
       .end = norms.end(),
       .gate = !mlp.is_gated ? ops::Projection{}
-              : one         ? linear_part(fused, c.hidden_size, 2 * n, 0, n)
+              : one         ? linear_part(fused, c.hidden_size, 2 * n, up_first ? n : 0, n)
                             : linear(w["gate_proj"], c.hidden_size, n),
-      .up = one ? linear_part(fused, c.hidden_size, 2 * n, n, n)
+      .up = one ? linear_part(fused, c.hidden_size, 2 * n, up_first ? 0 : n, n)
                 : linear(w["up_proj"], c.hidden_size, n),
       .down = linear(w["down_proj"], n, c.hidden_size),
       .activation = activation_of(mlp, w["act_fn"]),

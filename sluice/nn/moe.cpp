@@ -93,22 +93,24 @@ SparseMlp::SparseMlp(const Config& c, const MoeConfig& moe, const Weights& w, Bl
 mx::array SparseMlp::operator()(const mx::array& x, const Step& step) const {
   const ops::Context& context = step.context;
   if (!adds_apart()) return ops::moe(context, x, spec_, true, step.moe_layers, step.experts);
+  return ops::add_block(context, alone(x, step), end_, x);
+}
+
+mx::array SparseMlp::alone(const mx::array& x, const Step& step) const {
+  const ops::Context& context = step.context;
   std::optional<mx::array> latent;
   if (!into_.empty()) latent = ops::project(context, x, spec_->pre, into_)[0];
   mx::array routed = ops::moe(context, x, spec_, false, step.moe_layers, step.experts, latent);
   if (!out_of_.empty()) routed = ops::project(context, routed, std::nullopt, out_of_)[0];
-  if (!shared_) return ops::add_block(context, routed, end_, x);
+  if (!shared_) return routed;
   const mx::array shared = ops::gated_mlp(context, x, shared_, false);
-  const auto both = [&] {
-    if (!shares_.empty()) {
-      const mx::array shares = ops::project(context, x, spec_->pre, shares_)[0];
-      return ops::mix(context, routed, shared, shares);
-    }
-    if (shared_gate_.empty()) return ops::add(context, routed, shared);
-    const mx::array gate = ops::project(context, x, spec_->pre, shared_gate_)[0];
-    return ops::add_sigmoid_gated(context, routed, gate, shared);
-  };
-  return ops::add_block(context, both(), end_, x);
+  if (!shares_.empty()) {
+    const mx::array shares = ops::project(context, x, spec_->pre, shares_)[0];
+    return ops::mix(context, routed, shared, shares);
+  }
+  if (shared_gate_.empty()) return ops::add(context, routed, shared);
+  const mx::array gate = ops::project(context, x, spec_->pre, shared_gate_)[0];
+  return ops::add_sigmoid_gated(context, routed, gate, shared);
 }
 
 FeedForward::FeedForward(const Config& c, const LayerConfig& layer, const Weights& w,

@@ -18,6 +18,8 @@ class SparseMlp {
   SparseMlp(const Config& c, const MoeConfig& moe, const Weights& w, BlockNorms norms,
             int64_t layer, Demands& demands);
   mx::array operator()(const mx::array& x, const Step& step) const;
+  /// What the call would add to x, where no norm comes after the block.
+  mx::array alone(const mx::array& x, const Step& step) const;
 
  private:
   /// What experts give is not all of the block's result.
@@ -39,6 +41,10 @@ class FeedForward {
               int64_t i, Demands& demands);
   mx::array operator()(const mx::array& x, const Step& step) const {
     return sparse_ ? (*sparse_)(x, step) : (*dense_)(x, step);
+  }
+  /// What the call would add to x, where no norm comes after the block.
+  mx::array alone(const mx::array& x, const Step& step) const {
+    return sparse_ ? sparse_->alone(x, step) : dense_->alone(x, step);
   }
 
  private:

@@ -4,8 +4,12 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <functional>
+#include <limits>
 #include <numeric>
+#include <system_error>
+#include <utility>
 
 #include "sluice/base/error.h"
 #include "sluice/base/printable.h"
@@ -73,6 +77,25 @@ std::vector<WeightTable::Named> WeightTable::left_over() const {
     if (!stored.asked_for) left.push_back({name, stored.tensor});
   }
   return left;
+}
+
+void WeightTable::move_layers(std::string_view from, std::string_view to, int64_t first) {
+  const std::string prefix = std::string(from) + ".";
+  std::vector<std::pair<std::string, std::string>> names;
+  for (auto it = tensors_.lower_bound(prefix);
+       it != tensors_.end() && it->first.starts_with(prefix); ++it) {
+    const std::string_view name = it->first;
+    int64_t layer = -1;
+    const char* const begin = name.data() + prefix.size();
+    const auto [end, error] = std::from_chars(begin, name.data() + name.size(), layer);
+    if (error != std::errc{} || layer < 0 || layer > std::numeric_limits<int32_t>::max()) continue;
+    const auto at = static_cast<size_t>(end - name.data());
+    names.emplace_back(name, fmt::format("{}.{}{}", to, first + layer, name.substr(at)));
+  }
+  for (const auto& [theirs, ours] : names) {
+    add(ours, *tensors_.at(theirs).tensor);
+    tensors_.erase(theirs);
+  }
 }
 
 std::string Weights::child(std::string_view name) const {

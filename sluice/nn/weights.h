@@ -62,6 +62,8 @@ class WeightTable {
   void add(std::string name, const io::TensorInfo& tensor);
 
   const residency::WeightStore& store() const { return *store_; }
+  /// What is named "<from>.<i>.", of layers that the files count apart, is named "<to>.<first + i>." from now on.
+  void move_layers(std::string_view from, std::string_view to, int64_t first);
   /// Null: not in the files. Does not count as asking for it.
   const io::TensorInfo* find(std::string_view name) const;
   /// "model-00001.safetensors: model.norm.weight", for errors.

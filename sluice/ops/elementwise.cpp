@@ -103,6 +103,24 @@ mx::array clip(const Context& context, const mx::array& x, float bound) {
   });
 }
 
+mx::array add_to_rows(const Context& context, const mx::array& x, Vector row) {
+  return elementwise(context, "add_to_rows", {x},
+                     [row = std::move(row)](const Buffers& b, int64_t begin, int64_t end) {
+                       for (int64_t i = begin; i < end; ++i) {
+                         const auto column = static_cast<size_t>(i) % row->size();
+                         b.output()[i] = b.input(0)[i] + (*row)[column];
+                       }
+                     });
+}
+
+mx::array round_to_int8(const Context& context, const mx::array& x, float step) {
+  return elementwise(
+      context, "round_to_int8", {x}, [step](const Buffers& b, int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i)
+          b.output()[i] = std::clamp(std::nearbyint(b.input(0)[i] / step), -128.0F, 127.0F) * step;
+      });
+}
+
 mx::array multiply(const Context& context, const mx::array& a, const mx::array& b) {
   return elementwise(context, "multiply", {a, b},
                      [](const Buffers& buffers, int64_t begin, int64_t end) {

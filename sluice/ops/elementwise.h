@@ -24,11 +24,17 @@ mx::array mix(const Context& context, const mx::array& a, const mx::array& b,
 mx::array add_block(const Context& context, const mx::array& y, const BlockEnd& end,
                     const mx::array& residual);
 
+/// x[t] + row of each t. row: as many elements as x has columns.
+mx::array add_to_rows(const Context& context, const mx::array& x, Vector row);
+
 /// factor * x.
 mx::array scale(const Context& context, const mx::array& x, float factor);
 
 /// Each element brought into [-bound, bound].
 mx::array clip(const Context& context, const mx::array& x, float bound);
+
+/// The nearest of -128 step to 127 step, of two equally near ones the even multiple.
+mx::array round_to_int8(const Context& context, const mx::array& x, float step);
 
 /// a * b, same shape, float32.
 mx::array multiply(const Context& context, const mx::array& a, const mx::array& b);
