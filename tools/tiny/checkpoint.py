@@ -25,12 +25,29 @@ def _remove_norms(model: nn.Module, width: int) -> None:
         layer.input_layernorm = layer.post_attention_layernorm = nn.LayerNorm(width, eps=1e-5, affine=False)
 
 
+class _UngatedMlp(nn.Module):
+    def __init__(self, width: int, inner: int) -> None:
+        super().__init__()
+        self.up_proj = nn.Linear(width, inner, bias=False)
+        self.down_proj = nn.Linear(inner, width, bias=False)
+
+    def __call__(self, x: mx.array) -> mx.array:
+        return self.down_proj(nn.relu2(self.up_proj(x)))
+
+
+# What mlx-lm has not, or has otherwise, made of its Llama.
+_OF_LLAMA = ("olmo", "arcee")
+
+
 def build_model(config: dict, seed: int) -> nn.Module:
     """mlx-lm's model for the configuration, with random float32 weights."""
-    model_class, args_class = _get_classes(config | ({"model_type": "llama"} if config["model_type"] == "olmo" else {}))
+    model_class, args_class = _get_classes(config | ({"model_type": "llama"} if config["model_type"] in _OF_LLAMA else {}))
     model = model_class(args_class.from_dict(config))
     if config["model_type"] == "olmo":
         _remove_norms(model, config["hidden_size"])
+    if config["model_type"] == "arcee":
+        for layer in model.layers:
+            layer.mlp = _UngatedMlp(config["hidden_size"], config["intermediate_size"])
     if config["model_type"] in ("gemma3_text", "recurrent_gemma"):  # published without lm_head, which ties it
         model.sanitize({})
     randomize(model, config["model_type"], seed)

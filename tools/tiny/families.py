@@ -48,7 +48,7 @@ _LONGROPE = {
 
 
 def hidden_size(config: Config) -> int:
-    return next(config[key] for key in ("hidden_size", "n_embd", "d_model", "model_dim") if key in config)
+    return next(config[key] for key in ("hidden_size", "n_embd", "d_model", "model_dim", "hidden_dim") if key in config)
 
 
 FAMILIES: dict[str, Config] = {
@@ -780,6 +780,72 @@ _QWEN3 = FAMILIES["qwen3"]
 FAMILIES["qwen3-rope_parameters"] = {k: v for k, v in _QWEN3.items() if k != "rope_theta"} | {
     "rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 5e5}
 }
+
+FAMILIES |= {
+    # mlx-lm has none: made of its llama (see tiny.checkpoint).
+    "arcee": _config(
+        "arcee", "ArceeForCausalLM", head_dim=24, hidden_act="relu2", mlp_bias=False, attention_bias=False,
+        rope_scaling={"rope_type": "yarn"} | _YARN, tie_word_embeddings=False,
+    ),
+    "spark2_5": _config(
+        "spark2_5", "Spark2_5ForCausalLM", num_hidden_layers=5, head_dim=24, sliding_window=16, hidden_act="gelu",
+        gate_attn_act_mode="sigmoid", headwise_attn_output_gate=True, tie_word_embeddings=False,
+        layer_types=["sliding_attention", "sliding_attention", "full_attention", "sliding_attention", "full_attention"],
+        rope_parameters={
+            "full_attention": {"rope_type": "default", "rope_theta": 1e5, "partial_rotary_factor": 0.5},
+            "sliding_attention": {"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 1.0},
+        },
+    ),
+    "nanbeige": _config(
+        "nanbeige", "NanbeigeForCausalLM", head_dim=24, num_loops=3, skip_loop_final_norm=False, tie_word_embeddings=False
+    ),
+    "nanbeige-skip": _config(
+        "nanbeige", "NanbeigeForCausalLM", head_dim=24, loop_loss_weights=[0.5], skip_loop_final_norm=True,
+        tie_word_embeddings=True,
+    ),
+    "phixtral": _own_keys(
+        "phixtral", "PhiForCausalLM", num_vocab=VOCAB_SIZE, model_dim=96, num_heads=6, num_layers=3, rotary_dim=8,
+        num_local_experts=5, num_experts_per_tok=2,
+    ),
+    "talkie": _config("talkie", "TalkieForCausalLM", num_key_value_heads=6, head_dim=24, rms_norm_eps=1.1920928955078125e-07),
+    "hunyuan": _config(
+        "hunyuan", "HunYuanForCausalLM", num_hidden_layers=5, attention_bias=False, num_experts=7, moe_topk=[2, 3, 2, 3, 2],
+        num_shared_expert=[1, 2, 1, 1, 2], moe_intermediate_size=[64, 64, 96, 64, 64], use_mixed_mlp_moe=True, use_qk_norm=True,
+        use_cla=True, cla_share_factor=2, rope_scaling={"type": "dynamic", "factor": 1.0, "alpha": 1000.0},
+        tie_word_embeddings=True,
+    ),
+    "hunyuan-dense": _config(
+        "hunyuan", "HunYuanForCausalLM", attention_bias=False, num_experts=1, moe_topk=1, num_shared_expert=1,
+        use_mixed_mlp_moe=False, use_qk_norm=True, use_cla=False, cla_share_factor=2,
+        rope_scaling={"type": "dynamic", "factor": 1.0, "alpha": 1000.0}, tie_word_embeddings=True,
+    ),
+    "afm7": _own_keys(
+        "afm7", "AfmForCausalLM", hidden_dim=96, num_layers=5, num_kv_reuse_layers=2, num_heads=6, num_kv_heads=2,
+        hidden_dim_scale_factor=1.7, rope_theta=5e4, rms_norm_eps=1e-5,
+    ),
+    "plamo2": _config(
+        "plamo2", "Plamo2ForCausalLM", num_hidden_layers=5, hidden_size_per_head=24, mamba_d_state=20, mamba_d_conv=4,
+        mamba_num_heads=6, mamba_step=2, mamba_enabled=True, attention_window_size=2048, tie_word_embeddings=True,
+    ),
+    "plamo3": _config(
+        "plamo3", "Plamo3ForCausalLM", num_hidden_layers=5, head_dim=24, window_size=16, sliding_window=16,
+        sliding_window_pattern=3, rope_local_theta=1e3, tie_word_embeddings=False,
+    ),
+    "baichuan_m1": _config(
+        "baichuan_m1", "BaichuanM1ForCausalLM", num_hidden_layers=5, sliding_window=16, sliding_window_layers=[1, 3],
+        conv_window=2, num_swa_attention_heads=4, num_swa_key_value_heads=1, tie_word_embeddings=False,
+    ),
+    "gear": _config(
+        "gear", "GearForCausalLM", num_hidden_layers=5, head_dim=24, sliding_window=16, conv_L_cache=4, rope_theta=1e6,
+        rope_local_base_freq=1e4, hidden_activation="gelu_pytorch_tanh", query_pre_attn_scalar=20, final_logit_softcapping=20.0,
+        layer_types=["conv_mixer", "sliding_attention", "conv_mixer", "full_attention", "sliding_attention"],
+        tie_word_embeddings=True,
+    ),
+    "iquestloopcoder": _config(
+        "iquestloopcoder", "IQuestLoopCoderForCausalLM", head_dim=24, loop_num=2, loop_window_size=16,
+        tie_word_embeddings=False,
+    ),
+}  # fmt: skip
 
 # What quantization in groups of 128 and GGUF's 256-weight blocks need of every row.
 WIDE = {"hidden_size": 256, "intermediate_size": 512, "num_attention_heads": 8, "head_dim": 32, "num_hidden_layers": 2}

@@ -54,11 +54,13 @@ ARCHITECTURES = {
     "ernie4_5_moe": gguf.MODEL_ARCH.ERNIE4_5_MOE,
     "bailing_moe": gguf.MODEL_ARCH.BAILINGMOE2,
     "afmoe": gguf.MODEL_ARCH.AFMOE,
+    "arcee": gguf.MODEL_ARCH.ARCEE,
     "deepseek": gguf.MODEL_ARCH.DEEPSEEK,
     "deepseek_v2": gguf.MODEL_ARCH.DEEPSEEK2,
 }
 _INTERLEAVED_ROPE = (
     "llama", "mistral", "mixtral", "smollm3", "granite", "granitemoehybrid", "ministral3", "granitemoe", "deepseek",
+    "arcee",
 )  # fmt: skip  # pairs (2i, 2i + 1) instead of (i, i + dims / 2)
 
 

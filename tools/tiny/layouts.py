@@ -168,6 +168,32 @@ def _kimi_linear(weights: Weights) -> Weights:
     return raw
 
 
+def _phixtral(weights: Weights) -> Weights:
+    names = {".experts.": ".mlp.", ".up_proj.": ".fc1.", ".down_proj.": ".fc2."}
+    raw = {}
+    for name, value in _unstack_experts(weights).items():
+        for ours, theirs in names.items():
+            name = name.replace(ours, theirs)
+        raw[name] = value
+    return raw
+
+
+def _hunyuan_dense(weights: Weights, config: dict) -> Weights:
+    """Queries, key and value of each key head one after the other; up above gate."""
+    raw = {k: v for k, v in weights.items() if not re.search(r"\.(q|k|v|gate|up)_proj\.weight$", k)}
+    n_kv = config["num_key_value_heads"]
+    for name in weights:
+        if name.endswith(".q_proj.weight"):
+            heads = [weights[name.replace(".q_proj.", f".{p}_proj.")] for p in "qkv"]
+            width = heads[0].shape[1]
+            groups = [rows.reshape(n_kv, -1, width) for rows in heads]
+            raw[name.replace(".q_proj.", ".qkv_proj.")] = mx.concatenate(groups, axis=1).reshape(-1, width)
+        if name.endswith(".up_proj.weight"):
+            both = [weights[name], weights[name.replace(".up_proj.", ".gate_proj.")]]
+            raw[name.replace(".up_proj.", ".gate_and_up_proj.")] = mx.concatenate(both)
+    return raw
+
+
 def to_hugging_face(weights: Weights, config: dict) -> Weights:
     """The raw layout of the family; adds the tensors that some checkpoints carry and every loader must ignore."""
     if config["model_type"] == "gpt_oss":
@@ -178,6 +204,10 @@ def to_hugging_face(weights: Weights, config: dict) -> Weights:
         return _step_layout(weights)
     if config["model_type"] == "llama4":
         return weights
+    if config["model_type"] == "phixtral":
+        return _phixtral(weights)
+    if config["model_type"] == "hunyuan" and config["num_experts"] == 1:
+        return _hunyuan_dense(weights, config)
     if config["model_type"] == "granitemoe":
         return _granite_experts(weights)
     if config["model_type"] == "mistral4":
