@@ -15,6 +15,8 @@
 namespace sluice::models {
 namespace {
 
+// Longer than a family should be: its Mamba-2, whose B, C and dt come after the convolution, is this family's alone.
+
 /// Mamba-2 whose B, C and dt are made of x after its convolution, and normed each: [z | x] of each head = in_proj(pre(x)).
 class ConvolvedMamba {
  public:

@@ -23,7 +23,6 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
   each_attention(c, [&](nn::AttentionConfig& a) {
     a.has_gate = true;
     if (a.sliding_window > 0) a.rope = local;
-    if (s.is_gguf()) return;
   });
   for (nn::LayerConfig& layer : c.layers) layer.mlp().activation = kernels::Activation::gelu;
   for (const char* told : {"gate_attn_act_mode", "headwise_attn_output_gate"}) s.ignore({told, ""});
