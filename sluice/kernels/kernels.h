@@ -1,9 +1,11 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 
 #include "sluice/kernels/int8_row.h"
+#include "sluice/kernels/kv_code.h"
 #include "sluice/kernels/matrix.h"
 
 namespace sluice::kernels {
@@ -44,6 +46,16 @@ struct AttendTask {
   float scale = 1.0F;
   float softcap = 0.0F;    ///< > 0: s = softcap * tanh(s / softcap)
   float* parts = nullptr;  ///< [n_queries, kPartHeader + lanes], written
+  KvCode code = {};        ///< of attend_coded
+};
+
+/// One head's keys and values of a block, to be kept in few bits.
+struct CodeTask {
+  const void *k = nullptr, *v = nullptr;  ///< [256, head_dim] of `type`
+  KvType type = KvType::f16;
+  int32_t head_dim = 0;  ///< 1 to 640
+  KvCode code = {};
+  std::byte* out = nullptr;  ///< [code.bytes(head_dim)], written
 };
 
 /// One token's step of a head's matrix state S (linear attention, Katharopoulos et al. 2020, arXiv:2006.16236; the delta
@@ -139,6 +151,14 @@ struct KernelTable {
   void (*add_product)(const float* a, const float* b, int64_t n, float* y) noexcept;
 
   void (*state_step)(const StateStep& step) noexcept;
+
+  void (*code_kv)(const CodeTask& task) noexcept;
+
+  /// attend() over what code_kv() wrote, `task.k`; each query sees all of it, `visible`, `v` and `type` are not looked at.
+  /// A score is the dot product of the codes and q times their scales, and that of q and the mids; a value's weight is p
+  /// times its scale. Codes of 4 bits meet these rounded to 8 bits, 32 channels (positions) with one unit. Rotated
+  /// values are rotated back.
+  void (*attend_coded)(const AttendTask& task) noexcept;
 };
 
 /// The best set this processor has, or the one that $SLUICE_ISA names. Chosen at first use.

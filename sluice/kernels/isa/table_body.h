@@ -2,7 +2,7 @@
 
 // What a table_*.cpp includes after its set's header: every kernel that has no unit of its own, and the table.
 
-#include "sluice/kernels/attention/attention_body.h"
+#include "sluice/kernels/attention/attention_coded_body.h"
 #include "sluice/kernels/float/elementwise_body.h"
 #include "sluice/kernels/int8/int8_quantize_body.h"
 #include "sluice/kernels/isa/tables.h"
@@ -39,7 +39,9 @@ constexpr KernelTable make_table(std::string_view isa, bool (*supported)() noexc
           .store_kv = store_kv,
           .add_scaled = add_scaled,
           .add_product = add_product,
-          .state_step = state_step};
+          .state_step = state_step,
+          .code_kv = code_kv,
+          .attend_coded = attend_coded};
 }
 
 }  // namespace
