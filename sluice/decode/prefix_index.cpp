@@ -26,9 +26,6 @@ Tokens stretch_of(Tokens tokens, int64_t i) {
   return tokens.subspan(static_cast<size_t>(i * kKvBlockTokens), kKvBlockTokens);
 }
 
-/// Whether all of a sequence's blocks are needed, and not the last ones alone.
-bool is_whole(const nn::KvLayout::Group& group) { return group.window == 0 && !group.recurrent; }
-
 bool begins_with(Tokens tokens, Tokens beginning) {
   return common_prefix(tokens, beginning) == std::ssize(beginning);
 }
@@ -81,6 +78,7 @@ struct PrefixIndex::Found {
 struct PrefixIndex::Victim {
   uint64_t last_use = 0;
   Node* node = nullptr;
+  int64_t stretch = 0;          // the node's
   std::optional<uint64_t> end;  // by its last use
 };
 
@@ -112,8 +110,9 @@ PrefixIndex::Place PrefixIndex::walk(std::string_view salt, Tokens tokens) {
 
 bool PrefixIndex::restorable(int64_t length, std::span<const nn::KvStretch> stretches) const {
   for (size_t g = 0; g < layout_->groups.size(); ++g) {
-    for (int64_t i = layout_->groups[g].first_needed(length); i * kKvBlockTokens < length; ++i) {
-      if (!stretches[static_cast<size_t>(i)][g]) return false;
+    for (int64_t i = 0; i * kKvBlockTokens < length; ++i) {
+      if (layout_->groups[g].needs(i, length) && !stretches[static_cast<size_t>(i)][g])
+        return false;
     }
   }
   return true;
@@ -230,9 +229,9 @@ void PrefixIndex::thin(Node& leaf) {
     for (size_t g = 0; g < layout_->groups.size(); ++g) {
       const nn::KvLayout::Group& group = layout_->groups[g];
       const int64_t needed = group.recurrent ? 1 : group.window / kKvBlockTokens + 1;
-      // Of states some in between: where others will leave this path is not known.
-      const bool kept = group.recurrent && depth % kStatesApart == 0;
-      if (!is_whole(group) && distance > needed && !kept) release(node->blocks, g);
+      // Of states some in between, and of what is not in few bits: where others will leave this path is not known.
+      const bool kept = (group.recurrent || group.keeps_first) && depth % kStatesApart == 0;
+      if (group.passes(depth - 1) && distance > needed && !kept) release(node->blocks, g);
     }
   }
 }
@@ -291,23 +290,24 @@ void PrefixIndex::add_end(std::string_view salt, Tokens tokens, const nn::KvCach
 
 std::vector<PrefixIndex::Victim> PrefixIndex::victims(bool unused_only) {
   std::vector<Victim> all;
-  const auto wanted = [&](const nn::KvStretch& blocks, bool windows_only) {
+  const auto wanted = [&](const nn::KvStretch& blocks, int64_t i, bool passed_only) {
     for (size_t g = 0; g < blocks.size(); ++g) {
-      if (windows_only && is_whole(layout_->groups[g])) continue;
+      if (passed_only && !layout_->groups[g].passes(i)) continue;
       if (blocks[g] && (!unused_only || blocks[g].use_count() == 1)) return true;
     }
     return false;
   };
-  const std::function<void(Node&)> visit = [&](Node& node) {
+  const std::function<void(Node&, int64_t)> visit = [&](Node& node, int64_t stretch) {
     for (const Node::End& end : node.ends) {
-      if (wanted(end.blocks, false)) all.push_back({end.last_use, &node, end.last_use});
+      if (wanted(end.blocks, stretch + 1, false))
+        all.push_back({end.last_use, &node, stretch, end.last_use});
     }
     const bool is_inner = !node.children.empty() || !node.ends.empty();
-    if (node.parent != nullptr && wanted(node.blocks, is_inner))
-      all.push_back({node.last_use, &node, std::nullopt});
-    for (auto& [hash, child] : node.children) visit(*child);
+    if (node.parent != nullptr && wanted(node.blocks, stretch, is_inner))
+      all.push_back({node.last_use, &node, stretch, std::nullopt});
+    for (auto& [hash, child] : node.children) visit(*child, stretch + 1);
   };
-  for (auto& [salt, root] : roots_) visit(*root);
+  for (auto& [salt, root] : roots_) visit(*root, -1);
   std::ranges::stable_sort(all, {}, &Victim::last_use);
   return all;
 }
@@ -316,9 +316,9 @@ std::vector<PrefixIndex::Victim> PrefixIndex::victims(bool unused_only) {
 uint64_t PrefixIndex::give_up(const Victim& victim) {
   uint64_t freed = 0;
   Node& node = *victim.node;
-  const auto release = [&](nn::KvStretch& blocks, bool windows_only) {
+  const auto release = [&](nn::KvStretch& blocks, bool passed_only) {
     for (size_t g = 0; g < blocks.size(); ++g) {
-      if (!blocks[g] || (windows_only && is_whole(layout_->groups[g]))) continue;
+      if (!blocks[g] || (passed_only && !layout_->groups[g].passes(victim.stretch))) continue;
       held_ = difference(held_, layout_->groups[g].block_bytes);
       if (blocks[g].use_count() == 1) freed += layout_->groups[g].block_bytes.count;
       blocks[g].reset();

@@ -38,7 +38,7 @@ class Prefixes : public testing::Test {
 
   residency::KvPool pool;
   static std::shared_ptr<const nn::KvLayout> make_layout() {
-    nn::KvLayout layout(kernels::KvType::f16);
+    nn::KvLayout layout;
     layout.add_kv(1, 8, 0);
     layout.add_kv(1, 8, 300);
     return std::make_shared<const nn::KvLayout>(std::move(layout));
@@ -83,6 +83,26 @@ TEST_F(Prefixes, what_is_found_can_be_gone_on_with_and_changes_nobody) {
   EXPECT_NE(a.stretch(2), b.stretch(2));
   EXPECT_EQ(kv.stretch(2), last);
   EXPECT_EQ(kv.append(0, 5)[0].copy_from, nullptr) << "the first owner goes on in its own";
+}
+
+TEST_F(Prefixes, of_few_bits_the_floats_that_ends_and_every_eighth_stretch_need_are_kept) {
+  nn::KvLayout coded({.code = {8, 8}, .recent = 128});
+  coded.add_kv(1, 8, 0);
+  layout = std::make_shared<const nn::KvLayout>(std::move(coded));
+  PrefixIndex index(layout, pool, kNoCap);
+  const Tokens timeline = tokens(8000, 1);
+  {
+    nn::KvCache kv(layout, pool);
+    append(index, kv, timeline, 1500, 256);  // a prompt's end
+    append(index, kv, timeline, 8000, 256);
+  }
+  for (const int64_t n : {8000, 7936, 1500, 1400}) EXPECT_EQ(found(index, tokens(n, 1)), n) << n;
+  EXPECT_EQ(found(index, tokens(6000, 1)), 4096) << "where floats were kept";
+  const size_t codes = layout->group_of_codes().value();
+  EXPECT_LT(index.held().count, 31 * layout->groups[codes].block_bytes.count +
+                                    10 * layout->groups[1 - codes].block_bytes.count);
+  index.evict(Bytes{layout->groups[1 - codes].block_bytes.count * 3});
+  EXPECT_GE(found(index, timeline), 1280) << "never the first, with which all would go";
 }
 
 TEST_F(Prefixes, of_a_window_what_ends_and_forks_need_is_kept) {

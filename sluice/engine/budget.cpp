@@ -16,7 +16,11 @@ namespace sluice::engine {
 
 int64_t layer_tokens(const Engine::Impl& engine) {
   constexpr int64_t kMost = 4096;  // their rows wait in memory
-  return std::max(std::min(engine.context, kMost), engine.options.chunk);
+  // What a step reads and writes is not in few bits: a small part of a context whose rest is.
+  constexpr int64_t kLeast = 1024;
+  const bool few_bits = engine.kv_layout->group_of_codes().has_value();
+  const int64_t most = few_bits ? std::clamp(engine.context / 16, kLeast, kMost) : kMost;
+  return std::max(std::min(engine.context, most), engine.options.chunk);
 }
 
 Bytes logits_within_budget(const Engine::Impl& engine) {

@@ -39,11 +39,13 @@ std::string describe_file(const std::filesystem::path& path) {
 std::string describe_layout(const nn::KvLayout& layout) {
   std::string text = fmt::format("blocks of {}\n", kernels::kKvBlockTokens);
   for (const auto& group : layout.groups)
-    text += fmt::format("group {} {}\n", group.window, group.block_bytes.count);
+    text +=
+        fmt::format("group {} {} {}\n", group.window, group.keeps_first, group.block_bytes.count);
   for (size_t i = 0; i < layout.layers.size(); ++i) {
     const auto& layer = layout.layers[i];
-    text += fmt::format("layer {} {} {} {} {}\n", layout.group_of_layer[i], layer.n_kv_heads,
-                        layer.head_dim, static_cast<int>(layer.type), layer.offset);
+    text += fmt::format("layer {} {} {} {} {} {} {} {}\n", layout.group_of_layer[i],
+                        layer.n_kv_heads, layer.head_dim, static_cast<int>(layer.type),
+                        layer.offset, layer.code.key_bits, layer.code.value_bits, layer.recent);
   }
   return text;
 }

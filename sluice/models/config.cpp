@@ -261,7 +261,7 @@ Config read_decoder(const Source& source, nn::WeightTable& weights, const Defaul
     if (moe.n_experts > 0 && sparse[i]) c.layers[i].feed_forward = moe;
   }
   read_windows(c, source, defaults);
-  c.kv_type = kv_type(source, weights);
+  c.kv.type = kv_type(source, weights);
   return c;
 }
 

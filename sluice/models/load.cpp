@@ -83,12 +83,18 @@ void build(LoadedModel& loaded, const Family& family, const Source& source, nn::
   source.check_all_asked();
   if (options.kv_type) {
     loaded.lossy_kv =
-        *options.kv_type != config.kv_type && *options.kv_type != kernels::KvType::f32;
-    config.kv_type = *options.kv_type;
+        *options.kv_type != config.kv.type && *options.kv_type != kernels::KvType::f32;
+    config.kv.type = *options.kv_type;
   }
+  config.kv.code = options.kv_code;
+  config.kv.recent = options.kv_recent;
   reduce_experts(options, config);
   loaded.model = family.make(std::move(config), nn::Weights(table));
   const nn::Config& c = loaded.model->config();
+  if (options.kv_code && !loaded.model->kv_layout().group_of_codes()) {
+    fail(ErrorKind::unsupported,
+         "--kv-bits: no layer of this model keeps keys and values of all tokens; leave it out");
+  }
   loaded.left_out = check_all_bound(table, family, c, source.where());
   loaded.extents = extents_of(table, c.n_layers, loaded.model->step_demands().n_experts_per_tok);
   loaded.active = active_bytes(loaded.extents);

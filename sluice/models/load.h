@@ -46,6 +46,9 @@ struct LoadOptions {
 
   std::optional<kernels::KvType> kv_type =
       std::nullopt;  ///< of keys and values; unset: what fits the weights
+  // Of nn::KvFormat.
+  kernels::KvCode kv_code = {};
+  int64_t kv_recent = nn::KvFormat{}.recent;
 };
 
 /// path: a .gguf file, or a directory with config.json and safetensors. Mapped, nothing but

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "sluice/kernels/kernels.h"
+#include "sluice/nn/kv_format.h"
 #include "sluice/ops/gated_activation.h"
 #include "sluice/ops/router_spec.h"
 
@@ -197,7 +198,7 @@ struct Config {
   float logits_softcap = 0;  ///< 0: none
 
   std::vector<LayerConfig> layers;  ///< [n_layers * n_loops]
-  kernels::KvType kv_type = kernels::KvType::f16;
+  KvFormat kv;
 
   bool normed_head = false;      ///< the head's rows are divided by their lengths
   bool norm_every_loop = false;  ///< the final norm comes after each loop

@@ -33,7 +33,7 @@ class Decoder : public Model {
  public:
   Decoder(Config config, const Weights& w)
       : config_(std::move(config)),
-        demands_(config_.kv_type, config_.hidden_size, config_.n_layers),
+        demands_(config_.kv, config_.hidden_size, config_.n_layers),
         embedding_(w["model"], config_),
         inputs_(config_, w["model"].before_layers(), demands_),
         norm_(norm(w["model"]["norm"], config_)) {

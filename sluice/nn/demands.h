@@ -23,7 +23,7 @@ struct StepDemands {
 /// What a model's parts ask for beside weights. They say it as they are made.
 class Demands {
  public:
-  Demands(kernels::KvType type, int64_t hidden_size, int64_t n_layers) : kept(type) {
+  Demands(const KvFormat& format, int64_t hidden_size, int64_t n_layers) : kept(format) {
     step.hidden_size = hidden_size;
     step.n_layers = n_layers;
   }

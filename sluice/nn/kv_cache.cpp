@@ -17,33 +17,68 @@ uint64_t next_id() {
 
 int64_t n_blocks(int64_t n_tokens) { return (n_tokens + kKvBlockTokens - 1) / kKvBlockTokens; }
 
+/// Whether a stretch has codes in a sequence of so many tokens: each whole one but the first.
+bool is_coded(int64_t i, int64_t n_tokens) { return i > 0 && (i + 1) * kKvBlockTokens <= n_tokens; }
+
 }  // namespace
 
-int64_t KvLayout::Group::first_needed(int64_t position) const {
+bool KvLayout::Group::needs(int64_t i, int64_t position) const {
+  if (codes) return is_coded(i, position);
+  if (!passes(i)) return true;
   const int64_t seen = recurrent ? 1 : window - 1;  // tokens before it
-  if (window == 0 && !recurrent) return 0;
-  return std::max<int64_t>(0, position - seen) / kKvBlockTokens;
+  return i >= std::max<int64_t>(0, position - seen) / kKvBlockTokens;
+}
+
+size_t KvLayout::group_like(const Group& wanted) {
+  const auto group = std::ranges::find_if(groups, [&](const Group& g) {
+    return g.window == wanted.window && g.recurrent == wanted.recurrent &&
+           g.codes == wanted.codes && g.keeps_first == wanted.keeps_first;
+  });
+  const auto i = static_cast<size_t>(group - groups.begin());
+  if (i == groups.size()) groups.push_back(wanted);
+  return i;
+}
+
+/// Room for so many bytes in a group's blocks. Returns where.
+int64_t KvLayout::take(size_t group, int64_t bytes) {
+  const uint64_t before = groups[group].block_bytes.count;
+  groups[group].block_bytes.count += static_cast<uint64_t>(bytes);
+  return static_cast<int64_t>(before);
 }
 
 size_t KvLayout::add(const Group& wanted, const ops::KvLayerLayout& layer, int64_t bytes) {
-  auto group = std::ranges::find_if(groups, [&](const Group& g) {
-    return g.window == wanted.window && g.recurrent == wanted.recurrent;
-  });
-  if (group == groups.end()) group = groups.insert(groups.end(), wanted);
-  group_of_layer.push_back(static_cast<size_t>(group - groups.begin()));
+  group_of_layer.push_back(group_like(wanted));
   layers.push_back(layer);
-  layers.back().offset = static_cast<int64_t>(group->block_bytes.count);
-  group->block_bytes.count += static_cast<uint64_t>(bytes);
+  layers.back().offset = take(group_of_layer.back(), bytes);
   return layers.size() - 1;
 }
 
 size_t KvLayout::add_kv(int64_t n_kv_heads, int64_t head_dim, int64_t window) {
-  return add({.window = window}, {n_kv_heads, head_dim, type_, 0, false},
-             2 * n_kv_heads * kKvBlockTokens * head_dim * ops::element_bytes(type_));
+  ops::KvLayerLayout layer{n_kv_heads, head_dim, format_.type, 0, false};
+  const int64_t bytes =
+      2 * n_kv_heads * kKvBlockTokens * head_dim * ops::element_bytes(format_.type);
+  if (!format_.code || window > 0) return add({.window = window}, layer, bytes);
+  layer.code = format_.code;
+  layer.recent = format_.recent;
+  layer.code_offset = take(group_like({.codes = true}), n_kv_heads * format_.code.bytes(head_dim));
+  return add({.window = format_.recent + 1, .keeps_first = true}, layer, bytes);
 }
 
 size_t KvLayout::add_latent(int64_t width) {
-  return add({}, {1, width, type_, 0, true}, kKvBlockTokens * width * ops::element_bytes(type_));
+  if (format_.code) {
+    fail(
+        ErrorKind::unsupported,
+        "--kv-bits: this model keeps one latent vector as keys and values both (MLA), which has no "
+        "form of few bits; leave it out");
+  }
+  return add({}, {1, width, format_.type, 0, true},
+             kKvBlockTokens * width * ops::element_bytes(format_.type));
+}
+
+std::optional<size_t> KvLayout::group_of_codes() const {
+  const auto found = std::ranges::find_if(groups, &Group::codes);
+  if (found == groups.end()) return std::nullopt;
+  return static_cast<size_t>(found - groups.begin());
 }
 
 size_t KvLayout::add_state(int64_t n_floats) {
@@ -96,8 +131,8 @@ bool KvCache::can_trim(int64_t length) const {
   for (size_t g = 0; g < layout_->groups.size(); ++g) {
     const KvLayout::Group& group = layout_->groups[g];
     if (group.recurrent && length < length_ && length % kKvBlockTokens != 0) return false;
-    for (int64_t block = group.first_needed(length); block < n_blocks(length); ++block) {
-      if (!(*table_)[g][static_cast<size_t>(block)]) return false;
+    for (int64_t block = 0; block < n_blocks(length); ++block) {
+      if (group.needs(block, length) && !(*table_)[g][static_cast<size_t>(block)]) return false;
     }
   }
   return true;
@@ -142,7 +177,10 @@ std::vector<residency::KvNeed> KvCache::needs(int64_t n_tokens, int64_t step_end
     }
     const auto end = static_cast<size_t>(n_blocks(length_ + n_tokens));
     for (auto i = static_cast<size_t>(length_ / kKvBlockTokens); i < end; ++i) {
-      if (!may_write(g, i)) ++need.count;
+      const bool is_new = layout_->groups[g].codes
+                              ? is_coded(static_cast<int64_t>(i), length_ + n_tokens)
+                              : !may_write(g, i);
+      if (is_new) ++need.count;
     }
     needs.push_back(need);
   }
@@ -173,6 +211,19 @@ ops::SequenceKv KvCache::append_state(size_t g, const StateAppend& append,
   return {0, append.n_tokens, length_, blocks, before};
 }
 
+/// Of each stretch that is completed, the first left out. What an earlier, trimmed end had is not looked at.
+void KvCache::append_codes(size_t g, int64_t n_tokens,
+                           std::vector<std::shared_ptr<residency::KvBlock>>& blocks,
+                           residency::KvReservation& reserved) const {
+  blocks.resize(static_cast<size_t>(length_ / kKvBlockTokens));
+  for (int64_t i = std::ssize(blocks); i < n_blocks(length_ + n_tokens); ++i) {
+    std::shared_ptr<residency::KvBlock> block;
+    if (is_coded(i, length_ + n_tokens))
+      block = reserved.take(layout_->groups[g].block_bytes, residency::KvBlock::kSealed);
+    blocks.push_back(std::move(block));
+  }
+}
+
 std::vector<ops::SequenceKv> KvCache::append(int64_t first_row, int64_t n_tokens,
                                              residency::KvReservation& reserved, int64_t step_end) {
   auto table = std::make_shared<Table>(*table_);
@@ -186,10 +237,17 @@ std::vector<ops::SequenceKv> KvCache::append(int64_t first_row, int64_t n_tokens
       views.back().first_row = first_row;
       continue;
     }
+    if (layout_->groups[g].codes) {
+      append_codes(g, n_tokens, blocks, reserved);
+      views.push_back({first_row, n_tokens, length_, {}, nullptr});
+      continue;
+    }
     blocks.resize(end);
-    const int64_t first_visible = layout_->groups[g].first_needed(length_);
-    for (size_t i = 0; i < std::min(static_cast<size_t>(first_visible), first_written); ++i) {
-      blocks[i].reset();
+    const int64_t since = layout_->groups[g].keeps_first
+                              ? length_ / kKvBlockTokens * kKvBlockTokens  // where it can be cut
+                              : length_;
+    for (size_t i = 0; i < first_written; ++i) {
+      if (!layout_->groups[g].needs(static_cast<int64_t>(i), since)) blocks[i].reset();
     }
     std::shared_ptr<residency::KvBlock> copy_from;
     for (size_t i = first_written; i < end; ++i) {
@@ -199,13 +257,18 @@ std::vector<ops::SequenceKv> KvCache::append(int64_t first_row, int64_t n_tokens
     }
     views.push_back({first_row, n_tokens, length_, blocks, copy_from});
   }
+  if (const auto codes = layout_->group_of_codes()) {
+    for (size_t g = 0; g < views.size(); ++g) {
+      if (layout_->groups[g].keeps_first) views[g].coded = (*table)[*codes];
+    }
+  }
   // From here on nothing throws.
   table_ = std::move(table);
   length_ += n_tokens;
   step_end_ = step_end;
   const auto full = static_cast<size_t>(length_ / kKvBlockTokens);
   for (size_t g = 0; g < table_->size(); ++g) {
-    if (layout_->groups[g].recurrent) continue;
+    if (layout_->groups[g].recurrent || layout_->groups[g].codes) continue;
     for (size_t i = first_written; i < full; ++i) (*table_)[g][i]->seal();
   }
   return views;
@@ -215,7 +278,9 @@ int64_t most_blocks(const KvLayout::Group& group, int64_t n_tokens, int64_t step
   if (group.recurrent)
     return 5;  // before and after a step, at a boundary, and after the step that was begun with it
   const int64_t all = n_blocks(n_tokens);
-  return group.window == 0 ? all : std::min(all, (group.window + step) / kKvBlockTokens + 2);
+  // The first one, and one since which a sequence can be cut.
+  const int64_t more = group.keeps_first ? 2 : 0;
+  return group.window == 0 ? all : std::min(all, (group.window + step) / kKvBlockTokens + 2 + more);
 }
 
 int64_t snapshot_blocks(const KvLayout::Group& group, int64_t n_tokens) {

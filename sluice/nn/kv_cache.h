@@ -1,27 +1,35 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
+#include "sluice/nn/kv_format.h"
 #include "sluice/ops/attention.h"
 #include "sluice/residency/kv_pool.h"
 
 namespace sluice::nn {
 
 /// How a model's keys, values and states are laid out in blocks. Layers with the same sliding window share
-/// blocks, since they drop them together; so do layers with states.
+/// blocks, since they drop them together; so do layers with states. Layers that keep few bits have blocks of two
+/// groups: of codes, and of what is not read in few bits yet, which slides as a window does but for its first block.
 struct KvLayout {
   struct Group {
-    int64_t window = 0;      ///< 0: unbounded
-    bool recurrent = false;  ///< a block has what its last token left, not what each of them did
+    int64_t window = 0;        ///< 0: unbounded
+    bool recurrent = false;    ///< a block has what its last token left, not what each of them did
+    bool codes = false;        ///< a block has few bits of a whole stretch, and the first has none
+    bool keeps_first = false;  ///< the window never passes the first block
     Bytes block_bytes = {};
 
-    /// The first stretch of 256 tokens of which a token at `position` needs something.
-    int64_t first_needed(int64_t position) const;
+    /// Whether a token at `position`, or a later one, needs something of the blocks of stretch `i`, which ends at
+    /// `position` or before, or holds it.
+    bool needs(int64_t i, int64_t position) const;
+    /// Whether there comes a token from which on no one needs it.
+    bool passes(int64_t i) const { return recurrent || (window > 0 && !(keeps_first && i == 0)); }
   };
 
-  explicit KvLayout(kernels::KvType type) : type_(type) {}
+  explicit KvLayout(const KvFormat& format = {}) : format_(format) {}
 
   /// Room for one layer's keys and values; window 0: unbounded. Returns the slot, an index of `layers`.
   size_t add_kv(int64_t n_kv_heads, int64_t head_dim, int64_t window);
@@ -31,14 +39,17 @@ struct KvLayout {
   size_t add_state(int64_t n_floats);
 
   bool has_states() const;
+  std::optional<size_t> group_of_codes() const;
 
   std::vector<Group> groups;
   std::vector<size_t> group_of_layer;      ///< by slot
   std::vector<ops::KvLayerLayout> layers;  ///< by slot
 
  private:
+  size_t group_like(const Group& wanted);
+  int64_t take(size_t group, int64_t bytes);
   size_t add(const Group& group, const ops::KvLayerLayout& layer, int64_t bytes);
-  kernels::KvType type_;
+  KvFormat format_;
 };
 
 /// The blocks that hold one stretch of 256 tokens, an entry per group; null where a sliding window has passed, and where
@@ -53,6 +64,9 @@ using KvStretch = std::vector<std::shared_ptr<residency::KvBlock>>;
 /// block that a step fills is sealed with it, for ever: after trim() its own writer too goes on in
 /// a copy. So snapshot and restore cost O(1), no branch can change another, and whoever keeps a
 /// reference to a full block may rely on it.
+///
+/// Few bits: the step that completes a stretch codes it too; floats stay as long as a token since the last whole stretch
+/// may need them, so that a sequence can be cut there.
 ///
 /// States: every append() has blocks of its own, into which the step writes what its last token leaves, and what the
 /// last one at a multiple of 256 left. So the state before a step is there until the step is over, whatever becomes of it.
@@ -98,6 +112,10 @@ class KvCache {
   ops::SequenceKv append_state(size_t group, const StateAppend& append,
                                std::vector<std::shared_ptr<residency::KvBlock>>& blocks,
                                residency::KvReservation& reserved) const;
+
+  void append_codes(size_t group, int64_t n_tokens,
+                    std::vector<std::shared_ptr<residency::KvBlock>>& blocks,
+                    residency::KvReservation& reserved) const;
 
   using Table = std::vector<std::vector<std::shared_ptr<residency::KvBlock>>>;  // [group][block]
 

@@ -12,7 +12,7 @@ namespace {
 
 /// Two layers that see everything and one with a window of 300 tokens.
 std::shared_ptr<const KvLayout> layout() {
-  KvLayout layout(kernels::KvType::f16);
+  KvLayout layout;
   for (const int64_t window : {0, 300, 0}) layout.add_kv(2, 8, window);
   return std::make_shared<const KvLayout>(std::move(layout));
 }
@@ -192,6 +192,71 @@ TEST(KvPool, returned_blocks_are_used_again) {
   EXPECT_EQ(pool.allocated().count, 3U * 4096);
   for (int i = 0; i < 10; ++i) EXPECT_TRUE(pool.reserve(three));
   EXPECT_EQ(pool.allocated().count, 3U * 4096);
+}
+
+/// A layer that keeps few bits, and one with a window.
+std::shared_ptr<const KvLayout> coded_layout() {
+  KvLayout layout({.code = {8, 4}, .recent = 128});
+  for (const int64_t window : {0, 1000}) layout.add_kv(2, 8, window);
+  return std::make_shared<const KvLayout>(std::move(layout));
+}
+
+TEST(KvLayout, few_bits_have_blocks_of_their_own_size) {
+  const auto l = coded_layout();
+  ASSERT_EQ(l->groups.size(), 3U) << "codes, what is not coded yet, the window";
+  const size_t codes = l->group_of_codes().value();
+  EXPECT_EQ(l->groups[codes].block_bytes.count,
+            static_cast<uint64_t>(2 * kernels::KvCode{8, 4}.bytes(8)));
+  EXPECT_TRUE(l->groups[l->group_of_layer[0]].keeps_first);
+  EXPECT_FALSE(l->groups[l->group_of_layer[1]].keeps_first);
+  EXPECT_FALSE(layout()->group_of_codes());
+  KvLayout windowed({.code = {8, 8}, .recent = 128});
+  windowed.add_kv(2, 8, 0);
+  EXPECT_NE(windowed.group_of_layer[0], windowed.group_of_layer[windowed.add_kv(2, 8, 129)])
+      << "such a window passes the first block";
+  EXPECT_THROW(KvLayout({.code = {8, 8}}).add_latent(576), Error);
+}
+
+TEST(KvCache, of_few_bits_keeps_codes_of_all_and_floats_of_the_first_and_last) {
+  const auto l = coded_layout();
+  const size_t codes = *l->group_of_codes(), floats = l->group_of_layer[0];
+  residency::KvPool pool;
+  for (const int64_t step : {1, 100, 256, 2000}) {
+    KvCache cache(l, pool);
+    for (int64_t n = 0; n < 2000; n += step) {
+      const auto needs = cache.needs(std::min(step, 2000 - n));
+      const Bytes before = pool.in_use();
+      const auto views = cache.append(0, std::min(step, 2000 - n));
+      EXPECT_LE(pool.in_use().count - std::min(before.count, pool.in_use().count),
+                needs[codes].block.count * static_cast<uint64_t>(needs[codes].count) +
+                    needs[floats].block.count * static_cast<uint64_t>(needs[floats].count) +
+                    needs[2].block.count * static_cast<uint64_t>(needs[2].count));
+      for (int64_t i = 0; i * 256 < cache.length(); ++i) {
+        const auto at = static_cast<size_t>(i);
+        const bool is_whole = (i + 1) * 256 <= cache.length();
+        EXPECT_EQ(views[floats].coded[at] != nullptr, i > 0 && is_whole) << i;
+        // What a token of this step reads in full is there.
+        if (n < l->layers[0].coded_from(i)) EXPECT_NE(views[floats].blocks[at], nullptr) << i;
+      }
+    }
+    EXPECT_TRUE(cache.can_trim(7 * 256)) << "the last whole stretch";
+    EXPECT_EQ(cache.can_trim(4 * 256), step == 2000);
+  }
+}
+
+TEST(KvCache, a_stretch_that_is_completed_again_is_coded_again) {
+  const auto l = coded_layout();
+  const size_t floats = l->group_of_layer[0];
+  residency::KvPool pool;
+  KvCache cache(l, pool);
+  cache.append(0, 500);
+  const auto guessed = cache.append(0, 20);  // over the end of the second stretch
+  cache.trim(505);
+  const auto partly = cache.append(0, 3);
+  EXPECT_EQ(partly[floats].coded[1], nullptr);
+  const auto whole = cache.append(0, 30);
+  EXPECT_NE(whole[floats].coded[1], nullptr);
+  EXPECT_NE(whole[floats].coded[1], guessed[floats].coded[1]);
 }
 
 }  // namespace

@@ -22,6 +22,9 @@ struct LayerRows {
   std::byte* keys(const residency::KvBlock& block, int64_t head, int64_t row) const {
     return block.data() + layout.offset + (head * kKvBlockTokens + row) * row_bytes();
   }
+  std::byte* codes(const residency::KvBlock& block, int64_t head) const {
+    return block.data() + layout.code_offset + head * layout.code.bytes(layout.head_dim);
+  }
   std::byte* values(const residency::KvBlock& block, int64_t head, int64_t row) const {
     return layout.keys_only ? keys(block, head, row) : keys(block, head, row) + half_bytes();
   }
@@ -75,6 +78,7 @@ class Call {
       if (!spec_.stores) break;
       if (sequence.copy_from) copy_shared_rows(rows_, sequence);
       store(sequence);
+      if (layout_.code) code_completed(sequence);
     }
     plan_ = plan_attention(sequences_, layout_.n_kv_heads, heads_per_kv_, spec_.window,
                            context_.pool.size());
@@ -130,6 +134,26 @@ class Call {
         });
   }
 
+  /// The blocks that this step's tokens complete, in few bits.
+  void code_completed(const SequenceKv& sequence) const {
+    const int64_t first = std::max<int64_t>(1, sequence.position / kKvBlockTokens);
+    const int64_t end = (sequence.position + sequence.n_tokens) / kKvBlockTokens;
+    const int64_t n_heads = layout_.n_kv_heads;
+    context_.pool.parallel_for(
+        std::max<int64_t>(0, end - first) * n_heads, 1, [&](int64_t begin, int64_t last) {
+          for (int64_t i = begin; i < last; ++i) {
+            const auto b = static_cast<size_t>(first + i / n_heads);
+            const residency::KvBlock& block = *sequence.blocks[b];
+            context_.kernels.code_kv({.k = rows_.keys(block, i % n_heads, 0),
+                                      .v = rows_.values(block, i % n_heads, 0),
+                                      .type = layout_.type,
+                                      .head_dim = static_cast<int32_t>(layout_.head_dim),
+                                      .code = layout_.code,
+                                      .out = rows_.codes(*sequence.coded[b], i % n_heads)});
+          }
+        });
+  }
+
   /// Query `i` of a tile: heads of a token side by side. Returns its place in q and in the result.
   int64_t place(const AttentionTile& tile, int64_t i) const {
     const int64_t row = row_of(tile, i);
@@ -167,6 +191,7 @@ class Call {
     task.visible = mine.visible.data();
     task.head_dim = static_cast<int32_t>(layout_.head_dim);
     task.type = layout_.type;
+    task.code = layout_.code;
     task.scale = spec_.scale;
     task.softcap = spec_.softcap;
     float* queries = at_least(mine.queries, n * lanes_);
@@ -180,21 +205,47 @@ class Call {
     const bool whole = tile.first_part < 0;
     float* states = whole ? empty_states(mine.state, n) : nullptr;
     for (int64_t b = item.first_block; b < item.end_block; ++b) {
-      const residency::KvBlock& block = *sequence.blocks[static_cast<size_t>(b)];
-      task.k = rows_.keys(block, tile.kv_head, 0);
-      task.v = rows_.values(block, tile.kv_head, 0);
-      task.next = b + 1 < item.end_block
-                      ? rows_.keys(*sequence.blocks[static_cast<size_t>(b + 1)], tile.kv_head, 0)
-                      : nullptr;
-      for (int64_t i = 0; i < n; ++i) mine.visible[static_cast<size_t>(i)] = visible(tile, i, b);
       task.parts = whole ? at_least(mine.part, n * part_floats()) : part(tile, b, 0);
-      context_.kernels.attend(task);
+      task.next = b + 1 < item.end_block ? first_read(tile, b + 1) : nullptr;
+      for (int64_t i = 0; i < n; ++i) mine.visible[static_cast<size_t>(i)] = visible(tile, i, b);
+      attend_block(tile, b, task);
       for (int64_t i = 0; whole && i < n; ++i) {
         context_.kernels.join_part(task.parts + i * part_floats(), task.head_dim,
                                    states + i * part_floats());
       }
     }
     for (int64_t i = 0; whole && i < n; ++i) finish(tile, i, states + i * part_floats());
+  }
+
+  /// The tile's queries, of which the last tokens' may read few bits.
+  void attend_block(const AttentionTile& tile, int64_t b, kernels::AttendTask task) const {
+    const SequenceKv& sequence = sequences_[tile.sequence];
+    const int64_t position = sequence.position + tile.first_token;
+    const int64_t tokens = std::clamp<int64_t>(layout_.coded_from(b) - position, 0, tile.n_tokens);
+    const int64_t n = tokens * heads_per_kv_;
+    const int64_t all = task.n_queries;
+    if (n > 0) {
+      const residency::KvBlock& block = *sequence.blocks[static_cast<size_t>(b)];
+      task.n_queries = n;
+      task.k = rows_.keys(block, tile.kv_head, 0);
+      task.v = rows_.values(block, tile.kv_head, 0);
+      context_.kernels.attend(task);
+    }
+    if (n == all) return;
+    task.n_queries = all - n;
+    task.q += n * lanes_;
+    task.parts += n * part_floats();
+    task.k = rows_.codes(*sequence.coded[static_cast<size_t>(b)], tile.kv_head);
+    context_.kernels.attend_coded(task);
+  }
+
+  /// Where reading block b begins.
+  const std::byte* first_read(const AttentionTile& tile, int64_t b) const {
+    const SequenceKv& sequence = sequences_[tile.sequence];
+    const auto i = static_cast<size_t>(b);
+    return sequence.position + tile.first_token < layout_.coded_from(b)
+               ? rows_.keys(*sequence.blocks[i], tile.kv_head, 0)
+               : rows_.codes(*sequence.coded[i], tile.kv_head);
   }
 
   /// The part that block `b` of a shared out tile gives query `i`.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -18,8 +19,18 @@ struct KvLayerLayout {
   int64_t n_kv_heads = 0;
   int64_t head_dim = 0;
   kernels::KvType type = kernels::KvType::f16;
-  int64_t offset = 0;      ///< bytes
-  bool keys_only = false;  ///< keys are the values too
+  int64_t offset = 0;         ///< bytes
+  bool keys_only = false;     ///< keys are the values too
+  kernels::KvCode code = {};  ///< of whole blocks, if any
+  int64_t code_offset = 0;    ///< bytes: where heads lie one after the other in a block of codes
+  int64_t recent =
+      0;  ///< a token reads a block in few bits once so many lie between its end and the token
+
+  /// The position from which on tokens read block b in few bits. The first never is: it holds attention's sinks.
+  int64_t coded_from(int64_t b) const {
+    if (!code || b == 0) return std::numeric_limits<int64_t>::max();
+    return (b + 1) * kernels::kKvBlockTokens + recent;
+  }
 };
 
 /// The tokens one sequence has in this step and the blocks that hold its keys and values, or its states.
@@ -33,6 +44,9 @@ struct SequenceKv {
   /// Rows [0, position % 256) of the first written block come from here (it was shared with a snapshot). States: what
   /// the token before `position` left; null where there is none.
   std::shared_ptr<residency::KvBlock> copy_from;
+  /// coded[i] has the same positions in few bits, of each whole block but the first; those that this step completes are
+  /// written by it.
+  std::vector<std::shared_ptr<residency::KvBlock>> coded = {};
 };
 
 using KvView = std::shared_ptr<const std::vector<SequenceKv>>;

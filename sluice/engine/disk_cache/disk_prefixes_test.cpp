@@ -61,7 +61,7 @@ class DiskBlocks : public testing::Test {
   TestStore test;
   residency::KvPool pool;
   static std::shared_ptr<const nn::KvLayout> make_layout() {
-    nn::KvLayout layout(kernels::KvType::f16);
+    nn::KvLayout layout;
     for (const int64_t window : {0, 300}) layout.add_kv(1, 8, window);
     return std::make_shared<const nn::KvLayout>(std::move(layout));
   }

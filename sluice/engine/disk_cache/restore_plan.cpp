@@ -16,9 +16,9 @@ std::optional<RestorePlan> plan_for(int64_t n, const nn::KvLayout& layout, const
                                     const Presence& stored) {
   RestorePlan plan{.n_stretches = n, .blocks = {}, .bytes = {}};
   for (size_t g = 0; g < layout.groups.size(); ++g) {
-    const auto first = static_cast<size_t>(layout.groups[g].first_needed(n * kKvBlockTokens));
-    for (size_t i = first; i < static_cast<size_t>(n); ++i) {
-      if (is_in(held, i, g)) continue;
+    for (size_t i = 0; i < static_cast<size_t>(n); ++i) {
+      const bool is_needed = layout.groups[g].needs(static_cast<int64_t>(i), n * kKvBlockTokens);
+      if (!is_needed || is_in(held, i, g)) continue;
       if (!is_in(stored, i, g)) return std::nullopt;
       plan.blocks.push_back({i, g});
       plan.bytes = plan.bytes + layout.groups[g].block_bytes;

@@ -7,13 +7,13 @@ namespace {
 
 /// A layer that sees everything, and one with a window of 300 tokens: a stretch and a half.
 const nn::KvLayout kLayout = [] {
-  nn::KvLayout layout(kernels::KvType::f16);
+  nn::KvLayout layout;
   for (const int64_t window : {0, 300}) layout.add_kv(1, 8, window);
   return layout;
 }();
 
 TEST(RestorePlan, of_states_the_last_one_is_enough) {
-  nn::KvLayout layout(kernels::KvType::f16);
+  nn::KvLayout layout;
   layout.add_kv(1, 8, 0);
   layout.add_state(100);
   Presence stored(4, std::vector<bool>{true, false});

@@ -1,0 +1,18 @@
+#pragma once
+
+#include <cstdint>
+
+#include "sluice/kernels/kernels.h"
+
+namespace sluice::nn {
+
+/// How keys and values are kept.
+struct KvFormat {
+  kernels::KvType type = kernels::KvType::f16;
+  /// Of layers that see everything, if any: each whole block but the first, for tokens that are `recent` and more
+  /// behind its end (decision 015).
+  kernels::KvCode code = {};
+  int64_t recent = 128;
+};
+
+}  // namespace sluice::nn
