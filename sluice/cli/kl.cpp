@@ -79,7 +79,9 @@ void kl(KlOptions o, const Globals& globals) {
   std::optional<TextWindows> windows;
   int64_t vocab_size = 0;
   {
-    OpenModel a(o.model, globals.quiet);
+    ModelOptions first = o.model;  // the reference, so never in few bits
+    first.engine.load.kv_code = {};
+    OpenModel a(first, globals.quiet);
     windows.emplace(*a, text, o.file, o.window, o.most_windows);
     vocab_size = a->config().vocab_size;
     for (int64_t w = 0; w < windows->count(); ++w) {

@@ -66,6 +66,7 @@ void add_model_options(CLI::App& command, ModelOptions& o) {
 namespace {
 
 constexpr const char* kStreaming = "Models larger than memory";
+constexpr const char* kLossy = "Lossy, off by default, told in the result";
 
 void add_streaming_options(CLI::App& command, ModelOptions& o) {
   command
@@ -117,7 +118,6 @@ void add_streaming_options(CLI::App& command, ModelOptions& o) {
 }
 
 void add_lossy_options(CLI::App& command, ModelOptions& o) {
-  constexpr const char* kLossy = "Lossy, off by default, told in the result";
   command
       .add_option_function<std::string>(
           "--top-k-experts",
@@ -160,6 +160,20 @@ void add_step_options(CLI::App& command, ModelOptions& o) {
        {"bf16", kernels::KvType::bf16}},
       [&o](auto type) { o.engine.load.kv_type = type; },
       "What keys and values are kept as (default: as the weights)");
+  add_choice<kernels::KvCode>(
+      command, "--kv-bits", "WIDTH", {{"8", {8, 8}}, {"4", {4, 4}}, {"k8v4", {8, 4}}},
+      [&o](auto code) { o.engine.load.kv_code = code; },
+      "Bits of keys and values that are not recent, of layers without a window; k8v4: 8 of keys, 4 "
+      "of values (default: as --kv-type)")
+      ->group(kLossy);
+  command
+      .add_option("--kv-recent", o.engine.load.kv_recent,
+                  "Tokens that see a block's keys and values in full before --kv-bits does "
+                  "(default: 128)")
+      ->needs("--kv-bits")
+      ->type_name("N")
+      ->check(at_least(0))
+      ->group(kLossy);
   command
       .add_option("--chunk", o.engine.chunk,
                   "Prompt tokens per step; does not change the result (default: 512)")

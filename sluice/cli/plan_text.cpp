@@ -132,6 +132,7 @@ nlohmann::json to_json(const PlanReport& r) {
                       {"file_bytes", r.file_bytes.count},
                       {"bytes_active", r.bytes_active.count},
                       {"simulated", r.simulated},
+                      {"kv_bits", kv_bits_json(r.config.kv)},
                       {"memory_bandwidth", known(r.machine.memory_bandwidth)},
                       {"disk_bandwidth", known(r.machine.disk_bandwidth)},
                       {"smallest_budget", r.smallest.count},
@@ -173,6 +174,10 @@ std::string to_text(const PlanReport& r, BarStyle style) {
   text += fmt::format("Budget {}, context {}, {}memory {}, disk {}\n", to_string(r.plan.budget),
                       r.context, r.simulated ? "simulated: " : "",
                       bandwidth(r.machine.memory_bandwidth), bandwidth(r.machine.disk_bandwidth));
+  if (const nn::KvFormat& kv = r.config.kv; kv.code) {
+    text += fmt::format("Lossy: keys in {} bits and values in {}, but for {} recent tokens\n",
+                        kv.code.key_bits, kv.code.value_bits, kv.recent);
+  }
   text += describe_parts(r, style) + describe_speed(r) + describe_table(r);
   text += fmt::format("\nIt runs from {} on; from {} all is mapped.\n", to_string(r.smallest),
                       to_string(r.mapped));

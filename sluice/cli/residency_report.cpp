@@ -75,10 +75,17 @@ void add_arithmetic(nlohmann::json& result, const engine::Engine& engine) {
                        {"trained", engine.config().max_position_embeddings}};
 }
 
+nlohmann::json kv_bits_json(const nn::KvFormat& kv) {
+  if (!kv.code) return nullptr;
+  return {{"keys", kv.code.key_bits}, {"values", kv.code.value_bits}, {"recent", kv.recent}};
+}
+
 nlohmann::json lossy_json(const engine::Engine& engine) {
   const engine::EngineOptions& o = engine.options();
   nlohmann::json json;  // null
-  if (engine.has_lossy_kv()) json["kv_type"] = kv_type_name(engine.config().kv_type);
+  if (engine.has_lossy_kv()) json["kv_type"] = kv_type_name(engine.config().kv.type);
+  if (const nlohmann::json bits = kv_bits_json(engine.config().kv); !bits.is_null())
+    json["kv_bits"] = bits;
   if (o.load.top_k_experts > 0) json["top_k_experts"] = o.load.top_k_experts;
   if (o.load.adaptive_experts) json["top_k_experts"] = "adaptive";
   if (o.skip_missing_experts) json["on_miss"] = "skip";

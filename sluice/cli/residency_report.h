@@ -19,6 +19,9 @@ nlohmann::json residency_json(const engine::Engine& engine,
 /// tokens of a sequence and what the model was trained for (0: it does not say).
 void add_arithmetic(nlohmann::json& result, const engine::Engine& engine);
 
+/// {"keys", "values", "recent"} of --kv-bits; null without it.
+nlohmann::json kv_bits_json(const nn::KvFormat& kv);
+
 /// The lossy options in force, by name; null without any.
 nlohmann::json lossy_json(const engine::Engine& engine);
 
