@@ -219,6 +219,7 @@ EngineOptions options_of_draft(const EngineOptions& options) {
   draft.context = 0;  // the trained one, or within a budget no more than the model has
   draft.sequence_tokens = std::max(options.context, options.sequence_tokens);
   draft.kv_reserve = 0;
+  draft.load.kv_code = {};
   draft.load.top_k_experts = 0;
   draft.load.adaptive_experts = false;
   draft.chat_template.reset();
