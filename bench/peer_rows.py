@@ -10,8 +10,8 @@ from llama_cpp import Limit, Work
 from measure import Sample
 
 # Fetched by tools/fetch_model.py; all others are made by tools/make_synthetic.py.
-GEMMA, CODER = "gemma-3-270m-q4_k_m", "qwen2.5-coder-1.5b-instruct"
-FETCHED = (GEMMA, CODER)
+GEMMA, CODER, SMOLLM2 = "gemma-3-270m-q4_k_m", "qwen2.5-coder-1.5b-instruct", "smollm2-135m-instruct"
+FETCHED = (GEMMA, CODER, SMOLLM2)
 DENSE, DENSE_Q4_0 = "qwen3-synthetic-1.7b", "qwen3-synthetic-1.7b-q4_0"
 DENSE_Q4_K, DENSE_Q6_K = "qwen3-synthetic-1.7b-q4_k", "qwen3-synthetic-1.7b-q6_k"
 MOE, MOE_Q4_0 = "qwen3-synthetic-moe", "qwen3-synthetic-moe-q4_0"
@@ -25,6 +25,7 @@ PAIRS: dict[str, Pair] = {
     "moe": (MOE, MOE_Q4_0),
     "gemma": (GEMMA, GEMMA),
     "coder-1.5b": (CODER, CODER),
+    "smollm2": (SMOLLM2, SMOLLM2),
     "1.7b-q4_0": (DENSE_Q4_0, DENSE_Q4_0),
     "1.7b-q4_k": (DENSE_Q4_K, DENSE_Q4_K),
     "1.7b-q6_k": (DENSE_Q6_K, DENSE_Q6_K),
@@ -34,6 +35,9 @@ LIMITED_PAIRS: dict[str, Pair] = {
     # llama-bench decodes random tokens, whose experts do not come back whatever the model.
     "moe-reuse": (MOE_REUSE, MOE_RANDOM_Q4_0),
 }
+# Hybrids, latent attention, shared keys and values: one file for both (tools/synthetic/families.py).
+FAMILIES = ("qwen3.5-moe", "nemotron-h", "glm-4.7-flash", "lfm2", "gemma4")
+FAMILY_PAIRS: dict[str, Pair] = {family: (f"{family}-synthetic", f"{family}-synthetic") for family in FAMILIES}
 
 Metric = Literal["decode_tps", "prefill_tps", "wall_ms", "peak_mb"]
 UNITS = {"decode_tps": "tok/s", "prefill_tps": "tok/s", "wall_ms": "ms", "peak_mb": "MB"}
@@ -74,7 +78,7 @@ class Row:
 
     @property
     def models(self) -> Pair:
-        return (PAIRS | LIMITED_PAIRS)[self.pair]
+        return (PAIRS | LIMITED_PAIRS | FAMILY_PAIRS)[self.pair]
 
 
 def limited(name: str, pair: str, work: Work, limit: int, bar: float, bound: float, read_ahead_kb: int = 8192) -> Row:
@@ -85,7 +89,7 @@ def limited(name: str, pair: str, work: Work, limit: int, bar: float, bound: flo
 
 def rows() -> list[Row]:
     """The rows that compare programs; QUALITY, which compares Sluice with itself, comes after them."""
-    same_file = ("1.7b-q4_0", "1.7b-q4_k", "1.7b-q6_k", "coder-1.5b")
+    same_file = ("1.7b-q4_0", "1.7b-q4_k", "1.7b-q6_k", "coder-1.5b", "smollm2")
     return [
         Row("decode-1.7b", "1.7b", DECODE, "decode_tps", 1.0, memory_share=0.90),
         Row("decode-moe", "moe", DECODE, "decode_tps", 1.05),
@@ -95,6 +99,8 @@ def rows() -> list[Row]:
         Row("prefill-moe", "moe", PREFILL, "prefill_tps", 2.3),
         Row("prefill-gemma", "gemma", PREFILL, "prefill_tps", 2.1),
         *(Row(f"prefill-{pair}", pair, PREFILL, "prefill_tps", 1.6) for pair in same_file),
+        *(Row(f"decode-{family}", family, DECODE, "decode_tps", 1.05) for family in FAMILIES),
+        *(Row(f"prefill-{family}", family, PREFILL, "prefill_tps", 1.5) for family in FAMILIES),
         Row("decode-8k-1.7b", "1.7b", DECODE_AT_8K, "decode_tps", 1.1),
         Row("decode-8k-gemma", "gemma", DECODE_AT_8K, "decode_tps", 1.1),
         Row("batch-8-1.7b", "1.7b", BATCH, "decode_tps", 1.2, alone=3.5),

@@ -4,6 +4,7 @@
 //
 // OUT.npy is float32 [L + N, vocab_size]: row i follows token i of the prompt and then of the greedy continuation, whose last
 // token is not evaluated. Prints {"prompt": [...], "greedy": [...]}. Built against a llama.cpp build, see docs/testing-with-llama-cpp.md.
+#include <ggml-backend.h>
 #include <llama.h>
 
 #include <algorithm>
@@ -117,6 +118,7 @@ void run(const Arguments& args) {
         if (level == GGML_LOG_LEVEL_ERROR) std::cerr << text;
       },
       nullptr);
+  ggml_backend_load_all();  // a no-op where the processor's part is linked in
   llama_backend_init();
   llama_model* model = llama_model_load_from_file(args.model.c_str(), llama_model_default_params());
   if (!model) throw std::runtime_error("cannot load " + args.model);

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes models of Qwen3's shapes with random weights: files of a real model's size that need no download.
+"""Makes models of Qwen3's shapes, and of a few other families', with random weights: files of a real model's size that need no download.
 
     tools/make_synthetic.py OUT [--only NAME ...] [--seed N]      makes OUT/NAME and prints, for each, what a command takes as MODEL
     tools/make_synthetic.py OUT --only NAME --as OTHER --set n_layers=64 n_experts=256        any other size: 44 GB
@@ -11,6 +11,8 @@
     qwen3-synthetic-moe-reuse   the same; a text whose experts come back as a trained model's do
     ...-1.7b-q4_0 -q4_k -q6_k, ...-moe-q4_0, ...-moe-random-q4_0
                                 the same shapes as GGUF files, every matrix in that type
+    qwen3.5-moe-synthetic, nemotron-h-synthetic, glm-4.7-flash-synthetic, lfm2-synthetic, gemma4-synthetic
+                                0.6 to 1.1 GB, GGUF: hybrids, latent attention, shared keys and values (synthetic/families.py)
 
 Without a type: MLX affine, 4 bits in groups of 64, scales and norms bfloat16, no tokenizer. Every matrix has mean 0 and variance
 1 / columns, so logits are finite; what they say is noise. The same seed gives the same bytes. A second call does nothing. Tensors
@@ -37,9 +39,11 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 
+from synthetic.families import FAMILIES, write_family
 from synthetic.gguf_file import write_gguf
 from synthetic.mlx_checkpoint import write_checkpoint
 from synthetic.shapes import SHAPES, Shape
@@ -61,11 +65,14 @@ SIZES = [field.name for field in fields(Shape) if field.type is int]
 USUAL = ["qwen3-synthetic-0.6b", "qwen3-synthetic-1.7b"]
 
 
-def make(name: str, shape: Shape, quantization: str, out: Path, seed: int) -> Path:
-    """Makes OUT/name, which is whole: it gets its name by a rename. Returns that directory, or the .gguf file in it."""
+def make(name: str, recipe: dict, write: Callable[[Path], None], in_file: bool, out: Path) -> Path:
+    """Makes OUT/name, which is whole: it gets its name by a rename. Returns that directory, or the .gguf file in it.
+
+    write: gets the path of what is returned. recipe: what its bytes depend on; the same recipe is not made again.
+    """
     target = out / name
-    model = target / f"{name}.gguf" if quantization else target
-    recipe = {"format": FORMAT, "seed": seed, "quantization": quantization, **shape.recipe()}
+    model = target / f"{name}.gguf" if in_file else target
+    recipe = {"format": FORMAT} | recipe
     if (target / "recipe.json").exists() and json.loads((target / "recipe.json").read_text()) == recipe:
         return model
     print(f"{name}: making random weights", file=sys.stderr)
@@ -73,14 +80,26 @@ def make(name: str, shape: Shape, quantization: str, out: Path, seed: int) -> Pa
     with tempfile.TemporaryDirectory(dir=out, prefix=f".{name}.") as scratch:
         made = Path(scratch) / name
         made.mkdir()
-        if quantization:
-            write_gguf(made / model.name, name, shape, quantization, seed)
-        else:
-            write_checkpoint(made, shape, seed)
+        write(made / model.name if in_file else made)
         (made / "recipe.json").write_text(json.dumps(recipe, indent=2) + "\n")
         shutil.rmtree(target, ignore_errors=True)
         os.rename(made, target)
     return model
+
+
+def make_shape(name: str, shape: Shape, quantization: str, out: Path, seed: int) -> Path:
+    def write(path: Path) -> None:
+        if quantization:
+            write_gguf(path, name, shape, quantization, seed)
+        else:
+            write_checkpoint(path, shape, seed)
+
+    recipe = {"seed": seed, "quantization": quantization, **shape.recipe()}
+    return make(name, recipe, write, bool(quantization), out)
+
+
+def make_family(name: str, out: Path, seed: int) -> Path:
+    return make(name, {"seed": seed} | FAMILIES[name], lambda path: write_family(path, name, seed), True, out)
 
 
 def size(text: str) -> tuple[str, int]:
@@ -93,15 +112,18 @@ def size(text: str) -> tuple[str, int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--only", nargs="+", choices=MODELS, metavar="NAME", default=USUAL)
+    parser.add_argument("--only", nargs="+", choices=[*MODELS, *FAMILIES], metavar="NAME", default=USUAL)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--as", dest="other", metavar="NAME", help="of the one model that --set makes out of --only's")
     parser.add_argument("--set", nargs="+", type=size, default=[], metavar="SIZE=N", help=f"{', '.join(SIZES)}")
     options = parser.parse_args()
-    if bool(options.other) != bool(options.set) or (options.other and (len(options.only) != 1 or options.other in MODELS)):
+    if bool(options.other) != bool(options.set) or (options.other and (len(options.only) != 1 or options.only[0] not in MODELS or options.other in MODELS)):
         parser.error("--set and a new name, --as, go together and with one --only")
     try:
         for name in options.only:
+            if name in FAMILIES:
+                print(make_family(name, options.out, options.seed))
+                continue
             shape, quantization = SHAPES[MODELS[name][0]], MODELS[name][1]
             print(make(options.other or name, replace(shape, **dict(options.set)), quantization, options.out, options.seed))
     except OSError as error:
