@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Sluice's server and llama.cpp's under the same clients, in turns: total tokens a second, times to the first token and between tokens.
 
-    bench/serve.py [--model FILE] [--clients 1,2,4,8,16] [--tokens 32,256] [--rounds 5] [--peer | --llama-server FILE]
+    bench/serve.py [--model FILE] [--clients 1,2,4,8,16] [--tokens 32,256] [--rounds 5] [--requests 3] [--peer | --llama-server FILE]
 
-A round starts one server, has every client ask three times in a row, each prompt 200 words of its own, and ends it; servers take turns.
+A round starts one server, has every client ask --requests times in a row, each prompt 200 words of its own, and ends it; servers take turns.
 --peer: llama.cpp's server of its PyPI package, built once under build/peers; without it, or --llama-server, Sluice is measured alone.
 The model is a GGUF file, which both read. Every sample goes to bench/results. $SLUICE_BIN names another binary.
 """
@@ -20,7 +20,6 @@ from measure import ROOT, circumstances, report, run_as_program
 from serve_clients import Heard, crowd, running
 from workplace import SLUICE, built_at, check_not_rebuilt, fetched, write
 
-REQUESTS = 3  # of a client in a round
 SLOTS = 16  # llama-server's, each with the context below
 SLOT_CONTEXT = 2048
 OURS, PEER = "sluice", "llama.cpp"
@@ -43,7 +42,7 @@ BARS = [Bar(8, "tokens_per_s", 1.3, True), Bar(16, "tokens_per_s", 1.3, True), B
 
 
 def servers(options: argparse.Namespace, model: Path) -> dict[str, list[str]]:
-    commands = {OURS: [str(SLUICE), "serve", str(model), "--port", "{port}", "-q", "--no-disk-cache", "--threads", str(options.threads)]}
+    commands = {OURS: [str(SLUICE), "serve", str(model), "--port", "{port}", "-q", "--no-disk-cache", "--threads", str(options.threads), *options.ours]}
     program = options.llama_server or (llama_cpp.build_server(ROOT / "build/peers") if options.peer else None)
     if program:
         commands[PEER] = [str(program), "-m", str(model), "--port", "{port}", "-np", str(SLOTS), "-c", str(SLOTS * SLOT_CONTEXT), "-t", str(options.threads), "--no-webui"]
@@ -70,7 +69,7 @@ def bench(options: argparse.Namespace) -> bool:
     built, clock = built_at(), time.monotonic()
     model = options.model or fetched("gemma-3-270m-q4_k_m")
     commands = servers(options, model)
-    result = {"started": datetime.now(timezone.utc).isoformat(timespec="seconds"), **circumstances(SLUICE), "model": str(model), "threads": options.threads, "requests": REQUESTS}
+    result = {"started": datetime.now(timezone.utc).isoformat(timespec="seconds"), **circumstances(SLUICE), "model": str(model), "threads": options.threads, "requests": options.requests}
     samples: list[dict] = []
     checks: list[dict] = []
     for n_tokens in options.tokens:
@@ -80,7 +79,7 @@ def bench(options: argparse.Namespace) -> bool:
                     report(f"{n_tokens} tokens, {n} clients, round {round_ + 1} of {options.rounds}: {name}")
                     with running(command) as port:
                         crowd(port, 1, 8, 777_777, 1)  # warms up
-                        heard: Heard = crowd(port, n, n_tokens, round_ * 100_000, REQUESTS)
+                        heard: Heard = crowd(port, n, n_tokens, round_ * 100_000, options.requests)
                     samples.append({"server": name, "clients": n, "tokens": n_tokens, "round": round_, "figures": heard.figures()})
             for name in commands:
                 told = medians(samples, name, n, n_tokens)
@@ -105,13 +104,15 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="a GGUF file (default: Gemma 3 270M of the model store)")
     parser.add_argument("--peer", action="store_true", help="build llama.cpp's server and compare with it")
     parser.add_argument("--llama-server", type=Path, help="compare with this binary")
+    parser.add_argument("--ours", type=str.split, default=[], metavar="OPTIONS", help="of `sluice serve`, as in '--scheduling latency'")
     parser.add_argument("--clients", type=numbers, default=[1, 2, 4, 8, 16])
     parser.add_argument("--tokens", type=numbers, default=[32, 256])
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--requests", type=int, default=3, help="of a client in a round (default: 3)")
     parser.add_argument("--threads", type=int, default=2, help="of each server (default: 2)")
     options = parser.parse_args()
-    if min(options.rounds, options.threads, *options.clients, *options.tokens) < 1:
-        parser.error("--rounds, --threads, --clients and --tokens must be positive")
+    if min(options.rounds, options.requests, options.threads, *options.clients, *options.tokens) < 1:
+        parser.error("--rounds, --requests, --threads, --clients and --tokens must be positive")
     run_as_program(lambda: bench(options))
 
 

@@ -125,7 +125,7 @@ def main() -> None:
                 print(make_family(name, options.out, options.seed))
                 continue
             shape, quantization = SHAPES[MODELS[name][0]], MODELS[name][1]
-            print(make(options.other or name, replace(shape, **dict(options.set)), quantization, options.out, options.seed))
+            print(make_shape(options.other or name, replace(shape, **dict(options.set)), quantization, options.out, options.seed))
     except OSError as error:
         sys.exit(f"make_synthetic: {error}")
 
