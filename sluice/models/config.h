@@ -78,7 +78,7 @@ struct Mamba2Keys {
 /// "mamba_n_heads" and its like.
 inline constexpr Mamba2Keys kBambaKeys{"mamba_n_heads", "mamba_d_head", "mamba_d_state",
                                        "mamba_n_groups", "mamba_d_conv"};
-/// Sizes and limits of Mamba-2 layers, checked. One part of the result is normed.
+/// Sizes and limits of Mamba-2 layers, checked. The result is normed in the groups of B and C, as published (not in mlx-lm).
 nn::Mamba2Config read_mamba2(const Source& source, const Mamba2Keys& keys);
 
 /// What config.json calls the sizes of Mamba layers.

@@ -44,6 +44,7 @@ nn::Mamba2Config read_mamba2(const Source& s, const Mamba2Keys& keys) {
   m.n_heads = s.required_integer({keys.n_heads, "%.ssm.time_step_rank"});
   m.state_dim = s.required_integer({keys.state_dim, "%.ssm.state_size"});
   m.n_groups = std::max<int64_t>(1, s.integer({keys.n_groups, "%.ssm.group_count"}).value_or(1));
+  m.n_norm_groups = m.n_groups;
   m.n_taps = s.required_integer({keys.n_taps, "%.ssm.conv_kernel"});
   m.head_dim = s.is_gguf() ? state_head_dim(s) : s.required_integer({keys.head_dim, ""});
   const auto limit = s.numbers({"time_step_limit", ""});

@@ -39,6 +39,43 @@ class _UngatedMlp(nn.Module):
 _OF_LLAMA = ("olmo", "arcee")
 
 
+class _ShareOfAll(nn.Module):
+    """Jamba's experts, each weighed with its share of all, as published; mlx-lm takes shares of the chosen ones."""
+
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        self.router, self.switch_mlp, self._n_chosen = block.router, block.switch_mlp, block.num_experts_per_tok
+
+    def __call__(self, x: mx.array) -> mx.array:
+        shares = mx.softmax(self.router(x), axis=-1, precise=True)
+        chosen = mx.argpartition(-shares, kth=self._n_chosen - 1, axis=-1)[..., : self._n_chosen]
+        weights = mx.take_along_axis(shares, chosen, axis=-1)
+        return (self.switch_mlp(x, chosen) * weights[..., None]).sum(axis=-2)
+
+
+class _NormInGroups(nn.Module):
+    """Mamba-2's gated norm, of each group by itself, as published; mlx-lm norms all at once."""
+
+    def __init__(self, norm: nn.Module, n_groups: int) -> None:
+        super().__init__()
+        self.weight, self._eps, self._n_groups = norm.weight, norm.eps, n_groups
+
+    def __call__(self, x: mx.array, gate: mx.array) -> mx.array:
+        groups = (nn.silu(gate) * x).reshape(*x.shape[:-1], self._n_groups, -1)
+        return mx.fast.rms_norm(groups, None, self._eps).reshape(x.shape) * self.weight
+
+
+def _as_published(model: nn.Module, config: dict) -> None:
+    """Mends in place what mlx-lm computes otherwise than transformers and llama.cpp. Names of weights stay."""
+    for layer in model.layers:
+        if config["model_type"] == "jamba" and hasattr(layer.feed_forward, "router"):
+            layer.feed_forward = _ShareOfAll(layer.feed_forward)
+        if config["model_type"] == "mamba2":
+            layer.mixer.norm = _NormInGroups(layer.mixer.norm, config["n_groups"])
+        if config["model_type"] == "granitemoehybrid" and hasattr(layer, "mamba"):
+            layer.mamba.norm = _NormInGroups(layer.mamba.norm, config["mamba_n_groups"])
+
+
 def build_model(config: dict, seed: int) -> nn.Module:
     """mlx-lm's model for the configuration, with random float32 weights."""
     model_class, args_class = _get_classes(config | ({"model_type": "llama"} if config["model_type"] in _OF_LLAMA else {}))
@@ -48,6 +85,7 @@ def build_model(config: dict, seed: int) -> nn.Module:
     if config["model_type"] == "arcee":
         for layer in model.layers:
             layer.mlp = _UngatedMlp(config["hidden_size"], config["intermediate_size"])
+    _as_published(model, config)
     if config["model_type"] in ("gemma3_text", "recurrent_gemma"):  # published without lm_head, which ties it
         model.sanitize({})
     randomize(model, config["model_type"], seed)

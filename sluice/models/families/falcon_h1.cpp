@@ -93,7 +93,7 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
   s.ignore({"mamba_d_ssm", ""});
   s.ignore({"mamba_use_mlp", ""});
   const bool norms = w.find("model.layers.0.mamba.norm.weight") != nullptr;
-  mamba.n_norm_groups = norms ? mamba.n_groups : 0;
+  if (!norms) mamba.n_norm_groups = 0;
   s.boolean({"mamba_rms_norm", ""});
   if (norms && s.boolean({"mamba_norm_before_gate", ""}).value_or(!s.is_gguf()))
     fail(ErrorKind::unsupported, "{}: mamba_norm_before_gate with a norm is not supported",

@@ -40,7 +40,7 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
     const std::string router = fmt::format("model.layers.{}.mlp.gate.weight", i);
     const bool is_sparse = s.is_gguf() ? w.find(router) != nullptr : sparse(i);
     if (nn::MoeConfig* const moe = layer.moe()) {
-      moe->router.scoring = ops::RouterSpec::Scoring::top_k_then_softmax;
+      moe->router.scoring = ops::RouterSpec::Scoring::softmax_then_top_k;
       if (!is_sparse || moe->n_experts == 1) layer.feed_forward = nn::MlpConfig(moe->expert);
     }
     layer.attention()->rope = {.kind = nn::RopeConfig::Kind::none};
@@ -60,7 +60,8 @@ constexpr std::string_view kNames[] = {"jamba"};
 
 }  // namespace
 
-// Jamba, arXiv:2403.19887; as mlx-lm 0.32.2 models/jamba.py, but that layers are sparse from an offset on, as published.
+// Jamba, arXiv:2403.19887; as mlx-lm 0.32.2 models/jamba.py, but as published (transformers' and llama.cpp's too) layers are
+// sparse from an offset on, and an expert's weight is its share of all experts, not of the chosen ones.
 // Mamba with norms of dt, B and C in most layers, attention without positions in some, experts in every second.
 extern const Family jamba{
     .names = kNames, .read = read, .make = make_pre_norm, .hf_names = kTensors};

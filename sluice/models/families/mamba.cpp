@@ -64,7 +64,7 @@ constexpr std::string_view kNames[] = {"mamba", "falcon_mamba", "mamba2"};
 }  // namespace
 
 // Mamba, arXiv:2312.00752, Falcon Mamba, arXiv:2410.05355, which norms dt, B and C, and Mamba-2, arXiv:2405.21060; as
-// mlx-lm 0.32.2 models/mamba.py and mamba2.py.
+// mlx-lm 0.32.2 models/mamba.py and mamba2.py, but that norms Mamba-2's result as one (see read_mamba2).
 extern const Family mamba{
     .names = kNames, .read = read, .make = make, .gguf_names = kGgufTensors, .hf_names = kTensors};
 

@@ -95,8 +95,7 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
       s.integers_of_layers({"intermediate_size", "%.feed_forward_length"}, c.n_layers, 0);
   s.ignore({"", "%.attention.layer_norm_epsilon"});
   s.ignore({"", "%.rope.dimension_count"});
-  nn::Mamba2Config mamba = read_mamba2(s, kMambaKeys);
-  mamba.n_norm_groups = mamba.n_groups;
+  const nn::Mamba2Config mamba = read_mamba2(s, kMambaKeys);
   const auto shared =
       s.integer({"moe_shared_expert_intermediate_size", "%.expert_shared_feed_forward_length"});
   const int64_t latent = s.integer({"moe_latent_size", "%.moe_latent_size"}).value_or(0);
