@@ -4,8 +4,8 @@
     tools/check_tiny_gguf.py LLAMA_CPP_LOGITS OUT [--only REGEX]      LLAMA_CPP_LOGITS: the program built from tools/llama_cpp_logits.cpp
 
 Prints a table of the largest differences relative to llama.cpp's largest |logit|: of Sluice ($SLUICE_BIN, exact activations) and of
-mlx-lm's golden.npz. Float files must agree to 1e-3 (llama.cpp's GELU is a float16 table). llama.cpp quantizes activations for the
-other types, so their differences are only printed, as are files that it refuses, with its words.
+mlx-lm's golden.npz. Float files must agree to 1e-3 (llama.cpp's GELU is a float16 table), but for a few whose reason is known. llama.cpp
+quantizes activations for the other types, so their differences are only printed, as are files that it refuses, with its words.
 """
 
 import argparse
@@ -21,6 +21,13 @@ from tiny.gguf_cases import GGUF_CASES, GgufCase
 
 SLUICE = os.environ.get("SLUICE_BIN") or "build/release/bin/sluice"
 BAR = 1e-3
+# Where llama.cpp computes something else, and why (docs/testing-with-llama-cpp.md).
+EXPLAINED = {
+    "lfm2_moe-gguf": "it has no key for routed_scaling_factor",
+    "kimi_linear-gguf": "experts of other groups are minus infinity to it, not 0",
+    "gemma4_text-gguf": "its GELU is a float16 table, and there are many",
+    "gemma4_text-moe-gguf": "its GELU is a float16 table, and there are many",
+}
 
 
 class Refused(Exception):
@@ -65,8 +72,9 @@ def main() -> None:
         except Refused as refused:
             print(f"{case.name:32} refused: {refused}", flush=True)
             continue
-        print(f"{case.name:32} {ours:8.1e} {golden:8.1e}", flush=True)
-        if case.tensor_type == "F32" and not case.expert_type and max(ours, golden) > BAR:
+        why = EXPLAINED.get(case.name, "")
+        print(f"{case.name:32} {ours:8.1e} {golden:8.1e}  {why}", flush=True)
+        if case.tensor_type == "F32" and not case.expert_type and not why and max(ours, golden) > BAR:
             failed.append(case.name)
     if failed:
         raise SystemExit(f"they disagree by more than {BAR:g}: {', '.join(failed)}")

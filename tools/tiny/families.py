@@ -242,7 +242,7 @@ FAMILIES |= {
         tie_word_embeddings=False,
     ),
     "dots1": _config(
-        "dots1", "Dots1ForCausalLM", num_hidden_layers=4, moe_intermediate_size=64, n_routed_experts=7,
+        "dots1", "Dots1ForCausalLM", num_key_value_heads=6, num_hidden_layers=4, moe_intermediate_size=64, n_routed_experts=7,
         n_shared_experts=1, num_experts_per_tok=3, first_k_dense_replace=1, norm_topk_prob=True,
         routed_scaling_factor=2.5, scoring_func="noaux_tc", tie_word_embeddings=False,
     ),
@@ -327,7 +327,7 @@ _LATENT: Config = {
 }
 FAMILIES |= {
     "deepseek_v3": _config(
-        "deepseek_v3", "DeepseekV3ForCausalLM", q_lora_rank=None, n_group=4, topk_group=2, topk_method="noaux_tc",
+        "deepseek_v3", "DeepseekV3ForCausalLM", q_lora_rank=64, n_group=4, topk_group=2, topk_method="noaux_tc",
         scoring_func="sigmoid", rope_scaling={"type": "yarn", "mscale": 1.0, "mscale_all_dim": 1.0} | _YARN, **_LATENT,
     ),
     "glm4_moe_lite": _config(
@@ -353,7 +353,7 @@ _GEMMA4: Config = {
 }
 FAMILIES |= {
     "gemma4_text": _config(
-        "gemma4_text", "Gemma4ForCausalLM", num_kv_shared_layers=3, hidden_size_per_layer_input=32, **_GEMMA4
+        "gemma4_text", "Gemma4ForCausalLM", num_kv_shared_layers=4, hidden_size_per_layer_input=32, **_GEMMA4
     ),
     "gemma4_text-moe": _config(
         "gemma4_text", "Gemma4ForCausalLM", num_kv_shared_layers=0, hidden_size_per_layer_input=0, attention_k_eq_v=True,
@@ -383,7 +383,7 @@ _LINEAR: Config = {
     "full_attention_interval": 3,
     "linear_num_key_heads": 2,
     "linear_num_value_heads": 6,
-    "linear_key_head_dim": 24,
+    "linear_key_head_dim": 32,  # llama.cpp knows no other than the values'
     "linear_value_head_dim": 32,
     "linear_conv_kernel_dim": 4,
 }
@@ -411,8 +411,10 @@ FAMILIES |= {
     ),
 }
 
-# Experts of Nemotron 3 Super see half a row. Its limits are as Python writes them.
-FAMILIES["nemotron_h-latent"] = FAMILIES["nemotron_h"] | {"moe_latent_size": 64, "time_step_limit": [0.0, float("inf")]}
+# Experts of Nemotron 3 Super see half a row. Its limits are as Python writes them; llama.cpp knows no dense layers beside experts.
+FAMILIES["nemotron_h-latent"] = FAMILIES["nemotron_h"] | {
+    "moe_latent_size": 64, "time_step_limit": [0.0, float("inf")], "hybrid_override_pattern": "M*EMEM*",
+}  # fmt: skip
 
 _MAMBA2: Config = {
     "mamba_n_heads": 6,
@@ -425,6 +427,7 @@ _MAMBA2: Config = {
     "time_step_limit": [0.0, float("inf")],
 }
 _GRANITE4: Config = {
+    "mamba_n_heads": 12,  # llama.cpp wants twice the hidden size in all
     "hidden_size": 192,
     "num_hidden_layers": 4,
     "layer_types": ["mamba", "mamba", "attention", "mamba"],

@@ -232,6 +232,8 @@ def add_shape(writer: gguf.GGUFWriter, config: Config) -> None:
     writer.add_head_count(config.get("num_attention_heads", 0))
     writer.add_head_count_kv(_kv_heads(config))
     writer.add_layer_norm_rms_eps(config.get("rms_norm_eps", config.get("norm_eps", config.get("layer_norm_epsilon"))))
+    if config["model_type"] == "nemotron_h":
+        writer.add_layer_norm_eps(config["layer_norm_epsilon"])
     if "global_head_dim" in config:
         writer.add_key_length(config["global_head_dim"])
         writer.add_value_length(config["global_head_dim"])
@@ -311,6 +313,8 @@ def add_rope(writer: gguf.GGUFWriter, config: Config) -> None:
         writer.add_rope_scaling_finetuned(config["position_embedding_type"] == "rope")
     if config["model_type"] not in ("gemma", "gemma2") and "rope_theta" in _rope_values(config):
         writer.add_rope_freq_base(_rope_values(config)["rope_theta"])
+    if sections := _rope_values(config).get("mrope_section"):  # of a text they all have the same position
+        writer.add_rope_dimension_sections([*sections, 0])
     if "rope_local_base_freq" in config:
         writer.add_rope_freq_base_swa(config["rope_local_base_freq"])
     if kind == "linear":
