@@ -13,7 +13,7 @@ import mlx.nn as nn
 from mlx_lm.utils import load_model
 
 from tiny.cases import CASES, Case
-from tiny.checkpoint import write_checkpoint
+from tiny.checkpoint import as_published, write_checkpoint
 from tiny.making import make_stale_cases, parse_arguments
 
 
@@ -23,7 +23,9 @@ def _write(case: Case, directory: Path) -> nn.Module:
     model = write_checkpoint(case, directory)
     if case.published or case.misread or (case.quantization and case.quantization.told == "silent"):
         return model
-    return load_model(directory)[0]
+    model = load_model(directory)[0]
+    as_published(model, case.config)
+    return model
 
 
 def make_stale(out: Path, only: str = "", jobs: int = 2) -> None:

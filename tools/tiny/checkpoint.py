@@ -65,7 +65,7 @@ class _NormInGroups(nn.Module):
         return mx.fast.rms_norm(groups, None, self._eps).reshape(x.shape) * self.weight
 
 
-def _as_published(model: nn.Module, config: dict) -> None:
+def as_published(model: nn.Module, config: dict) -> None:
     """Mends in place what mlx-lm computes otherwise than transformers and llama.cpp. Names of weights stay."""
     for layer in model.layers:
         if config["model_type"] == "jamba" and hasattr(layer.feed_forward, "router"):
@@ -85,7 +85,7 @@ def build_model(config: dict, seed: int) -> nn.Module:
     if config["model_type"] == "arcee":
         for layer in model.layers:
             layer.mlp = _UngatedMlp(config["hidden_size"], config["intermediate_size"])
-    _as_published(model, config)
+    as_published(model, config)
     if config["model_type"] in ("gemma3_text", "recurrent_gemma"):  # published without lm_head, which ties it
         model.sanitize({})
     randomize(model, config["model_type"], seed)
