@@ -5,10 +5,10 @@
 #include <nlohmann/json.hpp>
 
 #include "sluice/base/atomic_file.h"
+#include "sluice/base/digest.h"
 #include "sluice/base/error.h"
 #include "sluice/base/printable.h"
-#include "sluice/convert/file.h"
-#include "sluice/engine/hub/digest.h"
+#include "sluice/io/file.h"
 #include "sluice/io/formats/safetensors.h"
 
 namespace sluice::convert {
@@ -26,7 +26,7 @@ std::string little_endian(uint64_t value) {
 }  // namespace
 
 Importance read_importance(const std::filesystem::path& path, std::string& settings) {
-  const File file = File::open(path);
+  const io::File file = io::File::open(path);
   const uint64_t size = file.stamp().bytes;
   if (size > kMostBytes)
     fail(ErrorKind::bad_model, "{}: has {} bytes, which no importance matrix has", path.string(),
@@ -52,7 +52,7 @@ Importance read_importance(const std::filesystem::path& path, std::string& setti
     }
   }
   settings += "imatrix ";
-  engine::Digest digest = engine::Digest::sha256();
+  Digest digest = Digest::sha256();
   digest.update({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
   settings += digest.hex();
   return importance;

@@ -6,9 +6,9 @@
 #include <nlohmann/json.hpp>
 
 #include "sluice/base/atomic_file.h"
+#include "sluice/base/digest.h"
 #include "sluice/base/error.h"
-#include "sluice/convert/file.h"
-#include "sluice/engine/hub/digest.h"
+#include "sluice/io/file.h"
 #include "sluice/io/formats/json_file.h"
 
 namespace sluice::convert {
@@ -28,10 +28,10 @@ std::string text_of(const residency::Weight& w) {
 }  // namespace
 
 std::string fingerprint(const Plan& plan, const std::string& settings) {
-  engine::Digest digest = engine::Digest::sha256();
+  Digest digest = Digest::sha256();
   digest.update(fmt::format("{} {}\n", kVersion, settings));
   for (const auto& path : plan.sources) {
-    const io::FileStamp stamp = File::open(path).stamp();
+    const io::FileStamp stamp = io::File::open(path).stamp();
     digest.update(fmt::format("{} {} {} {}\n", std::filesystem::absolute(path).string(),
                               stamp.inode, stamp.bytes, stamp.modified_ns));
   }

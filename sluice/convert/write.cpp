@@ -8,13 +8,14 @@
 #include <future>
 #include <optional>
 
+#include "sluice/base/digest.h"
 #include "sluice/base/error.h"
+#include "sluice/base/gmac.h"
 #include "sluice/base/thread_pool.h"
 #include "sluice/convert/encode.h"
-#include "sluice/convert/file.h"
 #include "sluice/convert/journal.h"
 #include "sluice/convert/repack.h"
-#include "sluice/engine/disk_cache/block_tag.h"
+#include "sluice/io/file.h"
 #include "sluice/kernels/kernels.h"
 
 namespace sluice::convert {
@@ -70,7 +71,8 @@ struct Rows {
 class Tags {
  public:
   explicit Tags(const std::string& name) : name_(name) {
-    for (int i = 0; i < 3; ++i) tags_.emplace_back("sluice convert", i, name);
+    for (int i = 0; i < 3; ++i)
+      tags_.emplace_back(sha256(fmt::format("sluice convert{} {}", i, name)));
   }
   void update(const Rows& rows) {
     for (size_t i = 0; i < tags_.size(); ++i) {
@@ -79,7 +81,7 @@ class Tags {
   }
   std::string finish() {
     std::string hex;
-    for (engine::BlockTag& tag : tags_) {
+    for (Gmac& tag : tags_) {
       for (const char c : tag.finish()) hex += fmt::format("{:02x}", static_cast<unsigned char>(c));
     }
     return hex;
@@ -87,7 +89,7 @@ class Tags {
 
  private:
   std::string name_;
-  std::vector<engine::BlockTag> tags_;
+  std::vector<Gmac> tags_;
 };
 
 /// Whether the source's bytes are the result's.
@@ -105,11 +107,11 @@ class Writer {
   Writer(const Plan& plan, const std::filesystem::path& directory, const WriteOptions& options)
       : plan_(plan), directory_(directory), options_(options), pool_(options.n_threads) {
     for (const auto& path : plan.sources) {
-      sources_.push_back(File::open(path));
+      sources_.push_back(io::File::open(path));
       stamps_.push_back(sources_.back().stamp());
     }
     for (const PlannedFile& file : plan.files)
-      files_.push_back(File::open_to_write(directory / file.name));
+      files_.push_back(io::File::open_to_write(directory / file.name));
   }
 
   Written run();
@@ -135,7 +137,7 @@ class Writer {
   std::filesystem::path directory_;
   const WriteOptions& options_;
   ThreadPool pool_;
-  std::vector<File> sources_, files_;
+  std::vector<io::File> sources_, files_;
   std::vector<io::FileStamp> stamps_;
   Rows read_;
   std::array<Rows, 2> encoded_;  // one is computed while the other is written
@@ -166,7 +168,7 @@ void Writer::read_rows(const Product& product, const Weight& source, int64_t fir
     const FilePlace place = streams[i].place;
     const int64_t row_bytes = streams[i].row_bytes;
     if (row_bytes == 0) continue;
-    const File& file = sources_[place.file];
+    const io::File& file = sources_[place.file];
     const auto at = [&](int64_t row) {
       return place.offset + static_cast<uint64_t>(row * row_bytes);
     };
@@ -268,7 +270,7 @@ void Writer::keep(const Journal& journal) {
     if (sources_[i].stamp() != stamps_[i])
       fail(ErrorKind::io, "{}", io::changed_while_in_use(sources_[i].path().string()));
   }
-  for (const File& file : files_) file.sync(true);
+  for (const io::File& file : files_) file.sync(true);
   write_journal(directory_ / kJournal, journal);
   const auto end = Clock::now();
   const bool each_time = options_.journal_every == std::chrono::milliseconds(0);
@@ -290,7 +292,7 @@ void Writer::check(const Journal& journal) {
       for (size_t i = 0; i < streams.size(); ++i) {
         const auto [place, row_bytes] = streams[i];
         if (row_bytes > 0) {
-          const File& file = files_[place.file];
+          const io::File& file = files_[place.file];
           file.read(place.offset + static_cast<uint64_t>(begin * row_bytes), rows.streams[i]);
         }
       }

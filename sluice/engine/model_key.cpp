@@ -4,9 +4,9 @@
 
 #include <fstream>
 
+#include "sluice/base/digest.h"
 #include "sluice/base/error.h"
 #include "sluice/engine/engine_impl.h"
-#include "sluice/engine/hub/digest.h"
 #include "sluice/io/file_stamp.h"
 
 namespace sluice::engine {

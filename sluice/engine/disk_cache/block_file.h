@@ -1,8 +1,12 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
+
+#include "sluice/io/file.h"
 
 namespace sluice::engine {
 
@@ -29,10 +33,9 @@ class BlockFile {
   static void remove_abandoned(const std::filesystem::path& temporary) noexcept;
 
  private:
-  [[noreturn]] void fail_with(int error) const;
-
-  std::filesystem::path path_, temporary_;
-  int descriptor_ = -1;
+  std::filesystem::path path_;
+  std::optional<io::File> temporary_;  ///< until it was committed
+  uint64_t bytes_ = 0;
 };
 
 }  // namespace sluice::engine

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "sluice/base/digest.h"
 #include "sluice/engine/disk_cache/block_tag.h"
-#include "sluice/engine/hub/digest.h"
 
 namespace sluice::engine {
 namespace {

@@ -1,20 +1,20 @@
 #include "sluice/engine/hub/download.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
-#include <cerrno>
-#include <cstring>
 #include <fstream>
 #include <memory>
 #include <optional>
+#include <span>
 #include <thread>
 
+#include "sluice/base/digest.h"
 #include "sluice/base/error.h"
-#include "sluice/engine/hub/digest.h"
+#include "sluice/engine/hub/exchange.h"
+#include "sluice/io/file.h"
 
 namespace sluice::engine {
 namespace fs = std::filesystem;
@@ -59,41 +59,6 @@ bool is_strong(const std::string& etag) {
          std::all_of(etag.begin(), etag.end(), [](char c) { return c >= 0x20 && c < 0x7f; });
 }
 
-void write_all(int fd, std::string_view data, const fs::path& path) {
-  while (!data.empty()) {
-    const ssize_t count = ::write(fd, data.data(), data.size());
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) fail(ErrorKind::io, "{}: cannot write: {}", path.string(), std::strerror(errno));
-    data.remove_prefix(static_cast<size_t>(count));
-  }
-}
-
-void sync_file(int fd, const fs::path& path) {
-  if (::fsync(fd) != 0)
-    fail(ErrorKind::io, "{}: cannot write: {}", path.string(), std::strerror(errno));
-}
-
-/// Transfers whose callbacks point into a frame that an exception leaves are dropped.
-struct CancelAtExit {
-  HttpClient& client;
-  ~CancelAtExit() { client.cancel(); }
-};
-
-class File {
- public:
-  File(const fs::path& path, int flags)
-      : fd_(::open(path.c_str(), flags | O_CLOEXEC | O_NOFOLLOW, 0644)) {
-    if (fd_ < 0) fail(ErrorKind::io, "{}: cannot open: {}", path.string(), std::strerror(errno));
-  }
-  ~File() { ::close(fd_); }
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-  int fd() const { return fd_; }
-
- private:
-  int fd_;
-};
-
 /// One download through all its tries: waiting -> requested -> (waiting ->)* finished.
 class FileDownload {
  public:
@@ -127,14 +92,13 @@ class FileDownload {
  private:
   void continue_partial() {
     const uint64_t kept = resumable_bytes(download_);
-    file_.emplace(partial_path(download_), O_RDWR | O_CREAT);
+    file_.emplace(io::File::open_to_write(partial_path(download_)));
     if (kept == 0) {
       restart();
       return;
     }
     received_ = update_from_file(digest_, partial_path(download_));
     most_received_ = received_;
-    ::lseek(file_->fd(), 0, SEEK_END);
     resumed_ = true;
     std::ifstream note(note_path(download_));
     std::getline(note, etag_);
@@ -144,10 +108,7 @@ class FileDownload {
   }
 
   void restart() {
-    if (::ftruncate(file_->fd(), 0) != 0 || ::lseek(file_->fd(), 0, SEEK_SET) != 0) {
-      fail(ErrorKind::io, "{}: cannot truncate: {}", partial_path(download_).string(),
-           std::strerror(errno));
-    }
+    file_->resize(0);
     digest_ = digest_of(download_);
     received_ = 0;
     resumed_ = false;
@@ -178,7 +139,7 @@ class FileDownload {
            "discarded",
            name_, download_.bytes);
     }
-    write_all(file_->fd(), data, partial_path(download_));
+    file_->write(received_, std::as_bytes(std::span(data)));
     digest_.update(data);
     received_ += data.size();
     return true;
@@ -222,7 +183,7 @@ class FileDownload {
            "{}: corrupted download: its {} is {}, the hub says {}; the file was discarded", name_,
            download_.sha256.empty() ? "git blob id" : "sha256", got, wanted);
     }
-    sync_file(file_->fd(), partial_path(download_));
+    file_->sync();
     fs::rename(partial_path(download_), download_.path);
     fs::remove(note_path(download_));
     file_.reset();
@@ -238,7 +199,7 @@ class FileDownload {
   std::string name_;
   Backoff backoff_;
   Digest digest_;
-  std::optional<File> file_;
+  std::optional<io::File> file_;
   std::string etag_;
   std::string beginning_;  // the first kTellingBytes, unless they are from an earlier call
   HttpClient* client_ = nullptr;
@@ -269,7 +230,7 @@ void download_files(HttpClient& client, const std::vector<Download>& downloads, 
     std::unique_ptr<FileDownload> file;
   };
   std::vector<Running> running;
-  const CancelAtExit cancel{client};
+  const CancelTransfers cancel{client};
   size_t next = 0;
   while (next < downloads.size() || !running.empty()) {
     while (next < downloads.size() && running.size() < static_cast<size_t>(parallel)) {
@@ -291,42 +252,9 @@ void download_files(HttpClient& client, const std::vector<Download>& downloads, 
 
 std::string download_text(HttpClient& client, const std::string& url, size_t max_bytes,
                           const std::string& what, const RetryOptions& retry) {
-  std::string text;
-  bool complete = false, requested = false;
-  Backoff backoff(retry);
-  const CancelAtExit cancel{client};
-  while (!complete) {
-    if (!requested && backoff.due()) {
-      text.clear();
-      requested = true;
-      HttpRequest request;
-      request.url = url;
-      request.on_body = [&](const HttpResponse&, std::string_view data) {
-        if (data.size() > max_bytes - text.size()) {
-          fail(ErrorKind::io, "{}: the hub's answer is longer than {} bytes", what, max_bytes);
-        }
-        text += data;
-        return true;
-      };
-      request.on_done = [&](const HttpResponse& response) {
-        requested = false;
-        complete = response.status == 200 && response.failure.empty();
-        if (!complete) backoff.after_failure(what, client, response);
-      };
-      client.start(std::move(request));
-    }
-    if (client.active() > 0) {
-      client.poll(kTransferTick);
-    } else if (!complete) {
-      std::this_thread::sleep_for(kTransferTick);
-    }
-  }
-  return text;
-}
-
-void sync_directory(const fs::path& directory) {
-  const File file(directory, O_RDONLY | O_DIRECTORY);
-  ::fsync(file.fd());  // some file systems cannot: then there is nothing more to do
+  Exchange asked{.what = what, .max_bytes = max_bytes};
+  asked.request.url = url;
+  return exchange(client, asked, retry).text;
 }
 
 }  // namespace sluice::engine

@@ -38,7 +38,4 @@ std::string download_text(HttpClient& client, const std::string& url, size_t max
 /// The bytes of a download that an earlier call left to be continued.
 uint64_t resumable_bytes(const Download& download);
 
-/// Makes file names created or renamed in a directory survive a power cut.
-void sync_directory(const std::filesystem::path& directory);
-
 }  // namespace sluice::engine

@@ -7,12 +7,13 @@
 #include <set>
 
 #include "sluice/base/atomic_file.h"
+#include "sluice/base/digest.h"
 #include "sluice/base/error.h"
-#include "sluice/engine/hub/digest.h"
 #include "sluice/engine/hub/download.h"
 #include "sluice/engine/hub/hub_headers.h"
 #include "sluice/engine/hub/hub_listing.h"
 #include "sluice/engine/hub/hub_repository.h"
+#include "sluice/io/file.h"
 
 namespace sluice::engine {
 namespace fs = std::filesystem;
@@ -132,7 +133,7 @@ class Pull {
     if (work.small.files.empty() && work.weights.files.empty() && !is_incomplete()) return result;
     check_disk_space(directory_, work.missing);
     write_file_atomically(directory_ / kIncompleteMarker, "");
-    sync_directory(directory_);
+    io::sync_directory(directory_);
     result.downloaded = work.missing;
     // Small files first: they are a part of what the preview shows.
     download(work.small, work.state);
@@ -199,9 +200,9 @@ class Pull {
   void finish() const {
     remove_outdated(directory_, read_manifest(directory_), repository_.files());
     write_manifest(directory_, repository_);
-    sync_directory(directory_);
+    io::sync_directory(directory_);
     fs::remove(directory_ / kIncompleteMarker);
-    sync_directory(directory_);
+    io::sync_directory(directory_);
   }
 
   PullOptions options_;

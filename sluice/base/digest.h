@@ -8,7 +8,7 @@
 
 struct evp_md_ctx_st;
 
-namespace sluice::engine {
+namespace sluice {
 
 /// A hash computed piece by piece. Move-only.
 class Digest {
@@ -38,4 +38,4 @@ std::string sha256(std::string_view bytes);
 /// Feeds a file to a digest and says how many bytes that were. Throws Error(io).
 uint64_t update_from_file(Digest& digest, const std::filesystem::path& path);
 
-}  // namespace sluice::engine
+}  // namespace sluice

@@ -1,8 +1,8 @@
-#include "sluice/engine/hub/digest.h"
+#include "sluice/base/digest.h"
 
 #include <gtest/gtest.h>
 
-namespace sluice::engine {
+namespace sluice {
 namespace {
 
 TEST(Digest, sha256_is_that_of_fips_180) {
@@ -19,4 +19,4 @@ TEST(Digest, a_git_blob_is_what_git_hash_object_prints) {
 }
 
 }  // namespace
-}  // namespace sluice::engine
+}  // namespace sluice

@@ -1,4 +1,4 @@
-#include "sluice/convert/file.h"
+#include "sluice/io/file.h"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -10,16 +10,22 @@
 
 #include "sluice/base/error.h"
 
-namespace sluice::convert {
+namespace sluice::io {
 
-File::File(const std::filesystem::path& path, int flags)
-    : path_(path), descriptor_(::open(path.c_str(), flags | O_CLOEXEC, 0666)) {
+File::File(const std::filesystem::path& path, int flags, unsigned mode)
+    : path_(path), descriptor_(::open(path.c_str(), flags | O_CLOEXEC, mode)) {
   if (descriptor_ < 0) fail_with("opened", errno);
 }
 
-File File::open(const std::filesystem::path& path) { return File(path, O_RDONLY); }
+File File::open(const std::filesystem::path& path) { return File(path, O_RDONLY, 0); }
 
-File File::open_to_write(const std::filesystem::path& path) { return File(path, O_RDWR | O_CREAT); }
+File File::open_to_write(const std::filesystem::path& path) {
+  return File(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0666);
+}
+
+File File::create_private(const std::filesystem::path& path) {
+  return File(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+}
 
 File::~File() {
   if (descriptor_ >= 0) ::close(descriptor_);
@@ -84,13 +90,13 @@ io::FileStamp File::stamp() const {
   return *stamp;
 }
 
-void sync_directory(const std::filesystem::path& directory) { File::open(directory).sync(); }
+bool File::try_lock() const { return ::flock(descriptor_, LOCK_EX | LOCK_NB) == 0; }
 
-void File::lock() const {
-  if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
-    fail(ErrorKind::bad_request, "{}: another process is converting to this place",
-         path_.parent_path().string());
-  }
+void sync_directory(const std::filesystem::path& directory) {
+  const int descriptor = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) return;
+  ::fsync(descriptor);
+  ::close(descriptor);
 }
 
-}  // namespace sluice::convert
+}  // namespace sluice::io

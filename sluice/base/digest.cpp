@@ -1,4 +1,4 @@
-#include "sluice/engine/hub/digest.h"
+#include "sluice/base/digest.h"
 
 #include <openssl/evp.h>
 
@@ -10,7 +10,7 @@
 
 #include "sluice/base/error.h"
 
-namespace sluice::engine {
+namespace sluice {
 
 void Digest::Free::operator()(evp_md_ctx_st* context) const noexcept { EVP_MD_CTX_free(context); }
 
@@ -71,4 +71,4 @@ uint64_t update_from_file(Digest& digest, const std::filesystem::path& path) {
   return total;
 }
 
-}  // namespace sluice::engine
+}  // namespace sluice
