@@ -9,6 +9,7 @@
 #include "sluice/cli/output.h"
 #include "sluice/cli/residency_report.h"
 #include "sluice/engine/probe.h"
+#include "sluice/engine/residency_json.h"
 #include "sluice/engine/trial.h"
 #include "sluice/residency/experts/replay.h"
 

@@ -14,9 +14,9 @@ namespace {
 using AddCommand = void (*)(CLI::App&, Globals&);
 
 constexpr AddCommand kCommands[] = {
-    add_run,        add_chat,     add_serve,    add_embed,   add_plan,       add_bench, add_logits,
-    add_perplexity, add_tokenize, add_template, add_inspect, add_pull,       add_list,  add_rm,
-    add_cache,      add_convert,  add_imatrix,  add_kl,      add_completion, add_man,
+    add_run,        add_chat,     add_serve,    add_embed,   add_plan, add_bench,      add_logits,
+    add_perplexity, add_tokenize, add_template, add_inspect, add_pull, add_list,       add_rm,
+    add_cache,      add_upload,   add_convert,  add_imatrix, add_kl,   add_completion, add_man,
 };
 
 /// Help as one reads it: "--load map|copy", and no more blank lines than one. An app's footer, which holds

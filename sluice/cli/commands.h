@@ -28,6 +28,7 @@ void add_logits(CLI::App& app, Globals& globals);
 void add_man(CLI::App& app, Globals& globals);
 void add_perplexity(CLI::App& app, Globals& globals);
 void add_pull(CLI::App& app, Globals& globals);
+void add_upload(CLI::App& app, Globals& globals);
 void add_rm(CLI::App& app, Globals& globals);
 void add_run(CLI::App& app, Globals& globals);
 void add_serve(CLI::App& app, Globals& globals);

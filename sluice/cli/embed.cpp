@@ -13,6 +13,7 @@
 #include "sluice/cli/residency_report.h"
 #include "sluice/cli/text_input.h"
 #include "sluice/decode/pooler.h"
+#include "sluice/engine/residency_json.h"
 
 namespace sluice::cli {
 namespace {

@@ -11,6 +11,7 @@
 #include "sluice/cli/residency_report.h"
 #include "sluice/cli/text_input.h"
 #include "sluice/decode/sampler.h"
+#include "sluice/engine/residency_json.h"
 
 namespace sluice::cli {
 namespace {

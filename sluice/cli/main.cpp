@@ -11,6 +11,7 @@
 #include "sluice/cli/commands.h"
 #include "sluice/cli/output.h"
 #include "sluice/cli/signals.h"
+#include "sluice/engine/mlx_cache.h"
 
 namespace sluice::cli {
 namespace {
@@ -59,6 +60,7 @@ ExitCode run(CLI::App& app, int argc, char** argv) {
 /// The one place of the command line where exceptions become messages and exit codes.
 ExitCode run_and_translate(int argc, char** argv) {
   try {
+    engine::limit_mlx_cache();
     Globals globals;
     CLI::App app;
     add_commands(app, globals);

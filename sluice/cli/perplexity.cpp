@@ -11,6 +11,7 @@
 #include "sluice/cli/text_input.h"
 #include "sluice/cli/text_windows.h"
 #include "sluice/engine/logprobs.h"
+#include "sluice/engine/residency_json.h"
 
 namespace sluice::cli {
 namespace {

@@ -1,13 +1,13 @@
 #include <fmt/format.h>
 
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "sluice/base/error.h"
 #include "sluice/cli/commands.h"
 #include "sluice/cli/model_options.h"
 #include "sluice/cli/output.h"
-#include "sluice/cli/plan_report.h"
 #include "sluice/cli/plan_text.h"
 
 namespace sluice::cli {
@@ -15,11 +15,11 @@ namespace {
 
 struct PlanOptions {
   ModelOptions model;
-  PlannedMachine machine;
+  engine::PlannedMachine machine;
 };
 
 void plan(const PlanOptions& o, const Globals& globals) {
-  const PlanReport report = plan_of(o.model.model, o.model.engine, o.machine);
+  const engine::PlanReport report = engine::plan_of(o.model.model, o.model.engine, o.machine);
   if (globals.json) {
     print_json(to_json(report));
   } else {

@@ -6,11 +6,9 @@
 #include <array>
 #include <cmath>
 #include <cstdlib>
-#include <nlohmann/json.hpp>
 
 #include "sluice/base/printable.h"
 #include "sluice/cli/output.h"
-#include "sluice/cli/residency_report.h"
 
 namespace sluice::cli {
 namespace {
@@ -20,20 +18,6 @@ using residency::ResidencyPlan;
 constexpr int kBarWidth = 24;
 
 double number(Bytes bytes) { return static_cast<double>(bytes.count); }
-
-/// Whether a plan's tokens per second mean anything.
-bool has_speed(const ResidencyPlan& plan, const residency::Machine& machine) {
-  return plan.disk_bytes_per_token.count == 0 || machine.disk_bandwidth > 0;
-}
-
-nlohmann::json speeds(const ResidencyPlan& plan, const residency::Machine& machine) {
-  const bool known = has_speed(plan, machine);
-  return {{"bytes_read_per_token", plan.disk_bytes_per_token.count},
-          {"memory_bytes_per_token", plan.memory_bytes_per_token.count},
-          {"hit_rate", plan.hit_rate},
-          {"bound_tps", known ? nlohmann::json(plan.bound_tps) : nullptr},
-          {"expected_tps", known ? nlohmann::json(plan.expected_tps) : nullptr}};
-}
 
 std::string per_token(Bytes bytes) { return bytes.count == 0 ? "-" : to_string(bytes); }
 
@@ -46,7 +30,7 @@ std::string bandwidth(double bytes_per_second) {
                               : "unknown";
 }
 
-std::string describe_model(const PlanReport& r) {
+std::string describe_model(const engine::PlanReport& r) {
   const nn::Config& c = r.config;
   std::string text =
       fmt::format("{}: {}, {} layers", printable(r.model), printable(c.architecture), c.n_layers);
@@ -56,13 +40,13 @@ std::string describe_model(const PlanReport& r) {
   return text + fmt::format(", {} in files", to_string(r.file_bytes));
 }
 
-std::string describe_download(const Download& d) {
+std::string describe_download(const engine::PlannedDownload& d) {
   std::string text = fmt::format("It is on the hub: a download of {}", to_string(d.bytes));
   if (d.room) text += fmt::format(", and the disk has room for {}", to_string(*d.room));
   return text + (d.fits() ? ".\n" : ": it does not fit.\n");
 }
 
-std::string describe_parts(const PlanReport& r, BarStyle style) {
+std::string describe_parts(const engine::PlanReport& r, BarStyle style) {
   std::string text = fmt::format("\n{:16} {:14} {:>9} {:>11} {:>12}\n", "part", "where", "size",
                                  "in memory", "disk/token");
   for (const residency::PlanPart& part : r.parts) {
@@ -77,7 +61,7 @@ std::string describe_parts(const PlanReport& r, BarStyle style) {
                             per_token(r.plan.disk_bytes_per_token));
 }
 
-std::string describe_speed(const PlanReport& r) {
+std::string describe_speed(const engine::PlanReport& r) {
   const ResidencyPlan& p = r.plan;
   std::string text = fmt::format(
       "\nA token takes {} from memory and {} from disk", to_string(p.memory_bytes_per_token),
@@ -86,7 +70,7 @@ std::string describe_speed(const PlanReport& r) {
     text += fmt::format("; {:.0f} % of its experts are expected in memory", 100 * p.hit_rate);
   }
   text += ".\n";
-  if (!has_speed(p, r.machine)) {
+  if (!engine::has_speed(p, r.machine)) {
     return text +
            "How fast the disk is cannot be told from these files: give --sim-disk, as 5GB/s.\n";
   }
@@ -94,14 +78,14 @@ std::string describe_speed(const PlanReport& r) {
                             speed(p.expected_tps), speed(p.bound_tps));
 }
 
-std::string describe_table(const PlanReport& r) {
+std::string describe_table(const engine::PlanReport& r) {
   const auto hits = [&](const std::string& text) {
     return r.config.n_experts() > 0 ? fmt::format(" {:>12}", text) : std::string();
   };
   std::string text = fmt::format("\n{:>10} {:>12}{} {:>9} {:>9}\n", "budget", "disk/token",
                                  hits("experts hit"), "tok/s", "bound");
   for (const ResidencyPlan& p : r.table) {
-    const bool known = has_speed(p, r.machine);
+    const bool known = engine::has_speed(p, r.machine);
     text += fmt::format(
         "{:>10} {:>12}{} {:>9} {:>9}{}\n", to_string(p.budget), per_token(p.disk_bytes_per_token),
         hits(fmt::format("{:.0f} %", 100 * p.hit_rate)), known ? speed(p.expected_tps) : "?",
@@ -111,43 +95,6 @@ std::string describe_table(const PlanReport& r) {
 }
 
 }  // namespace
-
-nlohmann::json to_json(const PlanReport& r) {
-  nlohmann::json parts = nlohmann::json::array(), table = nlohmann::json::array();
-  for (const residency::PlanPart& part : r.parts) {
-    parts.push_back({{"name", part.name},
-                     {"placement", part.placement},
-                     {"bytes", part.bytes.count},
-                     {"memory_bytes", part.memory.count},
-                     {"bytes_read_per_token", part.disk_per_token.count}});
-  }
-  for (const ResidencyPlan& row : r.table) {
-    nlohmann::json entry = residency_json(row, r.context);
-    entry.update(speeds(row, r.machine));
-    table.push_back(std::move(entry));
-  }
-  const auto known = [](double speed) { return speed > 0 ? nlohmann::json(speed) : nullptr; };
-  nlohmann::json json{{"model", r.model},
-                      {"architecture", r.config.architecture},
-                      {"file_bytes", r.file_bytes.count},
-                      {"bytes_active", r.bytes_active.count},
-                      {"simulated", r.simulated},
-                      {"kv_bits", kv_bits_json(r.config.kv)},
-                      {"memory_bandwidth", known(r.machine.memory_bandwidth)},
-                      {"disk_bandwidth", known(r.machine.disk_bandwidth)},
-                      {"smallest_budget", r.smallest.count},
-                      {"mapped_budget", r.mapped.count},
-                      {"residency", residency_json(r.plan, r.context)},
-                      {"parts", std::move(parts)},
-                      {"table", std::move(table)}};
-  json.update(speeds(r.plan, r.machine));
-  if (r.download) {
-    json["download_bytes"] = r.download->bytes.count;
-    json["download_room"] =
-        r.download->room ? nlohmann::json(r.download->room->count) : nlohmann::json(nullptr);
-  }
-  return json;
-}
 
 BarStyle bar_style() {
   for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
@@ -169,7 +116,7 @@ std::string bar(double share, int width, BarStyle style) {
   return text + kEighths[static_cast<size_t>(eighths % 8)];
 }
 
-std::string to_text(const PlanReport& r, BarStyle style) {
+std::string to_text(const engine::PlanReport& r, BarStyle style) {
   std::string text = describe_model(r) + "\n";
   text += fmt::format("Budget {}, context {}, {}memory {}, disk {}\n", to_string(r.plan.budget),
                       r.context, r.simulated ? "simulated: " : "",
@@ -186,13 +133,13 @@ std::string to_text(const PlanReport& r, BarStyle style) {
   return text;
 }
 
-std::string to_line(const PlanReport& r) {
+std::string to_line(const engine::PlanReport& r) {
   std::string text = describe_model(r) + ": runs here, ";
   text += r.plan.disk_bytes_per_token.count == 0
               ? fmt::format("all in {} of memory", to_string(r.plan.total))
               : fmt::format("within {} of memory, with {} from disk for each token",
                             to_string(r.plan.budget), to_string(r.plan.disk_bytes_per_token));
-  if (has_speed(r.plan, r.machine))
+  if (engine::has_speed(r.plan, r.machine))
     text += fmt::format(", at about {} tok/s", speed(r.plan.expected_tps));
   return text;
 }

@@ -11,13 +11,14 @@ namespace {
 constexpr uint64_t kMB = 1'000'000;
 
 /// A model of four layers that streams within 60 MB, or is mapped within 200 MB.
-PlanReport report(uint64_t megabytes, const residency::Machine& machine) {
+engine::PlanReport report(uint64_t megabytes, const residency::Machine& machine) {
   residency::Footprint model;
   for (int i = 0; i < 4; ++i) model.layers.push_back({{{10 * kMB}, {5 * kMB}}, 0, 0, {}});
   model.head = {20 * kMB};
   model.vocab_size = 1000;
   model.baseline = {10 * kMB};
-  PlanReport r{.model = "a\x1b[2Jb", .config = {}, .file_bytes = {80 * kMB}, .bytes_active = {}};
+  engine::PlanReport r{
+      .model = "a\x1b[2Jb", .config = {}, .file_bytes = {80 * kMB}, .bytes_active = {}};
   r.config.architecture = "qwen3";
   r.context = 256;
   r.machine = machine;
@@ -46,7 +47,7 @@ TEST(PlanText, fits_a_terminal_and_shows_no_escapes) {
 }
 
 TEST(PlanText, without_a_disk_speed_there_is_no_speed_but_where_all_is_mapped) {
-  const PlanReport streamed = report(60, {30e9, 0});
+  const engine::PlanReport streamed = report(60, {30e9, 0});
   EXPECT_NE(to_text(streamed, BarStyle::ascii).find("--sim-disk"), std::string::npos);
   EXPECT_TRUE(to_json(streamed)["expected_tps"].is_null());
   EXPECT_TRUE(to_json(streamed)["disk_bandwidth"].is_null());
@@ -63,7 +64,7 @@ TEST(PlanText, a_line_says_how_it_runs) {
 }
 
 TEST(PlanText, what_a_download_takes_is_told_beside_the_room_for_it) {
-  PlanReport r = report(200, {30e9, 2e9});
+  engine::PlanReport r = report(200, {30e9, 2e9});
   EXPECT_FALSE(to_json(r).contains("download_bytes"));
   r.download = {.bytes = {80 * kMB}, .room = Bytes{90 * kMB}};
   EXPECT_NE(to_text(r, BarStyle::ascii).find("a download of 80.0 MB, and the disk has room for 90"),

@@ -7,9 +7,10 @@
 #include "sluice/base/printable.h"
 #include "sluice/cli/commands.h"
 #include "sluice/cli/output.h"
-#include "sluice/cli/plan_report.h"
+#include "sluice/cli/plan_text.h"
 #include "sluice/cli/terminal.h"
 #include "sluice/engine/hub/hub.h"
+#include "sluice/engine/plan_report.h"
 
 namespace sluice::cli {
 namespace {
@@ -37,7 +38,8 @@ engine::PullResult pull_shown(const engine::ModelStore& store, const PullCommand
     display.update(files);
   };
   callbacks.preview = [&](engine::HubHeaders headers, Bytes bytes) {
-    const PlanReport report = make_plan(options.name, std::move(headers), bytes, {}, {});
+    const engine::PlanReport report =
+        engine::make_plan(options.name, std::move(headers), bytes, {}, {});
     if (!globals.quiet) display.above(to_line(report));
     if (!report.has_tokenizer)
       display.above(

@@ -11,6 +11,7 @@
 #include "sluice/cli/run_prompt.h"
 #include "sluice/cli/sampling_options.h"
 #include "sluice/cli/signals.h"
+#include "sluice/engine/residency_json.h"
 
 namespace sluice::cli {
 namespace {

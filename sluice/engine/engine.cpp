@@ -1,6 +1,5 @@
 #include "sluice/engine/engine.h"
 
-#include <mlx/memory.h>
 
 #include <algorithm>
 #include <chrono>
@@ -20,8 +19,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// Freed activation buffers that MLX keeps for reuse.
-constexpr size_t kMlxCacheBytes = 32 << 20;
 /// A vocabulary of 262,144 makes 1 MB of each token's logits.
 constexpr Bytes kMaxLogits{64 << 20};
 /// A model that says nothing of its context gets this one.
@@ -227,7 +224,6 @@ std::unique_ptr<Engine> Engine::open(const std::filesystem::path& path,
   e.path = path;
   e.worker.run([&] {
     mx::set_default_device(mx::Device::cpu);
-    mx::set_cache_limit(kMlxCacheBytes);
     models::LoadOptions load = options.load;
     load.few_pages = options.counts_memory();
     e.loaded = models::load_model(path, load);

@@ -1,6 +1,7 @@
-#include "sluice/cli/plan_report.h"
+#include "sluice/engine/plan_report.h"
 
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "sluice/base/error.h"
@@ -8,9 +9,10 @@
 #include "sluice/engine/hub/hub_repository.h"
 #include "sluice/engine/hub/model_store.h"
 #include "sluice/engine/probe.h"
+#include "sluice/engine/residency_json.h"
 #include "sluice/residency/machine/memory.h"
 
-namespace sluice::cli {
+namespace sluice::engine {
 namespace {
 
 namespace fs = std::filesystem;
@@ -36,16 +38,14 @@ Bytes choose_budget(const PlannedMachine& m) {
 residency::Machine choose_machine(const PlannedMachine& m, int n_threads,
                                   const fs::path& disk_file) {
   residency::Machine machine;
-  machine.memory_bandwidth =
-      m.sim_bandwidth ? *m.sim_bandwidth : engine::probe_memory_bandwidth(n_threads);
+  machine.memory_bandwidth = m.sim_bandwidth ? *m.sim_bandwidth : probe_memory_bandwidth(n_threads);
   machine.disk_bandwidth =
-      m.sim_disk ? *m.sim_disk
-                 : engine::disk_bandwidth(disk_file, engine::ModelStore::default_root());
+      m.sim_disk ? *m.sim_disk : disk_bandwidth(disk_file, ModelStore::default_root());
   return machine;
 }
 
 /// The largest file that is in the store, whose disk is the one a pull would write to. Empty where nothing is.
-fs::path largest_stored_file(const engine::ModelStore& store) {
+fs::path largest_stored_file(const ModelStore& store) {
   fs::path largest;
   if (store.root().empty()) return largest;
   std::uintmax_t most = 0;
@@ -62,14 +62,14 @@ fs::path largest_stored_file(const engine::ModelStore& store) {
   return largest;
 }
 
-std::unique_ptr<engine::Engine> open_headers(const fs::path& path, engine::EngineOptions options) {
+std::unique_ptr<Engine> open_headers(const fs::path& path, EngineOptions options) {
   options.load.mode = residency::LoadMode::headers;
   options.keep_prefixes = false;  // as run and bench
-  return engine::Engine::open(path, options);
+  return Engine::open(path, options);
 }
 
 /// `disk_file` lies on the disk whose speed counts; "": there is none.
-PlanReport report_of(const std::string& model, const engine::Engine& engine, Bytes budget,
+PlanReport report_of(const std::string& model, const Engine& engine, Bytes budget,
                      const PlannedMachine& machine, const fs::path& disk_file) {
   const residency::Footprint footprint = engine.footprint();
   PlanReport report{.model = model,
@@ -91,14 +91,64 @@ PlanReport report_of(const std::string& model, const engine::Engine& engine, Byt
   return report;
 }
 
+nlohmann::json speeds(const residency::ResidencyPlan& plan, const residency::Machine& machine) {
+  const bool known = has_speed(plan, machine);
+  return {{"bytes_read_per_token", plan.disk_bytes_per_token.count},
+          {"memory_bytes_per_token", plan.memory_bytes_per_token.count},
+          {"hit_rate", plan.hit_rate},
+          {"bound_tps", known ? nlohmann::json(plan.bound_tps) : nullptr},
+          {"expected_tps", known ? nlohmann::json(plan.expected_tps) : nullptr}};
+}
+
 }  // namespace
 
-PlanReport plan_of(const std::string& model, const engine::EngineOptions& options,
+bool has_speed(const residency::ResidencyPlan& plan, const residency::Machine& machine) {
+  return plan.disk_bytes_per_token.count == 0 || machine.disk_bandwidth > 0;
+}
+
+nlohmann::json to_json(const PlanReport& r) {
+  nlohmann::json parts = nlohmann::json::array(), table = nlohmann::json::array();
+  for (const residency::PlanPart& part : r.parts) {
+    parts.push_back({{"name", part.name},
+                     {"placement", part.placement},
+                     {"bytes", part.bytes.count},
+                     {"memory_bytes", part.memory.count},
+                     {"bytes_read_per_token", part.disk_per_token.count}});
+  }
+  for (const residency::ResidencyPlan& row : r.table) {
+    nlohmann::json entry = residency_json(row, r.context);
+    entry.update(speeds(row, r.machine));
+    table.push_back(std::move(entry));
+  }
+  const auto known = [](double speed) { return speed > 0 ? nlohmann::json(speed) : nullptr; };
+  nlohmann::json json{{"model", r.model},
+                      {"architecture", r.config.architecture},
+                      {"file_bytes", r.file_bytes.count},
+                      {"bytes_active", r.bytes_active.count},
+                      {"simulated", r.simulated},
+                      {"kv_bits", kv_bits_json(r.config.kv)},
+                      {"memory_bandwidth", known(r.machine.memory_bandwidth)},
+                      {"disk_bandwidth", known(r.machine.disk_bandwidth)},
+                      {"smallest_budget", r.smallest.count},
+                      {"mapped_budget", r.mapped.count},
+                      {"residency", residency_json(r.plan, r.context)},
+                      {"parts", std::move(parts)},
+                      {"table", std::move(table)}};
+  json.update(speeds(r.plan, r.machine));
+  if (r.download) {
+    json["download_bytes"] = r.download->bytes.count;
+    json["download_room"] =
+        r.download->room ? nlohmann::json(r.download->room->count) : nlohmann::json(nullptr);
+  }
+  return json;
+}
+
+PlanReport plan_of(const std::string& model, const EngineOptions& options,
                    const PlannedMachine& machine) {
-  const engine::ModelStore store;
+  const ModelStore store;
   if (!store.lacks(model)) return make_plan(model, store.resolve(model), options, machine);
-  const auto pull = engine::PullOptions::from_environment();
-  std::optional<engine::HubRepository> hub;
+  const auto pull = PullOptions::from_environment();
+  std::optional<HubRepository> hub;
   try {
     hub.emplace(model, pull);
   } catch (const Error& error) {
@@ -107,29 +157,28 @@ PlanReport plan_of(const std::string& model, const engine::EngineOptions& option
   return make_plan(model, fetch_headers(*hub, pull), hub->bytes(), options, machine);
 }
 
-PlanReport make_plan(const std::string& model, const fs::path& path,
-                     const engine::EngineOptions& options, const PlannedMachine& machine) {
+PlanReport make_plan(const std::string& model, const fs::path& path, const EngineOptions& options,
+                     const PlannedMachine& machine) {
   const Bytes budget = choose_budget(machine);
   const auto engine = open_headers(path, options);
   return report_of(model, *engine, budget, machine, engine->largest_file());
 }
 
-PlanReport make_plan(const std::string& model, engine::HubHeaders headers, Bytes bytes,
-                     const engine::EngineOptions& options, const PlannedMachine& machine) {
+PlanReport make_plan(const std::string& model, HubHeaders headers, Bytes bytes,
+                     const EngineOptions& options, const PlannedMachine& machine) {
   const Bytes budget = choose_budget(machine);
-  const engine::ModelStore store;
+  const ModelStore store;
   const fs::path directory = headers.directory.path();
   try {
     const auto engine = open_headers(headers.model, options);
     headers.directory.remove();
     PlanReport report = report_of(model, *engine, budget, machine, largest_stored_file(store));
-    report.download =
-        Download{.bytes = bytes,
-                 .room = store.root().empty() ? std::nullopt : engine::room_for_models(store)};
+    report.download = PlannedDownload{
+        .bytes = bytes, .room = store.root().empty() ? std::nullopt : room_for_models(store)};
     return report;
   } catch (const Error& error) {
-    throw Error(error.kind(), engine::without_path(error.what(), model, directory));
+    throw Error(error.kind(), without_path(error.what(), model, directory));
   }
 }
 
-}  // namespace sluice::cli
+}  // namespace sluice::engine
