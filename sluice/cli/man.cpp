@@ -77,10 +77,10 @@ ended by signal N: 130 for Ctrl-C, 143 for SIGTERM
 Where models are kept, below models/. The default is $XDG_CACHE_HOME/sluice, else ~/.cache/sluice. A model's path needs none of them.
 .TP
 .B HF_ENDPOINT
-The hub that pull asks, in place of the usual one.
+The hub that pull and upload ask, in place of the usual one.
 .TP
 .B HF_TOKEN
-Sent to the hub, and to no other host, for models that need a login.
+Sent to the hub, and to no other host, for models that need a login, and to upload. Without it, what `hf auth login` left is taken.
 .TP
 .B NO_COLOR
 When set, terminal output is without colour.

@@ -7,8 +7,11 @@
 #include <cctype>
 #include <charconv>
 #include <exception>
+#include <optional>
+#include <span>
 
 #include "sluice/base/error.h"
+#include "sluice/io/file.h"
 
 namespace sluice::engine {
 namespace {
@@ -62,6 +65,8 @@ struct HttpClient::Transfer {
   CURL* easy = nullptr;
   curl_slist* headers = nullptr;
   std::array<char, CURL_ERROR_SIZE> error_text{};
+  std::optional<io::File> file;  // the body's
+  uint64_t sent = 0;
 
   ~Transfer() {
     curl_easy_cleanup(easy);
@@ -102,7 +107,56 @@ struct HttpClient::Transfer {
     return !refused;
   }
 
+  uint64_t body_bytes() const {
+    const HttpBody& body = *request.body;
+    return body.file.empty() ? body.text.size() : body.bytes;
+  }
+
+  size_t write_body(std::span<char> out) {
+    const HttpBody& body = *request.body;
+    const auto n = static_cast<size_t>(std::min<uint64_t>(out.size(), body_bytes() - sent));
+    if (file) {
+      file->read(body.offset + sent, std::as_writable_bytes(out.first(n)));
+    } else {
+      std::copy_n(body.text.data() + sent, n, out.data());
+    }
+    sent += n;
+    if (request.on_sent) request.on_sent(sent);
+    return n;
+  }
+
+  void prepare_body() {
+    const HttpBody& body = *request.body;
+    add_header("Content-Type: " + body.type);
+    if (!body.file.empty()) file.emplace(io::File::open(body.file));
+    sent = 0;
+    curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
+    curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, body.method.c_str());
+    curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(body_bytes()));
+    curl_easy_setopt(easy, CURLOPT_READFUNCTION, &Transfer::on_read);
+    curl_easy_setopt(easy, CURLOPT_READDATA, this);
+    curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, &Transfer::on_seek);
+    curl_easy_setopt(easy, CURLOPT_SEEKDATA, this);
+    curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, 256L << 10);
+  }
+
   // libcurl is C: no exception may pass through it.
+  static size_t on_read(char* data, size_t size, size_t count, void* self) {
+    auto* transfer = static_cast<Transfer*>(self);
+    try {
+      return transfer->write_body({data, size * count});
+    } catch (...) {
+      transfer->thrown = std::current_exception();
+      return CURL_READFUNC_ABORT;
+    }
+  }
+  /// A connection that was kept can turn out to be closed: the body begins again.
+  static int on_seek(void* self, curl_off_t offset, int origin) {
+    auto* transfer = static_cast<Transfer*>(self);
+    if (origin != SEEK_SET || offset < 0) return CURL_SEEKFUNC_CANTSEEK;
+    transfer->sent = static_cast<uint64_t>(offset);
+    return CURL_SEEKFUNC_OK;
+  }
   static size_t on_header(char* data, size_t, size_t count, void* self) {
     auto* transfer = static_cast<Transfer*>(self);
     try {
@@ -197,6 +251,7 @@ void HttpClient::begin(Transfer& transfer) {
             : fmt::format("Range: bytes={}-", request.range_start));
     if (!request.if_range.empty()) transfer.add_header("If-Range: " + request.if_range);
   }
+  if (request.body) transfer.prepare_body();
   curl_easy_setopt(easy, CURLOPT_URL, transfer.url.c_str());
   curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
@@ -254,7 +309,8 @@ void HttpClient::finish(std::list<std::unique_ptr<Transfer>>::iterator at, int c
     const char* target = nullptr;
     curl_easy_getinfo(transfer.easy, CURLINFO_REDIRECT_URL, &target);
     const std::string next = target == nullptr ? "" : target;
-    if (may_lead(transfer.url, next) && ++transfer.redirects <= kMaxRedirects) {
+    const bool same_request = !transfer.request.body || status == 307 || status == 308;
+    if (same_request && may_lead(transfer.url, next) && ++transfer.redirects <= kMaxRedirects) {
       transfer.url = next;
       begin(transfer);
       return;

@@ -2,9 +2,11 @@
 
 #include <chrono>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -21,19 +23,31 @@ struct HttpResponse {
   bool elsewhere = false;  ///< a redirect led to another origin, which answered
 };
 
+/// What a request carries.
+struct HttpBody {
+  std::string method;  ///< POST or PUT
+  std::string type;    ///< Content-Type
+  std::string text;
+  std::filesystem::path file = {};  ///< in place of text: bytes of this file ...
+  uint64_t offset = 0, bytes = 0;   ///< ... from `offset` on
+};
+
 struct HttpRequest {
   std::string url;
-  uint64_t range_start = 0;  ///< asks for the bytes from here on ...
-  uint64_t range_end = 0;    ///< ... and before here; 0: to the end
-  std::string if_range;      ///< an ETag: the whole file is sent when it no longer holds
+  std::optional<HttpBody> body;  ///< none: GET
+  uint64_t range_start = 0;      ///< asks for the bytes from here on ...
+  uint64_t range_end = 0;        ///< ... and before here; 0: to the end
+  std::string if_range;          ///< an ETag: the whole file is sent when it no longer holds
   /// Gets the body of a 2xx answer piece by piece; false ends the transfer (failure is set).
   std::function<bool(const HttpResponse&, std::string_view)> on_body;
+  std::function<void(uint64_t)>
+      on_sent;  ///< may be empty: told how many bytes of the body are sent
   std::function<void(const HttpResponse&)> on_done;
 };
 
-/// GET requests side by side on one thread (libcurl's multi interface). Redirects are followed here
+/// Requests side by side on one thread (libcurl's multi interface). Redirects are followed here
 /// and not by libcurl, so that the token goes to the origin it is for and to no other, whatever
-/// libcurl's version, and https never turns into http.
+/// libcurl's version, https never turns into http, and a body goes on only where the server asks for the same request.
 class HttpClient {
  public:
   struct Options {
@@ -70,6 +84,12 @@ class HttpClient {
   std::string token_origin_;
   void* multi_;
   std::list<std::unique_ptr<Transfer>> transfers_;
+};
+
+/// Drops the transfers of a client when the frame that their callbacks point into is left.
+struct CancelTransfers {
+  HttpClient& client;
+  ~CancelTransfers() { client.cancel(); }
 };
 
 /// "https://host:443" of a URL. Throws Error(bad_request) unless it is a full http or https URL.

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cctype>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 
 #include "sluice/base/error.h"
 #include "sluice/engine/hub/download.h"
@@ -34,13 +36,35 @@ bool is_on(std::string value) {
   return value == "1" || value == "ON" || value == "YES" || value == "TRUE";
 }
 
-/// Without slashes at its end.
-PullOptions tidied(PullOptions options) {
-  while (options.endpoint.ends_with('/')) options.endpoint.pop_back();
+/// What the hub's own client left of a login; "" for none.
+std::string stored_token() {
+  namespace fs = std::filesystem;
+  fs::path path = variable("HF_TOKEN_PATH");
+  const std::string hub_home = variable("HF_HOME"), cache = variable("XDG_CACHE_HOME"),
+                    home = variable("HOME");
+  if (path.empty() && !hub_home.empty()) path = fs::path(hub_home) / "token";
+  if (path.empty() && !cache.empty()) path = fs::path(cache) / "huggingface/token";
+  if (path.empty() && !home.empty()) path = fs::path(home) / ".cache/huggingface/token";
+  std::string token;
+  std::ifstream(path) >> token;
+  return token;
+}
+
+}  // namespace
+
+PullOptions PullOptions::from_environment() {
+  PullOptions options;
+  if (const std::string endpoint = variable("HF_ENDPOINT"); !endpoint.empty())
+    options.endpoint = endpoint;
+  options.token = variable("HF_TOKEN");
+  if (options.token.empty()) options.token = stored_token();
+  for (const char* name : {"HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"}) {
+    if (options.offline.empty() && is_on(variable(name))) options.offline = name;
+  }
   return options;
 }
 
-void check(std::string_view name, const PullOptions& options) {
+PullOptions checked(std::string_view name, PullOptions options) {
   if (!is_model_name(name)) {
     fail(
         ErrorKind::bad_request,
@@ -54,23 +78,12 @@ void check(std::string_view name, const PullOptions& options) {
          "(`sluice list`)",
          name, options.offline);
   }
-}
-
-}  // namespace
-
-PullOptions PullOptions::from_environment() {
-  PullOptions options;
-  if (const std::string endpoint = variable("HF_ENDPOINT"); !endpoint.empty())
-    options.endpoint = endpoint;
-  options.token = variable("HF_TOKEN");
-  for (const char* name : {"HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"}) {
-    if (options.offline.empty() && is_on(variable(name))) options.offline = name;
-  }
+  while (options.endpoint.ends_with('/')) options.endpoint.pop_back();
   return options;
 }
 
 HubRepository::HubRepository(std::string_view name, const PullOptions& options)
-    : options_((check(name, options), tidied(options))),
+    : options_(checked(name, options)),
       id_(name.substr(0, name.find(':'))),
       selector_(id_.size() == name.size() ? "" : name.substr(id_.size() + 1)),
       retry_{.tries = options.tries},

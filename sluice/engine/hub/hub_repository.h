@@ -21,9 +21,14 @@ struct PullOptions {
   int tries = 5;                   ///< in a row without progress
   std::chrono::seconds stall{30};  ///< a transfer slower than 1000 B/s for so long is tried again
 
-  /// With HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE where they are set.
+  /// With HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE where they are set; without HF_TOKEN, the token is what
+  /// the hub's own client left in HF_TOKEN_PATH, $HF_HOME/token or ~/.cache/huggingface/token.
   static PullOptions from_environment();
 };
+
+/// The options without slashes at the endpoint's end. Throws Error(bad_request) for a name that is no model's on a hub, or a
+/// forbidden network.
+PullOptions checked(std::string_view name, PullOptions options);
 
 /// A model on a hub that speaks Hugging Face's protocol, and the connection to it.
 class HubRepository {
