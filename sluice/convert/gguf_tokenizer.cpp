@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -142,14 +143,10 @@ bool reads_alike(const text::Tokenizer& wanted, const GgufPairs& pairs, const st
   gguf.metadata.where = where;
   io::read_gguf_header(std::as_bytes(std::span(empty.files[0].header)), where, 0, gguf);
   try {
-    const auto tokenizer = text::Tokenizer::from_gguf(gguf);
-    for (const std::string_view text : kTexts) {
-      if (tokenizer->encode(text, {}) != wanted.encode(text, {})) return false;
-    }
+    return convert::reads_alike(wanted, *text::Tokenizer::from_gguf(gguf));
   } catch (const Error&) {
     return false;
   }
-  return true;
 }
 
 /// One of each kind of llama.cpp's pre-tokenizers, the usual ones first.
@@ -173,6 +170,11 @@ GgufPairs with_variant(const GgufPairs& common, const Vocabulary& v, const Varia
 }
 
 }  // namespace
+
+bool reads_alike(const text::Tokenizer& a, const text::Tokenizer& b) {
+  return std::ranges::all_of(
+      kTexts, [&](std::string_view text) { return a.encode(text, {}) == b.encode(text, {}); });
+}
 
 void add_tokenizer(GgufPairs& pairs, const std::filesystem::path& directory, int64_t vocab_size) {
   const auto path = directory / "tokenizer.json";

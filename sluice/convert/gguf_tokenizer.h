@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "sluice/convert/gguf_out.h"
+#include "sluice/text/tokenizer.h"
 
 namespace sluice::convert {
 
@@ -11,5 +12,8 @@ namespace sluice::convert {
 /// gives texts of many kinds the same tokens as tokenizer.json does. vocab_size: rows of the embedding, at least as many as tokens.
 /// Throws Error(unsupported) when none does, Error(bad_model).
 void add_tokenizer(GgufPairs& pairs, const std::filesystem::path& directory, int64_t vocab_size);
+
+/// Whether both make the same tokens of texts of many kinds.
+bool reads_alike(const text::Tokenizer& a, const text::Tokenizer& b);
 
 }  // namespace sluice::convert

@@ -2,6 +2,7 @@
 #include <array>
 
 #include "sluice/text/rust_tokenizer.h"
+#include "sluice/text/tokenizer_json.h"
 
 namespace sluice::text {
 namespace {
@@ -62,9 +63,7 @@ NamedTokens read_named(const io::GgufMetadata& metadata, const ffi::Tokenizer& t
   return named;
 }
 
-}  // namespace
-
-std::unique_ptr<Tokenizer> Tokenizer::from_gguf(const io::Gguf& gguf) {
+rust::Box<ffi::Tokenizer> open_vocabulary(const io::Gguf& gguf) {
   using io::GgufType;
   static constexpr std::array kString = {GgufType::string};
   static constexpr std::array kInteger = {GgufType::i32, GgufType::u32};
@@ -100,15 +99,25 @@ std::unique_ptr<Tokenizer> Tokenizer::from_gguf(const io::Gguf& gguf) {
     const Token eos = id(m, key(name));
     if (eos != kAbsent) vocabulary.eos_ids.push_back(eos);
   }
-  auto tokenizer = call_rust(m.where, [&] { return ffi::open_gguf_vocabulary(vocabulary); });
+  return call_rust(m.where, [&] { return ffi::open_gguf_vocabulary(vocabulary); });
+}
 
+}  // namespace
+
+std::unique_ptr<Tokenizer> Tokenizer::from_gguf(const io::Gguf& gguf) {
+  auto tokenizer = open_vocabulary(gguf);
   SpecialTokens special;
   if (const Token bos = tokenizer->bos(); bos != kAbsent) special.bos = bos;
   special.adds_bos = tokenizer->adds_bos();
   const auto eos = tokenizer->eos();
   special.eos.assign(eos.begin(), eos.end());
-  special.named = read_named(m, *tokenizer);
+  special.named = read_named(gguf.metadata, *tokenizer);
   return std::make_unique<RustTokenizer>(std::move(tokenizer), std::move(special), gguf.mappings);
+}
+
+std::string tokenizer_json(const io::Gguf& gguf) {
+  const auto tokenizer = open_vocabulary(gguf);
+  return std::string(call_rust(gguf.metadata.where, [&] { return tokenizer->to_json(); }));
 }
 
 }  // namespace sluice::text

@@ -14,7 +14,7 @@ use crate::strings::{Duplicates, Index, Strings};
 use crate::trust::Special;
 use crate::vocabulary::{byte_of, TokenType, Vocabulary};
 
-const SPACE_MARK: &str = "\u{2581}"; // SentencePiece's visible space
+pub const SPACE_MARK: &str = "\u{2581}"; // SentencePiece's visible space
 
 /// What the file's metadata says, in the file's words. Ids and flags that are absent are -1.
 pub struct Metadata<'a> {
@@ -37,21 +37,21 @@ pub struct Arrays {
     pub scores: &'static [u8],
 }
 
-enum Model {
+pub enum Model {
     Bpe { pre: PreTokenizer, merges: Strings, ranks: Index },
     SentencePiece,
 }
 
 pub struct GgufTokenizer {
-    vocabulary: Vocabulary,
+    pub vocabulary: Vocabulary,
     special: SpecialTokens,
-    model: Model,
-    bos: Option<u32>,
-    eos: Vec<i32>,
-    unknown: Option<u32>,
-    add_bos: bool,
-    add_eos: bool,
-    space_prefix: bool,
+    pub model: Model,
+    pub bos: Option<u32>,
+    pub eos: Vec<i32>,
+    pub unknown: Option<u32>,
+    pub add_bos: bool,
+    pub add_eos: bool,
+    pub space_prefix: bool,
 }
 
 impl GgufTokenizer {

@@ -8,6 +8,7 @@ mod bpe_json;
 mod byte_level;
 mod failure;
 mod gguf;
+mod gguf_json;
 mod grammar;
 mod huggingface;
 mod jinja;
@@ -122,6 +123,8 @@ mod ffi {
         fn unknown(self: &Tokenizer) -> i32;
         fn adds_bos(self: &Tokenizer) -> bool;
         fn eos(self: &Tokenizer) -> Vec<i32>;
+        /// A GGUF's vocabulary as Hugging Face's tokenizer.json.
+        fn to_json(self: &Tokenizer) -> Result<String>;
 
         /// Renders a chat template. `given` and `own` are JSON objects of its variables, `own` of texts
         /// that are the model's, such as bos_token; what is given goes before.
@@ -341,6 +344,13 @@ impl Tokenizer {
             Vocabulary::HuggingFace(_) => Vec::new(),
             Vocabulary::Gguf(t) => t.eos().to_vec(),
         }
+    }
+
+    fn to_json(&self) -> Result<String> {
+        guard(|| match &self.vocabulary {
+            Vocabulary::HuggingFace(_) => Err(Failure::Internal("it is one already".into())),
+            Vocabulary::Gguf(t) => t.to_json(),
+        })
     }
 }
 

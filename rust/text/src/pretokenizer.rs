@@ -116,6 +116,11 @@ impl PreTokenizer {
         Ok(PreTokenizer { patterns: patterns.collect::<Result<_>>()?, traits: entry.traits })
     }
 
+    /// The regular expressions, in the order in which they cut.
+    pub fn patterns(&self) -> impl Iterator<Item = &str> {
+        self.patterns.iter().map(Regex::as_str)
+    }
+
     /// The words of `text`, in order; joined they are `text`.
     pub fn split<'t>(&self, text: &'t str) -> Result<Vec<&'t str>> {
         let mut pieces = vec![text];
