@@ -30,23 +30,7 @@ std::optional<kernels::Format> dtype_of(const std::string& name) {
                          : kernels::Format::bf16;
 }
 
-/// What has no meaning for the kind of file that is written.
-void refuse_foreign(const ConvertCommand& c) {
-  const convert::ConvertOptions& o = c.options;
-  const bool mlx = o.bits != 0 || o.group_size != 0 || o.mode != "affine" || !o.recipe.empty() ||
-                   !o.keep.empty() || o.dequantize || !c.dtype.empty();
-  if (c.to == "gguf" && mlx) {
-    fail(ErrorKind::bad_request,
-         "--to gguf takes --type; --bits, --group-size, --mode, --recipe, --keep, --dtype and "
-         "--dequantize are MLX's");
-  }
-  if (c.to == "mlx" && (!o.type.empty() || !o.imatrix.empty()))
-    fail(ErrorKind::bad_request,
-         "--type and --imatrix are of --to gguf; MLX has --bits and --mode");
-}
-
 void run_convert(ConvertCommand c, const Globals& globals) {
-  refuse_foreign(c);
   residency::give_back_freed_memory();
   convert::ConvertOptions& o = c.options;
   o.to = c.to == "gguf" ? convert::Target::gguf : convert::Target::mlx;

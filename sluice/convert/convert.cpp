@@ -6,8 +6,9 @@
 
 #include "sluice/base/atomic_file.h"
 #include "sluice/base/error.h"
-#include "sluice/convert/file.h"
 #include "sluice/convert/importance.h"
+#include "sluice/convert/tokenizer_out.h"
+#include "sluice/io/file.h"
 #include "sluice/residency/machine/memory.h"
 
 namespace sluice::convert {
@@ -66,8 +67,11 @@ class Partial {
  public:
   explicit Partial(const fs::path& path) : path_(path) {
     fs::create_directory(path_);
-    lock_.emplace(File::open_to_write(path_ / ".lock"));
-    lock_->lock();
+    lock_.emplace(io::File::open_to_write(path_ / ".lock"));
+    if (!lock_->try_lock()) {
+      fail(ErrorKind::bad_request, "{}: another process is converting to this place",
+           path_.string());
+    }
     owned_ = true;
   }
   ~Partial() {
@@ -82,7 +86,7 @@ class Partial {
   /// The directory itself becomes `out`.
   void become(const fs::path& out) {
     fs::remove(path_ / ".lock");
-    sync_directory(path_);
+    io::sync_directory(path_);
     fs::rename(path_, out);
     owned_ = false;
   }
@@ -91,7 +95,7 @@ class Partial {
 
  private:
   fs::path path_;
-  std::optional<File> lock_;
+  std::optional<io::File> lock_;
   bool owned_ = false;
 };
 
@@ -100,7 +104,7 @@ void write_side_files(const Conversion& conversion, const fs::path& directory) {
     write_file_atomically(directory / file.name, file.text);
   for (const fs::path& file : conversion.copied) {
     fs::copy_file(file, directory / file.filename(), fs::copy_options::overwrite_existing);
-    File::open_to_write(directory / file.filename()).sync();
+    io::File::open_to_write(directory / file.filename()).sync();
   }
 }
 
@@ -110,13 +114,25 @@ Conversion plan_of(const SourceModel& model, const fs::path& out, const ConvertO
     return plan_gguf(model, out.filename().string(), options, importance);
   Conversion conversion = plan_mlx(model, options);
   if (model.gguf && options.tokenizer.empty()) {
-    fail(ErrorKind::bad_request,
-         "{}: a GGUF's vocabulary is not written as tokenizer.json; name a directory that has the "
-         "model's tokenizer with --tokenizer",
-         model.path.string());
+    for (SideFile& file : tokenizer_files(model)) conversion.side_files.push_back(std::move(file));
+    return conversion;
   }
   conversion.copied = carried_files(model.gguf ? options.tokenizer : model.path);
   return conversion;
+}
+
+/// What has no meaning for the kind of file that is written.
+void refuse_foreign(const ConvertOptions& o) {
+  const bool mlx = o.bits != 0 || o.group_size != 0 || o.mode != "affine" || !o.recipe.empty() ||
+                   !o.keep.empty() || o.dequantize || o.dtype || o.predicate;
+  if (o.to == Target::gguf && mlx) {
+    fail(ErrorKind::bad_request,
+         "--to gguf takes --type; --bits, --group-size, --mode, --recipe, --keep, --dtype and "
+         "--dequantize are MLX's");
+  }
+  if (o.to == Target::mlx && (!o.type.empty() || !o.imatrix.empty()))
+    fail(ErrorKind::bad_request,
+         "--type and --imatrix are of --to gguf; MLX has --bits and --mode");
 }
 
 fs::path without_slash(fs::path path) { return path.has_filename() ? path : path.parent_path(); }
@@ -124,6 +140,7 @@ fs::path without_slash(fs::path path) { return path.has_filename() ? path : path
 }  // namespace
 
 Converted convert(const fs::path& source, const fs::path& wanted, const ConvertOptions& options) {
+  refuse_foreign(options);
   const fs::path out = fs::absolute(without_slash(wanted));
   if (fs::exists(out))
     fail(ErrorKind::bad_request, "{}: is there already; name another place", out.string());
@@ -139,6 +156,7 @@ Converted convert(const fs::path& source, const fs::path& wanted, const ConvertO
                       .resumed = {},
                       .left_out = model.left_out,
                       .notes = conversion.notes};
+  const bool makes_tokenizer = model.gguf && options.to == Target::mlx && options.tokenizer.empty();
   model.store.reset();
   try {
     Partial partial(out.string() + ".partial");
@@ -148,14 +166,15 @@ Converted convert(const fs::path& source, const fs::path& wanted, const ConvertO
                              .settings = settings,
                              .importance = &importance,
                              .progress = options.progress};
-    converted.resumed = write_plan(conversion.plan, partial.path(), write).resumed;
     write_side_files(conversion, partial.path());
+    if (makes_tokenizer) check_tokenizer(model, partial.path());
+    converted.resumed = write_plan(conversion.plan, partial.path(), write).resumed;
     if (options.to == Target::mlx) {
       partial.become(out);
     } else {
       partial.give(conversion.plan.files[0].name, out);
     }
-    sync_directory(out.parent_path());
+    io::sync_directory(out.parent_path());
   } catch (const fs::filesystem_error& error) {
     fail(ErrorKind::io, "{}: cannot be written: {}", out.string(), error.code().message());
   }

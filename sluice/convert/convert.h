@@ -1,7 +1,9 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -12,6 +14,17 @@
 namespace sluice::convert {
 
 enum class Target { mlx, gguf };
+
+/// How one matrix is quantized.
+struct Quantization {
+  int bits = 0, group_size = 0;
+  std::string mode;
+  bool operator==(const Quantization&) const = default;
+};
+
+/// Asked about each matrix that would be quantized, by its module's path and shape, and how; nullopt: it stays floats.
+using Predicate = std::function<std::optional<Quantization>(
+    const std::string& path, std::span<const int64_t> shape, const Quantization& usual)>;
 
 struct ConvertOptions {
   Target to = Target::mlx;
@@ -24,6 +37,7 @@ struct ConvertOptions {
   std::string mode = "affine";    ///< affine, mxfp4, mxfp8, nvfp4
   std::string recipe;             ///< mixed_2_6, mixed_3_4, mixed_3_6, mixed_4_6
   std::vector<std::string> keep;  ///< shell patterns of paths that stay floats
+  Predicate predicate;            ///< empty: all as above
   // GGUF
   std::string type;                 ///< as tensor types are called: "q4_k"
   std::filesystem::path imatrix;    ///< of what `sluice imatrix` wrote; empty: none
@@ -43,7 +57,7 @@ struct Converted {
 /// Converts a model: `source` is a directory or a .gguf file; `out` a directory (MLX) or a file (GGUF), which must not exist.
 /// What is written lies in out + ".partial" until all of it was checked. A run that was killed is taken up there;
 /// after an error nothing is left. Memory: `ram`, or about 150 MB beside the process's own.
-/// Throws Error(bad_request) for options that contradict each other or the model, Error(over_budget) for a `ram` that is too small,
+/// Throws Error(bad_request) for options that contradict each other, the model or the kind of file, Error(over_budget) for a `ram` that is too small,
 /// Error(io), also before the start where the disk has no room, and what open_source throws.
 Converted convert(const std::filesystem::path& source, const std::filesystem::path& out,
                   const ConvertOptions& options);

@@ -44,6 +44,20 @@ bool gets_more_bits(const std::string& path, int64_t n_layers) {
          has(path, "down_proj");
 }
 
+/// Throws Error(bad_request) for what a predicate may not say.
+void check_predicted(const Quantization& q, const std::string& path, int64_t cols) {
+  const auto mode = std::ranges::find(kFloatModes, q.mode, &Mode::name);
+  const bool of_mode =
+      mode != kFloatModes.end() && q.bits == mode->bits && q.group_size == mode->group_size;
+  const bool affine = q.mode == "affine" && q.bits >= 2 && q.bits <= 8 && q.bits != 7 &&
+                      (q.group_size == 32 || q.group_size == 64 || q.group_size == 128);
+  if ((!affine && !of_mode) || cols % q.group_size != 0) {
+    fail(ErrorKind::bad_request,
+         "{}: the predicate wants mode {} with {} bits in groups of {}, of {} columns", path,
+         q.mode, q.bits, q.group_size, cols);
+  }
+}
+
 }  // namespace
 
 int64_t layer_in(const std::string& path) {
@@ -85,11 +99,16 @@ bool is_kept(const ConvertOptions& options, const std::string& path) {
 }
 
 std::optional<Quantization> quantization_of(const ConvertOptions& options, const std::string& path,
-                                            int64_t cols, int64_t n_layers) {
+                                            std::span<const int64_t> shape, int64_t n_layers) {
   std::optional<Quantization> q = usual_quantization(options);
+  const int64_t cols = shape.back();
   if (!q || cols % q->group_size != 0 || is_kept(options, path)) return std::nullopt;
   const Recipe* const recipe = find_recipe(options);
   if (recipe != nullptr && gets_more_bits(path, n_layers)) q->bits = recipe->high;
+  if (options.predicate) {
+    q = options.predicate(path, shape, *q);
+    if (q) check_predicted(*q, path, cols);
+  }
   return q;
 }
 

@@ -194,13 +194,14 @@ kernels::Matrix layout(const Draft& draft, const SourceModel& model, const Conve
   const std::string path = draft.name.substr(0, draft.name.rfind('.'));
   const auto usual = usual_quantization(options);
   const auto q =
-      is_matrix ? quantization_of(options, path, m.cols, model.config.n_layers) : std::nullopt;
+      is_matrix ? quantization_of(options, path, draft.shape, model.config.n_layers) : std::nullopt;
   if (q) {
     if (*q != *usual)
       quantized[path] = {{"group_size", q->group_size}, {"bits", q->bits}, {"mode", q->mode}};
     return layout_of(mode_format(q->mode), rows, m.cols, q->bits, q->group_size, type);
   }
-  if (is_matrix && usual && is_kept(options, path)) quantized[path] = false;
+  const bool left = is_kept(options, path) || options.predicate;
+  if (is_matrix && usual && left) quantized[path] = false;
   if (m.group_size > 0 && !options.dequantize && !usual) return same;
   if (const kernels::Matrix exact = repacked_layout(same);
       is_matrix && exact.group_size > 0 && !options.dequantize && !usual) {

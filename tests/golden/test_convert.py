@@ -8,7 +8,9 @@ import gguf
 import mlx.core as mx
 import numpy as np
 import pytest
+from mlx_lm import load
 from mlx_lm.utils import load_model
+from transformers import AutoTokenizer
 
 FAMILIES = (
     "llama", "mistral", "mixtral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi3", "olmo2", "smollm3",
@@ -16,6 +18,8 @@ FAMILIES = (
 )  # fmt: skip
 TO_GGUF = (
     "llama", "mixtral", "qwen2", "qwen3", "gemma2", "phi3", "olmo2", "smollm3", "seed_oss", "granite", "qwen2_moe", "qwen3_moe", "olmoe",
+    "ministral3", "hunyuan_v1_dense", "ernie4_5", "glm4", "glm4_moe", "dots1", "minimax", "granitemoe", "apertus", "ernie4_5_moe", "afmoe",
+    "deepseek", "exaone4",
 )  # fmt: skip
 
 
@@ -140,3 +144,21 @@ def test_a_gguf_becomes_a_directory_of_the_same_values(sluice, tiny, tmp_path) -
         values = mx.dequantize(w, scales.astype(mx.float32), biases.astype(mx.float32), group_size=32, bits=bits)
         assert mx.array_equal(values, floats[f"{name}.weight"])
         load_model(out)
+
+
+TEXTS = ("Hello, world! It's 12345 o'clock.", " two  spaces\n\n\tand a tab ", "naïve façade Ünïcode 漢字かな 한국어 😀", "def f(x):\n    return x_1**2  # ok?")
+
+
+@pytest.mark.parametrize("name", ["smollm2-135m-instruct", "gemma-3-270m-q4_k_m"])
+def test_a_ggufs_vocabulary_is_what_transformers_reads_as_the_gguf_does(sluice, tmp_path, name: str) -> None:
+    sluice("convert", name, tmp_path / "out", "--bits", 8)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
+    for text in TEXTS:
+        wanted = sluice.json("tokenize", name, "-p", text)["tokens"]
+        assert tokenizer.encode(text) == wanted
+        assert tokenizer.decode(wanted, skip_special_tokens=True) == text
+    model, wrapped = load(str(tmp_path / "out"))
+    assert wrapped.eos_token_ids
+    prompt = mx.array(tokenizer.encode("The capital of France is"))
+    tokens = np.array(prompt)
+    assert distance(sluice.logits(tmp_path / "out", tokens), np.array(model(prompt[None])[0].astype(mx.float32))) < 2e-2
