@@ -6,6 +6,7 @@
 #include <nanobind/stl/string_view.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -15,9 +16,10 @@
 #include "python/bindings/stream.h"
 #include "python/bindings/tokenizer.h"
 #include "sluice/base/error.h"
-#include "sluice/cli/residency_report.h"
+#include "sluice/engine/embed.h"
 #include "sluice/engine/engine.h"
 #include "sluice/engine/hub/model_store.h"
+#include "sluice/engine/residency_json.h"
 #include "sluice/engine/session.h"
 #include "sluice/residency/machine/memory.h"
 
@@ -97,6 +99,20 @@ Array2 logits(const EngineRef& engine, const std::vector<text::Token>& tokens, i
   return as_numpy(std::move(all), rows, vocab);
 }
 
+/// float32 [n, hidden_size]: a vector of length 1 for each text.
+Array2 embed(const EngineRef& engine, const std::vector<std::vector<text::Token>>& texts) {
+  engine::Engine& e = *engine;
+  const auto width = static_cast<size_t>(e.config().hidden_size);
+  Floats all = std::make_unique_for_overwrite<float[]>(texts.size() * width);
+  {
+    const nb::gil_scoped_release no_gil;
+    const auto vectors = engine::embed(e, texts);
+    for (size_t i = 0; i < vectors.size(); ++i)
+      std::ranges::copy(vectors[i], all.get() + i * width);
+  }
+  return as_numpy(std::move(all), texts.size(), width);
+}
+
 /// What decides whether a word is an option's.
 template <typename T>
 T word_of(const char* option, std::string_view given,
@@ -153,7 +169,7 @@ nb::object template_source(const EngineRef& e) {
 
 /// As JSON: the budget and what became of it; "null" without one.
 std::string residency(const EngineRef& e) {
-  return cli::residency_json(*e, e->statistics()).dump();
+  return engine::residency_json(*e, e->statistics()).dump();
 }
 
 Stream begin(const EngineRef& e, engine::Request request, nb::object processor, nb::object sampler,
@@ -182,6 +198,7 @@ void bind_engine(nb::module_& module) {
       .def_prop_ro("context", [](const EngineRef& e) { return e->context(); })
       .def_prop_ro("architecture", [](const EngineRef& e) { return e->config().architecture; })
       .def_prop_ro("vocab_size", [](const EngineRef& e) { return e->config().vocab_size; })
+      .def_prop_ro("hidden_size", [](const EngineRef& e) { return e->config().hidden_size; })
       .def_prop_ro("n_layers", [](const EngineRef& e) { return e->config().n_layers; })
       .def_prop_ro("activations", [](const EngineRef& e) { return e->activations(); })
       .def_prop_ro("left_out", [](const EngineRef& e) { return e->left_out(); })
@@ -192,6 +209,7 @@ void bind_engine(nb::module_& module) {
       .def("residency", &residency)
       .def("tokenizer", [](const EngineRef& e) { return Tokenizer(e.held); })
       .def("logits", &logits, nb::arg("tokens"), nb::arg("first"))
+      .def("embed", &embed, nb::arg("texts"))
       .def("begin", &begin, nb::arg("request"), processor, sampler, nb::arg("keeps_logits"))
       .def("flush", [](const EngineRef& e) {
         const nb::gil_scoped_release no_gil;

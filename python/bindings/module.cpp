@@ -1,5 +1,6 @@
 #include <nanobind/nanobind.h>
 
+#include "python/bindings/convert.h"
 #include "python/bindings/engine.h"
 #include "python/bindings/errors.h"
 #include "python/bindings/models.h"
@@ -14,4 +15,5 @@ NB_MODULE(_native, module) {
   bind_stream(module);
   bind_engine(module);
   bind_models(module);
+  bind_convert(module);
 }

@@ -14,6 +14,7 @@ from .errors import BadModel, BadRequest, InternalError, IoError, OverBudget, Sl
 
 if TYPE_CHECKING:
     from ._api import Engine, Session, batch_generate, generate, load, plan, pull, stream_generate
+    from ._convert import Converted, Uploaded, convert, upload
     from ._prompts import Prompt
     from ._sampling import Options
     from ._stream import Answer, Stream, Token
@@ -25,6 +26,7 @@ __all__ = [
     "Answer",
     "BadModel",
     "BadRequest",
+    "Converted",
     "Engine",
     "InternalError",
     "IoError",
@@ -37,15 +39,18 @@ __all__ = [
     "Token",
     "Tokenizer",
     "Unsupported",
+    "Uploaded",
     "batch_generate",
+    "convert",
     "generate",
     "load",
     "plan",
     "pull",
     "stream_generate",
+    "upload",
 ]
 
-_MODULES = {"Answer": "_stream", "Stream": "_stream", "Token": "_stream", "Tokenizer": "_tokenizer", "Prompt": "_prompts", "Options": "_sampling"}
+_MODULES = {"Answer": "_stream", "Stream": "_stream", "Token": "_stream", "Tokenizer": "_tokenizer", "Prompt": "_prompts", "Options": "_sampling", "Converted": "_convert", "Uploaded": "_convert", "convert": "_convert", "upload": "_convert"}
 
 
 def __getattr__(name: str) -> Any:

@@ -92,6 +92,11 @@ class Engine(_Answers):
         return self._native.vocab_size
 
     @property
+    def hidden_size(self) -> int:
+        """Numbers of a vector that embed() gives."""
+        return self._native.hidden_size
+
+    @property
     def n_layers(self) -> int:
         return self._native.n_layers
 
@@ -134,6 +139,14 @@ class Engine(_Answers):
         in memory that numpy takes over without a copy. Raises BadRequest when the tokens exceed the context or the
         vocabulary."""
         return self._native.logits(token_ids(tokens), first)
+
+    def embed(self, texts: Sequence[Prompt]) -> "NDArray[np.float32]":
+        """A vector for each text (or its token ids), as the model says it pools: float32 [len(texts), hidden_size], each of
+        length 1. Together they are computed together; each is the same alone. Raises BadRequest, and Unsupported where
+        more than pooling would make them."""
+        if isinstance(texts, str):
+            raise BadRequest("texts is one text, it must be a list of texts")
+        return self._native.embed([read_prompt(text, self.tokenizer)[0] if isinstance(text, str) else token_ids(text) for text in texts])
 
     def session(self, name: str | None = None) -> "Session":
         """A token timeline of its own. With a name: what was computed is shared by all sessions of that name, and kept
@@ -234,6 +247,7 @@ def load(
     keep_prefixes: what was computed is kept for prompts to come that begin alike.
     prefetch_experts, yield_memory: read experts ahead on a guess; give memory back while the system is short of it.
     disk_cache: named sessions outlive the process, in the folder that `sluice cache` shows.
+    MLX's own limit of memory that it keeps for reuse is set, for the whole process, with `ram` only.
     Raises BadRequest, BadModel, Unsupported, OverBudget or IoError."""
     options = _engine_options(
         context, threads, chunk, activations, kv_type,

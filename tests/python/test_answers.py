@@ -151,6 +151,19 @@ def test_a_session_computes_nothing_twice(model):
     assert session.tokens == []
 
 
+def test_vectors_are_the_commands_alone_and_together(model):
+    texts = ["A text", "Another, longer text"]
+    told = json.loads(subprocess.run([BINARY, "embed", CHAT_MODEL, "-p", texts[0], "--json"], capture_output=True, check=True).stdout)
+    vectors = model.embed(texts)
+    assert vectors.shape == (2, model.hidden_size) and vectors.dtype == np.float32
+    np.testing.assert_allclose(vectors[0], told["vectors"][0], rtol=1e-6)
+    np.testing.assert_array_equal(vectors[:1], model.embed([model.tokenizer.encode(texts[0])]))
+    np.testing.assert_allclose((vectors**2).sum(-1), 1, rtol=1e-5)
+    for bad in ("A text", [[10**6]], [""]):
+        with pytest.raises(sluice.BadRequest):
+            model.embed(bad)
+
+
 def test_an_engine_outlives_what_is_made_of_it():
     engine = sluice.load(str(TINY_MOE))
     tokens = [1, 2, 3]

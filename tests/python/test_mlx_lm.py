@@ -1,4 +1,8 @@
-"""sluice.mlx_lm beside mlx_lm: names, arguments and what they mean."""
+"""sluice.mlx_lm beside mlx_lm: names, arguments and what they mean.
+
+Of mlx-lm's tests/test_generate.py and test_sample_utils.py all cases are here as properties, but those of BatchGenerator, which is none of
+mlx_lm's public calls (batch_generate is held to the same claims); of input_embeddings and draft_model, which are refused; and of a sliding
+window that replaces the model's own (make_cache, max_kv_size)."""
 
 import inspect
 import os
@@ -14,11 +18,13 @@ import pytest
 import sluice
 import sluice.mlx_lm
 from conftest import CHAT_MODEL
+from conftest import TINY_MOE as TINY_MOE_PATH
 from sluice.mlx_lm import batch_generate, generate, load, sample_utils, stream_generate
 from sluice.mlx_lm.models.cache import load_prompt_cache, make_prompt_cache, save_prompt_cache, trim_prompt_cache
 from sluice.mlx_lm.sample_utils import make_logits_processors, make_sampler
 
 HERE = Path(__file__).parent
+TINY_MOE = str(TINY_MOE_PATH)
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +160,40 @@ def test_a_batch_gives_each_prompt_what_it_gets_alone(loaded):
     assert batch.stats.prompt_tokens == sum(map(len, prompts)) and batch.stats.generation_tokens == 14
 
 
+def test_a_batch_takes_processors_and_samplers(loaded):
+    model, tokenizer = loaded
+    prompts = [tokenizer.encode("hello"), tokenizer.encode("bye")]
+    seen = []
+
+    def listen(tokens, logits):
+        seen.append(tokens.tolist())
+        return logits
+
+    biased = batch_generate(
+        model, tokenizer, prompts, max_tokens=2, return_token_ids=True, logits_processors=[*make_logits_processors({50: 2000.0}), listen]
+    )
+    assert biased.token_ids == [[50, 50]] * 2 and all(prompt in seen for prompt in prompts)
+    drawn = batch_generate(model, tokenizer, prompts, max_tokens=2, return_token_ids=True, sampler=lambda _: mx.array([17]))
+    assert drawn.token_ids == [[17, 17]] * 2
+    assert generate(model, tokenizer, "hello", max_tokens=3, logits_processors=make_logits_processors({50: 2000.0})) == tokenizer.decode([50] * 3)
+
+
+def test_converting_is_mlx_lms(home):
+    made = {}
+    for name, call in (("ours", sluice.mlx_lm.convert), ("theirs", mlx_lm.convert)):
+        made[name] = home / name
+        call(TINY_MOE, str(made[name]), quantize=True, q_bits=4, q_group_size=32, quant_predicate=lambda path, *_: "o_proj" not in path)
+    loaded_both = [mx.load(str(made[name] / "model.safetensors")) for name in ("ours", "theirs")]
+    assert loaded_both[0].keys() == loaded_both[1].keys()
+    for tensor, value in loaded_both[0].items():
+        assert mx.array_equal(value, loaded_both[1][tensor]), tensor
+    sluice.mlx_lm.convert(str(made["ours"]), str(home / "floats"), dequantize=True, dtype="float32")
+    with pytest.raises(sluice.BadRequest, match="is there already"):
+        sluice.mlx_lm.convert(TINY_MOE, str(made["ours"]))
+    with pytest.raises(sluice.Unsupported, match="dtype"):
+        sluice.mlx_lm.convert(TINY_MOE, str(home / "none"), dtype="int8")
+
+
 def test_a_prompt_cache_goes_on_where_it_was(loaded, prompt, home):
     model, tokenizer = load(CHAT_MODEL)
     cache = make_prompt_cache(model)
@@ -197,8 +237,6 @@ def test_unknown_arguments_and_loads_are_errors(loaded):
             call(*loaded, [[1]] if call is batch_generate else "hello", temp=0.7)
     with pytest.raises(sluice.Unsupported, match="adapter_path"):
         load(CHAT_MODEL, adapter_path="adapters")
-    with pytest.raises(sluice.Unsupported, match="sluice convert"):
-        sluice.mlx_lm.convert("org/name")
     with pytest.raises(ValueError):
         generate(*loaded, "hello", max_tokens=0)
 

@@ -36,9 +36,11 @@ before = (mx.default_device(), mx.default_stream(mx.default_device()))
 mx.random.seed(3)
 wanted = mx.random.normal((64, 64)) @ mx.ones((64, 1))
 mx.eval(wanted)
+mx.set_cache_limit(123456789)
 import sluice
 with sluice.load(sys.argv[1]) as model:
     model.generate("Hi", max_tokens=4)
+    assert mx.set_cache_limit(123456789) == 123456789
     mx.random.seed(3)
     assert mx.array_equal(mx.random.normal((64, 64)) @ mx.ones((64, 1)), wanted)
     assert (mx.default_device(), mx.default_stream(mx.default_device())) == before
