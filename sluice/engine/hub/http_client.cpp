@@ -128,6 +128,7 @@ struct HttpClient::Transfer {
   void prepare_body() {
     const HttpBody& body = *request.body;
     add_header("Content-Type: " + body.type);
+    add_header("Expect:");  // none is waited for
     if (!body.file.empty()) file.emplace(io::File::open(body.file));
     sent = 0;
     curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
@@ -297,7 +298,8 @@ void HttpClient::finish(std::list<std::unique_ptr<Transfer>>::iterator at, int c
   long status = 0;
   curl_easy_getinfo(transfer.easy, CURLINFO_RESPONSE_CODE, &status);
   HttpResponse& response = transfer.response;
-  response.status = static_cast<int>(status);
+  response.status =
+      status < 200 ? 0 : static_cast<int>(status);  // 1xx: broken off before an answer
   response.elsewhere =
       transfer.redirects > 0 && url_origin(transfer.url) != url_origin(transfer.request.url);
   if (result != CURLE_OK) {
