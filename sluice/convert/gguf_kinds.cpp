@@ -11,7 +11,7 @@
 namespace sluice::convert {
 namespace {
 
-constexpr std::array<GgufKind, 30> kKinds = {{
+constexpr std::array<GgufKind, 24> kKinds = {{
     {"llama", "llama", true},
     {"mistral", "llama", true},
     {"mixtral", "llama", true},
@@ -29,19 +29,13 @@ constexpr std::array<GgufKind, 30> kKinds = {{
     {"qwen3_moe", "qwen3moe"},
     {"olmoe", "olmoe"},
     {"gemma3", "gemma3", false, true},
-    {"ministral3", "mistral3", true},
     {"hunyuan_v1_dense", "hunyuan-dense"},
     {"ernie4_5", "ernie4_5"},
     {"glm4", "glm4"},
     {"glm4_moe", "glm4moe"},
     {"dots1", "dots1"},
     {"minimax", "minimax-m2"},
-    {"granitemoe", "granitemoe", true},
-    {"apertus", "apertus"},
-    {"ernie4_5_moe", "ernie4_5-moe"},
-    {"afmoe", "afmoe"},
     {"deepseek", "deepseek", true},
-    {"exaone4", "exaone4"},
 }};
 
 }  // namespace

@@ -18,8 +18,7 @@ FAMILIES = (
 )  # fmt: skip
 TO_GGUF = (
     "llama", "mixtral", "qwen2", "qwen3", "gemma2", "phi3", "olmo2", "smollm3", "seed_oss", "granite", "qwen2_moe", "qwen3_moe", "olmoe",
-    "ministral3", "hunyuan_v1_dense", "ernie4_5", "glm4", "glm4_moe", "dots1", "minimax", "granitemoe", "apertus", "ernie4_5_moe", "afmoe",
-    "deepseek", "exaone4",
+    "hunyuan_v1_dense", "ernie4_5", "glm4", "glm4_moe", "dots1", "minimax", "deepseek",
 )  # fmt: skip
 
 
