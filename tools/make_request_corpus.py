@@ -1,9 +1,11 @@
-"""Writes the seeds of tests/fuzz/requests_fuzz.cpp: a byte that picks the API, then a body."""
+"""Writes the seeds of the server's fuzzers: requests (a byte that picks the API, then a body), http_head, splitter, grammar,
+answer_stream (tests/fuzz/NAME_fuzz.cpp says what the first bytes are)."""
 
 import json
 from pathlib import Path
 
-FOLDER = Path(__file__).resolve().parents[1] / "tests/fuzz/corpus/requests"
+CORPUS = Path(__file__).resolve().parents[1] / "tests/fuzz/corpus"
+FOLDER = CORPUS / "requests"
 APIS = ["chat", "completions", "responses", "messages", "ollama-chat", "ollama-generate", "completion", "infill", "lmstudio", "count", "tokens", "template"]
 
 HI = [{"role": "user", "content": "Hi"}]
@@ -37,7 +39,52 @@ SEEDS = [
 ]
 
 
+HEADS = {
+    "get": b"GET /v1/models?limit=1 HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n",
+    "post": b"POST http://localhost/v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\nExpect: 100-continue\r\nConnection: close, x\r\n\r\n",
+    "chunked": b"POST /api%2Fchat/ HTTP/1.1\r\nHost: [::1]:80\r\nTransfer-Encoding: chunked\r\n\r\n",
+    "smuggled": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n",
+    "old": b"OPTIONS * HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+    "bare": b"GET / HTTP/1.1\nHost: a\n\n",
+}
+ANSWERS = {
+    "marked": (2, "<think>Hm.</think>So <tool_call>{\"name\": \"f\", \"arguments\": {\"a\": 1}}</tool_call>"),
+    "coder": (0, "<tool_call><function=f><parameter=a>7</parameter></function></tool_call> x"),
+    "kimi": (0, "<|tool_calls_section_begin|><|tool_call_begin|>functions.f:0<|tool_call_argument_begin|>{}<|tool_call_end|><|tool_calls_section_end|>"),
+    "minimax": (0, '<minimax:tool_call><invoke name="f"><parameter name="a">7</parameter></invoke></minimax:tool_call>'),
+    "gemma": (0, '<|tool_call>call:f{a:<|"|>x<|"|>,n:[1,{k:true}]}<tool_call|>'),
+    "python": (0, "<|tool_call_start|>[f(a='x', n={\"k\": None}), g()]<|tool_call_end|>"),
+    "channels": (1, '<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>commentary to=functions.f <|constrain|>json<|message|>{"a": 1}<|call|>'),
+    "final": (17, "<|channel|>final<|message|>Hi<|return|>"),
+    "mistral": (16, '[TOOL_CALLS]f[ARGS]{"a": 1}'),
+}
+GRAMMARS = {
+    "schema": (0, json.dumps({"type": "object", "properties": {"a": {"enum": [1, "x"]}, "b": {"type": "array", "items": {"$ref": "#/$defs/c"}}}, "required": ["a"], "$defs": {"c": {"type": "string", "pattern": "^[a-z]+$"}}})),
+    "regex": (1, "[a-z]{2,5}(x|y)+"),
+    "lark": (2, 'start: "a" b*\nb: /[0-9]/ | %json {"type": "null"}\n'),
+    "gbnf": (3, 'root ::= [a-z]+ ("x" | y)?\ny ::= "\\n"'),
+}
+STREAMS = {
+    "chat": b'data: {"choices":[{"delta":{"content":"Hi"},"finish_reason":"length"}]}\r\n\r\n: ping\n\ndata: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2,"prompt_tokens_details":{"cached_tokens":1}},"timings":{"prompt_per_second":1.5}}\n\ndata: [DONE]\n\n',
+    "error": b'data: {"error": {"message": "no"}}\n\n',
+    "whole": b'{"error": {"message": "no key"}}',
+}
+
+
+def write(name: str, seed: str, content: bytes):
+    (CORPUS / name).mkdir(exist_ok=True)
+    (CORPUS / name / seed).write_bytes(content)
+
+
 def main():
+    for seed, head in HEADS.items():
+        write("http_head", seed, head)
+    for seed, (bits, text) in ANSWERS.items():
+        write("splitter", seed, bytes([bits, 2]) + text.encode())
+    for seed, (kind, text) in GRAMMARS.items():
+        write("grammar", seed, bytes([kind, 3]) + text.encode())
+    for seed, stream in STREAMS.items():
+        write("answer_stream", seed, b"\5" + stream)
     FOLDER.mkdir(parents=True, exist_ok=True)
     for api, name, body in SEEDS:
         (FOLDER / f"{api}-{name}").write_bytes(bytes([APIS.index(api)]) + json.dumps(body).encode())
