@@ -1,12 +1,16 @@
 """Many clients at once, most of them rude, for some seconds: the server neither ends, grows nor changes an answer.
 
     python tests/serve/stress.py [--seconds 300] [--clients 32] [--model PATH] [serve options]
+
+Kept prompts are capped (--prompt-cache), so that memory can be flat. It is read each second; what counts is its median
+over the second quarter of the time, when the cap is reached, and over the last one.
 """
 
 import argparse
 import json
 import random
 import socket
+import statistics
 import sys
 import threading
 import time
@@ -95,7 +99,6 @@ class Client(threading.Thread):
         if status not in (400, 429):
             self.wrong.append(f"{status} for a prompt beyond the context")
 
-
     def embed(self):
         inputs = self.random.sample(PROMPTS, 2)
         status, answer = self.server.post("/v1/embeddings", {"input": inputs})
@@ -107,32 +110,40 @@ class Client(threading.Thread):
             self.done += 1
 
 
-def stress(server: Server, seconds: float, n_clients: int) -> dict:
+def expected_of(server: Server) -> dict:
+    """What each request gets alone."""
     expected = {}
     for prompt in PROMPTS:
-        answer = server.post("/v1/chat/completions", {"messages": [{"role": "user", "content": prompt}], "max_tokens": 24, "temperature": 0})
-        expected[prompt] = answer[1]["choices"][0]["message"]["content"]
-
+        status, answer = server.post("/v1/chat/completions", {"messages": [{"role": "user", "content": prompt}], "max_tokens": 24, "temperature": 0})
+        assert status == 200, answer
+        expected[prompt] = answer["choices"][0]["message"]["content"]
         expected["vector", prompt] = server.post("/v1/embeddings", {"input": prompt})[1]["data"][0]["embedding"]
+    return expected
 
-    def run(for_seconds: float) -> list[Client]:
-        end = time.monotonic() + for_seconds
-        clients = [Client(server, seed, expected, end) for seed in range(n_clients)]
-        for client in clients:
-            client.start()
-        for client in clients:
-            client.join()
-        return clients
 
-    clients = run(seconds / 4)
-    first = server.resident()
-    clients += run(seconds * 3 / 4)
+def stress(server: Server, seconds: float, n_clients: int) -> dict:
+    begin = time.monotonic()
+    expected = expected_of(server)
+    clients = [Client(server, seed, expected, begin + seconds) for seed in range(n_clients)]
+    for client in clients:
+        client.start()
+    resident = []  # (part of the time, bytes)
+    while any(client.is_alive() for client in clients):
+        resident.append(((time.monotonic() - begin) / seconds, server.resident()))
+        time.sleep(min(1, seconds / 20))
+    for client in clients:
+        client.join()
+
+    def median(first: float, last: float) -> float:
+        return statistics.median(bytes for part, bytes in resident if first <= part < last)
+
     return {
         "answers": sum(client.done for client in clients),
         "cancelled": sum(client.cancelled for client in clients),
         "put_off": sum(client.refused for client in clients),
-        "resident_first": first,
-        "resident_last": server.resident(),
+        "resident_second_quarter": median(0.25, 0.5),
+        "resident_last_quarter": median(0.75, 1),
+        "growth": median(0.75, 1) / median(0.25, 0.5) - 1,
         "wrong": [wrong for client in clients for wrong in client.wrong],
     }
 
@@ -143,11 +154,13 @@ def main() -> int:
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--model", type=Path, default=TINY)
     options, rest = parser.parse_known_args()
+    if not any(option.startswith("--prompt-cache") for option in rest):
+        rest += ["--prompt-cache", "8MB"]
     server = Server(*rest, model=options.model)
     result = stress(server, options.seconds, options.clients)
     result["exit"] = server.stop()
     print(json.dumps(result, indent=1))
-    return 1 if result["wrong"] else 0
+    return 1 if result["wrong"] or result["growth"] > 0.02 else 0
 
 
 if __name__ == "__main__":

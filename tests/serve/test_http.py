@@ -39,6 +39,29 @@ def statuses(answer: bytes) -> list[int]:
         ("Host: a\r\n" + "X: y\r\n" * 101, 431),
         ("Host: a\r\nX: " + "y" * 70000 + "\r\n", 431),
         (": no name\r\nHost: a\r\n", 400),
+        # What a proxy in between may read otherwise: CL.TE, TE.CL and their disguises.
+        ("Host: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 2\r\n", 400),
+        ("Host: a\r\nContent-Length: 0\r\nContent-Length: 44\r\n", 400),
+        ("Host: a\r\nContent-Length: 0x2\r\n", 400),
+        ("Host: a\r\nContent-Length: -1\r\n", 400),
+        ("Host: a\r\nContent-Length: 2 2\r\n", 400),
+        ("Host: a\r\nContent-Length:\r\n", 400),
+        ("Host: a\r\nContent-Length : 2\r\n", 400),
+        ("Host: a\r\nContent_Length: 2\r\nContent-Length: 2\r\nContent-Length: 3\r\n", 400),
+        ("Host: a\r\nTransfer-Encoding: identity\r\n", 501),
+        ("Host: a\r\nTransfer-Encoding: xchunked\r\n", 501),
+        ("Host: a\r\nTransfer-Encoding: chunked, chunked\r\n", 501),
+        ("Host: a\r\nTransfer-Encoding: chunked;x=1\r\n", 501),
+        ("Host: a\r\nTransfer-Encoding: \"chunked\"\r\n", 501),
+        ("Host: a\r\nTransfer-Encoding:\r\n", 501),
+        ("Host: a\r\nTransfer-Encoding: \x0bchunked\r\n", 400),
+        ("Host: a\r\nTransfer-Encoding:\r\n chunked\r\n", 400),
+        ("Host: a\r\nX: y\r\n\tTransfer-Encoding: chunked\r\n", 400),
+        ("Host: a\r\n Content-Length: 2\r\n", 400),
+        ("Host: a\r\nX: y\rContent-Length: 2\r\n", 400),
+        ("Host: a\r\nX: y\nContent-Length: 2\r\n", 400),
+        ("Host: a\r\nX\r\nContent-Length: 0\r\n", 400),
+        ("Host: a\r\nX\xe9: y\r\n", 400),
     ],
 )
 def test_a_head_that_could_be_read_in_two_ways_is_refused(server, headers, status):
@@ -109,9 +132,24 @@ def test_a_request_may_come_byte_by_byte_and_in_chunks(server):
         assert statuses(read_all(connection)) == [200]
 
 
-def test_damaged_chunks_are_a_400(server):
-    answer = server.say(head("POST /v1/completions HTTP/1.1", "Transfer-Encoding: chunked") + "zz\r\n")
-    assert statuses(answer) == [400]
+CHUNKS = ["zz", "-1", "+2", "0x2", " 2", "2 ;x", "", "10000000000000000", "ffffffffffffffff", "2\r\n{}x", "2\n{}\r\n0", "2\r\n{}\n0\n", "2\r{}"]
+
+
+@pytest.mark.parametrize("chunk", CHUNKS)
+def test_damaged_chunks_end_the_connection(server, chunk):
+    """A second request behind them is never answered: whose bytes are its own could be read in two ways."""
+    answer = server.say(head("POST /v1/completions HTTP/1.1", "Transfer-Encoding: chunked") + chunk + "\r\n\r\n" + head("GET /health HTTP/1.1"))
+    assert statuses(answer) in ([400], [413])
+
+
+def test_a_body_of_nobody_is_no_second_request(server):
+    """GET and HEAD may have a body; its bytes are not a request."""
+    inner = head("GET /v1/models HTTP/1.1")
+    asked = f"GET /health HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(inner)}\r\n\r\n{inner}" + head("GET /ready HTTP/1.1")
+    answer = server.say(asked)
+    assert statuses(answer) == [200, 200] and b"max_model_len" not in answer
+    trailers = head("POST /v1/completions HTTP/1.1", "Transfer-Encoding: chunked") + "2\r\n{}\r\n0\r\nContent-Length: 9\r\nX: y\r\n\r\n"
+    assert len(statuses(server.say(trailers))) == 1
 
 
 def test_who_expects_it_is_told_to_go_on(server):
