@@ -37,7 +37,7 @@ struct ServeOptions {
   server::ResponseStore::Options responses;
   server::Models::Options loading;
   std::optional<Bytes> disk_cache, disk_cache_daily;
-  bool no_disk_cache = false;
+  bool no_disk_cache = false, allow_pull = false, isolates_clients = false;
   std::string chat_template;
 };
 
@@ -163,6 +163,8 @@ void serve(ServeOptions o, const Globals& globals) {
   service_options.responses = o.responses;
   service_options.log_format = o.log_format;
   service_options.log_prompts = o.log_prompts;
+  service_options.isolates_clients = o.isolates_clients;
+  service_options.allow_pull = o.allow_pull;
   server::Models models(
       named, aliases_of(o),
       [&](const std::string& model) {
@@ -212,6 +214,16 @@ void add_network_options(CLI::App& command, ServeOptions& o) {
   option("--allow-host", "NAME", o.http.gate.allowed_hosts,
          "A name of this machine that clients use (repeatable)")
       ->allow_extra_args(false);
+  command
+      .add_flag("--allow-pull", o.allow_pull,
+                "Let those who may ask have models pulled from the hub into the store "
+                "(/api/pull)")
+      ->group(kNetwork);
+  command
+      .add_flag("--isolate-keys", o.isolates_clients,
+                "Use for a key (or, without keys, an address) only what was cached for it, in memory: no "
+                "timing tells what others asked")
+      ->group(kNetwork);
   option("--max-connections", "N", o.http.most_connections, "Connections at once (default: 512)")
       ->check(at_least(1));
   option("--max-answers", "N", o.most_answers, "Answers on their way at once (default: 64)")

@@ -324,6 +324,10 @@ void Engine::greedy(std::span<const text::Token> tokens, int64_t n,
 
 SchedulerReport Engine::scheduler() const { return impl_->scheduler->report(); }
 
+std::vector<StepRecord> Engine::steps_after(int64_t number) const {
+  return impl_->scheduler->steps_after(number);
+}
+
 std::optional<DiskCacheReport> Engine::disk_cache() const {
   return impl_->disk ? std::optional(impl_->disk->report()) : std::nullopt;
 }

@@ -17,6 +17,7 @@
 #include "sluice/engine/draft_governor.h"
 #include "sluice/engine/pace.h"
 #include "sluice/engine/scheduler_report.h"
+#include "sluice/engine/step_log.h"
 #include "sluice/models/load.h"
 #include "sluice/nn/config.h"
 #include "sluice/ops/context.h"
@@ -153,6 +154,8 @@ class Engine {
   double disk_bandwidth() const;
 
   SchedulerReport scheduler() const;
+  /// Of the last steps those behind that number, oldest first.
+  std::vector<StepRecord> steps_after(int64_t number) const;
 
   /// What the disk cache did; nothing where there is none, or its folder cannot be used, which was told.
   std::optional<DiskCacheReport> disk_cache() const;

@@ -55,6 +55,11 @@ SchedulerReport Scheduler::report() const {
   return report_;
 }
 
+std::vector<StepRecord> Scheduler::steps_after(int64_t number) const {
+  const std::lock_guard lock(mutex_);
+  return steps_.after(number);
+}
+
 void Scheduler::publish() {
   const auto decodes = [](const Ptr& s) { return s->n_generated() > 0; };
   const std::lock_guard lock(mutex_);
@@ -421,6 +426,10 @@ void Scheduler::learn_from(const Plan& plan, std::span<const decode::Outcome> ou
   }
   const std::lock_guard lock(mutex_);
   ++report_.steps;
+  steps_.add(now, {.ms = 1e3 * seconds,
+                   .decode_rows = plan.decode_tokens,
+                   .prefill_tokens = plan.prompt_tokens,
+                   .waiting = std::ssize(waiting_) + std::ssize(arrived_)});
   report_.prompt_tokens += plan.prompt_tokens;
   report_.decode_tokens += n_given;
   report_.guessed_tokens += plan.guesses;

@@ -16,6 +16,7 @@
 #include "sluice/engine/pending_reads.h"
 #include "sluice/engine/scheduler_report.h"
 #include "sluice/engine/sequence.h"
+#include "sluice/engine/step_log.h"
 #include "sluice/engine/worker.h"
 
 namespace sluice::engine {
@@ -50,6 +51,7 @@ class Scheduler {
   void submit(std::shared_ptr<Sequence> sequence);
   void cancel_all();
   SchedulerReport report() const;
+  std::vector<StepRecord> steps_after(int64_t number) const;
 
   /// One step, on the engine's thread.
   Worker::Turn turn(bool others_wait);
@@ -120,6 +122,7 @@ class Scheduler {
   mutable std::mutex mutex_;  // guards what follows
   std::vector<Ptr> arrived_;
   SchedulerReport report_;
+  StepLog steps_;
 };
 
 }  // namespace sluice::engine

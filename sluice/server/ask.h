@@ -90,6 +90,7 @@ struct Ask {
   std::optional<int> top_logprobs = std::nullopt;  ///< unset: no log probabilities
   Format format = {};
   bool stream = false;
+  bool uses_disk_cache = true;
   std::string cache_salt = {};  ///< of the prompt cache: what others have cached is not looked at
   /// How long the model stays loaded after this; negative: for ever. Unset: as the server has it.
   std::optional<double> keep_alive_seconds = std::nullopt;

@@ -25,6 +25,14 @@ const char* name_of(GrammarKind kind) {
   return "";
 }
 
+/// Grammars name a control token by its text, <|message|>: llguidance knows such words by their first byte, which no
+/// text has.
+std::string word_of(const Tokenizer& tokenizer, Token token) {
+  if (!tokenizer.is_special(token)) return tokenizer.token_bytes(token);
+  const std::string name = tokenizer.token_bytes(token, /*keep_special=*/true);
+  return name.starts_with('<') && name.ends_with('>') ? '\xFF' + name : "";
+}
+
 class Matcher : public GrammarMatcher {
  public:
   explicit Matcher(rust::Box<ffi::GrammarMatcher> matcher) : matcher_(std::move(matcher)) {}
@@ -69,7 +77,7 @@ std::unique_ptr<Grammars> open_grammars(const Tokenizer& tokenizer, int64_t n_to
     if (token >= 0 && token < n_tokens) eos.push_back(token);
   }
   for (int64_t id = 0; id < n_tokens; ++id) {
-    bytes += tokenizer.token_bytes(static_cast<Token>(id));
+    bytes += word_of(tokenizer, static_cast<Token>(id));
     ends.push_back(bytes.size());
   }
   return call_rust("the tokens", [&]() -> std::unique_ptr<Grammars> {

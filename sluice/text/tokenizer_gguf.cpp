@@ -1,4 +1,5 @@
 // Opens the vocabulary inside a GGUF. What the keys mean: https://github.com/ggml-org/ggml, docs/gguf.md.
+#include <algorithm>
 #include <array>
 
 #include "sluice/text/rust_tokenizer.h"
@@ -111,6 +112,12 @@ std::unique_ptr<Tokenizer> Tokenizer::from_gguf(const io::Gguf& gguf) {
   special.adds_bos = tokenizer->adds_bos();
   const auto eos = tokenizer->eos();
   special.eos.assign(eos.begin(), eos.end());
+  // Of gpt-oss's two ends its files name one.
+  const Token call = tokenizer->token_id(slice("<|call|>")),
+              said = tokenizer->token_id(slice("<|return|>"));
+  if (call >= 0 && std::ranges::find(special.eos, said) != special.eos.end() &&
+      std::ranges::find(special.eos, call) == special.eos.end())
+    special.eos.push_back(call);
   special.named = read_named(gguf.metadata, *tokenizer);
   return std::make_unique<RustTokenizer>(std::move(tokenizer), std::move(special), gguf.mappings);
 }

@@ -30,6 +30,11 @@ std::string content_hash(const HubFile& file) {
   return file.sha256.empty() ? file.git_sha1 : file.sha256;
 }
 
+std::string named_hash(const HubFile& file) {
+  if (!file.sha256.empty()) return "sha256:" + file.sha256;
+  return file.git_sha1.empty() ? "" : "git-sha1:" + file.git_sha1;
+}
+
 /// What an earlier pull recorded: the hash by file name. Empty when there is no such record.
 using Manifest = std::map<std::string, std::string>;
 
@@ -161,7 +166,7 @@ class Pull {
     const Manifest manifest = is_incomplete() ? Manifest{} : read_manifest(directory_);
     Work work;
     for (const HubFile& file : repository_.files()) {
-      PullProgress::File shown{file.local_name(), {file.bytes}, {file.bytes}};
+      PullProgress::File shown{file.local_name(), {file.bytes}, {file.bytes}, named_hash(file)};
       if (!is_here(directory_, file, manifest)) {
         const Download download{repository_.url(file), directory_ / file.local_name(), file.bytes,
                                 file.sha256, file.git_sha1};

@@ -20,6 +20,8 @@ struct PullProgress {
   struct File {
     std::string name;
     Bytes bytes, done;
+    std::string hash =
+        {};  ///< of its content, "sha256:..." or "git-sha1:..."; "" when the hub gives none
   };
   std::vector<File> files;
 };

@@ -23,6 +23,14 @@ std::string arguments_schema(const Json& tool) {
   return schema.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
+std::string arguments_rules(const Json& tools) {
+  std::string rules;
+  for (size_t i = 0; i < tools.size(); ++i)
+    fmt::format_to(std::back_inserter(rules), "arguments_{}: %json {}\n", i,
+                   arguments_schema(tools[i]));
+  return rules;
+}
+
 }  // namespace
 
 bool is_strict(const Json& tool) {
@@ -45,9 +53,21 @@ std::string call_grammar(const Json& tools, const CallForm& form) {
     }
     fmt::format_to(out, "arguments_{} {}\n", i, literal(form.in_list ? "}]" : "}"));
   }
-  for (size_t i = 0; i < tools.size(); ++i)
-    fmt::format_to(out, "arguments_{}: %json {}\n", i, arguments_schema(tools[i]));
-  return grammar;
+  return grammar + arguments_rules(tools);
+}
+
+std::string channel_call_grammar(const Json& tools, bool named) {
+  std::string grammar = "start: call\n";
+  const auto out = std::back_inserter(grammar);
+  for (size_t i = 0; i < tools.size(); ++i) {
+    fmt::format_to(out, "{} ", i == 0 ? "call:" : "  |");
+    if (!named) {
+      const auto name = tools[i]["function"]["name"].get<std::string>();
+      fmt::format_to(out, "{} <|constrain|> \"json\" <|message|> ", literal(name + " "));
+    }
+    fmt::format_to(out, "arguments_{}\n", i);
+  }
+  return grammar + arguments_rules(tools);
 }
 
 }  // namespace sluice::server

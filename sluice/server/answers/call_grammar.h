@@ -24,6 +24,9 @@ struct CallForm {
 /// one. Arguments are an object, which fits the tool's schema where it is strict.
 std::string call_grammar(const Json& tools, const CallForm& form);
 
+/// The same of a call on a channel (answers/channel_splitter.h), behind "functions.", or named: behind its header.
+std::string channel_call_grammar(const Json& tools, bool named);
+
 /// Whether a tool's arguments have to fit its schema.
 bool is_strict(const Json& tool);
 

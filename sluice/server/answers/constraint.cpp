@@ -52,18 +52,24 @@ class OfGrammar : public engine::Constraint {
  private:
   void think(text::Token token) {
     seen_ += tokenizer_.token_bytes(token, /*keep_special=*/true);
-    if (seen_.find(thinking_.end) != std::string::npos) {
-      thinking_.begun = false;
-      thinking_.begin.reset();
-    } else if (seen_.size() > thinking_.end.size()) {
-      seen_.erase(0, seen_.size() - thinking_.end.size());
+    for (; n_ended_ < thinking_.ends.size(); ++n_ended_) {
+      const std::string& end = thinking_.ends[n_ended_];
+      const size_t at = seen_.find(end);
+      if (at == std::string::npos) {
+        if (seen_.size() > end.size()) seen_.erase(0, seen_.size() - end.size());
+        return;
+      }
+      seen_.erase(0, at + end.size());
     }
+    thinking_.begun = false;
+    thinking_.begin.reset();
   }
 
   std::unique_ptr<text::GrammarMatcher> matcher_;
   const text::Tokenizer& tokenizer_;
   Thinking thinking_;
-  std::string seen_;  // the end of what was thought
+  std::string seen_;    // the end of what was thought
+  size_t n_ended_ = 0;  // of what ends it, so many came
 };
 
 class OfCalls : public engine::Constraint {

@@ -3,6 +3,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "sluice/engine/request.h"
 #include "sluice/server/ask.h"
@@ -14,7 +15,7 @@ namespace sluice::server {
 struct Thinking {
   bool begun = false;                               ///< the prompt has begun it
   std::optional<text::Token> begin = std::nullopt;  ///< begins it, as the answer's first token
-  std::string end = {};                             ///< the text that ends it
+  std::vector<std::string> ends = {};  ///< it ends behind these texts, one after another
 };
 
 /// What an answer of this format may be made of: anything while the model thinks, then what fits. Null for

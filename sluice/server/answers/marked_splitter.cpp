@@ -1,9 +1,8 @@
-#include "sluice/server/answers/splitter.h"
+#include "sluice/server/answers/marked_splitter.h"
 
 #include <algorithm>
 #include <utility>
 
-#include "sluice/server/answers/answer_id.h"
 #include "sluice/server/answers/call_opening.h"
 
 namespace sluice::server {
@@ -28,7 +27,7 @@ size_t begun_marker(std::string_view text, const std::vector<std::string_view>& 
 
 }  // namespace
 
-Splitter::Splitter(Markup markup)
+MarkedSplitter::MarkedSplitter(Markup markup)
     : markup_(std::move(markup)),
       mode_(markup_.begins_in_reasoning ? Mode::reasoning : Mode::text),
       drops_space_(markup_.begins_in_reasoning) {
@@ -37,7 +36,7 @@ Splitter::Splitter(Markup markup)
   for (const CallFormat& format : call_formats()) begins_.push_back(format.begin);
 }
 
-std::vector<Piece> Splitter::push(std::string_view text) {
+std::vector<Piece> MarkedSplitter::push(std::string_view text) {
   std::vector<Piece> pieces;
   held_ += text;
   while (!held_.empty() && step(pieces)) {
@@ -45,7 +44,7 @@ std::vector<Piece> Splitter::push(std::string_view text) {
   return pieces;
 }
 
-std::vector<Piece> Splitter::finish() {
+std::vector<Piece> MarkedSplitter::finish() {
   std::vector<Piece> pieces;
   while (mode_ == Mode::call) {
     end_call(held_.size(), false, pieces);
@@ -54,9 +53,9 @@ std::vector<Piece> Splitter::finish() {
   }
   if (mode_ == Mode::arguments || mode_ == Mode::call_rest) {
     held_.clear();
-    pieces.push_back(of_call(Piece::Kind::tool_end));
+    calls_.end(pieces);
   }
-  const bool between_calls = markup_.bare_calls && !said_text_ && n_calls_ > 0;
+  const bool between_calls = markup_.bare_calls && !said_text_ && calls_.n_calls() > 0;
   if (mode_ == Mode::text && !between_calls) {
     say(Piece::Kind::text, std::exchange(held_, {}), pieces);
     said_text_ = said_text_ || !space_.empty();
@@ -67,7 +66,7 @@ std::vector<Piece> Splitter::finish() {
 }
 
 /// Understands some of what is held; false when more has to come first.
-bool Splitter::step(std::vector<Piece>& pieces) {
+bool MarkedSplitter::step(std::vector<Piece>& pieces) {
   switch (mode_) {
     case Mode::text:
       return step_text(pieces);
@@ -85,7 +84,7 @@ bool Splitter::step(std::vector<Piece>& pieces) {
   return false;
 }
 
-Splitter::Found Splitter::find_marker() const {
+MarkedSplitter::Found MarkedSplitter::find_marker() const {
   Found found;
   const auto look_for = [&](std::string_view marker, const CallFormat* format) {
     const size_t at = held_.find(marker);
@@ -98,9 +97,9 @@ Splitter::Found Splitter::find_marker() const {
   return found;
 }
 
-bool Splitter::step_text(std::vector<Piece>& pieces) {
+bool MarkedSplitter::step_text(std::vector<Piece>& pieces) {
   if (markup_.bare_calls && !said_text_) {
-    const size_t first = held_.find_first_not_of(n_calls_ > 0 ? kBetweenBareCalls : kSpace);
+    const size_t first = held_.find_first_not_of(calls_.n_calls() > 0 ? kBetweenBareCalls : kSpace);
     if (first == npos) return false;
     if (held_[first] == '{') {
       space_ += held_.substr(0, first);
@@ -126,7 +125,7 @@ bool Splitter::step_text(std::vector<Piece>& pieces) {
   return true;
 }
 
-bool Splitter::step_reasoning(std::vector<Piece>& pieces) {
+bool MarkedSplitter::step_reasoning(std::vector<Piece>& pieces) {
   const size_t end = held_.find(markup_.think_end);
   if (end == npos) {
     say_all_but(begun_marker(held_, {markup_.think_end}), Piece::Kind::reasoning, pieces);
@@ -140,7 +139,7 @@ bool Splitter::step_reasoning(std::vector<Piece>& pieces) {
   return true;
 }
 
-void Splitter::begin_call(const CallFormat& format) {
+void MarkedSplitter::begin_call(const CallFormat& format) {
   mode_ = Mode::call;
   format_ = &format;
   json_ = {};
@@ -148,7 +147,7 @@ void Splitter::begin_call(const CallFormat& format) {
   may_come_ = markup_.calls_as_they_come;
 }
 
-bool Splitter::step_call(std::vector<Piece>& pieces) {
+bool MarkedSplitter::step_call(std::vector<Piece>& pieces) {
   if (may_come_) return begin_arguments(pieces);
   const std::optional<size_t> end = body_end();
   if (!end) return false;
@@ -157,22 +156,23 @@ bool Splitter::step_call(std::vector<Piece>& pieces) {
 }
 
 /// Tells the call whose beginning is held, once it is known for one that can be told as it comes.
-bool Splitter::begin_arguments(std::vector<Piece>& pieces) {
+bool MarkedSplitter::begin_arguments(std::vector<Piece>& pieces) {
   CallOpening opening = find_opening(held_);
   if (opening.kind == CallOpening::Kind::more) return false;
   may_come_ = false;
   const bool bare = format_ == &bare_call_format();
-  if (opening.kind == CallOpening::Kind::other || (bare && !is_offered(opening.name))) return true;
+  if (opening.kind == CallOpening::Kind::other || (bare && !markup_.offers(opening.name)))
+    return true;
   space_.clear();
-  say_name(std::move(opening.name), pieces);
+  calls_.begin(std::move(opening.name), pieces);
   held_.erase(0, opening.arguments);
   mode_ = Mode::arguments;
   return true;
 }
 
-bool Splitter::step_arguments(std::vector<Piece>& pieces) {
+bool MarkedSplitter::step_arguments(std::vector<Piece>& pieces) {
   const size_t end = json_.push(held_);
-  pieces.push_back(of_call(Piece::Kind::tool_arguments, held_.substr(0, end)));
+  calls_.add(held_.substr(0, end), pieces);
   held_.erase(0, end);
   if (end == npos) return false;
   mode_ = Mode::call_rest;
@@ -182,17 +182,17 @@ bool Splitter::step_arguments(std::vector<Piece>& pieces) {
 }
 
 /// What stands behind the arguments, as far as the object's end, tells nothing.
-bool Splitter::step_call_rest(std::vector<Piece>& pieces) {
+bool MarkedSplitter::step_call_rest(std::vector<Piece>& pieces) {
   const size_t end = json_.push(held_);
   held_.erase(0, end);
   if (end == npos) return false;
-  pieces.push_back(of_call(Piece::Kind::tool_end));
+  calls_.end(pieces);
   leave_call();
   return true;
 }
 
 /// Models may leave the end marker out.
-bool Splitter::step_behind_call() {
+bool MarkedSplitter::step_behind_call() {
   const size_t first = held_.find_first_not_of(kSpace);
   if (first == npos) return false;
   const std::string_view rest = std::string_view(held_).substr(first);
@@ -205,22 +205,22 @@ bool Splitter::step_behind_call() {
   return true;
 }
 
-void Splitter::leave_call() {
+void MarkedSplitter::leave_call() {
   mode_ = Mode::behind_call;
   space_.clear();
   drops_space_ = true;
 }
 
 /// How much of what is held is the call; nullopt while it goes on.
-std::optional<size_t> Splitter::body_end() {
+std::optional<size_t> MarkedSplitter::body_end() {
   return format_->end.empty() ? json_end() : marked_end();
 }
 
 /// Where the end marker stands, or JSON closes. In a string of a JSON body the marker is a part of that string.
-std::optional<size_t> Splitter::marked_end() {
+std::optional<size_t> MarkedSplitter::marked_end() {
   const size_t first = held_.find_first_not_of(kSpace);
   if (first == npos) return std::nullopt;
-  const bool is_json = held_[first] == '{' || held_[first] == '[';
+  const bool is_json = format_->has_json && (held_[first] == '{' || held_[first] == '[');
   while (true) {
     const size_t end = held_.find(format_->end, scanned_);
     // What may become the marker waits.
@@ -237,7 +237,7 @@ std::optional<size_t> Splitter::marked_end() {
 }
 
 /// Where the JSON closes that the body is, or that follows a name.
-std::optional<size_t> Splitter::json_end() {
+std::optional<size_t> MarkedSplitter::json_end() {
   if (scanned_ == 0) {
     const size_t first = held_.find_first_not_of(kSpace);
     if (first == npos) return std::nullopt;
@@ -255,61 +255,37 @@ std::optional<size_t> Splitter::json_end() {
   return std::nullopt;
 }
 
-bool Splitter::is_offered(const std::string& name) const {
-  return std::ranges::find(markup_.tool_names, name) != markup_.tool_names.end();
-}
-
 /// The first `body` bytes are a call, or text if they do not parse. ended: by what ends a call, not by the answer's
 /// end.
-void Splitter::end_call(size_t body, bool ended, std::vector<Piece>& pieces) {
+void MarkedSplitter::end_call(size_t body, bool ended, std::vector<Piece>& pieces) {
   const std::string said = std::string(format_->begin) + held_.substr(0, body);
   // Models that end an answer behind a call leave its marker out; JSON alone shows that it is whole.
   const size_t first = std::min(held_.find_first_not_of(kSpace), held_.size());
   const bool whole = ended || held_[first] == '{' || held_[first] == '[';
-  auto calls = whole ? format_->parse(std::string_view(held_).substr(0, body)) : std::nullopt;
+  auto calls = whole
+                   ? format_->parse(std::string_view(held_).substr(0, body), markup_.text_arguments)
+                   : std::nullopt;
   held_.erase(0, body);
-  const auto is_offered_call = [this](const ToolCall& call) { return is_offered(call.name); };
+  const auto is_offered_call = [this](const ToolCall& call) { return markup_.offers(call.name); };
   if (calls && format_ == &bare_call_format() && !std::ranges::all_of(*calls, is_offered_call))
     calls.reset();
   if (calls) {
     leave_call();
-    say_calls(std::move(*calls), pieces);
+    for (ToolCall& call : *calls) calls_.whole(std::move(call), pieces);
   } else {
     mode_ = Mode::text;
     say(Piece::Kind::text, said, pieces);
   }
 }
 
-void Splitter::say_calls(std::vector<ToolCall> calls, std::vector<Piece>& pieces) {
-  for (ToolCall& call : calls) {
-    say_name(std::move(call.name), pieces);
-    pieces.push_back(of_call(Piece::Kind::tool_arguments, std::move(call.arguments)));
-    pieces.push_back(of_call(Piece::Kind::tool_end));
-  }
-}
-
-void Splitter::say_name(std::string name, std::vector<Piece>& pieces) {
-  call_.tool = n_calls_++;
-  call_.tool_id = new_id();
-  call_.tool_name = std::move(name);
-  pieces.push_back(of_call(Piece::Kind::tool_begin));
-}
-
-Piece Splitter::of_call(Piece::Kind kind, std::string text) const {
-  Piece piece = call_;
-  piece.kind = kind;
-  piece.text = std::move(text);
-  return piece;
-}
-
-void Splitter::say_all_but(size_t keep, Piece::Kind kind, std::vector<Piece>& pieces) {
+void MarkedSplitter::say_all_but(size_t keep, Piece::Kind kind, std::vector<Piece>& pieces) {
   const size_t n = held_.size() - keep;
   say(kind, std::string_view(held_).substr(0, n), pieces);
   held_.erase(0, n);
 }
 
 /// White space at the end waits: if a call or the end of reasoning follows it, it goes.
-void Splitter::say(Piece::Kind kind, std::string_view text, std::vector<Piece>& pieces) {
+void MarkedSplitter::say(Piece::Kind kind, std::string_view text, std::vector<Piece>& pieces) {
   if (drops_space_) text.remove_prefix(std::min(text.find_first_not_of(kSpace), text.size()));
   if (text.empty()) return;
   drops_space_ = false;

@@ -1,57 +1,17 @@
-#include "sluice/server/answers/splitter.h"
+#include "sluice/server/answers/marked_splitter.h"
 
 #include <gtest/gtest.h>
 
 #include <random>
+
+#include "sluice/server/answers/told.h"
 
 namespace sluice::server {
 namespace {
 
 const Markup kAll{.think_begin = "<think>", .think_end = "</think>", .calls_tools = true};
 
-/// What pieces say, however it is cut: "text(Hi)reasoning(so)call(f,{})".
-std::string told(const std::vector<Piece>& pieces) {
-  std::string all, open;
-  for (const Piece& piece : pieces) {
-    std::string kind;
-    switch (piece.kind) {
-      case Piece::Kind::text:
-        kind = "text(";
-        break;
-      case Piece::Kind::reasoning:
-        kind = "reasoning(";
-        break;
-      case Piece::Kind::tool_begin:
-        all += (open.empty() ? "" : ")") + std::string("call(") + piece.tool_name + ",";
-        open = "call";
-        continue;
-      case Piece::Kind::tool_arguments:
-        all += piece.text;
-        continue;
-      case Piece::Kind::tool_end:
-        all += ")";
-        open.clear();
-        continue;
-    }
-    if (open != kind) all += (open.empty() ? "" : ")") + kind;
-    open = kind;
-    all += piece.text;
-  }
-  return all + (open.empty() ? "" : ")");
-}
-
-std::string told(const Markup& markup, const std::vector<std::string>& pushes) {
-  Splitter splitter(markup);
-  std::vector<Piece> all;
-  const auto add = [&](std::vector<Piece> more) {
-    all.insert(all.end(), more.begin(), more.end());
-  };
-  for (const std::string& text : pushes) add(splitter.push(text));
-  add(splitter.finish());
-  return told(all);
-}
-
-TEST(Splitter, cuts_out_reasoning_and_calls) {
+TEST(MarkedSplitter, cuts_out_reasoning_and_calls) {
   EXPECT_EQ(told(kAll, {"<think>\nHm.\n</think>\n\nHello"}), "reasoning(Hm.)text(Hello)");
   EXPECT_EQ(told(kAll, {"<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": 1}}\n</tool_call>"}),
             "call(f,{\"a\":1})");
@@ -72,7 +32,7 @@ TEST(Splitter, cuts_out_reasoning_and_calls) {
       "call(f,{\"a\":\"x\"})");
 }
 
-TEST(Splitter, tells_a_call_that_does_not_parse_as_text) {
+TEST(MarkedSplitter, tells_a_call_that_does_not_parse_as_text) {
   for (const std::string wrong :
        {"<tool_call>{\"name\": f}</tool_call>", "<tool_call>{\"name\": \"f\", \"argu",
         "[TOOL_CALLS][{\"nam\":\"f\"}]", "a <tool_call> b", "<|python_tag|>print(1)"}) {
@@ -80,16 +40,16 @@ TEST(Splitter, tells_a_call_that_does_not_parse_as_text) {
   }
 }
 
-TEST(Splitter, knows_where_a_call_ends_that_lacks_its_marker) {
+TEST(MarkedSplitter, knows_where_a_call_ends_that_lacks_its_marker) {
   EXPECT_EQ(told(kAll, {"<tool_call>{\"name\":\"f\",\"arguments\":{}}\nThat was it."}),
             "call(f,{})text(That was it.)");
   EXPECT_EQ(told(kAll, {"<tool_call>{\"name\":\"f\"}\n</tool_"}), "call(f,{})");
 }
 
-TEST(Splitter, tells_calls_as_they_come_once_their_name_is_known) {
+TEST(MarkedSplitter, tells_calls_as_they_come_once_their_name_is_known) {
   Markup markup = kAll;
   markup.calls_as_they_come = true;
-  Splitter splitter(markup);
+  MarkedSplitter splitter(markup);
   const auto pushed = [&](const char* text) { return told(splitter.push(text)); };
   EXPECT_EQ(pushed("<tool_call>\n{\"name\": \"f\", \"argum"), "");
   EXPECT_EQ(pushed("ents\": {\"a"), "call(f,{\"a)");
@@ -109,7 +69,7 @@ TEST(Splitter, tells_calls_as_they_come_once_their_name_is_known) {
   EXPECT_EQ(told(markup, {"<tool_call>{\"name\":\"f\" oh"}), "text(<tool_call>{\"name\":\"f\" oh)");
 }
 
-TEST(Splitter, takes_an_answer_of_json_for_a_call_only_of_an_offered_tool) {
+TEST(MarkedSplitter, takes_an_answer_of_json_for_a_call_only_of_an_offered_tool) {
   Markup llama{.calls_tools = true, .bare_calls = true, .tool_names = {"f"}};
   EXPECT_EQ(told(llama, {"{\"name\":\"f\",\"parameters\":{\"a\":1}}; {\"name\":\"f\"}"}),
             "call(f,{\"a\":1})call(f,{})");
@@ -117,19 +77,19 @@ TEST(Splitter, takes_an_answer_of_json_for_a_call_only_of_an_offered_tool) {
   EXPECT_EQ(told(llama, {"It is {\"name\":\"f\"}"}), "text(It is {\"name\":\"f\"})");
 }
 
-TEST(Splitter, leaves_plain_text_alone) {
+TEST(MarkedSplitter, leaves_plain_text_alone) {
   const std::string text = "  <think> and <tool_call> are \n words \n";
   EXPECT_EQ(told({}, {text}), "text(" + text + ")");
   EXPECT_EQ(told(kAll, {" two \n lines \n"}), "text( two \n lines \n)");
 }
 
-TEST(Splitter, knows_that_the_prompt_began_the_reasoning) {
+TEST(MarkedSplitter, knows_that_the_prompt_began_the_reasoning) {
   Markup begun = kAll;
   begun.begins_in_reasoning = true;
   EXPECT_EQ(told(begun, {"\nHm.", "</thi", "nk>\n", "Yes"}), "reasoning(Hm.)text(Yes)");
 }
 
-TEST(Splitter, says_the_same_however_the_text_is_cut) {
+TEST(MarkedSplitter, says_the_same_however_the_text_is_cut) {
   const std::vector<std::string> parts{"<think>",
                                        "</think>",
                                        "<tool_call>",

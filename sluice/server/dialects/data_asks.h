@@ -29,6 +29,13 @@ EmbedAsk read_ollama_embeddings(const Json& body, const ReadOptions& options);  
 std::string embeddings_body(const EmbedAsk& ask, const std::string& model,
                             const std::vector<std::vector<float>>& vectors, const Usage& usage);
 
+/// POST /api/pull
+struct PullAsk {
+  std::string model = {};
+  bool stream = true;
+};
+PullAsk read_ollama_pull(const Json& body);
+
 /// POST /tokenize and /detokenize, as llama-server and vLLM have them.
 struct TokenizeAsk {
   std::string model = {};

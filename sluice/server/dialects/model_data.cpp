@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include "sluice/server/dialects/data_asks.h"
 #include "sluice/server/dialects/fields.h"
 #include "sluice/server/dialects/model_info.h"
 #include "sluice/server/dialects/telling.h"
@@ -156,6 +157,20 @@ std::string read_ollama_show(const Json& json) {
   body.neutral(std::to_array<std::string_view>({"options", "system", "template", "verbose"}));
   body.finish();
   return name && !name->empty() ? *name : old_name.value_or("");
+}
+
+PullAsk read_ollama_pull(const Json& json) {
+  Fields body(json, "");
+  const auto name = body.text("model");
+  const auto old_name = body.text("name");
+  PullAsk ask{.model = name && !name->empty() ? *name : old_name.value_or(""),
+              .stream = body.boolean("stream").value_or(true)};
+  body.only("insecure", {false}, "connections are checked as the server's environment says");
+  body.finish();
+  ask.model = without_latest(ask.model);
+  if (ask.model.find('/') == ask.model.npos)
+    refuse_field("model", "has to be org/name, or org/name:QUANTIZATION, as the hub has it");
+  return ask;
 }
 
 std::string ollama_show_body(const ModelInfo& model) {

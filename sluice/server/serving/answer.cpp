@@ -124,7 +124,7 @@ void Answer::begin_generations(const std::vector<Prompt>& prompts) {
     Choice& choice = choices_.emplace_back(prompt.markup);
     choice.progress.prompt_tokens = std::ssize(prompt.tokens);
     choice.progress.max_tokens = prompt.max_tokens;
-    if (!prompt.begun.empty()) choice.begun = choice.splitter.push(prompt.begun);
+    if (!prompt.begun.empty()) choice.begun = choice.splitter->push(prompt.begun);
   }
   const uint64_t seed = ask_.seed ? *ask_.seed : drawn_seed();
   try {
@@ -153,7 +153,7 @@ engine::Request Answer::request_of(const Prompt& prompt) const {
   request.top_logprobs = ask_.top_logprobs;
   request.client = exchange_->request().client;
   request.cache_salt = ask_.cache_salt;
-  request.uses_disk = true;
+  request.uses_disk = ask_.uses_disk_cache;
   request.prediction = model_->engine().tokenizer().encode(
       ask_.prediction, {.add_bos = false, .parse_special = false});
   request.constraint = model_->constraint_of(ask_.format, prompt);
@@ -237,10 +237,10 @@ void Answer::on_token(int index, const engine::Event& event) {
     for (const engine::TokenLogprob& other : event.top) token.top.push_back(model_->scored(other));
     choice.scored.push_back(std::move(token));
   }
-  const bool was_reasoning = choice.splitter.in_reasoning();
+  const bool was_reasoning = choice.splitter->in_reasoning();
   std::vector<Piece> pieces =
-      choice.splitter.push(event.text + std::string(model_->marker(event.token)));
-  if (was_reasoning || choice.splitter.in_reasoning()) ++usage_.reasoning_tokens;
+      choice.splitter->push(event.text + std::string(model_->marker(event.token)));
+  if (was_reasoning || choice.splitter->in_reasoning()) ++usage_.reasoning_tokens;
   const auto call_end = std::ranges::find(pieces, Piece::Kind::tool_end, &Piece::kind);
   if (call_end != pieces.end() && wants_one_call()) {
     pieces.erase(call_end + 1, pieces.end());
@@ -275,13 +275,13 @@ void Answer::on_choice_end(int index, const engine::Result& result) {
   usage_.prefill_seconds = std::max(usage_.prefill_seconds, result.prefill_seconds);
   usage_.decode_seconds = std::max(usage_.decode_seconds, result.decode_seconds);
   if (!gone_ && !failed_) {
-    if (!choice.has_enough) tell(choice, index, choice.splitter.finish());
+    if (!choice.has_enough) tell(choice, index, choice.splitter->finish());
     if (!choice.scored.empty()) tell(choice, index, {Piece{}});
     Ending ending{.choice = index,
                   .reason = choice.has_enough    ? engine::FinishReason::eos
                             : choice.out_of_time ? engine::FinishReason::max_tokens
                                                  : result.finish_reason,
-                  .called_tools = choice.splitter.n_calls() > 0,
+                  .called_tools = choice.splitter->n_calls() > 0,
                   .stop_string = result.stop_string};
     std::string out;
     writer_->end(ending, out);

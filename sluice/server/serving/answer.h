@@ -68,8 +68,8 @@ class Answer : public Exchange::Watcher, public std::enable_shared_from_this<Ans
   using Clock = std::chrono::steady_clock;
   class Hearing;
   struct Choice {
-    explicit Choice(Markup markup) : splitter(std::move(markup)) {}
-    Splitter splitter;
+    explicit Choice(const Markup& markup) : splitter(make_splitter(markup)) {}
+    std::unique_ptr<Splitter> splitter;
     std::unique_ptr<engine::Generation> generation;
     std::vector<ScoredToken> scored;  // not yet told
     std::vector<Piece> begun;         // by the prompt

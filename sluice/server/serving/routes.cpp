@@ -139,7 +139,7 @@ const std::vector<Service::Route>& Service::routes() {
       {"POST", "/api/v0/embeddings", embed(read_openai_embeddings)},
       {"POST", "/api/embed", embed(read_ollama_embed)},
       {"POST", "/api/embeddings", embed(read_ollama_embeddings)},
-      {"POST", "/api/pull", nothing_here},
+      {"POST", "/api/pull", [](Service& s, const ExchangePtr& e) { s.pull(e); }},
       {"POST", "/api/push", nothing_here},
       {"POST", "/api/create", nothing_here},
       {"POST", "/api/copy", nothing_here},
@@ -160,7 +160,7 @@ const std::vector<Service::Route>& Service::routes() {
          return Reply{.body = Json{{"version", s.options_.version}}.dump()};
        })},
       {"GET", "/metrics", reply([](Service& s, const HttpRequest&) { return s.show_metrics(); })},
-      {"GET", "/slots", reply([](Service& s, const HttpRequest&) { return s.show_slots(); })},
+      {"GET", "/slots", reply([](Service& s, const HttpRequest& r) { return s.show_slots(r); })},
   };
   return table;
 }

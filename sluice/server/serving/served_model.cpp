@@ -12,6 +12,9 @@
 #include "sluice/base/error.h"
 #include "sluice/engine/hub/model_store.h"
 #include "sluice/engine/logprobs.h"
+#include "sluice/server/answers/channel_splitter.h"
+#include "sluice/server/answers/matcher_ahead.h"
+#include "sluice/server/answers/tool_calls.h"
 #include "sluice/server/dialects/dialect.h"
 #include "sluice/server/serving/markers.h"
 
@@ -28,6 +31,10 @@ constexpr GapMarkers kGapMarkers[] = {
     {"<|fim_begin|>", "<|fim_hole|>", "<|fim_end|>"},
     {"<PRE>", "<SUF>", "<MID>"},
 };
+
+/// With a message's mark, what a model with channels writes before its answer's text.
+constexpr std::string_view kFinalChannel = "<|channel|>final";
+constexpr std::string_view kAnalysisChannel = "<|channel|>analysis<|message|>";
 
 struct GapTokens {
   text::Token prefix, suffix, middle;
@@ -64,11 +71,27 @@ int64_t seconds_since_1970(const std::filesystem::path& file) {
   return std::chrono::duration_cast<std::chrono::seconds>(system.time_since_epoch()).count();
 }
 
+/// Under the name that templates with channels look for; they take it or a text before a call, not both.
+void name_thinking(Json& messages) {
+  for (Json& message : messages) {
+    const auto thought = message.find("reasoning_content");
+    if (thought == message.end()) continue;
+    const bool has_text = !message["content"].get<std::string>().empty();
+    if (!has_text || !message.contains("tool_calls")) message["thinking"] = *thought;
+  }
+}
+
 bool has_token(const text::Tokenizer& tokenizer, std::string_view text) {
   return tokenizer.token_id(text).has_value();
 }
 
 }  // namespace
+
+void append_trusted(text::RenderedPrompt& rendered, std::string_view text) {
+  const size_t at = rendered.text.size();
+  rendered.trusted.push_back({at, at + text.size()});
+  rendered.text += text;
+}
 
 ServedModel::ServedModel(std::string name, std::shared_ptr<engine::Engine> engine,
                          int64_t usual_answer)
@@ -109,7 +132,12 @@ void ServedModel::describe() {
     return own->render(messages, tools, Json::object(), true, tokenizer).text;
   });
   info_.tools = abilities_.tools;
-  info_.thinks = has_token(tokenizer, kThinkBegin);
+  has_channels_ =
+      has_token(tokenizer, ChannelMarks::kChannel) && has_token(tokenizer, ChannelMarks::kMessage);
+  for (const ThinkMarks& marks : kThinkMarks) {
+    if (think_ == nullptr && !has_channels_ && has_token(tokenizer, marks.token)) think_ = &marks;
+  }
+  info_.thinks = has_channels_ || think_ != nullptr;
   bare_calls_ = has_token(tokenizer, "<|python_tag|>");
   listed_calls_ = has_token(tokenizer, kCallListMarker);
   json_calls_ = !bare_calls_ && !listed_calls_ && (abilities_.json_calls || !abilities_.tools);
@@ -118,15 +146,20 @@ void ServedModel::describe() {
 /// Control tokens are no text: those that mark a call are made text again, for the splitter.
 void ServedModel::find_markers() {
   const text::Tokenizer& tokenizer = engine_->tokenizer();
-  std::vector<std::string> markers{std::string(kThinkBegin), std::string(kThinkEnd), "[ARGS]",
-                                   "[CALL_ID]"};
-  for (const CallFormat& format : call_formats()) {
-    markers.emplace_back(format.begin);
-    if (!format.end.empty()) markers.emplace_back(format.end);
+  std::vector<std::string_view> markers = inner_call_marks();
+  for (const ThinkMarks& marks : kThinkMarks)
+    markers.insert(markers.end(), {marks.begin, marks.end, marks.token});
+  for (const CallFormat& format : call_formats())
+    markers.insert(markers.end(), {format.begin, format.end});
+  if (has_channels_) {
+    using Marks = ChannelMarks;
+    markers.insert(markers.end(), {Marks::kStart, Marks::kChannel, Marks::kConstrain,
+                                   Marks::kMessage, Marks::kEnd, Marks::kCall, Marks::kReturn});
   }
-  for (std::string& marker : markers) {
+  for (const std::string_view marker : markers) {
+    if (marker.empty()) continue;
     const auto token = tokenizer.token_id(marker);
-    if (token && tokenizer.is_special(*token)) markers_.emplace(*token, std::move(marker));
+    if (token && tokenizer.is_special(*token)) markers_.emplace(*token, marker);
   }
 }
 
@@ -178,24 +211,55 @@ std::vector<Prompt> ServedModel::prompts_of(const Ask& ask) const {
 
 const std::shared_ptr<const text::Grammars>& ServedModel::grammars() const {
   std::call_once(grammars_made_, [&] {
-    grammars_ = text::open_grammars(engine_->tokenizer(), engine_->config().vocab_size);
+    const int64_t n_tokens = engine_->config().vocab_size;
+    grammars_ = with_masks_ahead(text::open_grammars(engine_->tokenizer(), n_tokens), n_tokens);
   });
   return grammars_;
 }
 
 std::shared_ptr<engine::Constraint> ServedModel::constraint_of(const Format& format,
                                                                const Prompt& prompt) const {
-  const bool keeps_format = format.kind != Format::Kind::text && prompt.begun.empty();
-  if (!keeps_format && !prompt.calls) return nullptr;
-  const text::Tokenizer& tokenizer = engine_->tokenizer();
   try {
-    if (!keeps_format) return make_call_constraint(grammars(), *prompt.calls, tokenizer);
-    Thinking thinking{.begun = prompt.markup.begins_in_reasoning, .end = prompt.markup.think_end};
-    if (info_.thinks && !thinking.end.empty()) thinking.begin = tokenizer.token_id(kThinkBegin);
-    return make_constraint(*grammars(), format, tokenizer, std::move(thinking));
+    auto form = form_of(format, prompt);
+    // A call that is wanted is begun behind all thoughts.
+    if (!prompt.think_budget || !prompt.begun.empty() || !info_.thinks) return form;
+    return make_think_limit(std::move(form), think_limit(prompt), engine_->tokenizer());
   } catch (const Error& error) {
     throw Refusal(400, error.what());
   }
+}
+
+std::shared_ptr<engine::Constraint> ServedModel::form_of(const Format& format,
+                                                         const Prompt& prompt) const {
+  const bool keeps_format = format.kind != Format::Kind::text && prompt.begun.empty();
+  if (!keeps_format && !prompt.calls) return nullptr;
+  const text::Tokenizer& tokenizer = engine_->tokenizer();
+  if (!keeps_format) return make_call_constraint(grammars(), *prompt.calls, tokenizer);
+  const Markup& markup = prompt.markup;
+  Thinking thinking{.begun = markup.begins_in_reasoning, .ends = {markup.think_end}};
+  if (markup.has_channels && !markup.begins_in_text)
+    thinking = {.begun = true,
+                .ends = {std::string(kFinalChannel), std::string(ChannelMarks::kMessage)}};
+  if (think_ != nullptr && !markup.think_end.empty())
+    thinking.begin = tokenizer.token_id(think_->token);
+  return make_constraint(*grammars(), format, tokenizer, std::move(thinking));
+}
+
+ThinkLimit ServedModel::think_limit(const Prompt& prompt) const {
+  const Markup& markup = prompt.markup;
+  ThinkLimit limit{.tokens = prompt.think_budget.value_or(0),
+                   .begun = markup.begins_in_reasoning,
+                   .begin = markup.think_begin,
+                   .end = markup.think_end};
+  std::string then = markup.think_end + "\n\n";
+  if (markup.has_channels) {
+    limit.begin = kAnalysisChannel;
+    limit.end = ChannelMarks::kEnd;
+    then = std::string(ChannelMarks::kEnd) + std::string(ChannelMarks::kStart) + "assistant" +
+           std::string(kFinalChannel) + std::string(ChannelMarks::kMessage);
+  }
+  limit.then = engine_->tokenizer().encode(then, {.add_bos = false, .parse_special = true});
+  return limit;
 }
 
 int64_t ServedModel::room_after(const Ask& ask, int64_t prompt_tokens) const {
@@ -226,11 +290,17 @@ Prompt ServedModel::chat_prompt(const Ask::Chat& chat) const {
     messages.erase(messages.size() - 1);
   }
   messages = normalise_roles(messages, tools, abilities_);
+  if (has_channels_) name_thinking(messages);
   Json args = chat.template_args;
   if (chat.think && !args.contains("enable_thinking")) args["enable_thinking"] = *chat.think;
   text::RenderedPrompt rendered = own->render(messages, tools, args, true, engine_->tokenizer());
+  Prompt prompt{.markup = markup_of(chat, rendered.text + begun), .continues_text = !begun.empty()};
+  if (has_channels_ && !begun.empty()) {
+    prompt.markup.begins_in_text = true;
+    append_trusted(rendered, std::string(kFinalChannel) + std::string(ChannelMarks::kMessage));
+  }
   rendered.text += begun;
-  Prompt prompt{.markup = markup_of(chat, rendered.text), .continues_text = !begun.empty()};
+  prompt.think_budget = chat.think_budget;
   if (with_tools) begin_wanted_call(chat, rendered, prompt);
   prompt.tokens = engine_->tokenizer().encode(rendered);
   prompt.text = std::move(rendered.text);

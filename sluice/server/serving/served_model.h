@@ -11,9 +11,11 @@
 #include "sluice/server/answers/call_grammar.h"
 #include "sluice/server/answers/constraint.h"
 #include "sluice/server/answers/splitter.h"
+#include "sluice/server/answers/think_limit.h"
 #include "sluice/server/ask.h"
 #include "sluice/server/dialects/model_info.h"
 #include "sluice/server/dialects/roles.h"
+#include "sluice/server/serving/markers.h"
 
 namespace sluice::server {
 
@@ -26,8 +28,9 @@ struct Prompt {
   bool has_bos = false;                ///< the first token was put before what was given
   Markup markup = {};                  ///< of the answer
   std::string begun = {};              ///< of a call that is wanted: the prompt ends with it
-  std::optional<CallRule> calls = std::nullopt;  ///< they have to fit it
-  bool continues_text = false;                   ///< as engine::Request has it
+  std::optional<CallRule> calls = std::nullopt;        ///< they have to fit it
+  std::optional<int64_t> think_budget = std::nullopt;  ///< tokens
+  bool continues_text = false;                         ///< as engine::Request has it
 };
 
 /// A loaded model with what answering needs to know of it. Const once made, so any thread may ask it.
@@ -64,6 +67,10 @@ class ServedModel {
   std::vector<text::Token> gap_tokens(const Ask::Text& text, const TextPrompt::Given& given) const;
   void begin_wanted_call(const Ask::Chat& chat, text::RenderedPrompt& rendered,
                          Prompt& prompt) const;
+  void begin_channel_call(const Ask::Chat& chat, text::RenderedPrompt& rendered,
+                          Prompt& prompt) const;
+  std::shared_ptr<engine::Constraint> form_of(const Format& format, const Prompt& prompt) const;
+  ThinkLimit think_limit(const Prompt& prompt) const;
   std::optional<CallRule> strict_calls(const Ask::Chat& chat) const;
   const std::shared_ptr<const text::Grammars>& grammars() const;
   Markup markup_of(const Ask::Chat& chat, const std::string& rendered) const;
@@ -72,6 +79,8 @@ class ServedModel {
   ModelInfo info_;
   int64_t usual_answer_;
   TemplateAbilities abilities_;
+  const ThinkMarks* think_ = nullptr;  // null: it does not, or has channels
+  bool has_channels_ = false;
   bool bare_calls_ = false;    // calls have no marker, or one that not all have
   bool listed_calls_ = false;  // they stand in an array
   bool json_calls_ = false;    // each is JSON behind a marker of its own
@@ -79,5 +88,8 @@ class ServedModel {
   mutable std::once_flag grammars_made_;  // by the first answer that has a format
   mutable std::shared_ptr<const text::Grammars> grammars_;
 };
+
+/// As if the template had spelled it: control tokens in it count.
+void append_trusted(text::RenderedPrompt& rendered, std::string_view text);
 
 }  // namespace sluice::server

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <ctime>
 #include <utility>
 
@@ -136,7 +137,10 @@ Service::Service(Models& models, ServiceOptions options)
     : models_(models),
       options_(std::move(options)),
       metrics_(options_.version),
-      responses_(options_.responses) {
+      responses_(options_.responses),
+      pulls_([this](const HttpRequest& request, const Refusal& refusal) {
+        return refuse(request, refusal);
+      }) {
   if (options_.ram) metrics_.set_budget(static_cast<double>(options_.ram->count));
 }
 
@@ -168,6 +172,10 @@ void Service::answer(const std::shared_ptr<Exchange>& exchange, const Dialect& d
     return;
   }
   go_on(exchange->request(), asked);
+  if (options_.isolates_clients) {
+    asked.ask.cache_salt = exchange->request().client + "\n" + asked.ask.cache_salt;
+    asked.ask.uses_disk_cache = false;  // clients are told apart as long as the server runs
+  }
   Counted counted(n_answers_, asked.ask.n_choices(), options_.most_answers);
   const auto model = models_.get(asked.ask.model);
   const bool generates = asked.ask.job == Job::answer;
@@ -191,6 +199,15 @@ void Service::embed(const std::shared_ptr<Exchange>& exchange, ReadEmbed read) {
       ->begin();
   counted.keep();
   metrics_.set_running(n_answers_);
+}
+
+void Service::pull(const std::shared_ptr<Exchange>& exchange) {
+  if (!options_.allow_pull)
+    throw Refusal(403,
+                  "models are not pulled over the network here: `sluice pull` does it, or "
+                  "`sluice serve --allow-pull`");
+  pulls_.begin(exchange,
+               read_ollama_pull(parse_body(exchange->request().body, options_.read.limits)));
 }
 
 /// Puts the conversation that goes on before what was asked, and notes it for what comes after.
@@ -371,16 +388,62 @@ Reply Service::show_metrics() {
   return {.content_type = Metrics::kContentType, .body = metrics_.text()};
 }
 
-Reply Service::show_slots() const {
-  Json slots = Json::array();
-  const std::lock_guard lock(mutex_);
-  for (const auto& weak : answers_) {
-    const auto answer = weak.lock();
-    if (!answer) continue;
-    for (const Progress& progress : answer->progress())
-      slots.push_back(slot_of(slots.size(), *answer, progress));
+namespace {
+
+/// The number in "steps=N"; nullopt where the query has no such thing. Throws Refusal where it is none.
+std::optional<int64_t> steps_wanted(std::string_view query) {
+  constexpr std::string_view kName = "steps=";
+  while (!query.empty() && !query.starts_with(kName)) {
+    const size_t next = std::min(query.find('&'), query.size() - 1);
+    query.remove_prefix(next + 1);
   }
-  return {.body = slots.dump(-1, ' ', false, Json::error_handler_t::replace)};
+  if (query.empty()) return std::nullopt;
+  const std::string_view value = query.substr(kName.size(), query.find('&') - kName.size());
+  int64_t number = 0;
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+  if (error != std::errc() || end != value.data() + value.size() || number < 0)
+    throw Refusal(400, "steps: wanted the number of the last step that is known, 0 for none");
+  return number;
+}
+
+/// Of all models, the newest 512.
+Json steps_of(const std::vector<std::shared_ptr<ServedModel>>& models, int64_t after) {
+  std::vector<engine::StepRecord> records;
+  for (const auto& model : models) {
+    const auto more = model->engine().steps_after(after);
+    records.insert(records.end(), more.begin(), more.end());
+  }
+  std::ranges::sort(records, {}, &engine::StepRecord::number);
+  if (records.size() > engine::StepLog::kMost)
+    records.erase(records.begin(), records.end() - engine::StepLog::kMost);
+  Json steps = Json::array();
+  for (const engine::StepRecord& step : records)
+    steps.push_back({{"seq", step.number},
+                     {"at_ms", static_cast<double>(step.number) / 1e3},
+                     {"ms", step.ms},
+                     {"decode_rows", step.decode_rows},
+                     {"prefill_tokens", step.prefill_tokens},
+                     {"waiting", step.waiting}});
+  return steps;
+}
+
+}  // namespace
+
+Reply Service::show_slots(const HttpRequest& request) const {
+  const auto steps = steps_wanted(request.head.query);
+  Json slots = Json::array();
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& weak : answers_) {
+      const auto answer = weak.lock();
+      if (!answer) continue;
+      for (const Progress& progress : answer->progress())
+        slots.push_back(slot_of(slots.size(), *answer, progress));
+    }
+  }
+  if (!steps) return {.body = dump(slots)};
+  return {.body =
+              dump({{"slots", std::move(slots)}, {"steps", steps_of(models_.loaded(), *steps)}})};
 }
 
 }  // namespace sluice::server

@@ -16,6 +16,7 @@
 #include "sluice/server/serving/log_line.h"
 #include "sluice/server/serving/metrics.h"
 #include "sluice/server/serving/models.h"
+#include "sluice/server/serving/pulls.h"
 #include "sluice/server/serving/response_store.h"
 
 namespace sluice::server {
@@ -29,6 +30,8 @@ struct ServiceOptions {
   LogFormat log_format = LogFormat::text;
   ResponseStore::Options responses = {};
   std::optional<Bytes> ram = std::nullopt;  ///< of all models, for those who watch
+  bool isolates_clients = false;            ///< what is cached for one is not used for another
+  bool allow_pull = false;                  ///< clients may have models pulled
   bool log_prompts = false;                 ///< and one with what the model is told
 };
 
@@ -54,13 +57,14 @@ class Service : public HttpHandler, private Answer::Observer, private Embedding:
   void answer(const std::shared_ptr<Exchange>& exchange, const Dialect& dialect);
   using ReadEmbed = EmbedAsk (*)(const Json& body, const ReadOptions& options);
   void embed(const std::shared_ptr<Exchange>& exchange, ReadEmbed read);
+  void pull(const std::shared_ptr<Exchange>& exchange);
   void go_on(const HttpRequest& request, Asked& asked);
   Reply show_response(const HttpRequest& request, const std::string& id);
   Reply forget_response(const HttpRequest& request, const std::string& id);
   Reply load_or_unload(const Asked& asked);
   Reply show_readiness() const;
   Reply show_metrics();
-  Reply show_slots() const;
+  Reply show_slots(const HttpRequest& request) const;
   Reply tokenize(const HttpRequest& request);
   Reply detokenize(const HttpRequest& request);
 
@@ -77,6 +81,7 @@ class Service : public HttpHandler, private Answer::Observer, private Embedding:
   const ServiceOptions options_;
   Metrics metrics_;
   ResponseStore responses_;
+  Pulls pulls_;
   std::atomic<int64_t> n_answers_ = 0;
   mutable std::mutex mutex_;
   std::vector<std::weak_ptr<const Answer>> answers_;  // on their way, and some that have ended
