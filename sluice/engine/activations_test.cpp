@@ -7,7 +7,7 @@ namespace {
 
 /// The shape of Qwen3 1.7B, dense or with 64 experts.
 nn::StepDemands demands(int64_t n_experts) {
-  nn::Demands d(kernels::KvType::f16, 2048, 28);
+  nn::Demands d(nn::KvFormat{}, 2048, 28);
   d.add_rows(2048 + 2 * 1024, 2048);
   d.add_attention(8, 2, 128);
   d.add_mlp(6144);

@@ -87,9 +87,9 @@ inline void pack_values(const std::byte* codes, std::byte* out, int64_t sixteen_
   }
 }
 
-/// Keeps 16 scales as float16, and has those and their inverses; what is beyond float16 saturates.
+/// Keeps 16 scales as float16, and has those and their inverses; what is beyond float16 saturates, NaN stays.
 inline void keep_scales(f32x16 scales, std::byte* out, float* inverses) {
-  store_f16(out, min(scales, splat(65504.0F)));
+  store_f16(out, min(splat(65504.0F), scales));  // of a NaN min() gives the second
   const f32x16 kept = load_f16(out);
   store(inverses, if_less(splat(0.0F), kept, splat(1.0F) / kept, splat(0.0F)));
 }

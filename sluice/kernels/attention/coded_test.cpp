@@ -172,7 +172,7 @@ TEST(Coded, attention_agrees_with_double_precision_for_any_head_dim) {
       const auto out = attend(block, {q})[0];
       const auto wanted = reference(block, q);
       for (size_t c = 0; c < out.size(); ++c)
-        ASSERT_NEAR(out[c], wanted[c], code.value_bits == 8 ? 5e-6 : 0.02)
+        ASSERT_NEAR(out[c], wanted[c], code.value_bits == 8 ? 5e-6 : 0.04)  // q and p in 8 bits
             << "head_dim " << dim << ", channel " << c;
     }
   }
@@ -215,7 +215,8 @@ TEST(Coded, zeros_stay_zeros_and_huge_ones_finite) {
     for (const float huge : {65504.0F, 1e-7F, 1e-40F, 1e30F}) {
       std::vector<float> of = random_floats(kTokens * 64, random);
       for (float& x : of) x *= huge;
-      for (const float x : attend(Block(64, code, of, of), {q})[0]) EXPECT_TRUE(std::isfinite(x));
+      const std::vector<float> out = attend(Block(64, code, of, of), {q})[0];
+      for (const float x : out) EXPECT_TRUE(std::isfinite(x));
     }
   }
 }
