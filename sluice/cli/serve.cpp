@@ -220,9 +220,10 @@ void add_network_options(CLI::App& command, ServeOptions& o) {
                 "(/api/pull)")
       ->group(kNetwork);
   command
-      .add_flag("--isolate-keys", o.isolates_clients,
-                "Use for a key (or, without keys, an address) only what was cached for it, in memory: no "
-                "timing tells what others asked")
+      .add_flag(
+          "--isolate-keys", o.isolates_clients,
+          "Use for a key (or, without keys, an address) only what was cached for it, in memory: no "
+          "timing tells what others asked")
       ->group(kNetwork);
   option("--max-connections", "N", o.http.most_connections, "Connections at once (default: 512)")
       ->check(at_least(1));

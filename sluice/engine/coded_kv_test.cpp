@@ -121,8 +121,8 @@ TEST(CodedKv, a_session_that_goes_back_gets_the_bits_of_computing_it) {
 
 TEST(CodedKv, comes_back_from_disk_to_the_bit_and_only_to_the_same_setting) {
   const io::TestDirectory directory;
-  const Request request = request_of(long_prompt(1300), 20);
-  Tokens expected;
+  Request request = request_of(long_prompt(1300), 20);
+  request.uses_disk = true;
   for (const kernels::KvCode code : kCodes) {
     EngineOptions options = with(code);
     options.disk_cache.folder = directory.path();

@@ -1,6 +1,5 @@
 #include "sluice/engine/engine.h"
 
-
 #include <algorithm>
 #include <chrono>
 #include <system_error>

@@ -20,6 +20,7 @@ FIELDS = {
     "file_bytes",
     "bytes_active",
     "simulated",
+    "kv_bits",
     "memory_bandwidth",
     "disk_bandwidth",
     "smallest_budget",
