@@ -180,17 +180,17 @@ def test_a_batch_takes_processors_and_samplers(loaded):
 
 def test_converting_takes_mlx_lms_arguments(home):
     """Bits are compared with mlx.quantize's in tests/golden/test_convert.py too; here, what a predicate leaves out."""
-    made = home / "made"
-    sluice.mlx_lm.convert(TINY_MOE, str(made), quantize=True, q_bits=4, q_group_size=32, quant_predicate=lambda path, *_: "o_proj" not in path)
-    ours, source = (mx.load(f"{of}/model.safetensors") for of in (made, TINY_MOE))
+    floats, made = str(home / "floats"), str(home / "made")
+    sluice.mlx_lm.convert(TINY_MOE, floats, dequantize=True, dtype="float32")
+    sluice.mlx_lm.convert(floats, made, quantize=True, q_bits=4, q_group_size=32, quant_predicate=lambda path, *_: "o_proj" not in path)
+    ours, source = (mx.load(f"{of}/model.safetensors") for of in (made, floats))
     assert not any("o_proj" in name and name.endswith("scales") for name in ours)
     projection = "model.layers.1.self_attn.q_proj"
     wanted = mx.quantize(source[f"{projection}.weight"], group_size=32, bits=4)
     for part, value in zip(("weight", "scales", "biases"), wanted, strict=True):
         assert mx.array_equal(ours[f"{projection}.{part}"], value)
-    sluice.mlx_lm.convert(str(made), str(home / "floats"), dequantize=True, dtype="float32")
     with pytest.raises(sluice.BadRequest, match="is there already"):
-        sluice.mlx_lm.convert(TINY_MOE, str(made))
+        sluice.mlx_lm.convert(TINY_MOE, made)
     with pytest.raises(sluice.Unsupported, match="dtype"):
         sluice.mlx_lm.convert(TINY_MOE, str(home / "none"), dtype="int8")
 
