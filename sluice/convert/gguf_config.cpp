@@ -30,7 +30,7 @@ void add_gemma(nlohmann::json& config, const SourceModel& model, std::string_vie
   for (const nn::LayerConfig& layer : model.config.layers)
     if (layer.attention()->sliding_window > 0) sliding = layer.attention();
   const float scale = model.config.attention()->scale;
-  config["query_pre_attn_scalar"] = std::round(1 / (scale * scale));
+  config["query_pre_attn_scalar"] = std::llround(1 / (scale * scale));  // readers want an integer
   config["hidden_activation"] = "gelu_pytorch_tanh";
   if (sliding != nullptr) config["sliding_window"] = sliding->sliding_window;
   if (type == "gemma2") {

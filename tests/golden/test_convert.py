@@ -150,7 +150,7 @@ TEXTS = ("Hello, world! It's 12345 o'clock.", " two  spaces\n\n\tand a tab ", "n
 
 @pytest.mark.parametrize("name", ["smollm2-135m-instruct", "gemma-3-270m-q4_k_m"])
 def test_a_ggufs_vocabulary_is_what_transformers_reads_as_the_gguf_does(sluice, tmp_path, name: str) -> None:
-    sluice("convert", name, tmp_path / "out", "--bits", 8)
+    sluice("convert", name, tmp_path / "out", "--bits", 8, "--dtype", "f32")
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
     for text in TEXTS:
         wanted = sluice.json("tokenize", name, "-p", text)["tokens"]
