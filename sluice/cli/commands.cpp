@@ -82,4 +82,14 @@ void add_quiet_flag(CLI::App& command, Globals& globals) {
   command.add_flag("-q,--quiet", globals.quiet, "No progress on stderr");
 }
 
+void add_retry_options(CLI::App& command, int& tries, int& stall) {
+  command.add_option("--tries", tries, "Tries in a row without progress")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  command
+      .add_option("--stall", stall, "Seconds without progress after which a connection is given up")
+      ->check(CLI::Range(1, 3600))
+      ->capture_default_str();
+}
+
 }  // namespace sluice::cli

@@ -49,5 +49,7 @@ void add_json_flag(CLI::App& command, Globals& globals);
 
 /// Gives a command -q,--quiet (sets globals.quiet).
 void add_quiet_flag(CLI::App& command, Globals& globals);
+/// --tries and --stall (seconds), of what goes over the network.
+void add_retry_options(CLI::App& command, int& tries, int& stall);
 
 }  // namespace sluice::cli

@@ -92,14 +92,7 @@ void add_pull(CLI::App& app, Globals& globals) {
   command.add_option("--parallel", options->parallel, "Files at a time")
       ->check(CLI::Range(1, 16))
       ->capture_default_str();
-  command.add_option("--tries", options->tries, "Tries in a row without progress")
-      ->check(CLI::Range(1, 1000))
-      ->capture_default_str();
-  command
-      .add_option("--stall", options->stall,
-                  "Seconds without progress after which a connection is given up")
-      ->check(CLI::Range(1, 3600))
-      ->capture_default_str();
+  add_retry_options(command, options->tries, options->stall);
   add_quiet_flag(command, globals);
   add_json_flag(command, globals);
   command.callback([options, &globals] { pull(*options, globals); });

@@ -64,14 +64,7 @@ void add_upload(CLI::App& app, Globals& globals) {
   command.add_flag("--private", c->options.is_private, "A repository that is made is private");
   command.add_option("--revision", c->revision, "Branch")->capture_default_str();
   command.add_option("--message", c->options.message, "Of the commit")->capture_default_str();
-  command.add_option("--tries", c->tries, "Tries in a row without progress")
-      ->check(CLI::Range(1, 1000))
-      ->capture_default_str();
-  command
-      .add_option("--stall", c->stall,
-                  "Seconds without progress after which a connection is given up")
-      ->check(CLI::Range(1, 3600))
-      ->capture_default_str();
+  add_retry_options(command, c->tries, c->stall);
   add_quiet_flag(command, globals);
   add_json_flag(command, globals);
   command.callback([c, &globals] { run_upload(*c, globals); });

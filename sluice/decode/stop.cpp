@@ -1,7 +1,8 @@
 #include "sluice/decode/stop.h"
 
-#include <algorithm>
 #include <utility>
+
+#include "sluice/decode/begun_mark.h"
 
 namespace sluice::decode {
 
@@ -20,12 +21,7 @@ std::string StopMatcher::push(const std::string& piece) {
     }
   }
   if (found()) return std::exchange(held_, "").substr(0, cut);
-  size_t keep = 0;  // the longest end of held_ that begins a stop string
-  for (const std::string& stop : stops_) {
-    for (size_t n = std::min(stop.size() - 1, held_.size()); n > keep; --n) {
-      if (held_.ends_with(std::string_view(stop).substr(0, n))) keep = n;
-    }
-  }
+  const size_t keep = begun_mark(held_, stops_);
   std::string shown = held_.substr(0, held_.size() - keep);
   held_.erase(0, shown.size());
   return shown;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "sluice/decode/begun_mark.h"
 #include "sluice/server/answers/call_values.h"
 
 namespace sluice::server {
@@ -20,17 +21,6 @@ size_t find_end(std::string_view text) {
   size_t at = npos;
   for (const std::string_view mark : kEnds) at = std::min(at, text.find(mark));
   return at;
-}
-
-/// The length of the longest end of `text` that may become such a mark.
-size_t begun_end(std::string_view text) {
-  size_t keep = 0;
-  for (const std::string_view mark : kEnds) {
-    for (size_t n = std::min(mark.size() - 1, text.size()); n > keep; --n) {
-      if (text.ends_with(mark.substr(0, n))) keep = n;
-    }
-  }
-  return keep;
 }
 
 bool may_begin_header(std::string_view text) {
@@ -127,7 +117,7 @@ void ChannelSplitter::begin_message(std::string_view header) {
 
 bool ChannelSplitter::step_words(Piece::Kind kind, std::vector<Piece>& pieces) {
   const size_t end = find_end(held_);
-  const size_t n = end == npos ? held_.size() - begun_end(held_) : end;
+  const size_t n = end == npos ? held_.size() - decode::begun_mark(held_, kEnds) : end;
   say(kind, std::string_view(held_).substr(0, n), pieces);
   held_.erase(0, n);
   return end != npos && end_message();
@@ -175,7 +165,7 @@ bool ChannelSplitter::step_arguments(std::vector<Piece>& pieces) {
 
 bool ChannelSplitter::step_call_rest() {
   const size_t end = find_end(held_);
-  held_.erase(0, end == npos ? held_.size() - begun_end(held_) : end);
+  held_.erase(0, end == npos ? held_.size() - decode::begun_mark(held_, kEnds) : end);
   return end != npos && end_message();
 }
 

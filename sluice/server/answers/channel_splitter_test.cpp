@@ -112,12 +112,7 @@ TEST(ChannelSplitter, says_the_same_however_the_text_is_cut) {
     markup.calls_as_they_come = random() % 2 == 0;
     markup.calls_tools = random() % 4 != 0;
     const std::string whole = told(markup, {text});
-    std::vector<std::string> pushes(1);
-    for (const char c : text) {
-      pushes.back() += c;
-      if (random() % 3 == 0) pushes.emplace_back();
-    }
-    ASSERT_EQ(told(markup, pushes), whole) << text;
+    ASSERT_EQ(told(markup, cut_at_random(text, random)), whole) << text;
   }
 }
 

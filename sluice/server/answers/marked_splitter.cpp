@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "sluice/decode/begun_mark.h"
 #include "sluice/server/answers/call_opening.h"
 
 namespace sluice::server {
@@ -13,17 +14,6 @@ constexpr std::string_view kSpace = " \t\r\n";
 constexpr std::string_view kBetweenBareCalls = " \t\r\n;,";
 constexpr size_t kLongestName =
     256;  // between a marker and the arguments, where they have no end marker
-
-/// The length of the longest end of `text` that begins one of the markers.
-size_t begun_marker(std::string_view text, const std::vector<std::string_view>& markers) {
-  size_t keep = 0;
-  for (const std::string_view marker : markers) {
-    for (size_t n = std::min(marker.size() - 1, text.size()); n > keep; --n) {
-      if (text.ends_with(marker.substr(0, n))) keep = n;
-    }
-  }
-  return keep;
-}
 
 }  // namespace
 
@@ -110,7 +100,7 @@ bool MarkedSplitter::step_text(std::vector<Piece>& pieces) {
   }
   const Found found = find_marker();
   if (found.at == npos) {
-    say_all_but(begun_marker(held_, begins_), Piece::Kind::text, pieces);
+    say_all_but(decode::begun_mark(held_, begins_), Piece::Kind::text, pieces);
     return false;
   }
   say(Piece::Kind::text, std::string_view(held_).substr(0, found.at), pieces);
@@ -128,7 +118,7 @@ bool MarkedSplitter::step_text(std::vector<Piece>& pieces) {
 bool MarkedSplitter::step_reasoning(std::vector<Piece>& pieces) {
   const size_t end = held_.find(markup_.think_end);
   if (end == npos) {
-    say_all_but(begun_marker(held_, {markup_.think_end}), Piece::Kind::reasoning, pieces);
+    say_all_but(decode::begun_mark(held_, {markup_.think_end}), Piece::Kind::reasoning, pieces);
     return false;
   }
   say(Piece::Kind::reasoning, std::string_view(held_).substr(0, end), pieces);
@@ -224,7 +214,7 @@ std::optional<size_t> MarkedSplitter::marked_end() {
   while (true) {
     const size_t end = held_.find(format_->end, scanned_);
     // What may become the marker waits.
-    const size_t to = end == npos ? held_.size() - begun_marker(held_, {format_->end}) : end;
+    const size_t to = end == npos ? held_.size() - decode::begun_mark(held_, {format_->end}) : end;
     while (scanned_ < to) {
       const size_t closed = json_.push(std::string_view(held_).substr(scanned_++, 1));
       if (is_json && closed != npos) return scanned_;

@@ -120,12 +120,7 @@ TEST(MarkedSplitter, says_the_same_however_the_text_is_cut) {
     markup.begins_in_reasoning = random() % 2 == 0;
     markup.calls_as_they_come = random() % 2 == 0;
     const std::string whole = told(markup, {text});
-    std::vector<std::string> pushes(1);
-    for (const char c : text) {
-      pushes.back() += c;
-      if (random() % 3 == 0) pushes.emplace_back();
-    }
-    ASSERT_EQ(told(markup, pushes), whole) << text;
+    ASSERT_EQ(told(markup, cut_at_random(text, random)), whole) << text;
   }
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <random>
 #include <string>
 #include <vector>
 
@@ -48,6 +49,16 @@ inline std::string told(const Markup& markup, const std::vector<std::string>& pu
   for (const std::string& text : pushes) add(splitter->push(text));
   add(splitter->finish());
   return told(all);
+}
+
+/// The same text in pushes that end at random.
+inline std::vector<std::string> cut_at_random(const std::string& text, std::mt19937& random) {
+  std::vector<std::string> pushes(1);
+  for (const char c : text) {
+    pushes.back() += c;
+    if (random() % 3 == 0) pushes.emplace_back();
+  }
+  return pushes;
 }
 
 }  // namespace sluice::server
