@@ -152,6 +152,7 @@ void ProgressDisplay::erase() {
 }
 
 void ProgressDisplay::above(std::string_view text) {
+  if (lines_drawn_ > 0) next_ = {};  // drawn again at once
   erase();
   note(text);
 }
