@@ -110,8 +110,12 @@ TEST(Load, what_no_computation_needs_is_passed_over) {
 TEST(Load, norms_of_another_shape_and_layers_too_many_are_refused) {
   TinyModel norms;
   norms.tensors["model.layers.0.self_attn.q_norm.weight"] = {2, 4};
-  EXPECT_NE(norms.refusal(ErrorKind::bad_model).find("q_norm.weight: is f32 [2, 4]"),
-            std::string::npos);
+  EXPECT_EQ(norms.refusal(), "") << "a row for each head";
+  for (const auto& [shape, said] : std::map<Shape, std::string>{{{4, 2}, "[4, 2]"}, {{6}, "[6]"}}) {
+    norms.tensors["model.layers.0.self_attn.q_norm.weight"] = shape;
+    EXPECT_NE(norms.refusal(ErrorKind::bad_model).find("q_norm.weight: is f32 " + said),
+              std::string::npos);
+  }
   TinyModel layers;
   layers.config["num_hidden_layers"] = 1;
   EXPECT_NE(layers.refusal(ErrorKind::bad_model).find("counts 1 layers"), std::string::npos);
