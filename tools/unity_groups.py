@@ -31,14 +31,16 @@ def names_of(path: str) -> tuple[set[str], set[str]]:
     """The names that a file keeps to itself, and those that it defines for others."""
     own: set[str] = set()
     others: set[str] = set()
-    anonymous = False
+    anonymous, scope = False, ""
     for line in Path(path).read_text(encoding="utf-8").splitlines():
-        if line.startswith("namespace {"):
+        if found := re.match(r"namespace ([\w:]+) \{", line):
+            scope = found[1]
+        elif line.startswith("namespace {"):
             anonymous = True
         elif line.startswith("}  // namespace"):
             anonymous = False
         elif name := name_of(line):
-            (own if anonymous or line.startswith("static ") else others).add(name)
+            (own if anonymous or line.startswith("static ") else others).add(f"{scope}::{name}")
     return own, others
 
 

@@ -12,13 +12,16 @@
 namespace sluice::models {
 
 // The families' files, as CMakeLists.txt lists them.
-#define SLUICE_FAMILY(name) extern const Family name;
+#define SLUICE_FAMILY(name)   \
+  namespace families::name {  \
+  extern const Family family; \
+  }
 #include "sluice/models/families.inc"
 #undef SLUICE_FAMILY
 
 namespace {
 
-#define SLUICE_FAMILY(name) &name,
+#define SLUICE_FAMILY(name) &families::name::family,
 constexpr const Family* kFamilies[] = {
 #include "sluice/models/families.inc"
 };

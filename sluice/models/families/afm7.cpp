@@ -3,7 +3,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::afm7 {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -41,10 +41,10 @@ constexpr std::string_view kNames[] = {"afm7"};
 
 // Apple's foundation model for devices, arXiv:2507.13575; as mlx-lm 0.32.2 models/afm7.py. Keys and values are rounded to 8 bits
 // as they are kept; the last layers attend those of the last one that has its own.
-extern const Family afm7{.names = kNames,
+extern const Family family{.names = kNames,
                          .read = read,
                          .make = make_pre_norm,
                          .config_keys = kKeys,
                          .hf_names = kTensors};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::afm7

@@ -4,7 +4,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::afmoe {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -51,11 +51,11 @@ constexpr std::string_view kNames[] = {"afmoe"};
 
 // Arcee's Trinity; as mlx-lm 0.32.2 models/afmoe.py. Norms before and after both blocks; what was attended is gated, element by
 // element; layers with a window rotate, the others see all; experts by sigmoids with a bias.
-extern const Family afmoe{.names = kNames,
+extern const Family family{.names = kNames,
                           .read = read,
                           .make = make_sandwich_norm,
                           .config_keys = kKeys,
                           .gguf_names = kGgufTensors,
                           .hf_names = kTensors};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::afmoe

@@ -4,7 +4,7 @@
 #include "sluice/models/make.h"
 #include "sluice/nn/mlp.h"
 
-namespace sluice::models {
+namespace sluice::models::families::apertus {
 namespace {
 
 /// A GGUF has each layer's slopes beside its other numbers.
@@ -38,7 +38,7 @@ constexpr std::string_view kNames[] = {"apertus"};
 
 // Apertus, arXiv:2509.14233; as mlx-lm 0.32.2 models/apertus.py. q_norm and k_norm over each head; feed-forward blocks without
 // a gate, of an activation whose slopes were trained.
-extern const Family apertus{
+extern const Family family{
     .names = kNames, .read = read, .make = make_pre_norm, .hf_names = kTensors};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::apertus

@@ -2,7 +2,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::arcee {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -20,6 +20,6 @@ constexpr std::string_view kNames[] = {"arcee"};
 
 // Arcee's AFM 4.5B; as transformers 5.23 models/arcee and llama.cpp, of which mlx-lm 0.32.2 has none. Llama whose feed-forward
 // blocks have no gate.
-extern const Family arcee{.names = kNames, .read = read, .make = make_pre_norm};
+extern const Family family{.names = kNames, .read = read, .make = make_pre_norm};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::arcee

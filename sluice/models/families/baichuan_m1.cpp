@@ -6,7 +6,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::baichuan_m1 {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -42,7 +42,7 @@ constexpr std::string_view kNames[] = {"baichuan_m1"};
 
 // Baichuan-M1, arXiv:2502.12671; as mlx-lm 0.32.2 models/baichuan_m1.py. Keys and values are mixed with those of the token
 // before; layers with a window have heads of their own; the rows of the head are divided by their lengths.
-extern const Family baichuan_m1{
+extern const Family family{
     .names = kNames, .read = read, .make = make_pre_norm, .hf_names = kTensors};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::baichuan_m1

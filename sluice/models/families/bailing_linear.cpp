@@ -7,7 +7,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::bailing_linear {
 namespace {
 
 /// ALiBi's slopes (Press et al. 2021, arXiv:2108.12409) of a power of two heads.
@@ -106,10 +106,10 @@ constexpr std::string_view kNames[] = {"bailing_moe_linear", "bailing_hybrid"};
 // Ring-linear 2.0, arXiv:2510.19338, and Ling 2.5, whose full layers are latent attention; as mlx-lm 0.32.2
 // models/bailing_moe_linear.py and bailing_hybrid.py. Lightning attention in most layers; experts chosen by sigmoids with a
 // bias, in groups, beside a shared one. Layers that draft tokens are left out.
-extern const Family bailing_linear{.names = kNames,
+extern const Family family{.names = kNames,
                                    .read = read,
                                    .make = make_pre_norm,
                                    .hf_names = kTensors,
                                    .drops_layers_beyond = true};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::bailing_linear

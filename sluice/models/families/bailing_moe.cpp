@@ -3,7 +3,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::bailing_moe {
 namespace {
 
 /// Ling's first models are run with their head's columns divided by their lengths; conversions hold the result.
@@ -53,7 +53,7 @@ constexpr std::string_view kNames[] = {"bailing_moe", "bailing_moe_v2", "bailing
 
 // Ling and Ring, 1 and 2, arXiv:2503.05139 and arXiv:2510.22115; as mlx-lm 0.32.2 models/bailing_moe.py. Experts by softmax or
 // by sigmoids with a bias, in groups; shared experts without a gate.
-extern const Family bailing_moe{.names = kNames,
+extern const Family family{.names = kNames,
                                 .read = read,
                                 .make = make_pre_norm,
                                 .config_keys = kKeys,
@@ -61,4 +61,4 @@ extern const Family bailing_moe{.names = kNames,
                                 .hf_names = kTensors,
                                 .drops_layers_beyond = true};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::bailing_moe

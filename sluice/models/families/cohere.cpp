@@ -2,7 +2,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::cohere {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -24,6 +24,6 @@ constexpr std::string_view kNames[] = {"cohere", "command-r"};
 
 // Command R and R+; as mlx-lm 0.32.2 models/cohere.py. Both blocks beside each other after one norm; tied, scaled logits; R+
 // norms the queries and keys of each head by weights of its own.
-extern const Family cohere{.names = kNames, .read = read, .make = make_parallel};
+extern const Family family{.names = kNames, .read = read, .make = make_parallel};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::cohere

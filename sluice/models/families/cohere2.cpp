@@ -2,7 +2,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::cohere2 {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -33,6 +33,6 @@ constexpr std::string_view kNames[] = {"cohere2", "cohere2_text"};
 
 // Command R7B and Command A, arXiv:2504.00698; as mlx-lm 0.32.2 models/cohere2.py. Both blocks beside each other after one
 // norm; three of four layers have a window and rotate, the fourth sees all and does not; tied, scaled logits.
-extern const Family cohere2{.names = kNames, .read = read, .make = make_parallel};
+extern const Family family{.names = kNames, .read = read, .make = make_parallel};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::cohere2

@@ -2,7 +2,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::dbrx {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -41,11 +41,11 @@ constexpr std::string_view kNames[] = {"dbrx"};
 }  // namespace
 
 // DBRX; as mlx-lm 0.32.2 models/dbrx.py. Layer norms without bias, bounded queries, keys and values, every layer sparse.
-extern const Family dbrx{.names = kNames,
+extern const Family family{.names = kNames,
                          .read = read,
                          .make = make_pre_norm,
                          .config_keys = kKeys,
                          .gguf_names = kGgufTensors,
                          .hf_names = kTensors};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::dbrx

@@ -2,7 +2,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::deepseek {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -19,7 +19,7 @@ constexpr std::string_view kNames[] = {"deepseek"};
 
 // DeepSeekMoE 16B, arXiv:2401.06066; as mlx-lm 0.32.2 models/deepseek.py. Llama with many small experts and some that are shared;
 // weights of chosen ones are not renormalized.
-extern const Family deepseek{
+extern const Family family{
     .names = kNames, .read = read, .make = make_pre_norm, .hf_names = kTensors};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::deepseek

@@ -2,7 +2,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::deepseek_v2 {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -27,7 +27,7 @@ constexpr std::string_view kNames[] = {"deepseek_v2"};
 
 // DeepSeek-V2, Coder-V2 and Lite, arXiv:2405.04434; as mlx-lm 0.32.2 models/deepseek_v2.py, but that latent rows are kept, not
 // the keys and values made of them. Experts by softmax, of the groups with the best scores. (Its GGUFs are deepseek_v3's.)
-extern const Family deepseek_v2{
+extern const Family family{
     .names = kNames, .read = read, .make = make_pre_norm, .hf_names = kTensors};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::deepseek_v2

@@ -2,7 +2,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::deepseek_v3 {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -39,11 +39,11 @@ constexpr std::string_view kNames[] = {"deepseek_v3",     "kimi_k2",       "kimi
 // DeepSeek-V3, arXiv:2412.19437, Kimi K2, arXiv:2507.20534, Kimi K2.5 and Kimi-VL, arXiv:2504.07491, and GLM-4.7-Flash; as mlx-lm 0.32.2 models/deepseek_v3.py and
 // glm4_moe_lite.py. Latent attention; experts chosen by sigmoids with a bias, in groups; the first layers are dense. Layers
 // that draft tokens are left out.
-extern const Family deepseek_v3{.names = kNames,
+extern const Family family{.names = kNames,
                                 .read = read,
                                 .make = make_pre_norm,
                                 .gguf_names = kLatentTensors,
                                 .hf_names = kTensors,
                                 .drops_layers_beyond = true};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::deepseek_v3

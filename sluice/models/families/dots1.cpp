@@ -2,7 +2,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::dots1 {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -21,10 +21,10 @@ constexpr std::string_view kNames[] = {"dots1"};
 }  // namespace
 
 // dots.llm1, arXiv:2506.05767; as mlx-lm 0.32.2 models/dots1.py. Qwen3's attention; DeepSeek-V3's choice of experts.
-extern const Family dots1{.names = kNames,
+extern const Family family{.names = kNames,
                           .read = read,
                           .make = make_pre_norm,
                           .gguf_names = kGgufTensors,
                           .hf_names = kTensors};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::dots1

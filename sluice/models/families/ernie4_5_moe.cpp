@@ -5,7 +5,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::ernie4_5_moe {
 namespace {
 
 /// The least or greatest where the file has one for text and one for images.
@@ -51,7 +51,7 @@ constexpr std::string_view kNames[] = {"ernie4_5_moe", "ernie4_5-moe"};
 
 // ERNIE 4.5 with experts; as mlx-lm 0.32.2 models/ernie4_5_moe.py, and with the bias of their choice, which it leaves out and
 // transformers has. Interleaved RoPE, ungated shared experts.
-extern const Family ernie4_5_moe{.names = kNames,
+extern const Family family{.names = kNames,
                                  .read = read,
                                  .make = make_pre_norm,
                                  .config_keys = kKeys,
@@ -59,4 +59,4 @@ extern const Family ernie4_5_moe{.names = kNames,
                                  .hf_names = kTensors,
                                  .drafting = kDrafting};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::ernie4_5_moe

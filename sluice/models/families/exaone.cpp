@@ -2,7 +2,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::exaone {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) { return read_decoder(s, w); }
@@ -25,10 +25,10 @@ constexpr std::string_view kNames[] = {"exaone"};
 }  // namespace
 
 // EXAONE 3 and 3.5, arXiv:2408.03541; as mlx-lm 0.32.2 models/exaone.py. Llama under other names.
-extern const Family exaone{.names = kNames,
+extern const Family family{.names = kNames,
                            .read = read,
                            .make = make_pre_norm,
                            .config_keys = kKeys,
                            .hf_names = kTensors};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::exaone

@@ -2,7 +2,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::exaone4 {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -17,6 +17,6 @@ constexpr std::string_view kNames[] = {"exaone4"};
 
 // EXAONE 4, arXiv:2507.11407; as mlx-lm 0.32.2 models/exaone4.py. Norms after the blocks only, q_norm and k_norm over each
 // head; where layers with a window and without alternate, those without do not rotate.
-extern const Family exaone4{.names = kNames, .read = read, .make = make_post_norm};
+extern const Family family{.names = kNames, .read = read, .make = make_post_norm};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::exaone4

@@ -2,7 +2,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::exaone_moe {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -37,7 +37,7 @@ constexpr std::string_view kNames[] = {"exaone_moe", "exaone-moe"};
 
 // K-EXAONE; as mlx-lm 0.32.2 models/exaone_moe.py. EXAONE 4's alternation of layers with a window, which rotate, and without;
 // norms before the blocks; DeepSeek-V3's choice of experts.
-extern const Family exaone_moe{.names = kNames,
+extern const Family family{.names = kNames,
                                .read = read,
                                .make = make_pre_norm,
                                .config_keys = kKeys,
@@ -45,4 +45,4 @@ extern const Family exaone_moe{.names = kNames,
                                .hf_names = kTensors,
                                .drafting = kDrafting};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::exaone_moe

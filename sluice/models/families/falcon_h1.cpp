@@ -9,7 +9,7 @@
 #include "sluice/nn/mamba2.h"
 #include "sluice/nn/mlp.h"
 
-namespace sluice::models {
+namespace sluice::models::families::falcon_h1 {
 namespace {
 
 /// Attention and Mamba-2 beside each other on one norm, both added to x.
@@ -116,7 +116,7 @@ constexpr std::string_view kNames[] = {"falcon_h1", "falcon-h1"};
 
 // Falcon-H1, arXiv:2507.22448; as mlx-lm 0.32.2 models/falcon_h1.py, but for two factors that its conversion forgets, and
 // the norm of Mamba's result, which is published by groups.
-extern const Family falcon_h1{
+extern const Family family{
     .names = kNames, .read = read, .make = make, .gguf_names = kGgufTensors, .hf_names = kTensors};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::falcon_h1

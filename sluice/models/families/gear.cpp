@@ -10,7 +10,7 @@
 #include "sluice/nn/mlp.h"
 #include "sluice/ops/elementwise.h"
 
-namespace sluice::models {
+namespace sluice::models::families::gear {
 namespace {
 
 /// Mixes with the few tokens before: o_proj(sigmoid(q * conv(k)) * conv(v)), q and k normed per head.
@@ -123,6 +123,6 @@ constexpr std::string_view kNames[] = {"gear"};
 
 // Gear; as mlx-lm 0.32.2 models/gear.py. Gemma 3 in some of whose layers queries gate the convolution of the few values before,
 // instead of attending.
-extern const Family gear{.names = kNames, .read = read, .make = make};
+extern const Family family{.names = kNames, .read = read, .make = make};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::gear

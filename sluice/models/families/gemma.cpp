@@ -4,7 +4,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::gemma {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -27,6 +27,6 @@ constexpr std::string_view kNames[] = {"gemma"};
 }  // namespace
 
 // Gemma, arXiv:2403.08295; as mlx-lm 0.32.2 models/gemma.py.
-extern const Family gemma{.names = kNames, .read = read, .make = make_pre_norm};
+extern const Family family{.names = kNames, .read = read, .make = make_pre_norm};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::gemma

@@ -4,7 +4,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::gemma2 {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -31,7 +31,7 @@ constexpr std::string_view kNames[] = {"gemma2"};
 }  // namespace
 
 // Gemma 2, arXiv:2408.00118; as mlx-lm 0.32.2 models/gemma2.py, with the sliding window it lacks.
-extern const Family gemma2{
+extern const Family family{
     .names = kNames, .read = read, .make = make_sandwich_norm, .gguf_names = kTensors};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::gemma2

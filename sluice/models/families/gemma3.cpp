@@ -5,7 +5,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::gemma3 {
 namespace {
 
 /// The nearest bfloat16, ties to even.
@@ -55,7 +55,7 @@ constexpr std::string_view kNames[] = {"gemma3", "gemma3_text"};
 
 // Gemma 3, arXiv:2503.19786; as mlx-lm 0.32.2 models/gemma3_text.py, and the text part of those
 // that see. q_norm and k_norm over each head; two RoPE bases.
-extern const Family gemma3{
+extern const Family family{
     .names = kNames, .read = read, .make = make_sandwich_norm, .gguf_names = kTensors};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::gemma3

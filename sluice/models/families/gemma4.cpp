@@ -8,7 +8,7 @@
 #include "sluice/nn/moe.h"
 #include "sluice/ops/elementwise.h"
 
-namespace sluice::models {
+namespace sluice::models::families::gemma4 {
 namespace {
 
 // Longer than a family should be: what 2B and 4B models have per layer, shared KV and experts beside a dense block are
@@ -274,7 +274,7 @@ constexpr std::string_view kNames[] = {"gemma4", "gemma4_text", "gemma4_unified"
 // Gemma 4 (E2B, E4B, 12B, 26B-A4B, 31B); as mlx-lm 0.32.2 models/gemma4_text.py. Norms before and after both blocks, values
 // normed, wider heads where all is seen, inputs of each layer's own, last layers that share keys and values, experts beside a
 // dense block.
-extern const Family gemma4{
+extern const Family family{
     .names = kNames, .read = read, .make = make, .gguf_names = kGgufTensors, .hf_names = kTensors};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::gemma4

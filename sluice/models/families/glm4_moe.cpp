@@ -2,7 +2,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::glm4_moe {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -24,11 +24,11 @@ constexpr std::string_view kNames[] = {"glm4_moe", "solar_open", "glm4moe"};
 
 // GLM-4.5 and 4.6, arXiv:2508.06471, and Solar Open; as mlx-lm 0.32.2 models/glm4_moe.py. The first layers are dense; experts
 // are chosen by sigmoids with a bias, in groups; a shared expert without a gate.
-extern const Family glm4_moe{.names = kNames,
+extern const Family family{.names = kNames,
                              .read = read,
                              .make = make_pre_norm,
                              .gguf_names = kGgufTensors,
                              .hf_names = kTensors,
                              .drops_layers_beyond = true};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::glm4_moe

@@ -3,7 +3,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::gpt2 {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -50,11 +50,11 @@ constexpr std::string_view kNames[] = {"gpt2", "gpt_bigcode", "starcoder"};
 
 // GPT-2 (Radford and others, 2019) and StarCoder, arXiv:2305.06161; as mlx-lm 0.32.2 models/gpt2.py and gpt_bigcode.py, but for the
 // activation, which is config.json's. Learned positions, layer norms, biases everywhere; StarCoder has one key head.
-extern const Family gpt2{.names = kNames,
+extern const Family family{.names = kNames,
                          .read = read,
                          .make = make_pre_norm,
                          .config_keys = kKeys,
                          .gguf_names = kGgufTensors,
                          .hf_names = kTensors};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::gpt2

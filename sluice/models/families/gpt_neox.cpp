@@ -3,7 +3,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::gpt_neox {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -43,7 +43,7 @@ constexpr std::string_view kNames[] = {"gpt_neox"};
 
 // GPT-NeoX and Pythia, arXiv:2304.01373; as mlx-lm 0.32.2 models/gpt_neox.py, but for the activation, which is config.json's.
 // Both blocks beside each other, each after a norm of its own; queries, keys and values fused per head; partial RoPE.
-extern const Family gpt_neox{
+extern const Family family{
     .names = kNames, .read = read, .make = make_parallel, .hf_names = kTensors};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::gpt_neox

@@ -3,7 +3,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::gpt_oss {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -45,7 +45,7 @@ constexpr std::string_view kNames[] = {"gpt_oss", "gpt-oss"};
 
 // gpt-oss, arXiv:2508.10925; as mlx-lm 0.32.2 models/gpt_oss.py. A learned sink per head, biases
 // everywhere, every second layer with a sliding window, every layer sparse, clipped SwiGLU.
-extern const Family gpt_oss{
+extern const Family family{
     .names = kNames, .read = read, .make = make_pre_norm, .hf_names = kTensors};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::gpt_oss

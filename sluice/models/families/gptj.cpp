@@ -3,7 +3,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::gptj {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -48,10 +48,10 @@ constexpr std::string_view kNames[] = {"gptj"};
 
 // GPT-J (Wang & Komatsuzaki 2021); as mlx-lm 0.32.2 models/gptj.py. Both blocks beside each other after one norm, interleaved
 // partial RoPE, a bias at the head.
-extern const Family gptj{.names = kNames,
+extern const Family family{.names = kNames,
                          .read = read,
                          .make = make_parallel,
                          .config_keys = kKeys,
                          .hf_names = kTensors};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::gptj

@@ -2,7 +2,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::granite {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) { return read_granite(s, w, {}); }
@@ -18,7 +18,7 @@ constexpr std::string_view kNames[] = {"granite", "granitemoe"};
 
 // Granite 3, arXiv:2408.13359 and IBM's cards; as mlx-lm 0.32.2 models/granite.py and granitemoe.py. Llama, or
 // Mixtral, with four multipliers.
-extern const Family granite{
+extern const Family family{
     .names = kNames, .read = read, .make = make_pre_norm, .hf_names = kTensors};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::granite

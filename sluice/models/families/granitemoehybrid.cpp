@@ -7,11 +7,11 @@
 #include "sluice/nn/mixer.h"
 #include "sluice/nn/moe.h"
 
-namespace sluice::models {
+namespace sluice::models::families::granitemoehybrid {
 namespace {
 
 /// As published a dense layer's block is called shared_mlp, as what stands beside experts is.
-nn::Weights feed_forward(const nn::Weights& w, const nn::LayerConfig& layer) {
+nn::Weights blocks_of(const nn::Weights& w, const nn::LayerConfig& layer) {
   const bool is_shared = layer.moe() == nullptr && w["mlp"]["shared_expert"]["down_proj"].has();
   return is_shared ? w["mlp"]["shared_expert"] : w["mlp"];
 }
@@ -33,7 +33,7 @@ struct Layer {
       : mixer(c, layer, w,
               {.pre = nn::norm(w["input_layernorm"], c), .post = {}, .scale = c.residual_scale},
               demands),
-        feed_forward(c, layer, models::feed_forward(w, layer),
+        feed_forward(c, layer, blocks_of(w, layer),
                      {.pre = nn::norm(w["post_attention_layernorm"], c),
                       .post = {},
                       .scale = c.residual_scale},
@@ -103,7 +103,7 @@ constexpr std::string_view kNames[] = {"granitemoehybrid", "granitehybrid"};
 // Granite 4, IBM's cards: Granite 3's multipliers, Mamba-2 in most layers, experts beside a shared one or a dense block; as
 // mlx-lm 0.32.2 models/granitemoehybrid.py. That takes a step's length in Mamba from 0.001 on, where config.json does not
 // say it; here, as published, it has no bounds then. Nor is Mamba's result normed as one (see read_mamba2).
-extern const Family granitemoehybrid{
+extern const Family family{
     .names = kNames, .read = read, .make = make, .hf_names = kTensors};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::granitemoehybrid

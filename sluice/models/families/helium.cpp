@@ -2,7 +2,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::helium {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -15,6 +15,6 @@ constexpr std::string_view kNames[] = {"helium"};
 }  // namespace
 
 // Helium; as mlx-lm 0.32.2 models/helium.py. Llama with interleaved RoPE.
-extern const Family helium{.names = kNames, .read = read, .make = make_pre_norm};
+extern const Family family{.names = kNames, .read = read, .make = make_pre_norm};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::helium

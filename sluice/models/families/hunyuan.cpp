@@ -5,7 +5,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::hunyuan {
 namespace {
 
 /// A number, or one of each layer.
@@ -82,7 +82,7 @@ constexpr std::string_view kNames[] = {"hunyuan", "hunyuan_v1_moe", "hunyuan-moe
 
 // Hunyuan Large, arXiv:2411.02265, 7B and A13B; as mlx-lm 0.32.2 models/hunyuan.py. Layers attend the keys and values of the one
 // before them (cross-layer attention, arXiv:2405.12981), whose norm comes after the rotation; experts beside a shared one.
-extern const Family hunyuan{
+extern const Family family{
     .names = kNames, .read = read, .make = make_pre_norm, .hf_names = kTensors};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::hunyuan

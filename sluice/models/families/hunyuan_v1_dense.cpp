@@ -4,7 +4,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::hunyuan_v1_dense {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -32,7 +32,7 @@ constexpr std::string_view kNames[] = {"hunyuan_v1_dense", "hunyuan-dense"};
 
 // Hunyuan V1, dense; as mlx-lm 0.32.2 models/hunyuan_v1_dense.py. q_norm and k_norm after the rotation, whose base is
 // stretched by alpha.
-extern const Family hunyuan_v1_dense{
+extern const Family family{
     .names = kNames, .read = read, .make = make_pre_norm, .hf_names = kTensors};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::hunyuan_v1_dense

@@ -2,7 +2,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::internlm2 {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -25,7 +25,7 @@ constexpr std::string_view kNames[] = {"internlm2"};
 }  // namespace
 
 // InternLM 2, arXiv:2403.17297; as mlx-lm 0.32.2 models/internlm2.py. Llama with queries, keys and values fused by key head.
-extern const Family internlm2{
+extern const Family family{
     .names = kNames, .read = read, .make = make_pre_norm, .hf_names = kTensors};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::internlm2

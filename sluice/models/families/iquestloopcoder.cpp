@@ -9,7 +9,7 @@
 #include "sluice/ops/elementwise.h"
 #include "sluice/ops/per_head.h"
 
-namespace sluice::models {
+namespace sluice::models::families::iquestloopcoder {
 namespace {
 
 /// The second time a layer runs: attends what it kept the first time, and within a window what it keeps now; what a
@@ -118,7 +118,7 @@ constexpr std::string_view kNames[] = {"iquestloopcoder"};
 
 // IQuest-Coder's loop models; as mlx-lm 0.32.2 models/iquestloopcoder.py. The layers run twice; the second time
 // each head mixes what the first time kept with a window of its own.
-extern const Family iquestloopcoder{
+extern const Family family{
     .names = kNames, .read = read, .make = make, .hf_names = kTensors};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::iquestloopcoder

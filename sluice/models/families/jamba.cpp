@@ -3,7 +3,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::jamba {
 namespace {
 
 constexpr MambaKeys kMambaKeys{"mamba_d_state", "mamba_dt_rank", "mamba_d_conv"};
@@ -63,7 +63,7 @@ constexpr std::string_view kNames[] = {"jamba"};
 // Jamba, arXiv:2403.19887; as mlx-lm 0.32.2 models/jamba.py, but as published (transformers' and llama.cpp's too) layers are
 // sparse from an offset on, and an expert's weight is its share of all experts, not of the chosen ones.
 // Mamba with norms of dt, B and C in most layers, attention without positions in some, experts in every second.
-extern const Family jamba{
+extern const Family family{
     .names = kNames, .read = read, .make = make_pre_norm, .hf_names = kTensors};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::jamba

@@ -5,7 +5,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::kimi_linear {
 namespace {
 
 /// Which layers are Kimi delta attention; the others are latent attention.
@@ -104,11 +104,11 @@ constexpr std::string_view kNames[] = {"kimi_linear", "kimi-linear"};
 
 // Kimi Linear, arXiv:2510.26692; as mlx-lm 0.32.2 models/kimi_linear.py. Kimi delta attention in three of four layers, the
 // fourth is latent attention; nothing is rotated; experts chosen by sigmoids with a bias.
-extern const Family kimi_linear{.names = kNames,
+extern const Family family{.names = kNames,
                                 .read = read,
                                 .make = make_pre_norm,
                                 .gguf_names = kGgufTensors,
                                 .hf_names = kTensors,
                                 .drafting = kDrafting};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::kimi_linear

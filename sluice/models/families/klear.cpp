@@ -2,7 +2,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::klear {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -21,7 +21,7 @@ constexpr std::string_view kNames[] = {"Klear"};
 
 // Klear 46B-A2.5B; as mlx-lm 0.32.2 models/Klear.py. Qwen3's attention; experts by sigmoids with a bias; routed and shared
 // experts each have a share, which the token decides.
-extern const Family klear{
+extern const Family family{
     .names = kNames, .read = read, .make = make_pre_norm, .hf_names = kTensors};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::klear

@@ -4,7 +4,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::lille_130m {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -34,10 +34,10 @@ constexpr std::string_view kNames[] = {"lille-130m"};
 }  // namespace
 
 // Lille 130M; as mlx-lm 0.32.2 models/lille-130m.py. Llama with interleaved RoPE, under other names.
-extern const Family lille_130m{.names = kNames,
+extern const Family family{.names = kNames,
                                .read = read,
                                .make = make_pre_norm,
                                .config_keys = kKeys,
                                .hf_names = kTensors};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::lille_130m

@@ -2,7 +2,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::llama {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -22,6 +22,6 @@ constexpr std::string_view kNames[] = {"llama", "iquestcoder", "internlm3", "xve
 
 // Llama, arXiv:2302.13971; as mlx-lm 0.32.2 models/llama.py. A GGUF of Mistral or Mixtral says
 // "llama" too; InternLM3, IQuest-Coder, XVERSE and TeleChat3 are it by another name.
-extern const Family llama{.names = kNames, .read = read, .make = make_pre_norm};
+extern const Family family{.names = kNames, .read = read, .make = make_pre_norm};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::llama

@@ -6,7 +6,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::llama4 {
 namespace {
 
 constexpr int64_t kPeriod = 4;  // every fourth layer sees all, and does not rotate
@@ -85,7 +85,7 @@ constexpr std::string_view kNames[] = {"llama4", "llama4_text"};
 // Llama 4, Scout and Maverick, and MobileLLM-R1, which has no experts; as mlx-lm 0.32.2 models/llama4.py and llama4_text.py,
 // but that layers which do not rotate have no norms of queries and keys in the latter either, as in transformers. Three of four layers see their own chunk of positions only;
 // queries and keys are normed after their rotation, without weights; an expert's weight multiplies its input.
-extern const Family llama4{
+extern const Family family{
     .names = kNames, .read = read, .make = make_pre_norm, .hf_names = kTensors};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::llama4

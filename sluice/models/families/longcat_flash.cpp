@@ -8,7 +8,7 @@
 #include "sluice/nn/moe.h"
 #include "sluice/ops/elementwise.h"
 
-namespace sluice::models {
+namespace sluice::models::families::longcat_flash {
 namespace {
 
 /// Attention and a dense block, twice; beside the second pair, experts of what the first dense block gets.
@@ -105,7 +105,7 @@ constexpr std::string_view kNames[] = {"longcat_flash"};
 
 // LongCat-Flash, arXiv:2509.01322; as mlx-lm 0.32.2 models/longcat_flash.py. Two pairs of latent attention and a dense block a
 // layer; experts beside them, of which some give a token back as it is.
-extern const Family longcat_flash{
+extern const Family family{
     .names = kNames, .read = read, .make = make, .config_keys = kKeys, .drafting = kDrafting};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::longcat_flash

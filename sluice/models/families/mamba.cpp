@@ -3,7 +3,7 @@
 #include "sluice/models/make_decoder.h"
 #include "sluice/nn/mixer.h"
 
-namespace sluice::models {
+namespace sluice::models::families::mamba {
 namespace {
 
 /// A norm and a mixer.
@@ -65,7 +65,7 @@ constexpr std::string_view kNames[] = {"mamba", "falcon_mamba", "mamba2"};
 
 // Mamba, arXiv:2312.00752, Falcon Mamba, arXiv:2410.05355, which norms dt, B and C, and Mamba-2, arXiv:2405.21060; as
 // mlx-lm 0.32.2 models/mamba.py and mamba2.py, but that norms Mamba-2's result as one (see read_mamba2).
-extern const Family mamba{
+extern const Family family{
     .names = kNames, .read = read, .make = make, .gguf_names = kGgufTensors, .hf_names = kTensors};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::mamba

@@ -2,7 +2,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::mellum {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -20,6 +20,6 @@ constexpr std::string_view kNames[] = {"mellum"};
 }  // namespace
 
 // Mellum 2; as mlx-lm 0.32.2 models/mellum.py. Qwen3-MoE with windows, and a RoPE of each kind of layers' own.
-extern const Family mellum{.names = kNames, .read = read, .make = make_pre_norm};
+extern const Family family{.names = kNames, .read = read, .make = make_pre_norm};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::mellum

@@ -2,7 +2,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::mimo {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) { return read_decoder(s, w); }
@@ -13,7 +13,7 @@ constexpr std::string_view kNames[] = {"mimo"};
 }  // namespace
 
 // MiMo, arXiv:2505.07608; as mlx-lm 0.32.2 models/mimo.py. Qwen2's layers; those that draft tokens are left out.
-extern const Family mimo{
+extern const Family family{
     .names = kNames, .read = read, .make = make_pre_norm, .drafting = kDrafting};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::mimo

@@ -2,7 +2,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::minicpm {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -18,6 +18,6 @@ constexpr std::string_view kNames[] = {"minicpm"};
 
 // MiniCPM, arXiv:2404.06395; as mlx-lm 0.32.2 models/minicpm.py. Llama with scaled embeddings, residuals and logits (tied
 // ones too, as published; mlx-lm cannot load those).
-extern const Family minicpm{.names = kNames, .read = read, .make = make_pre_norm};
+extern const Family family{.names = kNames, .read = read, .make = make_pre_norm};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::minicpm

@@ -2,7 +2,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::minicpm3 {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -24,7 +24,7 @@ constexpr std::string_view kNames[] = {"minicpm3"};
 
 // MiniCPM3, as mlx-lm 0.32.2 models/minicpm3.py: MiniCPM's scales, arXiv:2404.06395, and DeepSeek's latent attention with long
 // RoPE.
-extern const Family minicpm3{
+extern const Family family{
     .names = kNames, .read = read, .make = make_pre_norm, .gguf_names = kLatentTensors};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::minicpm3

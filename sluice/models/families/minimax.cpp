@@ -2,7 +2,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::minimax {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -34,10 +34,10 @@ constexpr std::string_view kNames[] = {"minimax", "minimax_m2", "minimax-m2"};
 
 // MiniMax M2; as mlx-lm 0.32.2 models/minimax.py. q_norm and k_norm over the whole projection, partial RoPE, experts chosen by
 // sigmoids with a bias.
-extern const Family minimax{.names = kNames,
+extern const Family family{.names = kNames,
                             .read = read,
                             .make = make_pre_norm,
                             .gguf_names = kGgufTensors,
                             .hf_names = kTensors};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::minimax

@@ -2,7 +2,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::ministral3 {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -26,6 +26,6 @@ constexpr std::string_view kNames[] = {"ministral3", "mistral3"};
 
 // Ministral 3 and Mistral Small 3.2 and later; as mlx-lm 0.32.2 models/ministral3.py. Llama whose queries grow with their
 // position.
-extern const Family ministral3{.names = kNames, .read = read, .make = make_pre_norm};
+extern const Family family{.names = kNames, .read = read, .make = make_pre_norm};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::ministral3

@@ -2,7 +2,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::mistral {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -15,6 +15,6 @@ constexpr std::string_view kNames[] = {"mistral", "pixtral"};
 }  // namespace
 
 // Mistral, arXiv:2310.06825, and what Pixtral writes with, arXiv:2410.07073: Llama with a sliding window, where it is not null.
-extern const Family mistral{.names = kNames, .read = read, .make = make_pre_norm};
+extern const Family family{.names = kNames, .read = read, .make = make_pre_norm};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::mistral

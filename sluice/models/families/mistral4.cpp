@@ -2,7 +2,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::mistral4 {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -34,10 +34,10 @@ constexpr std::string_view kNames[] = {"mistral4"};
 
 // Mistral Small 4; as mlx-lm 0.32.2 models/mistral4.py. DeepSeek's latent attention with queries that grow with their
 // position; experts by softmax.
-extern const Family mistral4{.names = kNames,
+extern const Family family{.names = kNames,
                              .read = read,
                              .make = make_pre_norm,
                              .gguf_names = kLatentTensors,
                              .hf_names = kTensors};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::mistral4

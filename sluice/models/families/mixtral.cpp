@@ -2,7 +2,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::mixtral {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -24,7 +24,7 @@ constexpr std::string_view kNames[] = {"mixtral"};
 }  // namespace
 
 // Mixtral, arXiv:2401.04088; as mlx-lm 0.32.2 models/mixtral.py. Every layer is sparse.
-extern const Family mixtral{
+extern const Family family{
     .names = kNames, .read = read, .make = make_pre_norm, .hf_names = kTensors};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::mixtral

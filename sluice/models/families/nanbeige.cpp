@@ -5,7 +5,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::nanbeige {
 namespace {
 
 /// How often the layers run: one more than there are losses of loops, where the file has those.
@@ -43,6 +43,6 @@ constexpr std::string_view kNames[] = {"nanbeige"};
 
 // Nanbeige 4; as mlx-lm 0.32.2 models/nanbeige.py. Llama whose layers run several times, each time with keys and values of
 // their own.
-extern const Family nanbeige{.names = kNames, .read = read, .make = make_pre_norm};
+extern const Family family{.names = kNames, .read = read, .make = make_pre_norm};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::nanbeige

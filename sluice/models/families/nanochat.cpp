@@ -2,7 +2,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::nanochat {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -30,7 +30,7 @@ constexpr std::string_view kNames[] = {"nanochat"};
 
 // nanochat; as mlx-lm 0.32.2 models/nanochat.py. No norm has weights: those of embeddings, blocks, and of queries and keys
 // after their rotation, which goes backward; bounded logits.
-extern const Family nanochat{
+extern const Family family{
     .names = kNames, .read = read, .make = make_pre_norm, .hf_names = kTensors};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::nanochat

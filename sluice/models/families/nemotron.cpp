@@ -2,7 +2,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::nemotron {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -23,6 +23,6 @@ constexpr std::string_view kNames[] = {"nemotron"};
 }  // namespace
 
 // Nemotron-4 and Minitron, arXiv:2402.16819; as mlx-lm 0.32.2 models/nemotron.py. Layer norms less 1, squared ReLU without a gate.
-extern const Family nemotron{.names = kNames, .read = read, .make = make_pre_norm};
+extern const Family family{.names = kNames, .read = read, .make = make_pre_norm};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::nemotron

@@ -8,7 +8,7 @@
 #include "sluice/nn/attention.h"
 #include "sluice/nn/mlp.h"
 
-namespace sluice::models {
+namespace sluice::models::families::nemotron_nas {
 namespace {
 
 /// Attention and a feed-forward block, of which either may be missing, or a matrix in its place.
@@ -150,6 +150,6 @@ constexpr std::string_view kNames[] = {"nemotron-nas", "deci"};
 
 // Llama-Nemotron (Super 49B, Ultra 253B), arXiv:2505.00949; as mlx-lm 0.32.2 models/nemotron-nas.py. Llama after a search that
 // gave each layer key heads and a width of its own, and took blocks away.
-extern const Family nemotron_nas{.names = kNames, .read = read, .make = make};
+extern const Family family{.names = kNames, .read = read, .make = make};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::nemotron_nas

@@ -2,7 +2,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::olmo {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -21,6 +21,6 @@ constexpr std::string_view kNames[] = {"olmo"};
 
 // OLMo, arXiv:2402.00838, as transformers has it (mlx-lm 0.32.2 models/olmo.py reads AI2's own older files, and cannot run a
 // prompt). Llama with layer norms that have no weights.
-extern const Family olmo{.names = kNames, .read = read, .make = make_pre_norm};
+extern const Family family{.names = kNames, .read = read, .make = make_pre_norm};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::olmo

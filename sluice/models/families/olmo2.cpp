@@ -2,7 +2,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::olmo2 {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -15,6 +15,6 @@ constexpr std::string_view kNames[] = {"olmo2"};
 
 // OLMo 2, arXiv:2501.00656; as mlx-lm 0.32.2 models/olmo2.py. q_norm and k_norm over the whole projection; norms after
 // the blocks only.
-extern const Family olmo2{.names = kNames, .read = read, .make = make_post_norm};
+extern const Family family{.names = kNames, .read = read, .make = make_post_norm};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::olmo2

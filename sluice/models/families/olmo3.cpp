@@ -2,7 +2,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::olmo3 {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -19,6 +19,6 @@ constexpr std::string_view kNames[] = {"olmo3"};
 }  // namespace
 
 // OLMo 3; as mlx-lm 0.32.2 models/olmo3.py. OLMo 2 with sliding windows, whose RoPE is not stretched.
-extern const Family olmo3{.names = kNames, .read = read, .make = make_post_norm};
+extern const Family family{.names = kNames, .read = read, .make = make_post_norm};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::olmo3

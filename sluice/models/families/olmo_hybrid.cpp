@@ -4,7 +4,7 @@
 #include "sluice/models/layers.h"
 #include "sluice/models/make_decoder.h"
 
-namespace sluice::models {
+namespace sluice::models::families::olmo_hybrid {
 namespace {
 
 /// Linear layers have norms before their blocks, full ones after them.
@@ -60,6 +60,6 @@ constexpr std::string_view kNames[] = {"olmo_hybrid"};
 
 // OLMo Hybrid, of Ai2; as mlx-lm 0.32.2 models/olmo_hybrid.py. Gated delta nets whose eigenvalues may be negative,
 // and every fourth layer as OLMo 2's.
-extern const Family olmo_hybrid{.names = kNames, .read = read, .make = make};
+extern const Family family{.names = kNames, .read = read, .make = make};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::olmo_hybrid

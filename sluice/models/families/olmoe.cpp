@@ -2,7 +2,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::olmoe {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -15,6 +15,6 @@ constexpr std::string_view kNames[] = {"olmoe"};
 
 // OLMoE, arXiv:2409.02060; as mlx-lm 0.32.2 models/olmoe.py. q_norm and k_norm over the whole
 // projection.
-extern const Family olmoe{.names = kNames, .read = read, .make = make_pre_norm};
+extern const Family family{.names = kNames, .read = read, .make = make_pre_norm};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::olmoe

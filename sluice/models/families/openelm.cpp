@@ -5,7 +5,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::openelm {
 namespace {
 
 /// The multiple of `divisor` nearest to x, but not more than a tenth below it.
@@ -77,10 +77,10 @@ constexpr std::string_view kNames[] = {"openelm"};
 
 // OpenELM, arXiv:2404.14619; as mlx-lm 0.32.2 models/openelm.py. Layers grow: each has heads and a width of its own; q_norm and
 // k_norm over each head.
-extern const Family openelm{.names = kNames,
+extern const Family family{.names = kNames,
                             .read = read,
                             .make = make_pre_norm,
                             .config_keys = kKeys,
                             .hf_names = kTensors};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::openelm

@@ -2,7 +2,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::phimoe {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -24,7 +24,7 @@ constexpr std::string_view kNames[] = {"phimoe"};
 }  // namespace
 
 // Phi-3.5-MoE, arXiv:2404.14219; as mlx-lm 0.32.2 models/phimoe.py. Layer norms, long RoPE, experts by SparseMixer.
-extern const Family phimoe{
+extern const Family family{
     .names = kNames, .read = read, .make = make_pre_norm, .hf_names = kTensors};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::phimoe

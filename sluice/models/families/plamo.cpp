@@ -3,7 +3,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::plamo {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -29,7 +29,7 @@ constexpr std::string_view kNames[] = {"plamo"};
 }  // namespace
 
 // PLaMo 13B; as mlx-lm 0.32.2 models/plamo.py. Both blocks beside each other after one norm; query head h has key head h mod K.
-extern const Family plamo{
+extern const Family family{
     .names = kNames, .read = read, .make = make_parallel, .hf_names = kTensors};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::plamo

@@ -12,7 +12,7 @@
 #include "sluice/nn/mlp.h"
 #include "sluice/ops/elementwise.h"
 
-namespace sluice::models {
+namespace sluice::models::families::plamo2 {
 namespace {
 
 // Longer than a family should be: its Mamba-2, whose B, C and dt come after the convolution, is this family's alone.
@@ -194,11 +194,11 @@ constexpr std::string_view kNames[] = {"plamo2", "plamo3"};
 
 // PLaMo 2 and 3; as mlx-lm 0.32.2 models/plamo2.py and plamo3.py, but that a window counts the token itself whatever the step.
 // Norms before and after both blocks; of PLaMo 2 every second layer is Mamba-2, and each head has norm weights of its own.
-extern const Family plamo2{.names = kNames,
+extern const Family family{.names = kNames,
                            .read = read,
                            .make = make,
                            .config_keys = kKeys,
                            .gguf_names = kGgufTensors,
                            .hf_names = kTensors};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::plamo2

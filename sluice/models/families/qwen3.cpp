@@ -2,7 +2,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::qwen3 {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) { return read_qwen(s, w, {.head_dim = 128}); }
@@ -13,6 +13,6 @@ constexpr std::string_view kNames[] = {"qwen3", "qwen3_vl", "qwen3_vl_text", "qw
 
 // Qwen3, arXiv:2505.09388; as mlx-lm 0.32.2 models/qwen3.py. q_norm and k_norm over each head,
 // before RoPE.
-extern const Family qwen3{.names = kNames, .read = read, .make = make_pre_norm};
+extern const Family family{.names = kNames, .read = read, .make = make_pre_norm};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::qwen3

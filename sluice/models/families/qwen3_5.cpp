@@ -3,7 +3,7 @@
 #include "sluice/models/make.h"
 #include "sluice/models/qwen_hybrid.h"
 
-namespace sluice::models {
+namespace sluice::models::families::qwen3_5 {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -22,10 +22,10 @@ constexpr std::string_view kNames[] = {"qwen3_5",          "qwen3_5_text", "qwen
 
 // Qwen3.5 and 3.6, dense and sparse: three of four layers are gated delta nets, the fourth attends with gated outputs; as
 // mlx-lm 0.32.2 models/qwen3_5.py. The text part; drafting layers (mtp) are left out.
-extern const Family qwen3_5{.names = kNames,
+extern const Family family{.names = kNames,
                             .read = read,
                             .make = make_pre_norm,
                             .gguf_names = kQwenHybridTensors,
                             .drafting = kQwenDrafting};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::qwen3_5

@@ -2,7 +2,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::qwen3_moe {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -19,6 +19,6 @@ constexpr std::string_view kNames[] = {"qwen3_moe", "qwen3moe", "qwen3_vl_moe", 
 
 // Qwen3-MoE, arXiv:2505.09388; as mlx-lm 0.32.2 models/qwen3_moe.py. q_norm and k_norm over each
 // head, before RoPE; mlp_only_layers are dense.
-extern const Family qwen3_moe{.names = kNames, .read = read, .make = make_pre_norm};
+extern const Family family{.names = kNames, .read = read, .make = make_pre_norm};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::qwen3_moe

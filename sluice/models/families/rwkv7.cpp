@@ -3,7 +3,7 @@
 #include "sluice/models/make_decoder.h"
 #include "sluice/nn/rwkv.h"
 
-namespace sluice::models {
+namespace sluice::models::families::rwkv7 {
 namespace {
 
 /// The first layer's values, which later ones are mixed with.
@@ -58,6 +58,6 @@ constexpr std::string_view kNames[] = {"rwkv7"};
 
 // RWKV-7, arXiv:2503.14456; as mlx-lm 0.32.2 models/rwkv7.py, which keeps the state as precisely as activations. A state
 // that erases by one key and writes by another, in all layers; values of later layers are mixed with the first one's.
-extern const Family rwkv7{.names = kNames, .read = read, .make = make, .hf_names = kTensors};
+extern const Family family{.names = kNames, .read = read, .make = make, .hf_names = kTensors};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::rwkv7

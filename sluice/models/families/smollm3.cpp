@@ -5,7 +5,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::smollm3 {
 namespace {
 
 /// Whether a layer rotates: every fourth does not, where the file has no list.
@@ -38,6 +38,6 @@ constexpr std::string_view kNames[] = {"smollm3"};
 
 // SmolLM3; as mlx-lm 0.32.2 models/smollm3.py. Llama with no RoPE in some layers
 // (arXiv:2305.19466).
-extern const Family smollm3{.names = kNames, .read = read, .make = make_pre_norm};
+extern const Family family{.names = kNames, .read = read, .make = make_pre_norm};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::smollm3

@@ -2,7 +2,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::spark2_5 {
 namespace {
 
 constexpr const char* kLocal = "sliding_attention";
@@ -40,10 +40,10 @@ constexpr std::string_view kNames[] = {"spark2_5"};
 
 // Spark X2.5; as mlx-lm 0.32.2 models/spark2_5.py. What was attended is gated head by head; three of four layers have a window
 // and a RoPE of their own.
-extern const Family spark2_5{.names = kNames,
+extern const Family family{.names = kNames,
                              .read = read,
                              .make = make_pre_norm,
                              .gguf_names = kGgufTensors,
                              .hf_names = kTensors};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::spark2_5

@@ -3,7 +3,7 @@
 #include "sluice/models/make.h"
 #include "sluice/nn/model.h"
 
-namespace sluice::models {
+namespace sluice::models::families::stablelm {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -30,6 +30,6 @@ constexpr std::string_view kNames[] = {"stablelm"};
 
 // StableLM 2, arXiv:2402.17834; as mlx-lm 0.32.2 models/stablelm.py. Llama with layer norms and partial RoPE; 12B has both blocks
 // beside each other after one norm, and norms the queries and keys of each head by weights of its own.
-extern const Family stablelm{.names = kNames, .read = read, .make = make, .hf_names = kTensors};
+extern const Family family{.names = kNames, .read = read, .make = make, .hf_names = kTensors};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::stablelm

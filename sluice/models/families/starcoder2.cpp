@@ -2,7 +2,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::starcoder2 {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -26,7 +26,7 @@ constexpr std::string_view kNames[] = {"starcoder2"};
 
 // StarCoder2, arXiv:2402.19173; as mlx-lm 0.32.2 models/starcoder2.py, with the sliding window it lacks. The activation is
 // config.json's, the tanh GELU in what is published, where mlx-lm always takes the exact one. Biases everywhere.
-extern const Family starcoder2{
+extern const Family family{
     .names = kNames, .read = read, .make = make_pre_norm, .hf_names = kTensors};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::starcoder2

@@ -9,7 +9,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::step3p5 {
 namespace {
 
 using Numbers = std::vector<double>;
@@ -125,7 +125,7 @@ constexpr std::string_view kNames[] = {"step3p5"};
 
 // Step 3.5 Flash; as mlx-lm 0.32.2 models/step3p5.py. Layers with a window have more heads; what was attended is gated head by
 // head; experts by sigmoids with a bias; the last layers' gates are bounded.
-extern const Family step3p5{.names = kNames,
+extern const Family family{.names = kNames,
                             .read = read,
                             .make = make_pre_norm,
                             .config_keys = kKeys,
@@ -133,4 +133,4 @@ extern const Family step3p5{.names = kNames,
                             .drafting = kDrafting,
                             .drops_layers_beyond = true};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::step3p5

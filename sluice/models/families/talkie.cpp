@@ -5,7 +5,7 @@
 #include "sluice/nn/mlp.h"
 #include "sluice/ops/elementwise.h"
 
-namespace sluice::models {
+namespace sluice::models::families::talkie {
 namespace {
 
 /// The number that is all of a tensor.
@@ -81,7 +81,7 @@ constexpr std::string_view kNames[] = {"talkie"};
 
 // Talkie; as mlx-lm 0.32.2 models/talkie.py. No norm has weights; queries have a gain of each head after their norm, which comes
 // after a rotation that goes backward; each layer adds the embedding once more.
-extern const Family talkie{
+extern const Family family{
     .names = kNames, .read = read, .make = make, .gguf_names = kGgufTensors, .hf_names = kTensors};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::talkie

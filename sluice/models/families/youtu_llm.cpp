@@ -2,7 +2,7 @@
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
-namespace sluice::models {
+namespace sluice::models::families::youtu_llm {
 namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -21,6 +21,6 @@ constexpr std::string_view kNames[] = {"youtu_llm"};
 }  // namespace
 
 // Youtu-LLM; as mlx-lm 0.32.2 models/youtu_llm.py. Llama with DeepSeek's latent attention.
-extern const Family youtu_llm{.names = kNames, .read = read, .make = make_pre_norm};
+extern const Family family{.names = kNames, .read = read, .make = make_pre_norm};
 
-}  // namespace sluice::models
+}  // namespace sluice::models::families::youtu_llm
