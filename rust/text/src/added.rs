@@ -61,6 +61,10 @@ impl AddedTokens {
         self.by_id.get(&id)
     }
 
+    pub fn tokens(&self) -> impl Iterator<Item = &AddedToken> {
+        self.by_id.values()
+    }
+
     pub fn ids(&self) -> impl Iterator<Item = u32> + '_ {
         self.by_id.keys().copied()
     }

@@ -116,6 +116,11 @@ impl Bpe {
         &self.words
     }
 
+    /// Whether neighbouring characters that are no words become one unknown token.
+    pub fn fuses_unknown(&self) -> bool {
+        self.options.fuse_unk && self.byte_words.contains(&None)
+    }
+
     /// The pieces that `word` ends as, in order. Fails when the file's unk_token is needed and is no word.
     pub fn pieces(&self, word: &str) -> Result<Vec<Piece>, Error> {
         if self.options.ignore_merges {

@@ -1,17 +1,21 @@
 //! tokenizer.json through Hugging Face's `tokenizers`, except for decoding: that is done here token by
 //! token, as bytes, so that text can be streamed and still equal the decoding of the whole.
 
+use std::ops::Range;
+use std::sync::OnceLock;
+
 use serde_json::Value;
 use tokenizers::{
     AddedToken, DecoderWrapper, Encoding, Model as _, NormalizerWrapper, OffsetReferential,
-    OffsetType, PostProcessorWrapper, PreTokenizer, PreTokenizerWrapper,
+    OffsetType, PostProcessorWrapper, PreTokenizer, PreTokenizerWrapper, Token,
 };
 
 use crate::added::{AddedTokens, Untrusted};
 use crate::byte_level;
+use crate::cuts::{Cuts, PART};
 use crate::failure::{Failure, Result};
 use crate::model::Model;
-use crate::trust::Special;
+use crate::trust::{within, Special};
 use crate::vocabulary::byte_of;
 
 type Tokenizer = tokenizers::TokenizerImpl<
@@ -25,6 +29,7 @@ type Tokenizer = tokenizers::TokenizerImpl<
 pub struct HuggingFaceTokenizer {
     tokenizer: Tokenizer,
     added: AddedTokens,
+    cuts: OnceLock<Cuts>,
     decoder: Decoder,
     vocab_size: usize,
 }
@@ -57,6 +62,7 @@ impl HuggingFaceTokenizer {
             decoder: Decoder::new(&decoder)?,
             vocab_size: count_ids(&tokenizer, &added)?,
             added,
+            cuts: OnceLock::new(),
             tokenizer,
         })
     }
@@ -66,14 +72,76 @@ impl HuggingFaceTokenizer {
         ids.map_err(|e| Failure::BadRequest(format!("the text cannot be tokenized: {e}")))
     }
 
-    /// As the tokenizer's own encode_fast, but for whose special tokens count.
+    /// As the tokenizer's own encode_fast, but for whose special tokens count, and in parts.
     fn ids(&self, text: &str, add_special: bool, special: Special) -> tokenizers::Result<Vec<i32>> {
-        let (mut encoding, is_safe) = self.encoding(text, special, Untrusted::Whole)?;
+        let parts = self.parts(text);
+        let (mut ids, is_safe) = self.ids_of_parts(text, &parts, special, Untrusted::Whole)?;
         if !is_safe {
-            (encoding, _) = self.encoding(text, special, Untrusted::Broken)?;
+            (ids, _) = self.ids_of_parts(text, &parts, special, Untrusted::Broken)?;
         }
-        let encoding = self.tokenizer.post_process(encoding, None, add_special)?;
-        Ok(encoding.get_ids().iter().map(|&id| id as i32).collect())
+        if add_special {
+            let (before, after) = self.special_around()?;
+            ids.splice(0..0, before);
+            ids.extend(after);
+        }
+        Ok(ids)
+    }
+
+    fn parts(&self, text: &str) -> Vec<Range<usize>> {
+        if text.len() <= PART {
+            return vec![0..text.len()];
+        }
+        self.cuts.get_or_init(|| self.find_cuts()).parts(text)
+    }
+
+    fn find_cuts(&self) -> Cuts {
+        let Model::Bpe(bpe) = self.tokenizer.get_model() else { return Cuts::default() };
+        if bpe.fuses_unknown() {
+            return Cuts::default();
+        }
+        let words = bpe.words().iter().map(|(word, _)| word);
+        Cuts::new(words, self.added.tokens(), |text| {
+            let (encoding, _) = self.encoding(text, Special::Anywhere, Untrusted::Whole).ok()?;
+            Some(encoding.get_ids().to_vec())
+        })
+    }
+
+    /// The special tokens that the tokenizer puts before and behind a text.
+    fn special_around(&self) -> tokenizers::Result<(Vec<i32>, Vec<i32>)> {
+        const TEXT: u32 = u32::MAX;
+        let text = Encoding::from_tokens(vec![Token::new(TEXT, String::new(), (0, 0))], 0);
+        let around = self.tokenizer.post_process(text, None, true)?;
+        let mut parts = around.get_ids().split(|&id| id == TEXT);
+        let mut next = || -> Vec<i32> {
+            parts.next().unwrap_or_default().iter().map(|&id| id as i32).collect()
+        };
+        Ok((next(), next()))
+    }
+
+    /// Also whether encoding() found each part safe.
+    fn ids_of_parts(
+        &self,
+        text: &str,
+        parts: &[Range<usize>],
+        special: Special,
+        untrusted: Untrusted,
+    ) -> tokenizers::Result<(Vec<i32>, bool)> {
+        let mut ids = Vec::with_capacity(text.len() / 4 + 2);
+        let mut all_safe = true;
+        for part in parts {
+            let trusted;
+            let special = match special {
+                Special::Within(ranges) => {
+                    trusted = within(ranges, part);
+                    Special::Within(&trusted)
+                }
+                everywhere => everywhere,
+            };
+            let (encoding, is_safe) = self.encoding(&text[part.clone()], special, untrusted)?;
+            ids.extend(encoding.get_ids().iter().map(|&id| id as i32));
+            all_safe &= is_safe;
+        }
+        Ok((ids, all_safe))
     }
 
     /// Also whether no guarded token came from the model: some have their special tokens among the words
@@ -329,6 +397,33 @@ mod tests {
             };
             assert_eq!(ids("s<s>", &[]), [1, 0, 4], "{model}");
             assert_eq!(ids("<s><s>", &[3..6]), [0, 4, 3], "{model}");
+        }
+    }
+
+    #[test]
+    fn a_long_text_in_parts_has_the_tokens_of_the_whole() {
+        let bos = listed(6, "<s>", true);
+        let template = r#"{"type": "TemplateProcessing", "pair": [], "special_tokens":
+            {"<s>": {"id": "<s>", "ids": [6], "tokens": ["<s>"]}},
+            "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]}"#;
+        let vocab = r#"{"a": 0, "b": 1, "ab": 2, " ": 3, "\n": 4, "ba": 5}"#;
+        let json = format!(
+            r#"{{"added_tokens": [{bos}], "post_processor": {template},
+            "model": {{"type": "BPE", "vocab": {vocab}, "merges": ["a b", "b a"]}}}}"#
+        );
+        let tokenizer = HuggingFaceTokenizer::open(json.as_bytes(), vec![]).unwrap();
+        let text = "ab ba<s>aba\nbab ".repeat(PART / 4);
+        let trusted =
+            [5..8, 5 + 16 * (PART / 8)..8 + 16 * (PART / 8), text.len() - 11..text.len() - 8];
+        for special in [Special::Anywhere, Special::Nowhere, Special::Within(&trusted)] {
+            let whole = [0..text.len()];
+            let parts = tokenizer.parts(&text);
+            assert!(parts.len() > 3);
+            let of =
+                |parts| tokenizer.ids_of_parts(&text, parts, special, Untrusted::Whole).unwrap();
+            assert_eq!(of(&parts), of(&whole));
+            let ids = tokenizer.encode(&text, true, special).unwrap();
+            assert_eq!((ids[0], &ids[1..]), (6, &of(&whole).0[..]));
         }
     }
 

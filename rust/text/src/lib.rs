@@ -6,6 +6,7 @@ mod added;
 mod bpe;
 mod bpe_json;
 mod byte_level;
+mod cuts;
 mod failure;
 mod gguf;
 mod gguf_json;

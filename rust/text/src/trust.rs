@@ -38,6 +38,13 @@ impl Special<'_> {
     }
 }
 
+/// Those of `trusted` that lie in `part` of a text, as places in that part.
+pub fn within(trusted: &[Range<usize>], part: &Range<usize>) -> Vec<Range<usize>> {
+    let clamp = |at: usize| at.clamp(part.start, part.end) - part.start;
+    let clamped = trusted.iter().map(|range| clamp(range.start)..clamp(range.end));
+    clamped.filter(|range| !range.is_empty()).collect()
+}
+
 /// A token's spelling in a text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Found {
@@ -101,6 +108,12 @@ mod tests {
         assert_eq!(spans("<a><a>", &[0..6]), [0..3, 3..6]);
         assert!(spans("<a>", &[0..2]).is_empty());
         assert!(spans("<a>", &[]).is_empty());
+    }
+
+    #[test]
+    fn a_part_has_its_share_of_the_trusted_bytes() {
+        assert_eq!(within(&[0..4, 6..9, 12..20], &(3..13)), [0..1, 3..6, 9..10]);
+        assert!(within(&[0..3, 13..14], &(3..13)).is_empty());
     }
 
     #[test]
