@@ -152,6 +152,9 @@ ModelOptions model_options(const ServeOptions& o, const Globals& globals) {
 
 void serve(ServeOptions o, const Globals& globals) {
   o.model = model_options(o, globals);
+  server::HttpOptions http = http_options(o);
+  if (const auto ram = o.model.engine.ram)
+    o.model.engine.beside = server::hold_clients_within(*ram, http);
   const std::vector<server::Models::Named> named = models_of(o);
   if (o.model.engine.ram && o.loading.most_loaded == 0) o.loading.most_loaded = named.size();
   const std::map<std::string, engine::Share> shares = shares_of(named, o, globals.quiet);
@@ -179,7 +182,7 @@ void serve(ServeOptions o, const Globals& globals) {
       },
       o.loading);
   server::Service service(models, std::move(service_options));
-  server::HttpServer server(http_options(o), service);  // before the model is loaded for nothing
+  server::HttpServer server(http, service);  // before the model is loaded for nothing
   const std::string first = models.open_first()->name();
   const Cancellation cancellation(Cancellation::Of::all);
   if (!globals.quiet) note(fmt::format("{} at {}", first, server.address()));
@@ -225,7 +228,8 @@ void add_network_options(CLI::App& command, ServeOptions& o) {
           "Use for a key (or, without keys, an address) only what was cached for it, in memory: no "
           "timing tells what others asked")
       ->group(kNetwork);
-  option("--max-connections", "N", o.http.most_connections, "Connections at once (default: 512)")
+  option("--max-connections", "N", o.http.most_connections,
+         "Connections at once; --ram may allow fewer (default: 512)")
       ->check(at_least(1));
   option("--max-answers", "N", o.most_answers, "Answers on their way at once (default: 64)")
       ->check(at_least(1));

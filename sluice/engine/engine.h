@@ -42,6 +42,7 @@ struct EngineOptions {
   std::optional<Bytes> ram;
   /// What the process has beside the model, as `ram` counts it, where that is known (shares.h); unset: it is measured.
   std::optional<Bytes> baseline;
+  Bytes beside;  ///< what the caller will take of `ram` beside the engine, a server for its clients
   /// Sequences that will be kept at once, and the most tokens of each, when known: within a budget a context of 0
   /// becomes so large.
   int64_t n_sequences = 1;

@@ -63,7 +63,7 @@ std::vector<Share> shares_of(std::span<const std::filesystem::path> models,
   EngineOptions headers = options;
   headers.load.mode = residency::LoadMode::headers;
   headers.ram.reset();
-  const Bytes process = process_baseline();
+  const Bytes process = process_baseline() + options.beside;
   const Bytes before = residency::memory_state().resident;
   std::vector<ModelNeed> needs;
   std::vector<Share> shares;

@@ -102,7 +102,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const ReadOptions options;
   try {
     const Json json = parse_body(body, options.limits);
-    require(depth_of(json) <= options.limits.json_depth, "levels are bounded");
+    require(depth_of(json) <= options.limits.json.depth, "levels are bounded");
     const Asked asked = dialect.read(json, options);
     require(asked.ask.n >= 1 && asked.ask.n <= options.limits.n, "answers are bounded");
     check(asked, told(asked, body.substr(0, 64)));

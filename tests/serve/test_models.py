@@ -81,7 +81,7 @@ def story(server: Server, model: str) -> str:
     return answer["message"]["content"]
 
 
-@pytest.mark.parametrize("ram", [180, 140])
+@pytest.mark.parametrize("ram", [180, 150])
 def test_two_models_answer_in_turn_within_one_budget_and_the_third_takes_the_place_of_one(ram):
     """At the lower one, experts are streamed."""
     server = Server(model=TINY)

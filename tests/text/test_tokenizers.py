@@ -21,13 +21,23 @@ SPECIAL = ["<s>", "</s>", "<|im_start|>", "<|im_end|>"]
 
 
 def byte_level() -> Tokenizer:
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(LLAMA3_WORDS), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
+    return byte_level_of(
+        pre_tokenizers.Sequence(
+            [
+                pre_tokenizers.Split(Regex(LLAMA3_WORDS), "isolated"),
+                pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+            ]
+        )
     )
+
+
+def gpt2() -> Tokenizer:
+    return byte_level_of(pre_tokenizers.ByteLevel(add_prefix_space=False))
+
+
+def byte_level_of(words: pre_tokenizers.PreTokenizer) -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = words
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=800, special_tokens=SPECIAL, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
@@ -36,11 +46,12 @@ def byte_level() -> Tokenizer:
     return tokenizer
 
 
-def sentencepiece() -> Tokenizer:
-    """As Gemma and Llama 2 are converted: spaces marked, bytes for what is unknown."""
+def sentencepiece(first: str = "▁") -> Tokenizer:
+    """As Llama 2 is converted: spaces marked, bytes for what is unknown."""
     data = [f"<0x{byte:02X}>" for byte in range(256)]
     tokenizer = Tokenizer(models.BPE(byte_fallback=True, fuse_unk=True, unk_token="<unk>"))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    prepend = [normalizers.Prepend(first)] if first else []
+    tokenizer.normalizer = normalizers.Sequence([*prepend, normalizers.Replace(" ", "▁")])
     tokenizer.decoder = decoders.Sequence(
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )
@@ -50,6 +61,11 @@ def sentencepiece() -> Tokenizer:
     parts = json.loads(tokenizer.to_str())
     parts["added_tokens"] = [token for token in parts["added_tokens"] if not token["content"].startswith("<0x")]
     return Tokenizer.from_str(json.dumps(parts))
+
+
+def gemma() -> Tokenizer:
+    """Whose words are not cut: what it merges is kept apart by its vocabulary alone."""
+    return sentencepiece(first="")
 
 
 def metaspace() -> Tokenizer:
@@ -72,7 +88,7 @@ def with_bos(tokenizer: Tokenizer) -> Tokenizer:
     return tokenizer
 
 
-MAKERS = {"byte level": byte_level, "sentencepiece": sentencepiece, "metaspace": metaspace}
+MAKERS = {"byte level": byte_level, "gpt2": gpt2, "sentencepiece": sentencepiece, "gemma": gemma, "metaspace": metaspace}
 
 
 @pytest.fixture(scope="module", params=[*MAKERS, "tiny-moe"])
@@ -97,6 +113,16 @@ def test_ids_are_the_references(probe: Probe, tokenizer: Tokenizer) -> None:
     for text in texts():
         for add in (False, True):
             assert probe(encode=text, add_bos=add) == tokenizer.encode(text, add_special_tokens=add).ids, repr(text)
+
+
+def test_ids_of_long_texts_are_the_references(probe: Probe, tokenizer: Tokenizer) -> None:
+    """Which are tokenized in parts where that is safe."""
+    generator = random.Random(7)
+    words = [" ", " ", "\n", " the", " a1", "x", "B", "42", "'s", ".", ",\n", "  ", "é", "日本", " <s>", "<tool>", "don't", "\n\n", "\t", "ll"]
+    made = "".join(generator.choices(words, k=40_000))
+    for text in ["\n".join(CORPUS * 3), made, made.replace("\n", " "), "word " * 20_000, "\n".join(["x" * 9_000] * 8)]:
+        assert len(text.encode()) > 2 * 32_768
+        assert probe(encode=text, add_bos=True) == tokenizer.encode(text).ids
 
 
 def test_special_tokens_can_be_plain_text(probe: Probe, tokenizer: Tokenizer) -> None:

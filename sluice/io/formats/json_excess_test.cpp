@@ -23,6 +23,14 @@ size_t most_keys(const nlohmann::json& value) {
   return most;
 }
 
+/// With one more for each that is empty.
+size_t count_values(const nlohmann::json& value) {
+  if (!value.is_structured()) return 1;
+  size_t sum = value.empty() ? 2 : 1;
+  for (const auto& item : value) sum += count_values(item);
+  return sum;
+}
+
 nlohmann::json random_value(std::mt19937& random, int levels) {
   const auto kind = random() % (levels > 0 ? 4 : 2);
   if (kind == 0) return random() % 100;
@@ -43,29 +51,34 @@ TEST(JsonExcess, is_what_the_built_value_has_beyond_the_limits) {
   for (int round = 0; round < 2000; ++round) {
     const nlohmann::json value = random_value(random, 6);
     const std::string text = value.dump();
-    const size_t depth = depth_of(value), keys = most_keys(value);
-    EXPECT_FALSE(find_excess(text, depth, keys)) << text;
+    const size_t depth = depth_of(value), keys = most_keys(value), values = count_values(value);
+    EXPECT_FALSE(find_excess(text, {depth, keys, values})) << text;
     if (depth > 0) {
-      const auto excess = find_excess(text, depth - 1);
+      const auto excess = find_excess(text, {.depth = depth - 1});
       ASSERT_TRUE(excess) << text;
       EXPECT_EQ(excess->what, JsonExcess::What::depth);
       EXPECT_TRUE(text[excess->at] == '[' || text[excess->at] == '{');
     }
     if (keys > 0) {
-      const auto excess = find_excess(text, depth, keys - 1);
+      const auto excess = find_excess(text, {depth, keys - 1, values});
       ASSERT_TRUE(excess) << text;
       EXPECT_EQ(excess->what, JsonExcess::What::keys);
       EXPECT_EQ(text[excess->at], ':');
+    }
+    if (values > 1) {
+      const auto excess = find_excess(text, {depth, keys, values - 1});
+      ASSERT_TRUE(excess) << text;
+      EXPECT_EQ(excess->what, JsonExcess::What::values);
     }
   }
 }
 
 TEST(JsonExcess, is_none_in_strings_and_after_closing_what_was_not_open) {
-  EXPECT_FALSE(find_excess(R"(["[[[[", "\"[[", "\\"])", 1));
-  EXPECT_FALSE(find_excess("]]]}[1]", 1));
-  EXPECT_FALSE(find_excess("\"ends in \\", 0));
-  EXPECT_EQ(find_excess("[1,[2]]", 1)->at, 3U);
-  EXPECT_EQ(find_excess(std::string(1'000'000, '['), 64)->at, 64U);
+  EXPECT_FALSE(find_excess(R"(["[[[[", "\"[[", "\\"])", {.depth = 1}));
+  EXPECT_FALSE(find_excess("]]]}[1]", {.depth = 1}));
+  EXPECT_FALSE(find_excess("\"ends in \\", {.depth = 0}));
+  EXPECT_EQ(find_excess("[1,[2]]", {.depth = 1})->at, 3U);
+  EXPECT_EQ(find_excess(std::string(1'000'000, '['), {.depth = 64})->at, 64U);
 }
 
 }  // namespace

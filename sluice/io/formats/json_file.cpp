@@ -13,7 +13,7 @@ namespace sluice::io {
 namespace {
 
 void check_depth(std::string_view text, const std::string& where, int depth) {
-  const auto excess = find_excess(text, static_cast<size_t>(depth));
+  const auto excess = find_excess(text, {.depth = static_cast<size_t>(depth)});
   if (!excess) return;
   fail(ErrorKind::bad_model, "{}: nested deeper than {} levels at {}", where, depth,
        text_position(text, excess->at));

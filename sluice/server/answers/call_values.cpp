@@ -17,7 +17,7 @@ std::string_view trimmed(std::string_view text) {
 }
 
 CallJson parse_json(std::string_view text) {
-  if (io::find_excess(text, kDeepest)) return CallJson(CallJson::value_t::discarded);
+  if (io::find_excess(text, {.depth = kDeepest})) return CallJson(CallJson::value_t::discarded);
   return CallJson::parse(text, nullptr, false);
 }
 

@@ -8,11 +8,13 @@ namespace sluice::server {
 namespace {
 
 void check_size(std::string_view bytes, const Limits& limits) {
-  const auto excess = io::find_excess(bytes, limits.json_depth, limits.json_keys);
+  const auto excess = io::find_excess(bytes, limits.json);
   if (!excess) return;
   if (excess->what == io::JsonExcess::What::depth)
-    refuse_field("", fmt::format("is nested deeper than {} levels", limits.json_depth));
-  refuse_field("", fmt::format("has an object of more than {} keys", limits.json_keys));
+    refuse_field("", fmt::format("is nested deeper than {} levels", limits.json.depth));
+  if (excess->what == io::JsonExcess::What::values)
+    refuse_field("", fmt::format("has more than {} values", limits.json.values));
+  refuse_field("", fmt::format("has an object of more than {} keys", limits.json.keys));
 }
 
 }  // namespace

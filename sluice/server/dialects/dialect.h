@@ -7,14 +7,14 @@
 #include <vector>
 
 #include "sluice/decode/sampler.h"
+#include "sluice/io/formats/json_excess.h"
 #include "sluice/server/ask.h"
 
 namespace sluice::server {
 
 /// The most that one request may ask for. Above: a 400 that names the field.
 struct Limits {
-  size_t json_depth = 64;
-  size_t json_keys = 4096;  ///< of one object
+  io::JsonBounds json = {.depth = 64, .keys = 4096, .values = size_t{1} << 19};
   size_t messages = 16384;
   size_t tools = 1024;
   size_t schema_bytes = 256 * 1024;  ///< of one schema or grammar

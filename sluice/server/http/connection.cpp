@@ -23,6 +23,7 @@ using boost::system::error_code;
 
 constexpr auto kForever = std::chrono::hours(24 * 365);
 constexpr size_t kReadAhead = 64 << 10;  // of requests that come while another one is answered
+constexpr size_t kLittle = 4 << 10;      // where most often nothing comes
 constexpr size_t kLingerBytes = 4 << 20;
 
 std::string_view view_of(const boost::beast::flat_buffer& buffer) {
@@ -37,6 +38,14 @@ std::string request_id(const RequestHead& head) {
                          "0123456789abcdefghijklmnopqrstuvwxyz"
                          "ABCDEFGHIJKLMNOPQRSTUVWXYZ-_.") == given->npos;
   return plain ? std::string(*given) : "req_" + new_id();
+}
+
+/// Of a body that comes while others take what there is for all.
+Refusal no_room(const BodyRoom& bodies) {
+  Refusal refusal(503, "requests of " + to_string(bodies.most()) +
+                           " are being answered, which is the most; try again soon");
+  refusal.retry_after = 1;
+  return refusal;
 }
 
 }  // namespace
@@ -168,28 +177,35 @@ awaitable<std::optional<HttpRequest>> Connection::read_request() {
   request.id = request_id(*head);
   request.trace = trace_context_of(*head);
   if (head->has_body()) {
-    std::optional<std::string> body = co_await read_body(head_bytes_, *head);
-    if (!body) co_return std::nullopt;
-    request.body = std::move(*body);
+    const bool whole = co_await read_body(head_bytes_, *head, request);
+    if (!whole) co_return std::nullopt;
   }
   request.head = std::move(*head);
   co_return request;
 }
 
-awaitable<std::optional<std::string>> Connection::read_body(const std::string& bytes,
-                                                            const RequestHead& head) {
+/// False when there is no request: the client left, or was told what is wrong with it.
+awaitable<bool> Connection::read_body(const std::string& bytes, const RequestHead& head,
+                                      HttpRequest& request) {
   const HttpOptions& options = context_.options;
+  const auto room = std::make_shared<BodyRoom::Share>(context_.bodies);
+  if (!room->grow_to(head.content_length.value_or(0))) {
+    const Refusal full = no_room(context_.bodies);
+    co_await refuse(head, full);
+    co_return false;
+  }
   enter(Phase::body, options.body_time);
   error_code error;
   constexpr std::string_view kGoOn = "HTTP/1.1 100 Continue\r\n\r\n";
   if (head.expects_continue) co_await stream_.write(kGoOn, error);
-  if (error) co_return std::nullopt;
+  if (error) co_return false;
   http::request_parser<http::string_body> parser;
   parser.header_limit(static_cast<uint32_t>(2 * options.head_bytes));
   parser.body_limit(options.body_bytes.count);
   parser.eager(true);
   parser.put(asio::buffer(bytes), error);
-  while ((!error || error == http::error::need_more) && !parser.is_done()) {
+  bool has_room = true;
+  while (has_room && (!error || error == http::error::need_more) && !parser.is_done()) {
     if (error == http::error::need_more || buffer_.size() == 0) {
       error = {};
       if (!co_await read_some(kReadAhead)) {
@@ -199,10 +215,17 @@ awaitable<std::optional<std::string>> Connection::read_body(const std::string& b
       enter(Phase::body, options.body_time);
     }
     buffer_.consume(parser.put(buffer_.data(), error));
+    has_room = room->grow_to(parser.get().body().size());
   }
-  if (!error) co_return std::move(parser.get().body());
+  if (!error && has_room) {
+    request.body = std::move(parser.get().body());
+    request.room = room;
+    co_return true;
+  }
   std::optional<Refusal> refusal;
-  if (error == http::error::body_limit) {
+  if (!has_room) {
+    refusal = no_room(context_.bodies);
+  } else if (error == http::error::body_limit) {
     refusal.emplace(413, "the body is larger than " + to_string(options.body_bytes));
   } else if (timed_out_) {
     refusal.emplace(408, "the request's body took too long");
@@ -211,7 +234,7 @@ awaitable<std::optional<std::string>> Connection::read_body(const std::string& b
     refusal.emplace(400, "the body's chunks are damaged: " + error.message());
   }
   if (refusal) co_await refuse(head, *refusal);
-  co_return std::nullopt;
+  co_return false;
 }
 
 std::shared_ptr<LiveExchange> Connection::make_exchange(HttpRequest request) {
@@ -288,7 +311,7 @@ awaitable<bool> Connection::send(LiveExchange& exchange) {
 awaitable<void> Connection::watch_client(LiveExchange& exchange) {
   asio::steady_timer timer(context_.network, Clock::time_point::max());
   while (buffer_.size() < kReadAhead) {
-    if (co_await read_some(kReadAhead - buffer_.size())) continue;
+    if (co_await read_some(std::min(kLittle, kReadAhead - buffer_.size()))) continue;
     for (int i = 0; i < 20 && stream_.is_open() && !exchange.is_watched(); ++i) {
       timer.expires_after(std::chrono::milliseconds(25));
       co_await timer.async_wait(use_awaitable);

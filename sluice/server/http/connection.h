@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 
+#include "sluice/server/http/body_room.h"
 #include "sluice/server/http/byte_stream.h"
 #include "sluice/server/http/http_server.h"
 #include "sluice/server/http/live_exchange.h"
@@ -23,6 +24,7 @@ struct ConnectionContext {
   boost::asio::io_context& network;
   boost::asio::thread_pool& workers;
   boost::asio::ssl::context* tls;  ///< null: none
+  BodyRoom& bodies;
   std::shared_ptr<void> presence;
   bool draining = false;
 };
@@ -54,8 +56,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Awaitable<std::optional<RequestHead>> read_head();
   Awaitable<std::optional<Refusal>> read_head_bytes();
   Awaitable<std::optional<HttpRequest>> read_request();
-  Awaitable<std::optional<std::string>> read_body(const std::string& bytes,
-                                                  const RequestHead& head);
+  Awaitable<bool> read_body(const std::string& bytes, const RequestHead& head,
+                            HttpRequest& request);
   Awaitable<void> answer(HttpRequest request);
   Awaitable<bool> send(LiveExchange& exchange);
   Awaitable<void> watch_client(LiveExchange& exchange);

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "sluice/server/http/body_room.h"
 #include "sluice/server/http/request_head.h"
 #include "sluice/server/http/trace_context.h"
 #include "sluice/server/refusal.h"
@@ -14,7 +15,8 @@ namespace sluice::server {
 struct HttpRequest {
   RequestHead head = {};
   std::string body = {};
-  std::string id = {};      ///< names it in logs and to its client
+  std::shared_ptr<const BodyRoom::Share> room = nullptr;  ///< the body's
+  std::string id = {};                                    ///< names it in logs and to its client
   std::string client = {};  ///< whose it is: a key's name, else where it came from
   TraceContext trace = {};
 };

@@ -61,15 +61,34 @@ std::optional<asio::ssl::context> open_tls(const HttpOptions& options) {
 
 }  // namespace
 
+Bytes hold_clients_within(Bytes ram, HttpOptions& options) {
+  constexpr uint64_t kPart = 32;  // of ram
+  constexpr uint64_t kLeast = 8 << 20;
+  // The network's code, and what its threads keep.
+  constexpr uint64_t kNetwork = 8 << 20;
+  // Coroutines and buffers; what is read ahead and sent comes and goes.
+  constexpr uint64_t kConnection = 24 << 10;
+  // JSON, messages, the rendered prompt and its tokens: at most so many times what was sent.
+  constexpr uint64_t kMadeOfBodies = 20;
+  const uint64_t clients = std::max(kLeast, ram.count / kPart);
+  options.most_connections = std::min(options.most_connections, clients / 4 / kConnection);
+  const uint64_t connections = options.most_connections * kConnection;
+  options.bodies_bytes =
+      std::min(options.bodies_bytes, Bytes{(clients - connections) / kMadeOfBodies});
+  options.body_bytes = std::min(options.body_bytes, options.bodies_bytes);
+  return {kNetwork + connections + options.bodies_bytes.count * kMadeOfBodies};
+}
+
 struct HttpServer::Impl {
   Impl(const HttpOptions& o, HttpHandler& handler)
-      : options(o), gate(options.gate), tls(open_tls(o)), context{options,
-                                                                  gate,
-                                                                  handler,
-                                                                  network,
-                                                                  workers,
-                                                                  tls ? &*tls : nullptr,
-                                                                  std::make_shared<int>(0)} {}
+      : options(o),
+        gate(options.gate),
+        tls(open_tls(o)),
+        bodies(options.bodies_bytes),
+        context{options, gate,
+                handler, network,
+                workers, tls ? &*tls : nullptr,
+                bodies,  std::make_shared<int>(0)} {}
 
   void listen_tcp();
   void listen_unix();
@@ -82,6 +101,7 @@ struct HttpServer::Impl {
   const HttpOptions options;
   const Gate gate;
   std::optional<asio::ssl::context> tls;
+  BodyRoom bodies;
   asio::io_context network{1};
   asio::thread_pool workers{kWorkers};
   ConnectionContext context;

@@ -23,7 +23,8 @@ struct HttpOptions {
 
   size_t most_connections = 512;
   size_t head_bytes = 64 << 10;
-  Bytes body_bytes = {32 << 20};
+  Bytes body_bytes = {32 << 20};     ///< of one request
+  Bytes bodies_bytes = {256 << 20};  ///< of all that are read or answered; one more is a 503
   std::chrono::milliseconds head_time{10'000};   ///< from a head's first byte to its last
   std::chrono::milliseconds idle_time{120'000};  ///< between requests of a connection
   std::chrono::milliseconds body_time{30'000};   ///< without a byte of the body
@@ -32,6 +33,10 @@ struct HttpOptions {
   std::chrono::milliseconds drain_time{
       30'000};  ///< for answers on their way when the end is asked for
 };
+
+/// Lowers what clients can have the server hold to a part of `ram`, which is for the whole process. Returns the most
+/// memory that they take, what is made of bodies included.
+Bytes hold_clients_within(Bytes ram, HttpOptions& options);
 
 /// Serves HTTP/1.1 on a thread for the network, the caller's, and some for the handler.
 class HttpServer {
