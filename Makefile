@@ -51,15 +51,18 @@ $(TEST_VENV): | $(VENV)
 	@$(call install,requirements-test.txt)
 	@rm -f .venv/.test-* && touch $@
 
-configure = test -e build/release/build.ninja || cmake --preset release
+# configure IS_COMPLETE: a build that has all kernels keeps them.
+configure = test -e build/release/build.ninja || cmake --preset release -DSLUICE_ALL_ISAS=$(1); \
+	test $(1) = OFF || ! grep -q SLUICE_ALL_ISAS:BOOL=OFF build/release/CMakeCache.txt \
+	  || cmake --preset release -DSLUICE_ALL_ISAS=ON
 
-# The program alone; `make test` builds the rest.
+# The program alone, with the kernels that this processor runs; `make test` builds the rest.
 build: setup
-	@$(configure)
+	@$(call configure,OFF)
 	@cmake --build --preset release --target sluice
 
 build-all: setup $(TEST_SYSTEM) $(TEST_VENV)
-	@$(configure)
+	@$(call configure,ON)
 	@cmake --build --preset release
 
 # A model of the table in tools/fetch_model.py into the model store; does nothing when it is there.

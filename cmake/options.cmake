@@ -10,6 +10,7 @@ set(SLUICE_SANITIZE "" CACHE STRING "Sanitizers, as -fsanitize takes them: addre
 option(SLUICE_WERROR "Warnings are errors" OFF)
 option(SLUICE_KERNELS_ONLY "Build the kernels and their tests only, for a machine that has no MLX" OFF)
 option(SLUICE_UNITY "Compile several files of a folder as one: a third of the time where all are compiled" OFF)
+option(SLUICE_ALL_ISAS "Kernels for every processor of this kind, not only for this one" ON)
 set(SLUICE_KERNELS "" CACHE FILEPATH "libsluice_kernels.a of another build of the same sources, not to compile the kernels again")
 option(SLUICE_FUZZ "Build the libFuzzer harnesses (clang only)" OFF)
 

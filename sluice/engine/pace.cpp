@@ -9,8 +9,8 @@ namespace sluice::engine {
 namespace {
 
 void smooth(double& value, double now) {
-  constexpr double kShare = 0.2;
-  value = value == 0 ? now : value + kShare * (now - value);
+  constexpr double kWeight = 0.2;
+  value = value == 0 ? now : value + kWeight * (now - value);
 }
 
 }  // namespace

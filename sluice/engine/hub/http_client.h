@@ -27,7 +27,7 @@ struct HttpResponse {
 struct HttpBody {
   std::string method;  ///< POST or PUT
   std::string type;    ///< Content-Type
-  std::string text;
+  std::string text = {};
   std::filesystem::path file = {};  ///< in place of text: bytes of this file ...
   uint64_t offset = 0, bytes = 0;   ///< ... from `offset` on
 };

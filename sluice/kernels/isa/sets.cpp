@@ -5,7 +5,7 @@
 namespace sluice::kernels {
 
 KernelTables all_kernels() {
-  static constexpr const KernelTable* tables[] = {&avx512_table, &avx2_table, &portable_table};
+  static constexpr const KernelTable* tables[] = {SLUICE_ISA_TABLES};  // CMake's: the best first
   return {std::begin(tables), std::end(tables)};
 }
 
