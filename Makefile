@@ -13,6 +13,8 @@ PYTHON ?= python3
 PROMPT ?= Why is the sky blue?
 MODEL ?=
 ARGS ?=
+# OFF: kernels for this processor, ON: for all of its kind.
+ALL_ISAS ?= OFF
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
 # Where tools/setup.sh links a versioned Rust, and where rustup puts its own.
 export PATH := $(CURDIR)/.cache/rust/bin:$(HOME)/.cargo/bin:$(PATH)
@@ -51,14 +53,14 @@ $(TEST_VENV): | $(VENV)
 	@$(call install,requirements-test.txt)
 	@rm -f .venv/.test-* && touch $@
 
-# configure IS_COMPLETE: a build that has all kernels keeps them.
+# configure ALL_ISAS: a build that has all kernels keeps them.
 configure = test -e build/release/build.ninja || cmake --preset release -DSLUICE_ALL_ISAS=$(1); \
 	test $(1) = OFF || ! grep -q SLUICE_ALL_ISAS:BOOL=OFF build/release/CMakeCache.txt \
 	  || cmake --preset release -DSLUICE_ALL_ISAS=ON
 
 # The program alone, with the kernels that this processor runs; `make test` builds the rest.
 build: setup
-	@$(call configure,OFF)
+	@$(call configure,$(ALL_ISAS))
 	@cmake --build --preset release --target sluice
 
 build-all: setup $(TEST_SYSTEM) $(TEST_VENV)
