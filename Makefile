@@ -54,9 +54,8 @@ $(TEST_VENV): | $(VENV)
 	@rm -f .venv/.test-* && touch $@
 
 # configure ALL_ISAS: a build that has all kernels keeps them.
-configure = test -e build/release/build.ninja || cmake --preset release -DSLUICE_ALL_ISAS=$(1); \
-	test $(1) = OFF || ! grep -q SLUICE_ALL_ISAS:BOOL=OFF build/release/CMakeCache.txt \
-	  || cmake --preset release -DSLUICE_ALL_ISAS=ON
+configure = { test -e build/release/build.ninja || cmake --preset release -DSLUICE_ALL_ISAS=$(1); } && \
+	{ test $(1) = OFF || ! grep -q SLUICE_ALL_ISAS:BOOL=OFF build/release/CMakeCache.txt || cmake --preset release -DSLUICE_ALL_ISAS=ON; }
 
 # The program alone, with the kernels that this processor runs; `make test` builds the rest.
 build: setup
