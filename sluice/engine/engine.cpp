@@ -163,10 +163,12 @@ void refuse_expert_options(const EngineOptions& o) {
   refuse(o.skip_missing_experts, "--on-miss");
 }
 
-/// It has a thread, which MLX makes.
-mx::Stream new_stream() {
+/// The calling thread's, with a thread that MLX makes and never ends: engines that follow each other share it.
+mx::Stream own_stream() {
+  thread_local std::optional<mx::Stream> stream;
   try {
-    return mx::new_stream(mx::Device::cpu);
+    if (!stream) stream = mx::new_stream(mx::Device::cpu);
+    return *stream;
   } catch (const std::system_error& error) {
     fail(ErrorKind::io,
          "MLX's thread cannot be made: {}; allow more (ulimit -u, ulimit -v, pids.max)",
@@ -231,7 +233,7 @@ std::unique_ptr<Engine> Engine::open(const std::filesystem::path& path,
     if (options.chat_template) e.chat_template = options.chat_template;
     e.kv_layout = std::make_shared<const nn::KvLayout>(e.loaded.model->kv_layout());
     Timeline* const timeline = options.reader.timeline;
-    e.ops_context.emplace(ops::Context{new_stream(), e.pool, e.kernels, *e.loaded.store, e.errors,
+    e.ops_context.emplace(ops::Context{own_stream(), e.pool, e.kernels, *e.loaded.store, e.errors,
                                        e.scratch, options.activations, options.skip_missing_experts,
                                        timeline,
                                        timeline == nullptr ? -1 : timeline->add_lane("compute")});

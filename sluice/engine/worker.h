@@ -7,7 +7,7 @@
 #include <mutex>
 #include <thread>
 
-#include "sluice/base/threads.h"
+#include "sluice/engine/kept_thread.h"
 
 namespace sluice::engine {
 
@@ -21,7 +21,7 @@ class Worker {
   using Work = std::function<Turn(bool others_wait)>;
 
   /// Throws Error(io) when there can be no thread.
-  Worker() : thread_(start_thread("runs the engine", [this] { loop(); })) {}
+  Worker() : thread_([this] { loop(); }) {}
   ~Worker() {
     {
       const std::lock_guard lock(mutex_);
@@ -93,7 +93,7 @@ class Worker {
   std::deque<std::function<void()>> jobs_;
   Work work_;  // the thread's own
   bool stopping_ = false, woken_ = false;
-  std::thread thread_;  // last: starts when all else is there
+  KeptThread thread_;  // last: starts when all else is there
 };
 
 }  // namespace sluice::engine

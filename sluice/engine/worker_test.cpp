@@ -2,9 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "sluice/base/error.h"
+#include "sluice/base/threads.h"
 
 namespace sluice::engine {
 namespace {
@@ -56,6 +60,18 @@ TEST(Worker, a_job_may_hand_it_another_which_runs_at_once) {
   Worker worker;
   EXPECT_EQ(worker.run([&] { return worker.run([&] { return worker.run([] { return 7; }); }); }),
             7);
+}
+
+TEST(Worker, threads_of_workers_that_ended_are_taken_up) {
+  std::set<std::thread::id> threads;
+  for (int i = 0; i < 20; ++i) {
+    Worker worker;
+    threads.insert(worker.run([] { return std::this_thread::get_id(); }));
+  }
+  EXPECT_EQ(threads.size(), 1U);
+  Worker one, other;
+  EXPECT_NE(one.run([] { return std::this_thread::get_id(); }),
+            other.run([] { return std::this_thread::get_id(); }));
 }
 
 }  // namespace
