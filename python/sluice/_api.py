@@ -38,11 +38,13 @@ atexit.register(_close_all)
 class _Answers:
     """What an Engine and a Session have in common."""
 
-    engine: "Engine"
     _start: Callable[..., _native.Stream]
 
+    def _tokenizer_of(self) -> Tokenizer:
+        raise NotImplementedError
+
     def _begin(self, prompt: Prompt, options: Options, on_end: "Callable[[list[int], Result], None] | None" = None) -> Stream:
-        tokens, continues_text = read_prompt(prompt, self.engine.tokenizer)
+        tokens, continues_text = read_prompt(prompt, self._tokenizer_of())
         request = read_request(tokens, continues_text, options)
         native = self._start(
             request, chained(options.get("logits_processors")), options.get("sampler"), options.get("logits", False)
@@ -70,7 +72,6 @@ class Engine(_Answers):
         """Use load()."""
         self._native = native
         self._start = native.begin
-        self.engine = self
         self._tokenizer: Tokenizer | None = None
         _open.add(self)
 
@@ -80,6 +81,9 @@ class Engine(_Answers):
         if self._tokenizer is None:
             self._tokenizer = Tokenizer(self._native.tokenizer(), self._native.chat_template)
         return self._tokenizer
+
+    def _tokenizer_of(self) -> Tokenizer:
+        return self.tokenizer
 
     @property
     def architecture(self) -> str:
@@ -182,6 +186,9 @@ class Session(_Answers):
         self._start = self._native.begin
         self._tokens: list[int] = []
         _open.add(self)
+
+    def _tokenizer_of(self) -> Tokenizer:
+        return self.engine.tokenizer
 
     @property
     def tokens(self) -> list[int]:

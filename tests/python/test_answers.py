@@ -171,11 +171,9 @@ def test_an_engine_outlives_what_is_made_of_it():
     session = engine.session() if engine._native.chat_template else None
     gone = weakref.ref(engine)
     del engine
-    gc.collect()
     assert session is None or gone() is not None
     del session
-    gc.collect()
-    assert gone() is None
+    assert gone() is None  # at once: no collector is waited for
     assert wanted.shape[0] == 3
 
 
