@@ -16,6 +16,8 @@
 #include "python/bindings/stream.h"
 #include "python/bindings/tokenizer.h"
 #include "sluice/base/error.h"
+#include "sluice/engine/draft_governor.h"
+#include "sluice/engine/draft_model.h"
 #include "sluice/engine/embed.h"
 #include "sluice/engine/engine.h"
 #include "sluice/engine/hub/model_store.h"
@@ -71,11 +73,16 @@ struct SessionRef {
   SessionRef& operator=(const SessionRef&) = delete;
 };
 
-EngineRef open(const std::string& model, const engine::EngineOptions& options) {
+/// draft_model: guesses tokens for it; nullopt: none does.
+EngineRef open(const std::string& model, const engine::EngineOptions& options,
+               const std::optional<std::string>& draft_model) {
   const nb::gil_scoped_release no_gil;
   engine::EngineOptions mine = options;
   mine.cache = engine::ModelStore::default_root();
-  return {freed_without_gil(engine::Engine::open(engine::ModelStore().resolve(model), mine))};
+  const engine::ModelStore store;
+  const auto path = store.resolve(model);
+  if (!draft_model) return {freed_without_gil(engine::Engine::open(path, mine))};
+  return {freed_without_gil(engine::open_with_draft(path, store.resolve(*draft_model), mine))};
 }
 
 /// float32 [n - first, vocab_size]: what follows each token from `first` on.
@@ -154,11 +161,23 @@ void bind_options(nb::module_& module) {
                                                         {"refined", ops::Activations::refined},
                                                         {"float32", ops::Activations::float32}});
            })
-      .def("set_kv_type", [](EngineOptions& o, std::string_view given) {
-        o.load.kv_type = word_of<kernels::KvType>("kv_type", given,
-                                                  {{"f32", kernels::KvType::f32},
-                                                   {"f16", kernels::KvType::f16},
-                                                   {"bf16", kernels::KvType::bf16}});
+      .def("set_kv_type",
+           [](EngineOptions& o, std::string_view given) {
+             o.load.kv_type = word_of<kernels::KvType>("kv_type", given,
+                                                       {{"f32", kernels::KvType::f32},
+                                                        {"f16", kernels::KvType::f16},
+                                                        {"bf16", kernels::KvType::bf16}});
+           })
+      .def("set_kv_bits",
+           [](EngineOptions& o, std::string_view given, int64_t recent) {
+             o.load.kv_code = word_of<kernels::KvCode>(
+                 "kv_bits", given, {{"8", {8, 8}}, {"4", {4, 4}}, {"k8v4", {8, 4}}});
+             if (recent < 0)
+               fail(ErrorKind::bad_request, "kv_recent is {}, it must be 0 or more", recent);
+             o.load.kv_recent = recent;
+           })
+      .def("set_speculation", [](EngineOptions& o, std::string_view given) {
+        o.speculation = engine::speculation_named(given);
       });
 }
 
@@ -192,7 +211,8 @@ void bind_engine(nb::module_& module) {
   bind_options(module);
   const auto processor = nb::arg("processor").none(), sampler = nb::arg("sampler").none();
   nb::class_<EngineRef>(module, "Engine")
-      .def_static("open", &open, nb::arg("model"), nb::arg("options"))
+      .def_static("open", &open, nb::arg("model"), nb::arg("options"),
+                  nb::arg("draft_model").none())
       .def("close", [](EngineRef& e) { e.held.reset(); })
       .def_prop_ro("is_closed", [](const EngineRef& e) { return e.held == nullptr; })
       .def_prop_ro("context", [](const EngineRef& e) { return e->context(); })

@@ -137,6 +137,8 @@ void bind_result(nb::module_& module) {
       .def_ro("decode_seconds", &Result::decode_seconds)
       .def_ro("stop_string", &Result::stop_string)
       .def_ro("n_held", &Result::n_held)
+      .def_prop_ro("guessed_tokens", [](const Result& r) { return r.drafted.tokens; })
+      .def_prop_ro("right_guesses", [](const Result& r) { return r.drafted.accepted; })
       .def_prop_ro("prefill_tps", &Result::prefill_tps)
       .def_prop_ro("decode_tps", &Result::decode_tps)
       .def_prop_ro("finish_reason",

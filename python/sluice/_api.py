@@ -11,7 +11,7 @@ from ._prompts import Prompt, read_prompt, token_ids
 from ._sampling import Options, chained, read_request
 from ._stream import Answer, Stream, Token, cancel_all
 from ._tokenizer import Tokenizer
-from .errors import BadRequest
+from .errors import BadRequest, Unsupported
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -68,9 +68,11 @@ class Engine(_Answers):
     """A loaded model. Every method may be called from any thread; all of them wait without holding the interpreter.
     Answers that are made at the same time are computed together, and each gets the bits it would get alone."""
 
-    def __init__(self, native: _native.Engine) -> None:
-        """Use load()."""
+    def __init__(self, native: _native.Engine, opened: Mapping[str, Any]) -> None:
+        """Use load(), whose arguments are `opened`."""
         self._native = native
+        self._opened = opened
+        self._variants: dict[tuple[Any, ...], Engine] = {}
         self._start = native.begin
         self._tokenizer: Tokenizer | None = None
         _open.add(self)
@@ -157,6 +159,20 @@ class Engine(_Answers):
         when this one ends; on disk, where the model was loaded with `disk_cache`."""
         return Session(self, name)
 
+    def variant(self, **changes: Any) -> "Engine":
+        """The same model as load() would open it with these arguments changed (`draft_model`, `kv_bits` ...). It is opened
+        when it is first asked for and closed with this engine; mapped files are in memory once. Raises Unsupported with
+        `ram`, which cannot be divided anew, and as load()."""
+        changes = {name: value for name, value in changes.items() if self._opened[name] != value}
+        if not changes:
+            return self
+        if self._opened["ram"] is not None:
+            raise Unsupported(f"within ram={self._opened['ram']} a model cannot be opened again; give load() {', '.join(changes)}")
+        key = tuple(sorted(changes.items()))
+        if key not in self._variants:
+            self._variants.setdefault(key, load(**{**self._opened, **changes}))  # two threads may both come here
+        return self._variants[key]
+
     def flush(self) -> None:
         """Writes what the disk cache has to write, within a minute."""
         self._native.flush()
@@ -165,6 +181,8 @@ class Engine(_Answers):
         """Gives the memory back, once the sessions and streams are gone that use it; what is asked afterwards raises
         BadRequest."""
         self._tokenizer = None
+        while self._variants:
+            self._variants.popitem()[1].close()
         self._native.close()
 
     def __enter__(self) -> "Self":
@@ -234,6 +252,10 @@ def load(
     chunk: int = 512,
     activations: str = "int8",
     kv_type: str | None = None,
+    kv_bits: int | str | None = None,
+    kv_recent: int = 128,
+    draft_model: str | None = None,
+    speculate: str = "auto",
     kv_reserve: int = 0,
     keep_prefixes: bool = True,
     prefetch_experts: bool = True,
@@ -247,24 +269,32 @@ def load(
       read from disk while the rest computes. None: the files are mapped, and the system decides.
     context: most tokens of a sequence; 0: what the model was trained for.
     threads: to compute with; 0: every processor this process may use.
-    chunk: tokens of a prompt per step. Changes no result, nor do ram, threads and what follows kv_type.
+    chunk: tokens of a prompt per step. Changes no result, nor do ram, threads and what follows kv_recent.
     activations: "int8", "refined" or "float32": what they are rounded to where they meet quantized weights.
     kv_type: "f32", "f16" or "bf16"; None: what fits the weights.
+    kv_bits: 8, 4 or "k8v4" (8 of keys, 4 of values) of those that are not recent, which is lossy; None: as kv_type.
+    kv_recent: tokens that see a block's keys and values in full before kv_bits does.
+    draft_model: a smaller model with the same vocabulary, named as `model`, which guesses tokens; ram is for both.
+    speculate: "auto" checks guessed tokens where that was measured to be faster, "always", "off". Neither changes a result.
     kv_reserve: tokens whose keys and values are allocated now.
     keep_prefixes: what was computed is kept for prompts to come that begin alike.
     prefetch_experts, yield_memory: read experts ahead on a guess; give memory back while the system is short of it.
     disk_cache: named sessions outlive the process, in the folder that `sluice cache` shows.
     MLX's own limit of memory that it keeps for reuse is set, for the whole process, with `ram` only.
     Raises BadRequest, BadModel, Unsupported, OverBudget or IoError."""
+    opened = dict(locals())  # for variant()
     options = _engine_options(
         context, threads, chunk, activations, kv_type,
         kv_reserve=kv_reserve, keep_prefixes=keep_prefixes, prefetch_experts=prefetch_experts, yield_memory=yield_memory,
     )
+    if kv_bits is not None:
+        options.set_kv_bits(str(kv_bits), kv_recent)
+    options.set_speculation(speculate)
     if ram is not None:
         options.set_ram(str(ram))
     if disk_cache:
         options.set_prompt_folder()
-    return Engine(_native.Engine.open(str(model), options))
+    return Engine(_native.Engine.open(str(model), options, None if draft_model is None else str(draft_model)), opened)
 
 
 def generate(model: Engine | Session, prompt: Prompt, **options: "Unpack[Options]") -> str:

@@ -55,6 +55,9 @@ class Answer:
     """Tokens of the prompt per second, those that were computed."""
     decode_tps: float
     """Tokens after the first, per second."""
+    guessed_tokens: int
+    right_guesses: int
+    """Tokens that were guessed, and checked by the model several at a time; those of them that it said too."""
     seed: int | None
     """What it was drawn with; None: nothing was."""
 

@@ -151,6 +151,31 @@ def test_a_session_computes_nothing_twice(model):
     assert session.tokens == []
 
 
+def test_a_draft_model_guesses_and_changes_no_token(model):
+    asked = {"max_tokens": 24, "temperature": 0.8, "seed": 3, "ignore_eos": True}
+    wanted = model.generate(QUESTION, **asked)
+    with sluice.load(CHAT_MODEL, draft_model=CHAT_MODEL, speculate="always") as guessing:
+        answer = guessing.generate(QUESTION, **asked)
+    assert answer.tokens == wanted.tokens and answer.guessed_tokens >= answer.right_guesses > 0
+    with sluice.load(CHAT_MODEL, speculate="off") as plain:
+        assert plain.generate(QUESTION, **asked).guessed_tokens == 0
+    with pytest.raises(sluice.BadRequest, match="speculation is often"):
+        sluice.load(CHAT_MODEL, speculate="often")
+
+
+def test_few_bits_of_keys_and_values_begin_where_they_are_not_recent(model):
+    tokens = model.tokenizer.encode("one two three four five six seven eight " * 80)
+    wanted, first = model.logits(tokens), 256 * 2 + 64
+    for bits in (8, "k8v4", 4):
+        with sluice.load(CHAT_MODEL, kv_bits=bits, kv_recent=64) as few:
+            logits = few.logits(tokens)
+        np.testing.assert_array_equal(logits[:first], wanted[:first])
+        assert not np.array_equal(logits[first:], wanted[first:])
+    for bad in ({"kv_bits": 5}, {"kv_bits": 8, "kv_recent": -1}):
+        with pytest.raises(sluice.BadRequest, match=list(bad)[-1]):
+            sluice.load(CHAT_MODEL, **bad)
+
+
 def test_vectors_are_the_commands_alone_and_together(model):
     texts = ["A text", "Another, longer text"]
     told = json.loads(subprocess.run([BINARY, "embed", CHAT_MODEL, "-p", texts[0], "--json"], capture_output=True, check=True).stdout)

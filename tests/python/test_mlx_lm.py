@@ -1,8 +1,8 @@
 """sluice.mlx_lm beside mlx_lm: names, arguments and what they mean.
 
 Of mlx-lm's tests/test_generate.py and test_sample_utils.py all cases are here as properties, but those of BatchGenerator, which is none of
-mlx_lm's public calls (batch_generate is held to the same claims); of input_embeddings and draft_model, which are refused; and of a sliding
-window that replaces the model's own (make_cache, max_kv_size)."""
+mlx_lm's public calls (batch_generate is held to the same claims); of input_embeddings, which are refused; and of a sliding window that
+replaces the model's own (make_cache, max_kv_size)."""
 
 import inspect
 import os
@@ -225,11 +225,31 @@ def test_a_file_that_is_no_prompt_cache_is_refused(tmp_path, content):
 
 @pytest.mark.parametrize(
     ("argument", "value"),
-    [("max_kv_size", 512), ("kv_bits", 8), ("input_embeddings", mx.zeros((1, 4))), ("prefill_step_size", 64), ("draft_model", object())],
+    [("max_kv_size", 512), ("kv_bits", 3), ("input_embeddings", mx.zeros((1, 4))), ("prefill_step_size", 64), ("draft_model", object())],
 )
 def test_an_argument_that_is_not_honoured_is_an_error(loaded, argument, value):
     with pytest.raises(sluice.Unsupported, match=f"{argument} is not honoured; "):
         generate(*loaded, "hello", **{argument: value})
+
+
+def test_what_belongs_to_an_argument_that_is_honoured_may_not_be(loaded):
+    for more in ({"kv_group_size": 32}, {"quantized_kv_start": 0}):
+        with pytest.raises(sluice.Unsupported, match=f"{next(iter(more))} is not honoured; "):
+            generate(*loaded, "hello", kv_bits=8, **more)
+    with pytest.raises(sluice.Unsupported, match="num_draft_tokens is not honoured; "):
+        generate(*loaded, "hello", draft_model=loaded[0], num_draft_tokens=3)
+
+
+def test_a_draft_model_changes_no_token_and_few_bits_are_the_engines(loaded, prompt):
+    model, tokenizer = loaded
+    asked = {"max_tokens": 12, "prompt": prompt}
+    draft, _ = load(CHAT_MODEL)
+    drafted = [r.token for r in stream_generate(model, tokenizer, draft_model=draft, **asked)]
+    assert drafted == [r.token for r in stream_generate(model, tokenizer, **asked)]
+    assert generate(model, tokenizer, kv_bits=8, **asked) == generate(*load(CHAT_MODEL, kv_bits=8), **asked)
+    draft.close()
+    with load(CHAT_MODEL, ram="1GB")[0] as bounded, pytest.raises(sluice.Unsupported, match="give load"):
+        generate(bounded, tokenizer, draft_model=model, **asked)
 
 
 def test_unknown_arguments_and_loads_are_errors(loaded):

@@ -21,9 +21,17 @@ if TYPE_CHECKING:
 _OF_STEPS = {
     "stream": (None, "Sluice has streams of its own"),
     "max_kv_size": (None, "the model's own window decides; bound memory with load(ram=...)"),
-    "kv_bits": (None, "choose what keys and values are kept as with sluice.load(kv_type=...)"),
     "input_embeddings": (None, "give tokens"),
     "prefill_step_size": (2048, "sluice.load(chunk=...) decides, which changes no result"),
+}
+_OF_KV_BITS = {
+    "kv_bits": (None, "it is 8 or 4"),
+    "kv_group_size": (64, "Sluice's groups are fixed (docs/few-bits.md)"),
+    "quantized_kv_start": (5000, "what is not recent has few bits: sluice.load(kv_bits=..., kv_recent=...)"),
+}
+_OF_DRAFTS = {
+    "draft_model": (None, "it is a model that load() opened"),
+    "num_draft_tokens": (None, "as many are guessed as save time, by measure; leave it out"),
 }
 _OF_BATCHES = {
     "completion_batch_size": (32, "the scheduler decides"),
@@ -44,6 +52,7 @@ class GenerationResponse:
     logits: "NDArray[np.float32] | None"
     """float32 [vocab_size]: what logprobs is made from."""
     from_draft: bool
+    """False: which tokens were guessed is not told."""
     prompt_tokens: int
     prompt_tps: float
     generation_tokens: int
@@ -101,6 +110,22 @@ def _prompt_tokens(tokenizer: Tokenizer, prompt: Any) -> list[int]:
     return tokenizer.encode(prompt, add_special_tokens=not has_bos, parse_special=True)
 
 
+def _asked_of(
+    model: Engine, draft_model: Engine | None, num_draft_tokens: int | None, kv_bits: int | None, kv_group_size: int, quantized_kv_start: int
+) -> Engine:
+    """The model as it is opened with these, which Sluice decides when it opens one."""
+    changes: dict[str, Any] = {}
+    if draft_model is not None:
+        given = {"draft_model": None if isinstance(draft_model, Engine) else draft_model, "num_draft_tokens": num_draft_tokens}
+        refuse("stream_generate", given, _OF_DRAFTS)
+        changes["draft_model"] = draft_model._opened["model"]
+    if kv_bits is not None:
+        given = {"kv_bits": None if kv_bits in (4, 8) else kv_bits, "kv_group_size": kv_group_size, "quantized_kv_start": quantized_kv_start}
+        refuse("stream_generate", given, _OF_KV_BITS)
+        changes["kv_bits"] = kv_bits
+    return model.variant(**changes)
+
+
 def _begin(model: Engine, tokens: list[int], cache: PromptCache | None, max_tokens: int, options: dict[str, Any]) -> Stream:
     if max_tokens == 0:
         raise BadRequest("max_tokens is 0, it must be positive, or -1 for as many as the context holds")
@@ -122,15 +147,18 @@ def stream_generate(
     prompt_cache: PromptCache | None = None,
     prompt_progress_callback: Any = None,
     num_draft_tokens: int | None = None,
+    kv_bits: int | None = None,
     kv_group_size: int = 64,
-    quantized_kv_start: int = 0,
+    quantized_kv_start: int = 5000,
     **kwargs: Any,
 ) -> Iterator[GenerationResponse]:
     """Yields the answer to a prompt (text or token ids) piece by piece. A prompt_cache goes on where it is, and holds
-    afterwards what was generated. num_draft_tokens, kv_group_size and quantized_kv_start mean nothing without a
-    draft_model and kv_bits, as in mlx_lm."""
+    afterwards what was generated. A draft_model changes no token, only the time; which tokens it guessed is not told. With it or
+    with kv_bits the model is opened once more (Engine.variant). num_draft_tokens, kv_group_size and quantized_kv_start mean
+    nothing without a draft_model and kv_bits, as in mlx_lm."""
     shows_logits = kwargs.pop("_shows_logits", True)  # generate() has no use for them
-    refuse("stream_generate", kwargs | {"draft_model": draft_model}, _OF_STEPS | {"draft_model": (None, "leave it out")})
+    refuse("stream_generate", kwargs, _OF_STEPS)
+    model = _asked_of(model, draft_model, num_draft_tokens, kv_bits, kv_group_size, quantized_kv_start)
     tokens = _prompt_tokens(tokenizer, prompt)
     options = engine_options(sampler, logits_processors, shows_logits)
     options |= {"logits": shows_logits, "progress": prompt_progress_callback}

@@ -63,6 +63,8 @@ def load(
     trust_remote_code: bool = False,
     *,
     ram: str | int | None = None,
+    draft_model: str | None = None,
+    kv_bits: int | str | None = None,
 ) -> tuple[Engine, TokenizerWrapper]: ...
 @overload
 def load(
@@ -76,6 +78,8 @@ def load(
     revision: str | None = None,
     trust_remote_code: bool = False,
     ram: str | int | None = None,
+    draft_model: str | None = None,
+    kv_bits: int | str | None = None,
 ) -> tuple[Engine, TokenizerWrapper, dict[str, Any]]: ...
 def load(
     path_or_hf_repo: str,
@@ -88,8 +92,10 @@ def load(
     trust_remote_code: bool = False,
     *,
     ram: str | int | None = None,
+    draft_model: str | None = None,
+    kv_bits: int | str | None = None,
 ) -> tuple[Engine, TokenizerWrapper] | tuple[Engine, TokenizerWrapper, dict[str, Any]]:
-    """A model and its tokenizer; one that is on the hub only is downloaded. `ram` is Sluice's: see sluice.load().
+    """A model and its tokenizer; one that is on the hub only is downloaded. `ram`, draft_model and kv_bits are Sluice's: see sluice.load().
     Weights are always mapped, whatever `lazy` says, and no model's code is ever run, whatever is trusted."""
     given = {"model_config": model_config, "adapter_path": adapter_path}
     refuse("load", given, {
@@ -101,7 +107,7 @@ def load(
         pull(model, revision=revision or "main")
     elif revision is not None:
         raise Unsupported(f"load: revision is not honoured for what is here already; `sluice pull {model} --revision {revision}`")
-    engine = load_engine(model, ram=ram, disk_cache=True)
+    engine = load_engine(model, ram=ram, draft_model=draft_model, kv_bits=kv_bits, disk_cache=True)
     tokenizer = TokenizerWrapper(engine._native.tokenizer(), engine._native.chat_template)
     _check_tokenizer_config(tokenizer_config, tokenizer)
     return (engine, tokenizer, _config_of(_native.resolve(model))) if return_config else (engine, tokenizer)
