@@ -1,0 +1,102 @@
+#!/usr/bin/env python3
+"""GGUF's block types as Sluice writes them beside ggml's own, from the same floats with the same importance matrix.
+
+    bench/gguf_types.py SLUICE LIBRARY FLOATS.gguf IMATRIX TEXT [TYPE ...]
+
+SLUICE is the program. LIBRARY is a shared library that exports ggml_quantize_chunk, what llama-quantize calls for each tensor: a libggml-base,
+or the extension of the wheel xllamacpp. FLOATS.gguf is a model in f32. For each type (default: all) `sluice convert` makes a file, and a
+copy of it gets ggml's blocks of the same tensors, so that recipes are alike. Printed: how many of those bytes are equal, the error that
+the matrix weighs (sum of importance times squared difference, relative to the same sum of squares) of both, and, of the types for which a
+matrix counts, both perplexities of TEXT. TEXT "-" leaves perplexities out. Needs the package gguf.
+"""
+
+import ctypes
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from gguf import GGMLQuantizationType, GGUFReader
+from gguf.quants import dequantize
+
+EXACT = ("q8_0", "q4_0", "q4_1", "q5_0", "q5_1")  # bits of ggml's reference, which uses no matrix
+FITTED = ("q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "iq4_nl", "iq4_xs")
+
+
+def read_imatrix(path: Path) -> dict[str, np.ndarray]:
+    content = path.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header, data = json.loads(content[8 : 8 + length]), content[8 + length :]
+    return {n: np.frombuffer(data[slice(*t["data_offsets"])], np.float32) for n, t in header.items() if n != "__metadata__"}
+
+
+class Ggml:
+    def __init__(self, library: str) -> None:
+        self.quantize_chunk = ctypes.CDLL(library).ggml_quantize_chunk
+        self.quantize_chunk.restype = ctypes.c_size_t
+
+    def quantize(self, floats: np.ndarray, kind: int, importance: np.ndarray | None, n_bytes: int) -> np.ndarray:
+        """floats: [rows, cols]; importance: [cols]."""
+        rows, cols = floats.shape
+        out = np.zeros(n_bytes, np.uint8)
+        weights = None if importance is None else importance.ctypes.data_as(ctypes.c_void_p)
+        n = self.quantize_chunk(
+            ctypes.c_int(kind), floats.ctypes.data_as(ctypes.c_void_p), out.ctypes.data_as(ctypes.c_void_p),
+            ctypes.c_int64(0), ctypes.c_int64(rows), ctypes.c_int64(cols), weights,
+        )  # fmt: skip
+        assert n == n_bytes
+        return out
+
+
+def perplexity(sluice: str, model: Path, text: str) -> float:
+    command = [sluice, "perplexity", model, "--file", text, "--activations", "float32", "--json", "--quiet"]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)["ppl"]
+
+
+def compare(sluice: str, ggml: Ggml, source: Path, imatrix: Path, text: str, kind: str, folder: Path) -> str:
+    ours, theirs = folder / "ours.gguf", folder / "theirs.gguf"
+    fitted = kind in FITTED
+    matrix = ["--imatrix", imatrix] if fitted else []
+    subprocess.run([sluice, "convert", source, ours, "--to", "gguf", "--type", kind, *matrix, "--quiet"], check=True)
+    shutil.copy(ours, theirs)
+    wanted = GGMLQuantizationType[kind.upper()]
+    floats = {t.name: t.data for t in GGUFReader(source).tensors}
+    importance = read_imatrix(imatrix)
+    same = total = 0
+    error = np.zeros(3)  # ours, theirs, of squares
+    with theirs.open("r+b") as file:
+        for tensor in GGUFReader(ours).tensors:
+            if tensor.tensor_type != wanted:
+                continue
+            x = np.ascontiguousarray(floats[tensor.name].reshape(-1, floats[tensor.name].shape[-1]))
+            weights = importance.get(tensor.name) if fitted else None
+            blocks = ggml.quantize(x, int(wanted), weights, tensor.n_bytes)
+            file.seek(tensor.data_offset)
+            file.write(blocks.tobytes())
+            mine = np.asarray(tensor.data).reshape(-1).view(np.uint8)
+            same, total = same + int((mine == blocks).sum()), total + len(blocks)
+            per_row = blocks.reshape(len(x), -1)
+            w = np.float32(1) if weights is None else weights
+            parts = (dequantize(per, wanted).reshape(x.shape) - x for per in (mine.reshape(per_row.shape), per_row))
+            error += [*(float((w * d * d).sum(dtype=np.float64)) for d in parts), float((w * x * x).sum(dtype=np.float64))]
+    line = f"{kind:7} equal bytes {same / total:9.4%}  error {error[0] / error[2]:.4e} ggml {error[1] / error[2]:.4e} ratio {error[0] / error[1] if error[1] else 1:.4f}"
+    if fitted and text != "-":
+        both = [perplexity(sluice, path, text) for path in (ours, theirs)]
+        line += f"  perplexity {both[0]:.4f} ggml {both[1]:.4f} ratio {both[0] / both[1]:.4f}"
+    ours.unlink()
+    return line
+
+
+def main() -> None:
+    sluice, library, source, imatrix, text, *kinds = sys.argv[1:]
+    ggml = Ggml(library)
+    for kind in kinds or (*EXACT, *FITTED):
+        with tempfile.TemporaryDirectory() as folder:
+            print(compare(sluice, ggml, Path(source), Path(imatrix), text, kind, Path(folder)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
