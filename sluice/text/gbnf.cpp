@@ -20,6 +20,7 @@ namespace {
 constexpr int kDeepest = 64;        // parentheses in parentheses
 constexpr int kMostRepeats = 2000;  // as llama.cpp has it
 constexpr size_t kMostRules = 10'000;
+constexpr size_t kMostParts = 100'000;  // of a rule, with those of the rules in it
 
 /// A piece of a rule: alternatives, a sequence, or something that stands for itself.
 struct Expression {
@@ -36,6 +37,7 @@ struct Rule {
   size_t line = 0;  // where it is first named
   std::optional<Expression> body;
   bool recurs = false, may_be_empty = false;
+  size_t parts = 0;  // where it does not recur
 };
 
 void append_utf8(uint32_t code, std::string& out) {
@@ -323,6 +325,13 @@ bool may_be_empty(const Expression& expression, const std::vector<Rule>& rules) 
   return false;
 }
 
+/// With the parts of the rules in it, which an expression over characters repeats.
+size_t count_parts(const Expression& expression, const std::vector<Rule>& rules) {
+  size_t n = expression.kind == Kind::rule ? rules[expression.rule].parts : 1;
+  for (const Expression& part : expression.parts) n += count_parts(part, rules);
+  return n;
+}
+
 /// Which rules come back to themselves, or lead to one that does: the others, in turn, are those all of whose rules are
 /// known not to. Which may be empty is then known of those, too.
 void find_recursion(std::vector<Rule>& rules) {
@@ -341,6 +350,12 @@ void find_recursion(std::vector<Rule>& rules) {
     ready.pop_back();
     rules[rule].recurs = false;
     rules[rule].may_be_empty = may_be_empty(*rules[rule].body, rules);
+    rules[rule].parts = count_parts(*rules[rule].body, rules);
+    if (rules[rule].parts > kMostParts) {
+      fail(ErrorKind::bad_request,
+           "the grammar, line {}: {} is longer than {} parts when written out", rules[rule].line,
+           printable_name(rules[rule].name), kMostParts);
+    }
     for (const size_t user : users[rule]) {
       if (--n_open[user] == 0) ready.push_back(user);
     }

@@ -1,11 +1,15 @@
 #include "sluice/text/grammar.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <random>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "sluice/base/error.h"
 
@@ -170,6 +174,32 @@ TEST(Gbnf, allows_what_llama_cpp_does) {
     const std::string text = draw(*matcher, tokenizer, seed);
     if (!text.empty()) {
       EXPECT_TRUE(nlohmann::json::accept(text)) << text;
+    }
+  }
+}
+
+TEST(Grammar, what_would_grow_beyond_its_definition_is_refused) {
+  const Letters tokenizer;
+  const auto grammars = open_grammars(tokenizer, tokenizer.vocab_size() + 1);
+  const std::string items = R"({"type": "array", "items": {"type": "integer"}, "maxItems": 1e9})";
+  std::string doubling = "root ::= r0\n", words = "start: T0\n";
+  for (int i = 0; i < 60; ++i) {
+    doubling += fmt::format("r{0} ::= r{1} r{1}\n", i, i + 1);
+    words += fmt::format("T{0}: (T{1} T{1})\n", i, i + 1);
+  }
+  using Kind = GrammarKind;
+  const std::vector<std::pair<Kind, std::string>> definitions = {
+      {Kind::json_schema, R"({"type": "array", "minItems": 1000000000})"},
+      {Kind::json_schema, R"({"$defs": {"a": )" + items + R"(}, "$ref": "#/$defs/a"})"},
+      {Kind::lark, "start: %json " + items},
+      {Kind::gbnf, doubling + "r60 ::= \"b\""},
+      {Kind::lark, words + "T60: \"b\""}};
+  for (const auto& [kind, definition] : definitions) {
+    try {
+      grammars->compile(kind, definition);
+      ADD_FAILURE() << "not refused: " << definition.substr(0, 60);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::bad_request) << error.what();
     }
   }
 }

@@ -14,6 +14,7 @@ use crate::added::{AddedTokens, Untrusted};
 use crate::byte_level;
 use crate::cuts::{Cuts, PART};
 use crate::failure::{Failure, Result};
+use crate::growth::{check_decoder, Growth};
 use crate::model::Model;
 use crate::trust::{within, Special};
 use crate::vocabulary::byte_of;
@@ -31,6 +32,7 @@ pub struct HuggingFaceTokenizer {
     added: AddedTokens,
     cuts: OnceLock<Cuts>,
     decoder: Decoder,
+    growth: Growth,
     vocab_size: usize,
 }
 
@@ -51,10 +53,13 @@ impl HuggingFaceTokenizer {
             .map_err(|e| Failure::Internal(e.to_string()))?
             .with_padding(None);
         add_tokens(&mut tokenizer, beside)?;
-        let decoder = match tokenizer.get_decoder() {
-            None => Value::Null,
-            Some(d) => serde_json::to_value(d).map_err(|e| Failure::Internal(e.to_string()))?,
-        };
+        let decoder = part_of(tokenizer.get_decoder())?;
+        check_decoder(&decoder)?;
+        let growth = Growth::new(
+            &part_of(tokenizer.get_normalizer())?,
+            &part_of(tokenizer.get_pre_tokenizer())?,
+            &part_of(tokenizer.get_post_processor())?,
+        )?;
         let added = tokenizer.get_added_tokens_decoder();
         let added = AddedTokens::new(added, tokenizer.get_normalizer())
             .map_err(|e| Failure::BadModel(format!("added tokens: {e}")))?;
@@ -63,11 +68,13 @@ impl HuggingFaceTokenizer {
             vocab_size: count_ids(&tokenizer, &added)?,
             added,
             cuts: OnceLock::new(),
+            growth,
             tokenizer,
         })
     }
 
     pub fn encode(&self, text: &str, add_special: bool, special: Special) -> Result<Vec<i32>> {
+        self.growth.check_text(text)?;
         let ids = self.ids(text, add_special, special);
         ids.map_err(|e| Failure::BadRequest(format!("the text cannot be tokenized: {e}")))
     }
@@ -80,9 +87,7 @@ impl HuggingFaceTokenizer {
             (ids, _) = self.ids_of_parts(text, &parts, special, Untrusted::Broken)?;
         }
         if add_special {
-            let (before, after) = self.special_around()?;
-            ids.splice(0..0, before);
-            ids.extend(after);
+            ids = self.with_special(ids)?;
         }
         Ok(ids)
     }
@@ -106,16 +111,19 @@ impl HuggingFaceTokenizer {
         })
     }
 
-    /// The special tokens that the tokenizer puts before and behind a text.
-    fn special_around(&self) -> tokenizers::Result<(Vec<i32>, Vec<i32>)> {
+    /// With the special tokens that the tokenizer puts around a text.
+    fn with_special(&self, ids: Vec<i32>) -> tokenizers::Result<Vec<i32>> {
         const TEXT: u32 = u32::MAX;
         let text = Encoding::from_tokens(vec![Token::new(TEXT, String::new(), (0, 0))], 0);
         let around = self.tokenizer.post_process(text, None, true)?;
-        let mut parts = around.get_ids().split(|&id| id == TEXT);
-        let mut next = || -> Vec<i32> {
-            parts.next().unwrap_or_default().iter().map(|&id| id as i32).collect()
-        };
-        Ok((next(), next()))
+        let mut all = Vec::with_capacity(ids.len() + around.len());
+        for &id in around.get_ids() {
+            match id {
+                TEXT => all.extend_from_slice(&ids),
+                special => all.push(special as i32),
+            }
+        }
+        Ok(all)
     }
 
     /// Also whether encoding() found each part safe.
@@ -202,6 +210,11 @@ impl HuggingFaceTokenizer {
     pub fn drops_first_space(&self) -> bool {
         self.decoder.drops_first_space
     }
+}
+
+/// A part of the tokenizer as tokenizer.json has it.
+fn part_of(part: Option<&impl serde::Serialize>) -> Result<Value> {
+    serde_json::to_value(part).map_err(|e| Failure::Internal(e.to_string()))
 }
 
 fn add_tokens(tokenizer: &mut Tokenizer, beside: Vec<BesideToken>) -> Result<()> {

@@ -11,6 +11,7 @@ mod failure;
 mod gguf;
 mod gguf_json;
 mod grammar;
+mod growth;
 mod huggingface;
 mod jinja;
 mod jinja_literals;

@@ -3,11 +3,15 @@
 //!
 //! An allocator may neither unwind nor lie, so a thread that goes over its quota is stopped for good: it
 //! reports, then sleeps inside `alloc` until the process ends. What it holds, at most its quota, is lost
-//! with it; the caller must therefore not run the same offender again and again.
+//! with it; the caller must therefore not run the same offender again and again. (A hook for failed
+//! allocations that may unwind, std::alloc::set_alloc_error_hook, is not in stable Rust.)
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::{Cell, RefCell};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
+
+use crate::failure::{Failure, Result};
 
 struct QuotaAllocator;
 
@@ -15,24 +19,57 @@ struct QuotaAllocator;
 static ALLOCATOR: QuotaAllocator = QuotaAllocator;
 
 const UNLIMITED: usize = usize::MAX;
+/// Of how many small allocations one looks at the clock.
+const CLOCK_EVERY: u32 = 256;
 
 thread_local! {
     static LEFT: Cell<usize> = const { Cell::new(UNLIMITED) };
+    static SINCE_CLOCK: Cell<u32> = const { Cell::new(0) };
     static DEADLINE: Cell<Option<Instant>> = const { Cell::new(None) };
     static REPORT: RefCell<Option<Box<dyn FnOnce()>>> = const { RefCell::new(None) };
 }
 
-/// Runs `body` with at most `bytes` allocated beyond what is freed, and no allocation after `time`.
-/// Does not return when that is not enough: `report` is called and the thread never runs again.
-pub fn limited<T>(
-    bytes: usize,
-    time: Duration,
-    report: impl FnOnce() + 'static,
-    body: impl FnOnce() -> T,
-) -> T {
+#[derive(Clone, Copy)]
+pub struct Quota {
+    /// Everything that is allocated less what is freed.
+    pub bytes: usize,
+    pub time: Duration,
+    /// Address space of the stack, not memory: pages are used as a recursion gets there.
+    pub stack_bytes: usize,
+}
+
+/// What used up a quota.
+#[derive(Debug, PartialEq)]
+pub struct Overrun(pub &'static str);
+
+/// Runs `body` on a thread of its own that is called `name`, and stops that thread for good once it is over
+/// its quota.
+pub fn within<T: Send + 'static>(
+    quota: Quota,
+    name: &str,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> Result<std::result::Result<T, Overrun>> {
+    let (sender, receiver) = mpsc::channel();
+    let thread = std::thread::Builder::new().name(name.into()).stack_size(quota.stack_bytes).spawn(
+        move || {
+            let stopped = sender.clone();
+            let report = move || {
+                let _ = stopped.send(Err(Overrun("memory or time")));
+            };
+            let result = limited(quota, report, body);
+            let _ = sender.send(Ok(result)); // nobody listens after a timeout
+        },
+    );
+    thread.map_err(|e| Failure::Internal(format!("no thread for the {name}: {e}")))?;
+    // Twice the time: the quota itself stops the thread after `time`, at one of its next allocations.
+    Ok(receiver.recv_timeout(quota.time * 2).unwrap_or(Err(Overrun("time"))))
+}
+
+/// Does not return when the quota is not enough: `report` is called and the thread never runs again.
+fn limited<T>(quota: Quota, report: impl FnOnce() + 'static, body: impl FnOnce() -> T) -> T {
     REPORT.set(Some(Box::new(report)));
-    DEADLINE.set(Instant::now().checked_add(time));
-    LEFT.set(bytes);
+    DEADLINE.set(Instant::now().checked_add(quota.time));
+    LEFT.set(quota.bytes);
     let result = body();
     LEFT.set(UNLIMITED);
     REPORT.take();
@@ -44,11 +81,18 @@ fn charge(bytes: usize) {
     if left == UNLIMITED {
         return;
     }
-    let late = bytes >= 1024 && DEADLINE.get().is_some_and(|deadline| Instant::now() > deadline);
+    let late =
+        asks_clock(bytes) && DEADLINE.get().is_some_and(|deadline| Instant::now() > deadline);
     match left.checked_sub(bytes) {
         Some(rest) if !late => LEFT.set(rest),
         _ => stop(),
     }
+}
+
+fn asks_clock(bytes: usize) -> bool {
+    let n = SINCE_CLOCK.get().wrapping_add(1);
+    SINCE_CLOCK.set(n);
+    bytes >= 1024 || n % CLOCK_EVERY == 0
 }
 
 fn refund(bytes: usize) {
@@ -91,5 +135,36 @@ unsafe impl GlobalAlloc for QuotaAllocator {
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
         refund(layout.size());
         System.dealloc(ptr, layout);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::hint::black_box;
+
+    fn quota(bytes: usize, time_ms: u64) -> Quota {
+        Quota { bytes, time: Duration::from_millis(time_ms), stack_bytes: 1 << 20 }
+    }
+
+    #[test]
+    fn what_stays_within_its_quota_has_its_result() {
+        let taken = within(quota(1 << 20, 60_000), "test", || vec![1u8; 1 << 10].len());
+        assert_eq!(taken.unwrap(), Ok(1 << 10));
+    }
+
+    #[test]
+    fn what_takes_too_much_memory_is_given_up() {
+        let taken = within(quota(1 << 20, 60_000), "test", || black_box(vec![1u8; 2 << 20]).len());
+        assert_eq!(taken.unwrap(), Err(Overrun("memory or time")));
+    }
+
+    #[test]
+    fn what_takes_too_long_is_given_up_also_where_it_takes_little_at_a_time() {
+        let taken = within(quota(1 << 20, 50), "test", || loop {
+            drop(black_box(Box::new(1u64)));
+        });
+        let taken: std::result::Result<(), Overrun> = taken.unwrap();
+        assert!(taken.is_err());
     }
 }

@@ -2,12 +2,13 @@
 //! on a thread of its own, with limits on its steps, output, memory and time, and a stack that deeply
 //! nested values cannot exhaust.
 
-use std::sync::{mpsc, Arc};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::failure::{guard, Failure, Result};
+use crate::jinja;
 use crate::marking::{Marking, Rendered, Spellings};
-use crate::{jinja, quota};
+use crate::quota::{self, Overrun, Quota};
 
 #[derive(Clone, Copy)]
 pub struct Limits {
@@ -42,27 +43,13 @@ pub struct Variables {
 }
 
 pub fn render(source: &str, variables: &Variables, limits: Limits) -> Result<Rendering> {
-    let (sender, receiver) = mpsc::channel();
     let (source, variables) = (source.to_string(), variables.clone());
-    let thread = std::thread::Builder::new()
-        .name("chat template".into())
-        .stack_size(STACK_BYTES)
-        .spawn(move || {
-            let stopped = sender.clone();
-            let over_quota = move || {
-                let _ = stopped.send(Ok(Rendering::Overrun("memory or time")));
-            };
-            let outcome = quota::limited(limits.memory_bytes, limits.time, over_quota, || {
-                guard(|| render_here(&source, &variables, limits)).map(Rendering::Done)
-            });
-            let _ = sender.send(outcome); // nobody listens after a timeout
-        });
-    thread.map_err(|e| Failure::Internal(format!("no thread for the chat template: {e}")))?;
-    // Twice the time: the quota itself stops the thread after `time`, at its next allocation.
-    match receiver.recv_timeout(limits.time * 2) {
-        Ok(outcome) => outcome,
-        Err(_) => Ok(Rendering::Overrun("time")),
-    }
+    let quota = Quota { bytes: limits.memory_bytes, time: limits.time, stack_bytes: STACK_BYTES };
+    let body = move || guard(|| render_here(&source, &variables, limits));
+    Ok(match quota::within(quota, "chat template", body)? {
+        Ok(rendered) => Rendering::Done(rendered?),
+        Err(Overrun(what)) => Rendering::Overrun(what),
+    })
 }
 
 fn render_here(source: &str, variables: &Variables, limits: Limits) -> Result<Rendered> {
