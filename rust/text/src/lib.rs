@@ -14,7 +14,6 @@ mod grammar;
 mod growth;
 mod huggingface;
 mod jinja;
-mod jinja_literals;
 mod marking;
 mod merge;
 mod model;

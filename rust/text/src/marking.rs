@@ -1,5 +1,5 @@
 //! Tells a chat template's own special tokens from what users wrote that looks like them. In the template's
-//! literals, before it is rendered, the characters of each special token are replaced by private stand-ins
+//! own texts, before it is rendered, the characters of each special token are replaced by private stand-ins
 //! that neither the template nor its data hold. Whatever the template then does with strings, only its own
 //! tokens come out as stand-ins: data cannot make one.
 
@@ -10,7 +10,7 @@ use aho_corasick::{AhoCorasick, Input, MatchKind};
 use serde_json::{Map, Value};
 
 use crate::failure::{Failure, Result};
-use crate::jinja_literals::literals;
+use crate::jinja::Template;
 
 /// Roles that a template may put into a token's spelling: '<|' + message.role + '|>'.
 const ROLES: &[&str] = &[
@@ -173,29 +173,17 @@ impl<'s> Marking<'s> {
         Marking { spellings, stand_ins }
     }
 
-    /// A template whose special tokens are marked.
-    pub fn template(&mut self, source: &str) -> Result<String> {
-        let mut out = String::with_capacity(source.len());
-        let mut done = 0;
-        for literal in literals(source) {
-            out.push_str(&source[done..literal.start]);
-            self.write(&source[literal.clone()], &mut out)?;
-            done = literal.end;
-        }
-        out.push_str(&source[done..]);
-        Ok(out)
+    /// Marks a template's special tokens.
+    pub fn template(&mut self, template: &mut Template) -> Result<()> {
+        template.change_own_texts(|text| self.own(text))
     }
 
-    /// The text of bos_token and its like, which are the model's own as well.
+    /// A text of the template's, or of bos_token and its like, which are the model's own as well.
     pub fn own(&mut self, text: &str) -> Result<String> {
         let mut out = String::with_capacity(text.len());
-        self.write(text, &mut out)?;
-        Ok(out)
-    }
-
-    fn write(&mut self, text: &str, out: &mut String) -> Result<()> {
         let marks = self.spellings.marks(text);
-        self.stand_ins.mark(text, &marks, out)
+        self.stand_ins.mark(text, &marks, &mut out)?;
+        Ok(out)
     }
 
     /// Takes the stand-ins out again.
@@ -244,6 +232,7 @@ impl<'s> Marking<'s> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::jinja::Limits;
     use serde_json::json;
 
     fn spellings() -> Spellings {
@@ -252,29 +241,32 @@ mod tests {
     }
 
     /// The trusted parts of what `change` makes of the marked template.
-    fn trusted(source: &str, change: impl Fn(&str) -> String) -> Vec<String> {
+    /// What is trusted of a template's rendering with `data`.
+    fn trusted(source: &str, data: Value) -> Vec<String> {
         let spellings = spellings();
-        let mut marking = Marking::new(&spellings, source, &Map::new());
-        let template = marking.template(source).unwrap();
-        let rendered = marking.unmark(&change(&template));
+        let mut marking = Marking::new(&spellings, source, data.as_object().unwrap());
+        let mut template = Template::parse(source).ok().unwrap();
+        marking.template(&mut template).unwrap();
+        let limits = Limits { steps: 1000, output_bytes: 1000, memory_bytes: 1000 };
+        let rendered = marking.unmark(&template.render(&data, limits).ok().unwrap());
         rendered.trusted.into_iter().map(|bytes| rendered.text[bytes].to_string()).collect()
     }
 
     #[test]
     fn the_templates_own_tokens_are_trusted_and_no_others() {
-        let same = |marked: &str| marked.to_string();
-        assert_eq!(trusted("a<|im_start|>b\n[é]", same), ["<|im_start|>", "[é]"]);
-        assert_eq!(trusted("{{ '<s>' ~ '<s>' if '<|im_end|>' in x }}", same), ["<s>", "<s>"]);
-        let with_data = |marked: &str| marked.replace('x', "<|im_end|>");
-        assert_eq!(trusted("<|im_end|>x", with_data), ["<|im_end|>"]);
+        assert_eq!(trusted("a<|im_start|>b\n[é]", json!({})), ["<|im_start|>", "[é]"]);
+        let source = "{{ '<s>' ~ ' ' ~ '<s>' if '<|im_end|>' in x }}";
+        assert_eq!(trusted(source, json!({"x": "<|im_end|>"})), ["<s>", "<s>"]);
+        assert_eq!(trusted("<|im_end|>{{ x }}", json!({"x": "<|im_end|>"})), ["<|im_end|>"]);
+        assert_eq!(trusted("{{ '\\x3cs>' }}", json!({})), ["<s>"]);
     }
 
     #[test]
     fn a_known_role_may_stand_in_a_token() {
-        let say = |role: &'static str| move |marked: &str| marked.replace("{{r}}", role);
-        assert_eq!(trusted("<|{{r}}|>", say("user")), ["<|user|>"]);
-        assert_eq!(trusted("<|{{r}}|>", say("im_end")), ["<|", "|>"]);
-        assert_eq!(trusted("<|{{r}}|>", say("tool")), ["<|", "|>"]); // there is no such token
+        let say = |role: &str| trusted("<|{{ r }}|>", json!({ "r": role }));
+        assert_eq!(say("user"), ["<|user|>"]);
+        assert_eq!(say("im_end"), ["<|", "|>"]);
+        assert_eq!(say("tool"), ["<|", "|>"]); // there is no such token
     }
 
     #[test]
@@ -293,6 +285,6 @@ mod tests {
     fn a_tokenizer_without_special_tokens_marks_nothing() {
         let none = Spellings::new(std::iter::empty()).unwrap();
         let mut marking = Marking::new(&none, "", &Map::new());
-        assert_eq!(marking.template("<s>{{ '<' }}").unwrap(), "<s>{{ '<' }}");
+        assert_eq!(marking.own("<s>").unwrap(), "<s>");
     }
 }

@@ -59,8 +59,14 @@ fn render_here(source: &str, variables: &Variables, limits: Limits) -> Result<Re
         let own = marking.own(value.as_str().unwrap_or_default())?;
         given.entry(name).or_insert(own.into());
     }
-    let source = marking.template(source)?;
-    let rendered = render_bounded(&source, &given.into(), limits);
+    let mut template = jinja::Template::parse(source).map_err(failure_of)?;
+    marking.template(&mut template)?;
+    let limits = jinja::Limits {
+        steps: limits.steps,
+        output_bytes: limits.output_bytes,
+        memory_bytes: limits.memory_bytes,
+    };
+    let rendered = template.render(&given.into(), limits).map_err(failure_of);
     rendered.map(|text| marking.unmark(&text)).map_err(|failure| match failure {
         Failure::BadRequest(message) => Failure::BadRequest(marking.unmark(&message).text),
         Failure::BadModel(message) => Failure::BadModel(marking.unmark(&message).text),
@@ -68,18 +74,8 @@ fn render_here(source: &str, variables: &Variables, limits: Limits) -> Result<Re
     })
 }
 
-fn object(json: &str) -> Result<serde_json::Map<String, serde_json::Value>> {
-    serde_json::from_str(json)
-        .map_err(|e| Failure::BadRequest(format!("the chat template's variables: {e}")))
-}
-
-fn render_bounded(source: &str, context: &serde_json::Value, limits: Limits) -> Result<String> {
-    let limits = jinja::Limits {
-        steps: limits.steps,
-        output_bytes: limits.output_bytes,
-        memory_bytes: limits.memory_bytes,
-    };
-    jinja::render(source, context, limits).map_err(|error| match error.kind {
+fn failure_of(error: jinja::Error) -> Failure {
+    match error.kind {
         jinja::Kind::Syntax => {
             Failure::BadModel(format!("the chat template does not parse: {error}"))
         }
@@ -87,7 +83,12 @@ fn render_bounded(source: &str, context: &serde_json::Value, limits: Limits) -> 
         jinja::Kind::TooMuch(what) => {
             Failure::BadRequest(format!("the chat template takes too much {what}"))
         }
-    })
+    }
+}
+
+fn object(json: &str) -> Result<serde_json::Map<String, serde_json::Value>> {
+    serde_json::from_str(json)
+        .map_err(|e| Failure::BadRequest(format!("the chat template's variables: {e}")))
 }
 
 #[cfg(test)]

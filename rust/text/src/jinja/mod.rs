@@ -26,6 +26,7 @@ mod macros;
 mod methods;
 mod number_format;
 mod operators;
+mod own_text;
 mod parser;
 mod percent;
 mod print;
@@ -38,19 +39,35 @@ mod text_search;
 mod unicode;
 mod value;
 
-pub use error::Kind;
+pub use error::{Error, Kind};
 pub use interpreter::Limits;
 
+use ast::Body;
 use error::Result;
 use interpreter::Interpreter;
 use value::Value;
 
-/// `variables` is a JSON object; its keys keep their order.
-pub fn render(source: &str, variables: &serde_json::Value, limits: Limits) -> Result<String> {
-    let body = parser::parse(source)?;
-    let variables = match Value::from(variables) {
-        Value::Dict(dict) => (*dict).clone(),
-        _ => dict::Dict::default(),
-    };
-    Interpreter::new(variables, limits).render(&body)
+pub struct Template(Body);
+
+impl Template {
+    pub fn parse(source: &str) -> Result<Template> {
+        parser::parse(source).map(Template)
+    }
+
+    /// See own_text.rs.
+    pub fn change_own_texts<E>(
+        &mut self,
+        mut change: impl FnMut(&str) -> std::result::Result<String, E>,
+    ) -> std::result::Result<(), E> {
+        own_text::change_own_texts(&mut self.0, &mut change)
+    }
+
+    /// `variables` is a JSON object; its keys keep their order.
+    pub fn render(&self, variables: &serde_json::Value, limits: Limits) -> Result<String> {
+        let variables = match Value::from(variables) {
+            Value::Dict(dict) => (*dict).clone(),
+            _ => dict::Dict::default(),
+        };
+        Interpreter::new(variables, limits).render(&self.0)
+    }
 }
