@@ -91,11 +91,14 @@ std::optional<Quantization> usual_quantization(const ConvertOptions& options) {
   return Quantization{bits, options.group_size == 0 ? 64 : options.group_size, "affine"};
 }
 
+bool matches(const std::string& pattern, const std::string& path) {
+  return ::fnmatch(pattern.c_str(), path.c_str(), 0) == 0 ||
+         ::fnmatch(("*." + pattern).c_str(), path.c_str(), 0) == 0;
+}
+
 bool is_kept(const ConvertOptions& options, const std::string& path) {
-  return std::ranges::any_of(options.keep, [&](const std::string& pattern) {
-    return ::fnmatch(pattern.c_str(), path.c_str(), 0) == 0 ||
-           ::fnmatch(("*." + pattern).c_str(), path.c_str(), 0) == 0;
-  });
+  return std::ranges::any_of(options.keep,
+                             [&](const std::string& pattern) { return matches(pattern, path); });
 }
 
 std::optional<Quantization> quantization_of(const ConvertOptions& options, const std::string& path,

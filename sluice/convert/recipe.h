@@ -18,7 +18,8 @@ std::optional<Quantization> usual_quantization(const ConvertOptions& options);
 std::optional<Quantization> quantization_of(const ConvertOptions& options, const std::string& path,
                                             std::span<const int64_t> shape, int64_t n_layers);
 
-/// Whether one of --keep's shell patterns is the path or an end of it after a dot.
+/// Whether a shell pattern of --keep is the path or an end of it after a dot.
+bool matches(const std::string& pattern, const std::string& path);
 bool is_kept(const ConvertOptions& options, const std::string& path);
 
 /// The layer in "model.layers.3.mlp"; 0 where there is none.

@@ -179,6 +179,21 @@ Format float_of(const Draft& draft, const SourceModel& model, const ConvertOptio
                                                                                : model.float_type;
 }
 
+/// "model.layers.0.mlp.up_proj.weight" -> "model.layers.0.mlp.up_proj".
+std::string module_of(const std::string& tensor) { return tensor.substr(0, tensor.rfind('.')); }
+
+/// A pattern that keeps nothing is misspelled, and what it means would be quantized.
+void check_keep(const ConvertOptions& options, const std::vector<Draft>& drafts) {
+  if (!options.keep.empty() && !usual_quantization(options))
+    fail(ErrorKind::bad_request, "--keep has no effect without --bits, --mode or --recipe");
+  for (const std::string& pattern : options.keep) {
+    const auto is_meant = [&](const Draft& d) { return matches(pattern, module_of(d.name)); };
+    if (std::ranges::none_of(drafts, is_meant)) {
+      fail(ErrorKind::bad_request, "--keep: the model has no module '{}'", printable_name(pattern));
+    }
+  }
+}
+
 /// How a draft is stored. quantized: what config.json has to say of it, path by path.
 kernels::Matrix layout(const Draft& draft, const SourceModel& model, const ConvertOptions& options,
                        nlohmann::ordered_json& quantized) {
@@ -191,7 +206,7 @@ kernels::Matrix layout(const Draft& draft, const SourceModel& model, const Conve
   const Format type = float_of(draft, model, options);
   const bool is_matrix = draft.use != Use::vector && draft.use != Use::router &&
                          draft.shape.size() >= 2 && draft.name.ends_with(".weight");
-  const std::string path = draft.name.substr(0, draft.name.rfind('.'));
+  const std::string path = module_of(draft.name);
   const auto usual = usual_quantization(options);
   const auto q =
       is_matrix ? quantization_of(options, path, draft.shape, model.config.n_layers) : std::nullopt;
@@ -246,7 +261,9 @@ Conversion plan_mlx(const SourceModel& model, const ConvertOptions& options) {
   Conversion c;
   for (const io::ModelFile& file : model.store->index().files) c.plan.sources.push_back(file.path);
   nlohmann::ordered_json quantized = nlohmann::ordered_json::object();
-  for (const Draft& draft : drafts_of(model)) {
+  const std::vector<Draft> drafts = drafts_of(model);
+  check_keep(options, drafts);
+  for (const Draft& draft : drafts) {
     Product product{.name = draft.name,
                     .shape = draft.shape,
                     .sources = draft.sources,

@@ -86,6 +86,8 @@ def test_what_is_there_is_never_overwritten(sluice: Sluice, tmp_path: Path) -> N
         ("--recipe", "mixed_2_6", "--bits", "4"),
         ("--dequantize", "--bits", "4"),
         ("--group-size", "32"),
+        ("--keep", "lm_head"),
+        ("--bits", "4", "--keep", "lm_hed"),
     ],
 )
 def test_options_that_contradict_are_refused(sluice: Sluice, tmp_path: Path, options: tuple[str, ...]) -> None:
