@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <utility>
 
 #include "sluice/convert/encode.h"
 #include "sluice/convert/fit.h"
@@ -13,6 +14,8 @@ namespace {
 using kernels::Format;
 
 constexpr int kBlock = 256;
+/// So often units and codes are fitted to each other, at most.
+constexpr int kRounds = 3;
 using Codes = std::array<uint8_t, kBlock>;
 /// Of up to 16 sub-blocks.
 using Scales = std::array<float, 16>;
@@ -26,43 +29,94 @@ uint8_t clamped(float x, int least, int most) {
 std::byte byte_of(int x) { return static_cast<std::byte>(x & 255); }
 void add_bits(std::byte& at, int x) { at |= byte_of(x); }
 
-struct Weighed {
-  std::array<float, 32> weights;
-  Weighed(const float* x, const float* importance, int begin, int n) {
-    weigh(x + begin, importance != nullptr ? importance + begin : nullptr, n, weights.data());
-  }
-};
+/// Of all sub-blocks of n values.
+std::array<float, kBlock> weights_of(const float* x, const float* importance, int n) {
+  std::array<float, kBlock> weights;
+  for (int i = 0; i < kBlock; i += n)
+    weigh(x + i, importance != nullptr ? importance + i : nullptr, n, weights.data() + i);
+  return weights;
+}
 
-/// A block of x ~ d scale_i (code - zero), scale_i signed.
+/// A block of x ~ d scale_i value(code), scale_i signed.
 struct Symmetric {
   uint16_t d = 0;
   ScaleCodes scales{};  ///< -n_scales to n_scales - 1
   Codes codes{};
+  float error = INFINITY;  ///< sum of weighted squares
 };
 
-/// Scales become multiples of one d, so that the extreme one is the code of largest magnitude.
-template <typename Fit, typename Encode>
+/// What a block of this kind is fitted to.
+struct SymmetricTask {
+  const float* x;
+  int n, most_scale;
+  std::array<float, kBlock> weights;
+  Scales scales{};  ///< of each sub-block by itself
+};
+
+/// The best of the whole numbers around each sub-block's own scale, and their codes.
+template <typename Encode, typename Value>
+Symmetric numbered(const SymmetricTask& task, float unit, const Encode& encode,
+                   const Value& value) {
+  Symmetric b{.d = to_f16(unit), .error = 0};
+  const float d = from_f16(b.d), inverse = d != 0 ? 1 / d : 0;
+  Codes codes;
+  for (int i = 0; i < kBlock / task.n; ++i) {
+    const auto at = static_cast<size_t>(i);
+    const int near =
+        clamped(task.scales[at] * inverse, -task.most_scale, task.most_scale - 1) - task.most_scale;
+    float least = INFINITY;
+    for (int s = std::max(-task.most_scale, near - 1); s <= std::min(task.most_scale - 1, near + 1);
+         ++s) {
+      const float step = d * static_cast<float>(s), inverse_step = step != 0 ? 1 / step : 0;
+      float error = 0;
+      for (int j = i * task.n; j < (i + 1) * task.n; ++j) {
+        const auto k = static_cast<size_t>(j);
+        codes[k] = encode(task.x[j] * inverse_step);
+        const float off = step * value(codes[k]) - task.x[j];
+        error += task.weights[k] * off * off;
+      }
+      if (error >= least) continue;
+      least = error;
+      b.scales[at] = s;
+      std::copy_n(codes.begin() + i * task.n, task.n, b.codes.begin() + i * task.n);
+    }
+    b.error += least;
+  }
+  return b;
+}
+
+/// d of least error for these codes.
+template <typename Value>
+float refit(const SymmetricTask& task, const Symmetric& b, const Value& value) {
+  double xq = 0, qq = 0;
+  for (size_t j = 0; j < kBlock; ++j) {
+    const double q =
+        static_cast<float>(b.scales[j / static_cast<size_t>(task.n)]) * value(b.codes[j]);
+    xq += task.weights[j] * q * task.x[j];
+    qq += task.weights[j] * q * q;
+  }
+  return qq > 0 ? static_cast<float>(xq / qq) : 0.0F;
+}
+
+/// At first the extreme scale is the code of largest magnitude.
+template <typename Fit, typename Encode, typename Value>
 Symmetric symmetric(const float* x, const float* importance, int n, int most_scale, const Fit& fit,
-                    const Encode& encode) {
-  Symmetric s;
-  Scales scales{};
+                    const Encode& encode, const Value& value) {
+  SymmetricTask task{
+      .x = x, .n = n, .most_scale = most_scale, .weights = weights_of(x, importance, n)};
   float extreme = 0;
   for (int i = 0; i < kBlock / n; ++i) {
-    const Weighed weighed(x, importance, i * n, n);
-    float& scale = scales[static_cast<size_t>(i)];
-    scale = fit(x + i * n, weighed.weights.data(), n);
+    float& scale = task.scales[static_cast<size_t>(i)];
+    scale = fit(x + i * n, task.weights.data() + i * n, n);
     if (std::abs(scale) > std::abs(extreme)) extreme = scale;
   }
-  s.d = to_f16(extreme / static_cast<float>(-most_scale));
-  const float d = from_f16(s.d), inverse = d != 0 ? 1 / d : 0;
-  for (int i = 0; i < kBlock / n; ++i) {
-    const auto at = static_cast<size_t>(i);
-    s.scales[at] = clamped(scales[at] * inverse, -most_scale, most_scale - 1) - most_scale;
-    const float step = d * static_cast<float>(s.scales[at]);
-    for (int j = i * n; j < (i + 1) * n; ++j)
-      s.codes[static_cast<size_t>(j)] = encode(step != 0 ? x[j] / step : 0);
+  Symmetric best = numbered(task, extreme / static_cast<float>(-most_scale), encode, value);
+  for (int round = 0; round < kRounds; ++round) {  // the unit follows the codes, codes the unit
+    Symmetric found = numbered(task, refit(task, best, value), encode, value);
+    if (found.error >= best.error) break;
+    best = found;
   }
-  return s;
+  return best;
 }
 
 Symmetric whole_numbers(const float* x, const float* importance, int zero, int most_scale) {
@@ -71,7 +125,8 @@ Symmetric whole_numbers(const float* x, const float* importance, int zero, int m
       [=](const float* at, const float* weights, int n) {
         return fit_scale(at, weights, n, -zero, zero - 1);
       },
-      [=](float value) { return clamped(value, -zero, zero - 1); });
+      [=](float value) { return clamped(value, -zero, zero - 1); },
+      [=](uint8_t code) { return static_cast<float>(code - zero); });
 }
 
 /// A block of x ~ d scale_i code - dmin minimum_i, nothing negative.
@@ -79,33 +134,101 @@ struct WithMinima {
   uint16_t d = 0, dmin = 0;
   ScaleCodes scales{}, minima{};
   Codes codes{};
+  float error = INFINITY;  ///< sum of weighted squares
 };
+
+/// What a block of this kind is fitted to.
+struct MinimaTask {
+  const float* x;
+  int n, most_code, most_scale;
+  std::array<float, kBlock> weights;
+  Scales scales{}, minima{};  ///< of each sub-block by itself
+};
+
+/// Codes of sub-block i with these whole numbers as scale and minimum, where their error is less than `least`, which it
+/// becomes.
+void try_numbers(const MinimaTask& task, int i, int scale, int minimum, float& least,
+                 WithMinima& b) {
+  const float step = from_f16(b.d) * static_cast<float>(scale);
+  const float low = from_f16(b.dmin) * static_cast<float>(minimum);
+  const float inverse = step > 0 ? 1 / step : 0;
+  std::array<uint8_t, 32> codes;
+  float error = 0;
+  for (int j = 0; j < task.n; ++j) {
+    const float x = task.x[i * task.n + j];
+    const uint8_t code = clamped((x + low) * inverse, 0, task.most_code);
+    codes[static_cast<size_t>(j)] = code;
+    const float off = step * static_cast<float>(code) - low - x;
+    error += task.weights[static_cast<size_t>(i * task.n + j)] * off * off;
+  }
+  if (error >= least) return;
+  least = error;
+  b.scales[static_cast<size_t>(i)] = scale;
+  b.minima[static_cast<size_t>(i)] = minimum;
+  std::copy_n(codes.begin(), task.n, b.codes.begin() + i * task.n);
+}
+
+/// The best of the whole numbers around each sub-block's own scale and minimum, and their codes.
+WithMinima numbered(const MinimaTask& task, float d, float dmin) {
+  WithMinima b{.d = to_f16(d), .dmin = to_f16(dmin), .error = 0};
+  const auto around = [&](float value, uint16_t unit) {
+    const float one = from_f16(unit);
+    return one > 0 ? static_cast<int>(clamped(value / one, 0, task.most_scale)) : 0;
+  };
+  for (int i = 0; i < kBlock / task.n; ++i) {
+    const int scale = around(task.scales[static_cast<size_t>(i)], b.d);
+    const int minimum = around(task.minima[static_cast<size_t>(i)], b.dmin);
+    float least = INFINITY;
+    for (int s = std::max(0, scale - 1); s <= std::min(task.most_scale, scale + 1); ++s) {
+      for (int m = std::max(0, minimum - 1); m <= std::min(task.most_scale, minimum + 1); ++m)
+        try_numbers(task, i, s, m, least, b);
+    }
+    b.error += least;
+  }
+  return b;
+}
+
+/// d and dmin of least error for these codes.
+std::pair<float, float> refit(const MinimaTask& task, const WithMinima& b) {
+  double aa = 0, ab = 0, bb = 0, ax = 0, bx = 0;
+  for (size_t j = 0; j < kBlock; ++j) {
+    const size_t i = j / static_cast<size_t>(task.n);
+    const double w = task.weights[j], up = b.scales[i] * b.codes[j], down = -b.minima[i];
+    aa += w * up * up;
+    ab += w * up * down;
+    bb += w * down * down;
+    ax += w * up * task.x[j];
+    bx += w * down * task.x[j];
+  }
+  const double determinant = aa * bb - ab * ab;
+  if (determinant <= 1e-9 * aa * bb) return {aa > 0 ? static_cast<float>(ax / aa) : 0.0F, 0.0F};
+  return {static_cast<float>((ax * bb - bx * ab) / determinant),
+          static_cast<float>((aa * bx - ab * ax) / determinant)};
+}
 
 WithMinima with_minima(const float* x, const float* importance, int n, int most_code,
                        int most_scale) {
-  WithMinima b;
-  Scales scales{}, minima{};
+  MinimaTask task{.x = x,
+                  .n = n,
+                  .most_code = most_code,
+                  .most_scale = most_scale,
+                  .weights = weights_of(x, importance, n)};
   for (int i = 0; i < kBlock / n; ++i) {
-    const Weighed weighed(x, importance, i * n, n);
-    const Line line = fit_line(x + i * n, weighed.weights.data(), n, most_code, true);
-    scales[static_cast<size_t>(i)] = line.scale;
-    minima[static_cast<size_t>(i)] = -line.offset;
+    const Line line = fit_line(x + i * n, task.weights.data() + i * n, n, most_code, true);
+    task.scales[static_cast<size_t>(i)] = line.scale;
+    task.minima[static_cast<size_t>(i)] = -line.offset;
   }
-  b.d = to_f16(*std::ranges::max_element(scales) / static_cast<float>(most_scale));
-  b.dmin = to_f16(*std::ranges::max_element(minima) / static_cast<float>(most_scale));
-  const float d = from_f16(b.d), dmin = from_f16(b.dmin);
-  for (int i = 0; i < kBlock / n; ++i) {
-    const auto at = static_cast<size_t>(i);
-    b.scales[at] = d > 0 ? clamped(scales[at] / d, 0, most_scale) : 0;
-    b.minima[at] = dmin > 0 ? clamped(minima[at] / dmin, 0, most_scale) : 0;
-    const float step = d * static_cast<float>(b.scales[at]);
-    const float minimum = dmin * static_cast<float>(b.minima[at]);
-    for (int j = i * n; j < (i + 1) * n; ++j) {
-      const float code = step > 0 ? (x[j] + minimum) / step : 0;
-      b.codes[static_cast<size_t>(j)] = clamped(code, 0, most_code);
-    }
+  const auto most = static_cast<float>(most_scale);
+  WithMinima best = numbered(task, *std::ranges::max_element(task.scales) / most,
+                             *std::ranges::max_element(task.minima) / most);
+  for (int round = 0; round < kRounds; ++round) {  // units follow the codes, codes the units
+    const auto [d, dmin] = refit(task, best);
+    if (!(d > 0) || !(dmin >= 0)) break;
+    WithMinima found = numbered(task, d, dmin);
+    if (found.error >= best.error) break;
+    best = found;
   }
-  return b;
+  return best;
 }
 
 /// Sub-blocks of 16 are laid out by halves of the block: in each, pairs of them share 32 bytes.
@@ -179,7 +302,7 @@ void encode_q6(const float* x, const float* importance, std::byte* out) {
 }
 
 void encode_iq4_xs(const float* x, const float* importance, std::byte* out) {
-  const Symmetric s = symmetric(x, importance, 32, 32, fit_levels, nearest_level);
+  const Symmetric s = symmetric(x, importance, 32, 32, fit_levels, nearest_level, level);
   std::fill_n(out, 136, std::byte{0});
   put(out, s.d);
   for (size_t i = 0; i < 8; ++i) {

@@ -34,17 +34,19 @@ Explained explain(const float* x, const float* weights, int n, float inverse, Co
   return qq > 0 ? Explained{xq / qq, xq * xq / qq} : Explained{};
 }
 
-/// Tries scales around extreme / end, then lets codes and scale follow each other while that helps.
+/// Tries scales around extreme / end and its negative, then lets codes and scale follow each other while that helps.
 template <typename CodeOf>
 float best_scale(const float* x, const float* weights, int n, float end, CodeOf code_of) {
   constexpr int kTries = 9;
-  const float edge = extreme(x, n);
+  const float edge = extreme(x, n), spread = std::max(0.0125F, 0.1F / std::abs(end));
   if (!(std::abs(edge) > 1e-30F)) return 0;
   Explained best;
-  for (int attempt = -kTries; attempt <= kTries; ++attempt) {
-    const float inverse = end * (1 + 0.0125F * static_cast<float>(attempt)) / edge;
-    const Explained found = explain(x, weights, n, inverse, code_of);
-    if (found.gain > best.gain) best = found;
+  for (const float side : {end, -end}) {  // codes reach further on one
+    for (int attempt = -kTries; attempt <= kTries; ++attempt) {
+      const float inverse = side * (1 + spread * static_cast<float>(attempt)) / edge;
+      const Explained found = explain(x, weights, n, inverse, code_of);
+      if (found.gain > best.gain) best = found;
+    }
   }
   for (int round = 0; round < 4 && best.scale != 0; ++round) {
     const Explained found = explain(x, weights, n, 1 / best.scale, code_of);
@@ -95,7 +97,7 @@ void weigh(const float* x, const float* importance, int n, float* weights) {
   for (int j = 0; j < n; ++j) squares += x[j] * x[j];
   const float mean = squares / static_cast<float>(n), root = std::sqrt(mean);
   for (int j = 0; j < n; ++j) {
-    weights[j] = importance != nullptr ? importance[j] * std::sqrt(mean + x[j] * x[j])
+    weights[j] = importance != nullptr ? importance[j] * std::sqrt(2 * mean + x[j] * x[j])
                                        : root + std::abs(x[j]);
   }
 }
@@ -133,6 +135,8 @@ uint8_t nearest_level(float x) {
   if (above == kLevels.end()) return 15;
   return x - *(above - 1) < *above - x ? static_cast<uint8_t>(index - 1) : index;
 }
+
+float level(uint8_t code) { return kLevels[code]; }
 
 float fit_levels(const float* x, const float* weights, int n) {
   return best_scale(x, weights, n, kLevels[0],

@@ -25,5 +25,6 @@ Line fit_line(const float* x, const float* weights, int n, int most, bool fallin
 float fit_levels(const float* x, const float* weights, int n);
 /// The level nearest to x: 0 to 15.
 uint8_t nearest_level(float x);
+float level(uint8_t code);
 
 }  // namespace sluice::convert
