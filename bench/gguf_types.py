@@ -4,10 +4,10 @@
     bench/gguf_types.py SLUICE LIBRARY FLOATS.gguf IMATRIX TEXT [TYPE ...]
 
 SLUICE is the program. LIBRARY is a shared library that exports ggml_quantize_chunk, what llama-quantize calls for each tensor: a libggml-base,
-or the extension of the wheel xllamacpp. FLOATS.gguf is a model in f32. For each type (default: all) `sluice convert` makes a file, and a
-copy of it gets ggml's blocks of the same tensors, so that recipes are alike. Printed: how many of those bytes are equal, the error that
-the matrix weighs (sum of importance times squared difference, relative to the same sum of squares) of both, and, of the types for which a
-matrix counts, both perplexities of TEXT. TEXT "-" leaves perplexities out. Needs the package gguf.
+or the extension of the wheel xllamacpp. FLOATS.gguf is a model of llama's layout in f32, IMATRIX what `sluice imatrix` wrote. For each type
+(default: all) `sluice convert` makes a file, and a copy of it gets ggml's blocks of the same tensors, so that recipes are alike. Printed: how
+many of those bytes are equal, the error that the matrix weighs (sum of importance times squared difference, relative to the same sum of
+squares) of both, and, of the types for which a matrix counts, both perplexities of TEXT. TEXT "-" leaves these out. Needs the package gguf.
 """
 
 import ctypes
@@ -24,6 +24,20 @@ from gguf.quants import dequantize
 
 EXACT = ("q8_0", "q4_0", "q4_1", "q5_0", "q5_1")  # bits of ggml's reference, which uses no matrix
 FITTED = ("q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "iq4_nl", "iq4_xs")
+
+
+MODULES = {
+    "token_embd.weight": "model.embed_tokens", "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj", "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj",
+}  # fmt: skip
+
+
+def module_of(tensor: str) -> str:
+    """As an importance matrix names it: "blk.3.attn_q.weight" is of "model.layers.3.self_attn.q_proj"."""
+    if not tensor.startswith("blk."):
+        return MODULES.get(tensor, tensor)
+    _, layer, part, _ = tensor.split(".", 3)
+    return f"model.layers.{layer}.{MODULES.get(part, part)}"
 
 
 def read_imatrix(path: Path) -> dict[str, np.ndarray]:
@@ -72,7 +86,7 @@ def compare(sluice: str, ggml: Ggml, source: Path, imatrix: Path, text: str, kin
             if tensor.tensor_type != wanted:
                 continue
             x = np.ascontiguousarray(floats[tensor.name].reshape(-1, floats[tensor.name].shape[-1]))
-            weights = importance.get(tensor.name) if fitted else None
+            weights = np.ascontiguousarray(importance[module_of(tensor.name)]) if fitted else None
             blocks = ggml.quantize(x, int(wanted), weights, tensor.n_bytes)
             file.seek(tensor.data_offset)
             file.write(blocks.tobytes())
