@@ -134,6 +134,11 @@ Attention::Attention(const Config& c, const AttentionConfig& a, const Weights& w
     in_.push_back(linear(gate, c.hidden_size, per_head ? a.n_heads : a.n_heads * value_dim(a)));
     gated_ = true;
   }
+  if (a.index.n_heads > 0) {
+    indexer_.emplace(c, a.index, c.hidden_size, w["indexer"], demands);
+    in_.insert(in_.end(), indexer_->of_block().begin(), indexer_->of_block().end());
+    in_.push_back(indexer_->of_query());
+  }
   const HeadNorm of_q = load_norm(c, a, w["q_norm"], a.n_heads);
   const HeadNorm of_k =
       a.kv_of_layer >= 0 ? HeadNorm{} : load_norm(c, a, w["k_norm"], a.n_kv_heads);
@@ -144,6 +149,7 @@ Attention::Attention(const Config& c, const AttentionConfig& a, const Weights& w
   spec_.softcap = a.softcap;
   spec_.window = a.chunk > 0 ? a.chunk : a.sliding_window;
   spec_.chunk = a.chunk;
+  spec_.sparse = a.sparse;
   spec_.sinks = w["sinks"].optional_vector(a.n_heads);
   spec_.query = {.norm = of_q.of_heads,
                  .norm_offset = a.unit_norms ? 0 : c.norm_weight_offset,
@@ -230,6 +236,12 @@ Attention::Inputs Attention::project(const mx::array& x, const Step& step) const
   const ops::Context& context = step.context;
   const AttentionConfig& a = config_;
   std::vector<mx::array> in = ops::project(context, x, norms_.pre, in_);
+  std::optional<ops::Selection> selection;
+  if (indexer_) {
+    const size_t n = indexer_->of_block().size() + 1;
+    selection = (*indexer_)(in.back(), std::span(in).last(n), step);
+    in.erase(in.end() - static_cast<ptrdiff_t>(n), in.end());
+  }
   std::optional<mx::array> gate;
   if (gated_) {
     gate = in.back();
@@ -255,10 +267,10 @@ Attention::Inputs Attention::project(const mx::array& x, const Step& step) const
   mx::array q = q_norm_ ? ops::rms_norm(context, in[0], *q_norm_) : in[0];
   if (a.tiled_heads) q = ops::take_columns(context, q, regrouped(a, a.head_dim, false));
   if (a.position.beta != 0) q = ops::scale_rows(context, q, factors(a.position, *step.positions));
-  if (in.size() == 1) return {q, q, q, gate};
+  if (in.size() == 1) return {q, q, q, gate, selection};
   mx::array v = in.back();
   if (a.value_dim > 0) v = ops::widen_heads(context, v, a.n_kv_heads, a.head_dim);
-  return {q, k_norm_ ? ops::rms_norm(context, in[1], *k_norm_) : in[1], v, gate};
+  return {q, k_norm_ ? ops::rms_norm(context, in[1], *k_norm_) : in[1], v, gate, selection};
 }
 
 mx::array Attention::finish(mx::array attended, const std::optional<mx::array>& gate,
@@ -275,6 +287,7 @@ mx::array Attention::finish(mx::array attended, const std::optional<mx::array>& 
   if (sub_norm_) attended = ops::rms_norm(context, attended, *sub_norm_);
   if (a.value_scale != 1) attended = ops::scale(context, attended, a.value_scale);
   if (!gate) return attended;
+  if (a.softplus_gate) return ops::softplus_heads(context, attended, *gate);
   return gate->shape(1) == a.n_heads ? ops::gate_heads(context, attended, *gate, kSigmoid)
                                      : ops::apply_gate(context, attended, *gate, kSigmoid);
 }
@@ -289,7 +302,7 @@ mx::array Attention::operator()(const mx::array& x, const Step& step) const {
   }
   const mx::array attended =
       ops::attention(step.context, in.q, in.k, in.v, angles, spec_, step.layout.layers[slot_],
-                     step.kv[step.layout.group_of_layer[slot_]]);
+                     step.kv[step.layout.group_of_layer[slot_]], in.selection);
   return ops::project_onto(step.context, finish(attended, in.gate, step), o_, norms_.end(), x);
 }
 

@@ -1,6 +1,10 @@
 #pragma once
 
+#include <optional>
+#include <vector>
+
 #include "sluice/nn/demands.h"
+#include "sluice/nn/indexer.h"
 #include "sluice/nn/linear.h"
 #include "sluice/nn/norm.h"
 #include "sluice/nn/rope.h"
@@ -25,6 +29,7 @@ class Attention {
   struct Inputs {
     mx::array q, k, v;
     std::optional<mx::array> gate;
+    std::optional<ops::Selection> selection;
   };
   /// What is done to heads before they are stored and attended, where it is more than ops::attention does.
   struct Apart {
@@ -48,8 +53,9 @@ class Attention {
   BlockNorms norms_;
   AttentionConfig config_;
   std::vector<ops::Projection>
-      in_;  // q (with a gate of each head), k, v; what the config has of it, then the gate
-  bool gated_ = false;  // the last of in_ is a gate
+      in_;  // q (with a gate of each head), k, v; what the config has of it, then the gate, then the indexer's
+  bool gated_ = false;  // there is a gate
+  std::optional<Indexer> indexer_;
   ops::Projection o_;
   std::optional<ops::Norm> q_norm_,
       k_norm_;                         // of projections; those of single heads are the spec's

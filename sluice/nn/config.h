@@ -10,6 +10,7 @@
 
 #include "sluice/kernels/kernels.h"
 #include "sluice/nn/kv_format.h"
+#include "sluice/ops/block_sparse.h"
 #include "sluice/ops/gated_activation.h"
 #include "sluice/ops/router_spec.h"
 
@@ -42,6 +43,16 @@ struct PositionScale {
   int64_t original = 1, first = 0;
 };
 
+/// What chooses the keys that a token attends, where it has more than that (ops::SelectSpec says how).
+struct IndexConfig {
+  int64_t n_heads = 0;  ///< 0: a token attends all keys before it
+  int64_t head_dim = 0;
+  int64_t k = 0, unit = 1;  ///< so many runs of `unit` positions are attended
+  int64_t n_local = 0;
+  bool summed = false;
+  RopeConfig rope = {};
+};
+
 /// Softmax attention (Vaswani et al. 2017, arXiv:1706.03762), grouped queries.
 struct AttentionConfig {
   int64_t n_heads = 0, n_kv_heads = 0, head_dim = 0;
@@ -62,6 +73,7 @@ struct AttentionConfig {
   bool output_gate = false;
   /// The files may have gate_proj: what was attended times its sigmoid, for each head or each element.
   bool has_gate = false;
+  bool softplus_gate = false;    ///< of that the softplus, not the sigmoid
   bool norm_last = false;        ///< q_norm and k_norm come after the rotation
   bool unit_norms = false;       ///< q_norm and k_norm have no weights
   float norm_eps = 0;            ///< of q_norm and k_norm; 0: the decoder's
@@ -71,6 +83,8 @@ struct AttentionConfig {
   bool key_norm_of_layer = false;
   int64_t kv_of_layer = -1;  ///< the layer whose keys and values are attended; -1: its own
   PositionScale position;
+  ops::BlockSparse sparse = {};
+  IndexConfig index = {};
 };
 
 /// Multi-head latent attention (DeepSeek-V2, arXiv:2405.04434): keys and values of all heads are made of one row.
@@ -84,6 +98,7 @@ struct LatentAttentionConfig {
   RopeConfig rope;
   float scale = 0;
   PositionScale position;
+  IndexConfig index = {};
 };
 
 /// Gated delta net (Yang et al. 2024, arXiv:2412.06464).
@@ -144,7 +159,10 @@ struct MlpConfig {
   int64_t intermediate_size = 0;
   kernels::Activation activation = kernels::Activation::silu;
   float activation_limit = 0;
-  float clamp = 0;  ///< as ops::GatedActivation's
+  float clamp = 0;  ///< as ops::GatedActivation's, as are these
+  float situ = 0, situ_linear = 0;
+  /// Gates count from so many standard deviations above their mean on (Gemma 3n).
+  std::optional<float> cutoff = std::nullopt;
   std::optional<ops::Xielu> xielu = std::nullopt;
   bool is_gated = true;  ///< false: down(act(up(x)))
   float gate_scale = 1;  ///< of what the gate's projection gives, in a block without biases
@@ -189,17 +207,26 @@ struct Config {
   bool centered_norms = false;   ///< layer norms, not root-mean-square ones
   bool unit_norms = false;       ///< norms without weights
   float norm_weight_offset = 0;  ///< 1 where files store (weight - 1): Gemma's safetensors
+  float block_norm_offset = 0;   ///< the same of the norms around blocks alone (Muse)
+  float post_norm_eps = 0;       ///< of the norms after blocks; 0: rms_norm_eps
   bool tie_word_embeddings = false;
   float embedding_scale = 1;
+  /// Vectors of n-grams are added to a token's (LongCat): for each n from 2 to n_gram so many tables, each larger by two rows than
+  /// the last one; the first has ngram_rows.
+  int64_t n_gram = 0, n_ngram_tables = 0, ngram_rows = 0;
   bool embedding_norm = false;    ///< embedded tokens are normed, without weights
   int64_t learned_positions = 0;  ///< how many have a vector that is added to the token's; 0: none
   float residual_scale = 1;       ///< of what a block adds to the residual
+  int64_t residual_block =
+      0;  ///< so many layers' sum is a residual that later ones attend (Kimi K3); 0: not
   float logits_scale = 1;
   float logits_softcap = 0;  ///< 0: none
 
   std::vector<LayerConfig> layers;  ///< [n_layers * n_loops]
   KvFormat kv;
 
+  /// Tokens whose logits are -infinity; ids beyond the vocabulary count for nothing.
+  std::vector<int32_t> never_chosen = {};
   bool normed_head = false;      ///< the head's rows are divided by their lengths
   bool norm_every_loop = false;  ///< the final norm comes after each loop
   /// How often the layers run, one after the other; each time they have keys, values and states of their own.

@@ -28,6 +28,8 @@ struct NoInputs {
 /// Layer is constructed as Layer(config, weights of "model.layers.i", i, demands), once for each loop, where i counts on;
 /// and called as layer(x, step); where Inputs is given, as
 /// layer(x, step, what Inputs(config, weights of "model", demands) gave for the embedded tokens and the step).
+/// Where Inputs has begin(x, step) and end(x, step, what it gave), they make of embedded tokens what the first layer gets, and of
+/// what the last one gives what the final norm gets.
 template <typename Layer, typename Inputs = NoInputs>
 class Decoder : public Model {
  public:
@@ -52,6 +54,8 @@ class Decoder : public Model {
     std::vector<Given> given;
     for (const Step& step : steps) {
       rows.push_back(embedding_(step.tokens, step));
+      if constexpr (requires { inputs_.begin(rows.back(), step); })
+        rows.back() = inputs_.begin(rows.back(), step);
       given.push_back(inputs_(rows.back(), step));
     }
     for (size_t layer = 0; layer < layers_.size(); ++layer) {
@@ -68,6 +72,10 @@ class Decoder : public Model {
           steps[i].first_layers = rows[i];
         }
       }
+    }
+    for (size_t i = 0; i < steps.size(); ++i) {
+      if constexpr (requires { inputs_.end(rows[i], steps[i], given[i]); })
+        rows[i] = inputs_.end(rows[i], steps[i], given[i]);
     }
     std::vector<mx::array> wanted;
     bool any_hidden = false;
@@ -90,6 +98,8 @@ class Decoder : public Model {
     if (config_.normed_head)
       logits = ops::divide_by_lengths(context, logits, head_[0].weight, head_lengths_);
     if (config_.logits_scale != 1) logits = ops::scale(context, logits, config_.logits_scale);
+    if (!config_.never_chosen.empty())
+      logits = ops::hide_columns(context, logits, config_.never_chosen);
     return config_.logits_softcap > 0 ? ops::soft_cap(context, logits, config_.logits_softcap)
                                       : logits;
   }

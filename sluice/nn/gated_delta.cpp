@@ -161,7 +161,8 @@ GatedDelta::Projected GatedDelta::project(const mx::array& x, const Step& step) 
   return all;
 }
 
-mx::array GatedDelta::operator()(const mx::array& x, const Step& step) const {
+mx::array GatedDelta::operator()(const mx::array& x, const mx::array& residual,
+                                 const Step& step) const {
   const Projected in = project(x, step);
   const ops::Context& context = step.context;
   const mx::array qkv = ops::causal_conv(context, in.qkv, conv_, step.layout.layers[conv_slot_],
@@ -169,7 +170,7 @@ mx::array GatedDelta::operator()(const mx::array& x, const Step& step) const {
   const mx::array y = ops::gated_delta(context, qkv, in.a, in.b, delta_,
                                        step.layout.layers[delta_slot_], step.states(delta_slot_));
   return ops::project_onto(context, ops::norm_and_gate(context, y, in.z, norm_, config_.gate), out_,
-                           norms_.end(), x);
+                           norms_.end(), residual);
 }
 
 }  // namespace sluice::nn

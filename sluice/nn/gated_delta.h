@@ -20,7 +20,9 @@ class GatedDelta {
              Demands& demands);
 
   /// x: [T, hidden_size]; returns the same shape. Moves the sequences' states on.
-  mx::array operator()(const mx::array& x, const Step& step) const;
+  mx::array operator()(const mx::array& x, const Step& step) const { return (*this)(x, x, step); }
+  /// The same with another residual.
+  mx::array operator()(const mx::array& x, const mx::array& residual, const Step& step) const;
 
  private:
   struct Projected {

@@ -18,7 +18,7 @@ struct Make {
     return LatentAttention(c, a, w["self_attn"], std::move(norms), demands);
   }
   Part operator()(const GatedDeltaConfig& g) const {
-    const bool as_attention = w["self_attn"]["q_proj"].has();  // Kimi's files
+    const bool as_attention = w["self_attn"]["b_proj"].has();  // Kimi's files
     return GatedDelta(c, g, w[as_attention ? "self_attn" : "linear_attn"], std::move(norms),
                       demands);
   }

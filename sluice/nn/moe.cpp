@@ -76,6 +76,8 @@ SparseMlp::SparseMlp(const Config& c, const MoeConfig& moe, const Weights& w, Bl
   if (moe.latent_size > 0) {
     into_ = {linear(w["fc1_latent_proj"], c.hidden_size, moe.latent_size)};
     out_of_ = {linear(w["fc2_latent_proj"], moe.latent_size, c.hidden_size)};
+    if (const Weights of_latent = w["latent_norm"]; of_latent.has())
+      latent_norm_ = ops::Norm{of_latent["weight"].vector(moe.latent_size), 0.0F, c.rms_norm_eps};
     demands.add_rows(2 * moe.latent_size + c.hidden_size, moe.latent_size);
   }
   demands.add_experts(moe.n_experts, routing.n_experts_per_tok, moe.expert.intermediate_size);
@@ -101,7 +103,7 @@ mx::array SparseMlp::alone(const mx::array& x, const Step& step) const {
   std::optional<mx::array> latent;
   if (!into_.empty()) latent = ops::project(context, x, spec_->pre, into_)[0];
   mx::array routed = ops::moe(context, x, spec_, false, step.moe_layers, step.experts, latent);
-  if (!out_of_.empty()) routed = ops::project(context, routed, std::nullopt, out_of_)[0];
+  if (!out_of_.empty()) routed = ops::project(context, routed, latent_norm_, out_of_)[0];
   if (!shared_) return routed;
   const mx::array shared = ops::gated_mlp(context, x, shared_, false);
   if (!shares_.empty()) {

@@ -30,6 +30,7 @@ class SparseMlp {
   std::shared_ptr<const ops::GatedMlpSpec> shared_;  ///< null: none
   std::vector<ops::Projection> shared_gate_;         ///< one, or none
   std::vector<ops::Projection> into_, out_of_;       ///< a latent: one each, or none
+  std::optional<ops::Norm> latent_norm_;
   std::vector<ops::Projection>
       shares_;  ///< of routed and shared experts, before a softmax: one, or none
 };

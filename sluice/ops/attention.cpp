@@ -6,6 +6,7 @@
 
 #include "sluice/ops/attention_plan.h"
 #include "sluice/ops/kernel_op.h"
+#include "sluice/ops/kv_rows.h"
 
 namespace sluice::ops {
 namespace {
@@ -13,40 +14,11 @@ namespace {
 using kernels::kKvBlockTokens;
 using kernels::kPartHeader;
 
-/// Addresses of one layer's rows inside blocks.
-struct LayerRows {
-  const KvLayerLayout& layout;
-
-  int64_t row_bytes() const { return layout.head_dim * element_bytes(layout.type); }
-  int64_t half_bytes() const { return layout.n_kv_heads * kKvBlockTokens * row_bytes(); }
-  std::byte* keys(const residency::KvBlock& block, int64_t head, int64_t row) const {
-    return block.data() + layout.offset + (head * kKvBlockTokens + row) * row_bytes();
-  }
-  std::byte* codes(const residency::KvBlock& block, int64_t head) const {
-    return block.data() + layout.code_offset + head * layout.code.bytes(layout.head_dim);
-  }
-  std::byte* values(const residency::KvBlock& block, int64_t head, int64_t row) const {
-    return layout.keys_only ? keys(block, head, row) : keys(block, head, row) + half_bytes();
-  }
-};
-
-/// The rows a block shared with a snapshot already had, for this layer.
-void copy_shared_rows(const LayerRows& rows, const SequenceKv& sequence) {
-  const int64_t kept = sequence.position % kKvBlockTokens;
-  const residency::KvBlock& to =
-      *sequence.blocks[static_cast<size_t>(sequence.position / kKvBlockTokens)];
-  for (int64_t head = 0; head < rows.layout.n_kv_heads; ++head) {
-    const auto bytes = static_cast<size_t>(kept * rows.row_bytes());
-    std::memcpy(rows.keys(to, head, 0), rows.keys(*sequence.copy_from, head, 0), bytes);
-    if (rows.layout.keys_only) continue;
-    std::memcpy(rows.values(to, head, 0), rows.values(*sequence.copy_from, head, 0), bytes);
-  }
-}
-
 /// A thread's memory for one item, kept from call to call.
 struct ThreadMemory {
-  std::vector<float> queries, part, state, key;
+  std::vector<float> queries, part, state, key, sparse_part;
   std::vector<kernels::Visible> visible;
+  std::vector<std::byte> keys, values;  // those of a block that were selected
 };
 ThreadMemory& memory() {
   thread_local ThreadMemory of_this_thread;
@@ -61,7 +33,8 @@ float* at_least(std::vector<float>& floats, int64_t n) {
 class Call {
  public:
   Call(const Context& context, const AttentionSpec& spec, const KvLayerLayout& layout,
-       const std::vector<SequenceKv>& sequences, int64_t n_rows, int64_t n_pairs, const Buffers& b)
+       const std::vector<SequenceKv>& sequences, int64_t n_rows, int64_t n_pairs,
+       const std::optional<SelectionShape>& selection, const Buffers& b)
       : context_(context),
         spec_(spec),
         layout_(layout),
@@ -69,6 +42,7 @@ class Call {
         sequences_(sequences),
         n_rows_(n_rows),
         n_pairs_(n_pairs),
+        selection_(selection),
         buffers_(b),
         heads_per_kv_(spec.n_heads / layout.n_kv_heads),
         lanes_((layout.head_dim + 15) / 16 * 16) {}
@@ -80,8 +54,8 @@ class Call {
       store(sequence);
       if (layout_.code) code_completed(sequence);
     }
-    plan_ = plan_attention(sequences_, layout_.n_kv_heads, heads_per_kv_, spec_.window,
-                           context_.pool.size());
+    plan_ = plan_attention(selection_ ? dense_part() : sequences_, layout_.n_kv_heads,
+                           heads_per_kv_, spec_.window, context_.pool.size());
     thread_local std::vector<float> all_parts;
     parts_ = at_least(all_parts, plan_.n_parts * part_floats());
     context_.pool.parallel_for(static_cast<int64_t>(plan_.items.size()), 1,
@@ -92,6 +66,7 @@ class Call {
     for (const AttentionTile& tile : plan_.tiles) {
       if (tile.first_part >= 0) merge(tile);
     }
+    if (selection_) attend_selected();
   }
 
  private:
@@ -167,9 +142,13 @@ class Call {
     return tile.kv_head * heads_per_kv_ + i % heads_per_kv_;
   }
 
+  int64_t position_of(const AttentionTile& tile, int64_t i) const {
+    return sequences_[tile.sequence].position + tile.first_token + i / heads_per_kv_;
+  }
+
   /// What query i sees of a block.
   kernels::Visible visible(const AttentionTile& tile, int64_t i, int64_t block) const {
-    const int64_t last = sequences_[tile.sequence].position + tile.first_token + i / heads_per_kv_;
+    const int64_t last = position_of(tile, i);
     const int64_t first = spec_.chunk > 0    ? last / spec_.chunk * spec_.chunk
                           : spec_.window > 0 ? std::max<int64_t>(0, last - spec_.window + 1)
                                              : 0;
@@ -182,7 +161,6 @@ class Call {
 
   void attend(const AttentionItem& item) const {
     const AttentionTile& tile = plan_.tiles[item.tile];
-    const SequenceKv& sequence = sequences_[tile.sequence];
     const int64_t n = n_queries(tile);
     ThreadMemory& mine = memory();
     mine.visible.resize(static_cast<size_t>(n));
@@ -208,11 +186,12 @@ class Call {
       task.parts = whole ? at_least(mine.part, n * part_floats()) : part(tile, b, 0);
       task.next = b + 1 < item.end_block ? first_read(tile, b + 1) : nullptr;
       for (int64_t i = 0; i < n; ++i) mine.visible[static_cast<size_t>(i)] = visible(tile, i, b);
-      attend_block(tile, b, task);
-      for (int64_t i = 0; whole && i < n; ++i) {
-        context_.kernels.join_part(task.parts + i * part_floats(), task.head_dim,
-                                   states + i * part_floats());
+      if (spec_.sparse.block > 0) {
+        attend_sparsely(tile, b, task);
+      } else {
+        attend_block(tile, b, task);
       }
+      if (whole) join_parts(task, states);
     }
     for (int64_t i = 0; whole && i < n; ++i) finish(tile, i, states + i * part_floats());
   }
@@ -239,6 +218,36 @@ class Call {
     context_.kernels.attend_coded(task);
   }
 
+  /// The sparse blocks of block b one after the other, of which each query sees some.
+  void attend_sparsely(const AttentionTile& tile, int64_t b, kernels::AttendTask task) const {
+    ThreadMemory& mine = memory();
+    const int64_t n = task.n_queries, size = spec_.sparse.block;
+    const std::vector<kernels::Visible> all(mine.visible.begin(), mine.visible.begin() + n);
+    float* const joined = task.parts;
+    set_empty(joined, n);
+    task.parts = at_least(mine.sparse_part, n * part_floats());
+    for (int64_t first = 0; first < kKvBlockTokens; first += size) {
+      const int64_t of_key = (b * kKvBlockTokens + first) / size;
+      for (int64_t i = 0; i < n; ++i) {
+        const auto q = static_cast<size_t>(i);
+        const auto begin = static_cast<int32_t>(first), end = static_cast<int32_t>(first + size);
+        mine.visible[q] = spec_.sparse.sees(head_of(tile, i), position_of(tile, i) / size, of_key)
+                              ? kernels::Visible{std::clamp(all[q].begin, begin, end),
+                                                 std::clamp(all[q].end, begin, end)}
+                              : kernels::Visible{begin, begin};
+      }
+      attend_block(tile, b, task);
+      join_parts(task, joined);
+    }
+  }
+
+  void join_parts(const kernels::AttendTask& task, float* states) const {
+    for (int64_t i = 0; i < task.n_queries; ++i) {
+      context_.kernels.join_part(task.parts + i * part_floats(), task.head_dim,
+                                 states + i * part_floats());
+    }
+  }
+
   /// Where reading block b begins.
   const std::byte* first_read(const AttentionTile& tile, int64_t b) const {
     const SequenceKv& sequence = sequences_[tile.sequence];
@@ -253,11 +262,14 @@ class Call {
     return parts_ +
            (tile.first_part + (b - tile.first_block) * n_queries(tile) + i) * part_floats();
   }
-  float* empty_states(std::vector<float>& memory, int64_t n) const {
-    float* states = at_least(memory, n * part_floats());
+  void set_empty(float* states, int64_t n) const {
     std::fill(states, states + n * part_floats(), 0.0F);
     for (int64_t i = 0; i < n; ++i)
       states[i * part_floats()] = -std::numeric_limits<float>::infinity();
+  }
+  float* empty_states(std::vector<float>& memory, int64_t n) const {
+    float* states = at_least(memory, n * part_floats());
+    set_empty(states, n);
     return states;
   }
 
@@ -284,12 +296,120 @@ class Call {
                                  buffers_.output() + place(tile, i));
   }
 
+  /// The tokens that see all before them.
+  std::vector<SequenceKv> dense_part() const {
+    std::vector<SequenceKv> dense = sequences_;
+    for (SequenceKv& sequence : dense) sequence.n_tokens = selection_->n_dense(sequence);
+    return dense;
+  }
+
+  /// Some heads of a token, of the same key head and the same selection.
+  struct SelectedItem {
+    const SequenceKv* sequence;
+    int64_t token, first_head, n_heads;
+  };
+
+  void attend_selected() const {
+    constexpr int64_t kHeads = 16;  // enough to share what is gathered
+    const int64_t per_group = spec_.n_heads / selection_->n_groups;
+    std::vector<SelectedItem> items;
+    for (const SequenceKv& sequence : sequences_) {
+      for (int64_t i = selection_->n_dense(sequence); i < sequence.n_tokens; ++i) {
+        for (int64_t head = 0; head < spec_.n_heads; head += items.back().n_heads) {
+          const int64_t n = std::min(
+              {kHeads, heads_per_kv_ - head % heads_per_kv_, per_group - head % per_group});
+          items.push_back({&sequence, i, head, n});
+        }
+      }
+    }
+    context_.pool.parallel_for(std::ssize(items), 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) attend_selected(items[static_cast<size_t>(i)]);
+    });
+  }
+
+  /// The positions that were selected, in order; blocks are joined in their order, as where all is seen.
+  void attend_selected(const SelectedItem& item) const {
+    const int64_t row = item.sequence->first_row + item.token, n = item.n_heads;
+    ThreadMemory& mine = memory();
+    float* queries = at_least(mine.queries, n * lanes_);
+    const int64_t first = (row * spec_.n_heads + item.first_head) * layout_.head_dim;
+    for (int64_t i = 0; i < n; ++i) {
+      float* query = queries + i * lanes_;
+      transform(spec_.query, buffers_.input(0) + first + i * layout_.head_dim, row, query);
+      std::fill(query + layout_.head_dim, query + lanes_, 0.0F);
+    }
+    float* states = empty_states(mine.state, n);
+    const int64_t position = item.sequence->position + item.token;
+    const int32_t* const runs =
+        buffers_.ids(n_pairs_ > 0 ? 4 : 3) +
+        (row * selection_->n_groups + item.first_head * selection_->n_groups / spec_.n_heads) *
+            selection_->k;
+    std::vector<int64_t> of_block;
+    int64_t block = -1;
+    const auto flush = [&] {
+      if (!of_block.empty()) attend_some(item, block, of_block, queries, states);
+      of_block.clear();
+    };
+    for (int64_t i = 0; i < selection_->k && runs[i] >= 0; ++i) {
+      const int64_t begin = runs[i] * selection_->unit;
+      const int64_t end = std::min(begin + selection_->unit, position + 1);
+      for (int64_t p = begin; p < end; ++p) {
+        if (p / kKvBlockTokens != block) flush();
+        block = p / kKvBlockTokens;
+        of_block.push_back(p % kKvBlockTokens);
+      }
+    }
+    flush();
+    for (int64_t i = 0; i < n; ++i) {
+      const float* sink = spec_.sinks ? spec_.sinks->data() + item.first_head + i : nullptr;
+      context_.kernels.finish_part(states + i * part_floats(), sink,
+                                   static_cast<int32_t>(layout_.head_dim),
+                                   buffers_.output() + first + i * layout_.head_dim);
+    }
+  }
+
+  /// Rows `positions` of one block, put side by side.
+  void attend_some(const SelectedItem& item, int64_t b, const std::vector<int64_t>& positions,
+                   const float* queries, float* states) const {
+    ThreadMemory& mine = memory();
+    const residency::KvBlock& block = *item.sequence->blocks[static_cast<size_t>(b)];
+    const int64_t kv_head = item.first_head / heads_per_kv_;
+    const auto bytes = static_cast<size_t>(rows_.row_bytes());
+    mine.keys.resize(positions.size() * bytes);
+    mine.values.resize(layout_.keys_only ? 0 : positions.size() * bytes);
+    for (size_t i = 0; i < positions.size(); ++i) {
+      std::memcpy(mine.keys.data() + i * bytes, rows_.keys(block, kv_head, positions[i]), bytes);
+      if (layout_.keys_only) continue;
+      std::memcpy(mine.values.data() + i * bytes, rows_.values(block, kv_head, positions[i]),
+                  bytes);
+    }
+    mine.visible.assign(static_cast<size_t>(item.n_heads),
+                        {0, static_cast<int32_t>(positions.size())});
+    kernels::AttendTask task;
+    task.n_queries = item.n_heads;
+    task.q = queries;
+    task.visible = mine.visible.data();
+    task.k = mine.keys.data();
+    task.v = layout_.keys_only ? mine.keys.data() : mine.values.data();
+    task.head_dim = static_cast<int32_t>(layout_.head_dim);
+    task.type = layout_.type;
+    task.scale = spec_.scale;
+    task.softcap = spec_.softcap;
+    task.parts = at_least(mine.part, item.n_heads * part_floats());
+    context_.kernels.attend(task);
+    for (int64_t i = 0; i < item.n_heads; ++i) {
+      context_.kernels.join_part(task.parts + i * part_floats(), task.head_dim,
+                                 states + i * part_floats());
+    }
+  }
+
   const Context& context_;
   const AttentionSpec& spec_;
   const KvLayerLayout& layout_;
   const LayerRows rows_;
   const std::vector<SequenceKv>& sequences_;
   int64_t n_rows_, n_pairs_;
+  std::optional<SelectionShape> selection_;
   const Buffers& buffers_;
   int64_t heads_per_kv_, lanes_;
   AttentionPlan plan_;
@@ -300,15 +420,18 @@ class Call {
 
 mx::array attention(const Context& context, const mx::array& q, const mx::array& k,
                     const mx::array& v, const std::optional<mx::array>& angles,
-                    const AttentionSpec& spec, const KvLayerLayout& layout, KvView kv) {
+                    const AttentionSpec& spec, const KvLayerLayout& layout, KvView kv,
+                    const std::optional<Selection>& selection) {
   std::vector<mx::array> inputs{q, k, v};
   if (angles) inputs.push_back(*angles);
+  if (selection) inputs.push_back(selection->runs);
+  const auto shape = selection ? std::optional(selection->shape) : std::nullopt;
   const int64_t n_rows = q.shape(0), n_pairs = angles ? angles->shape(2) : 0;
   // The result may take q's memory: a tile's queries are read before it is written, and by it alone.
   return kernel_op(
       context, "attention", std::move(inputs), q.shape(),
-      [&context, spec, layout, n_rows, n_pairs, kv = std::move(kv)](const Buffers& b) {
-        Call(context, spec, layout, *kv, n_rows, n_pairs, b).run();
+      [&context, spec, layout, n_rows, n_pairs, shape, kv = std::move(kv)](const Buffers& b) {
+        Call(context, spec, layout, *kv, n_rows, n_pairs, shape, b).run();
       },
       0);
 }

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "sluice/ops/kernel_op.h"
+#include "sluice/ops/states.h"
 
 namespace sluice::ops {
 namespace {
@@ -111,6 +113,22 @@ mx::array add_to_rows(const Context& context, const mx::array& x, Vector row) {
                          b.output()[i] = b.input(0)[i] + (*row)[column];
                        }
                      });
+}
+
+mx::array hide_columns(const Context& context, const mx::array& x, std::vector<int32_t> columns) {
+  const auto n = static_cast<int64_t>(x.size()), width = static_cast<int64_t>(x.shape(-1));
+  return kernel_op(
+      context, "hide_columns", {x}, x.shape(),
+      [columns = std::move(columns), n, width](const Buffers& b) {
+        if (b.output() != b.input(0))
+          std::memcpy(b.output(), b.input(0), static_cast<size_t>(n) * sizeof(float));
+        for (int64_t row = 0; row < n; row += width) {
+          for (const int32_t column : columns) {
+            if (column < width) b.output()[row + column] = -std::numeric_limits<float>::infinity();
+          }
+        }
+      },
+      0);
 }
 
 mx::array round_to_int8(const Context& context, const mx::array& x, float step) {
@@ -243,21 +261,46 @@ mx::array widen_heads(const Context& context, const mx::array& x, int64_t n_head
   });
 }
 
-mx::array gate_heads(const Context& context, const mx::array& x, const mx::array& gate,
-                     kernels::Activation activation) {
+namespace {
+
+template <typename Act>
+mx::array times_heads(const Context& context, const mx::array& x, const mx::array& gate, Act act) {
   const int64_t n_rows = static_cast<int64_t>(gate.size());
   const int64_t width = static_cast<int64_t>(x.size()) / n_rows;
   return kernel_op(
       context, "gate_heads", {x, gate}, x.shape(),
-      [&context, activation, n_rows, width](const Buffers& b) {
+      [act, n_rows, width](const Buffers& b) {
         for (int64_t i = 0; i < n_rows; ++i) {
-          float factor = 0;
-          context.kernels.activate(activation, b.input(1) + i, 1, &factor);
+          const float factor = act(b.input(1) + i);
           for (int64_t j = i * width; j < (i + 1) * width; ++j)
             b.output()[j] = b.input(0)[j] * factor;
         }
       },
       0);
+}
+
+}  // namespace
+
+mx::array gate_heads(const Context& context, const mx::array& x, const mx::array& gate,
+                     kernels::Activation activation) {
+  return times_heads(context, x, gate, [&context, activation](const float* of) {
+    float factor = 0;
+    context.kernels.activate(activation, of, 1, &factor);
+    return factor;
+  });
+}
+
+mx::array softplus_heads(const Context& context, const mx::array& x, const mx::array& gate) {
+  return times_heads(context, x, gate, [](const float* of) { return softplus(*of); });
+}
+
+mx::array scale_columns(const Context& context, const mx::array& x, const Vector& factors) {
+  const int64_t width = x.shape(1);
+  return elementwise(context, "scale_columns", {x},
+                     [factors, width](const Buffers& b, int64_t begin, int64_t end) {
+                       for (int64_t i = begin; i < end; ++i)
+                         b.output()[i] = b.input(0)[i] * (*factors)[static_cast<size_t>(i % width)];
+                     });
 }
 
 mx::array scale_rows(const Context& context, const mx::array& x, std::vector<float> factors) {

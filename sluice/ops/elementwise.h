@@ -55,6 +55,9 @@ mx::array gate_and_norm(const Context& context, const mx::array& x, const mx::ar
 /// cap * tanh(x / cap), as Gemma 2 bounds its logits.
 mx::array soft_cap(const Context& context, const mx::array& x, float cap);
 
+/// -infinity in these columns of each row; those that x has not are passed over.
+mx::array hide_columns(const Context& context, const mx::array& x, std::vector<int32_t> columns);
+
 /// Row `rows[i]` of x for each i. x: [T, N]; returns [rows.size(), N].
 mx::array take_rows(const Context& context, const mx::array& x, std::vector<int> rows);
 
@@ -77,6 +80,11 @@ mx::array widen_heads(const Context& context, const mx::array& x, int64_t n_head
 /// Each head's columns of x times its column of gate, which goes through act first. x: [T, n_heads * n]; gate: [T, n_heads].
 mx::array gate_heads(const Context& context, const mx::array& x, const mx::array& gate,
                      kernels::Activation activation);
+/// The same with softplus.
+mx::array softplus_heads(const Context& context, const mx::array& x, const mx::array& gate);
+
+/// Column i of x times factors[i].
+mx::array scale_columns(const Context& context, const mx::array& x, const Vector& factors);
 
 /// Row t of x times factors[t].
 mx::array scale_rows(const Context& context, const mx::array& x, std::vector<float> factors);

@@ -17,9 +17,19 @@ void activate(const Context& context, const GatedActivation& how, const float* x
   }
 }
 
+void join_situ(const GatedActivation& how, const float* gate, const float* up, int64_t n,
+               float* y) {
+  for (int64_t i = 0; i < n; ++i) {
+    const float bounded = how.situ * std::tanh(gate[i] / how.situ) / (1 + std::exp(-gate[i]));
+    y[i] = bounded *
+           (how.situ_linear > 0 ? how.situ_linear * std::tanh(up[i] / how.situ_linear) : up[i]);
+  }
+}
+
 /// y may be gate.
 void join(const Context& context, const GatedActivation& how, const float* gate, const float* up,
           int64_t n, float* y) {
+  if (how.situ > 0) return join_situ(how, gate, up, n, y);
   if (how.clamp <= 0) return context.kernels.gated(how.activation, how.limit, gate, up, n, y);
   context.kernels.activate(how.activation, gate, n, y);
   for (int64_t i = 0; i < n; ++i)

@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "sluice/ops/states.h"
+
 namespace sluice::ops {
 namespace {
 
@@ -68,6 +70,9 @@ void take_best(const RouterSpec& spec, std::span<float> scores, int32_t* ids, fl
   if (spec.scoring == Scoring::sigmoid_then_top_k) {
     for (float& score : scores) score = 1.0F / (1.0F + std::exp(-score));
   }
+  if (spec.scoring == Scoring::root_softplus_then_top_k) {
+    for (float& score : scores) score = std::sqrt(softplus(score));
+  }
   const std::vector<float> choice = choices(spec, scores);
   std::vector<int32_t> order(scores.size());
   std::iota(order.begin(), order.end(), 0);
@@ -104,6 +109,9 @@ float take_identities(int64_t n_experts, int32_t* ids, const float* weights, int
 
 void route(const RouterSpec& spec, std::span<float> scores, int32_t* ids, float* weights) {
   const int64_t k = spec.n_experts_per_tok;
+  if (spec.cap > 0) {
+    for (float& score : scores) score = spec.cap * std::tanh(score / spec.cap);
+  }
   if (spec.scoring == RouterSpec::Scoring::sparse_mixer) {
     mix_sparsely(spec, scores, ids, weights);
   } else {

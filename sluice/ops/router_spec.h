@@ -9,13 +9,15 @@ namespace sluice::ops {
 /// How a router's scores become expert ids and weights.
 struct RouterSpec {
   enum class Scoring {
-    softmax_then_top_k,  ///< qwen2_moe, qwen3_moe, olmoe
-    top_k_then_softmax,  ///< mixtral, gpt_oss
-    sigmoid_then_top_k,  ///< DeepSeek-V3 (arXiv:2412.19437) and those after it
-    sparse_mixer,        ///< Phi-3.5-MoE: SparseMixer (Liu et al. 2023, arXiv:2310.00811)
+    softmax_then_top_k,        ///< qwen2_moe, qwen3_moe, olmoe
+    top_k_then_softmax,        ///< mixtral, gpt_oss
+    sigmoid_then_top_k,        ///< DeepSeek-V3 (arXiv:2412.19437) and those after it
+    root_softplus_then_top_k,  ///< the square root of softplus (Laguna)
+    sparse_mixer,              ///< Phi-3.5-MoE: SparseMixer (Liu et al. 2023, arXiv:2310.00811)
   };
   Scoring scoring = Scoring::softmax_then_top_k;
   int64_t n_experts_per_tok = 0;
+  float cap = 0;             ///< above 0: scores are cap tanh(score / cap) first
   bool renormalize = false;  ///< of what is scored first: divide the chosen weights by their sum
   float least_sum = 0;       ///< what is added to that sum
   float weight_scale = 1;    ///< weights are multiplied with it at last
