@@ -1,4 +1,4 @@
-// Models whose layers carry states: nothing of how they are computed changes a bit.
+// Models whose layers carry states, or choose the keys that they attend: nothing of how they are computed changes a bit.
 #include <gtest/gtest.h>
 
 #include <utility>
@@ -160,10 +160,34 @@ TEST_P(Hybrid, a_batch_gives_each_sequence_the_bits_it_has_alone) {
   EXPECT_TRUE(got == expected);
 }
 
+class Indexed : public Hybrid {};
+
+TEST_P(Indexed, chunks_branches_and_what_is_trimmed_change_no_bit) {
+  const Tokens all = tokens(600, 1);
+  nn::KvCache whole = empty();
+  const std::vector<Logits> expected = run(whole, all, 0, {.chunk = 600});
+  for (const int64_t chunk : {1, 13, 256}) {
+    nn::KvCache kv = empty();
+    EXPECT_TRUE(run(kv, all, 0, {.chunk = chunk}) == expected) << chunk;
+  }
+  nn::KvCache kv = empty();
+  run(kv, std::span(all).first(300), 300);
+  nn::KvCache branch = kv.snapshot();
+  run(kv, tokens(50, 9), 50);
+  run(branch, std::span(all).subspan(300, 100), 100);
+  branch.trim(350);
+  const std::vector<Logits> rest(expected.begin() + 350, expected.end());
+  EXPECT_TRUE(run(branch, std::span(all).subspan(350), 0) == rest);
+}
+
+INSTANTIATE_TEST_SUITE_P(Indices, Indexed,
+                         testing::Values(indexed_keys_model(), indexed_blocks_model()),
+                         [](const auto& of) { return of.param.name; });
+
 INSTANTIATE_TEST_SUITE_P(States, Hybrid,
                          testing::Values(gated_delta_model(), mamba2_model(), mamba_model(),
                                          kimi_model(), lightning_model(), rwkv7_model(),
-                                         griffin_model()),
+                                         griffin_model(), ngram_model()),
                          [](const auto& of) { return of.param.name; });
 
 }  // namespace

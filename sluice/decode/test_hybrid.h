@@ -132,6 +132,15 @@ inline HybridModel mamba_model() {
   return model;
 }
 
+/// A latent attention whose queries come at once, 3 heads of 8 and 4.
+inline TensorShapes latent_attention() {
+  return {{"q_proj.weight", {3 * 12, 32}},
+          {"kv_a_proj_with_mqa.weight", {16 + 4, 32}},
+          {"kv_a_layernorm.weight", {16}},
+          {"kv_b_proj.weight", {3 * (8 + 8), 16}},
+          {"o_proj.weight", {32, 24}}};
+}
+
 /// Kimi Linear: delta nets with decays by channel, and latent attention in the last layer.
 inline HybridModel kimi_model() {
   const TensorShapes delta =
@@ -150,12 +159,7 @@ inline HybridModel kimi_model() {
                                                  {"dt_bias", {24}},
                                                  {"o_norm.weight", {8}},
                                                  {"o_proj.weight", {32, 24}}});
-  const TensorShapes latent =
-      two_norms_and_mlp() + within("self_attn", {{"q_proj.weight", {3 * 12, 32}},
-                                                 {"kv_a_proj_with_mqa.weight", {16 + 4, 32}},
-                                                 {"kv_a_layernorm.weight", {16}},
-                                                 {"kv_b_proj.weight", {3 * (8 + 8), 16}},
-                                                 {"o_proj.weight", {32, 24}}});
+  const TensorShapes latent = two_norms_and_mlp() + within("self_attn", latent_attention());
   return {"kimi",
           hybrid_config("kimi_linear", R"("num_attention_heads": 3, "num_key_value_heads": 3,
             "head_dim": 8, "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "kv_lora_rank": 16,
@@ -234,6 +238,72 @@ inline HybridModel griffin_model() {
           hybrid_config("recurrent_gemma", R"("num_attention_heads": 4, "rms_norm_eps": 1e-6,
             "attention_window_size": 300, "logits_soft_cap": 30.0)"),
           hybrid_tensors({recurrent, recurrent, local}, "model.embed_tokens", "model.final_norm")};
+}
+
+/// LongCat-Flash-Lite, whose embeddings are of n-grams too.
+inline HybridModel ngram_model() {
+  TensorShapes layer = within("mlp", {{"router.classifier.weight", {5, 32}},
+                                      {"router.e_score_correction_bias", {5}},
+                                      {"switch_mlp.gate_proj.weight", {4, 16, 32}},
+                                      {"switch_mlp.up_proj.weight", {4, 16, 32}},
+                                      {"switch_mlp.down_proj.weight", {4, 32, 16}}});
+  for (const std::string i : {"0", "1"}) {
+    layer = layer + within("self_attn." + i, latent_attention());
+    layer = layer + within("mlps." + i, {{"gate_proj.weight", {48, 32}},
+                                         {"up_proj.weight", {48, 32}},
+                                         {"down_proj.weight", {32, 48}}});
+    layer["input_layernorm." + i + ".weight"] = {32};
+    layer["post_attention_layernorm." + i + ".weight"] = {32};
+  }
+  return {"ngrams",
+          hybrid_config("longcat_flash_ngram", R"("num_attention_heads": 3, "rms_norm_eps": 1e-5,
+            "rope_theta": 10000.0, "kv_lora_rank": 16, "qk_rope_head_dim": 4,
+            "qk_nope_head_dim": 8, "v_head_dim": 8, "ffn_hidden_size": 48, "moe_topk": 2,
+            "expert_ffn_hidden_size": 16, "n_routed_experts": 4, "zero_expert_num": 1,
+            "ngram_vocab_size_ratio": 2, "emb_neighbor_num": 3, "emb_split_num": 1)"),
+          hybrid_tensors({layer, layer, layer}, "model.ngram_embeddings.word_embeddings") +
+              within("model.ngram_embeddings", {{"embedders.0.weight", {107, 16}},
+                                                {"embedders.1.weight", {109, 16}},
+                                                {"post_projs.0.weight", {32, 16}},
+                                                {"post_projs.1.weight", {32, 16}}})};
+}
+
+/// DeepSeek-V3.2: a token attends the 20 keys that an indexer chooses.
+inline HybridModel indexed_keys_model() {
+  TensorShapes attention = latent_attention();
+  attention.erase("q_proj.weight");
+  const TensorShapes layer = two_norms_and_mlp() + within("self_attn", attention) +
+                             within("self_attn", {{"q_a_proj.weight", {16, 32}},
+                                                  {"q_a_layernorm.weight", {16}},
+                                                  {"q_b_proj.weight", {3 * 12, 16}},
+                                                  {"indexer.wq_b.weight", {16, 16}},
+                                                  {"indexer.wk.weight", {8, 32}},
+                                                  {"indexer.k_norm.weight", {8}},
+                                                  {"indexer.k_norm.bias", {8}},
+                                                  {"indexer.weights_proj.weight", {2, 32}}});
+  return {"indexed_keys",
+          hybrid_config("deepseek_v32", R"("num_attention_heads": 3, "num_key_value_heads": 3,
+            "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "q_lora_rank": 16, "kv_lora_rank": 16,
+            "qk_rope_head_dim": 4, "qk_nope_head_dim": 8, "v_head_dim": 8, "index_n_heads": 2,
+            "index_head_dim": 8, "index_topk": 20)"),
+          hybrid_tensors({layer, layer, layer})};
+}
+
+/// MiniMax-M3: a token attends three blocks of 12 keys, of which its own is one.
+inline HybridModel indexed_blocks_model() {
+  const TensorShapes layer = two_norms_and_mlp() + attention() +
+                             within("self_attn", {{"q_norm.weight", {8}},
+                                                  {"k_norm.weight", {8}},
+                                                  {"index_q_proj.weight", {16, 32}},
+                                                  {"index_k_proj.weight", {8, 32}},
+                                                  {"index_q_norm.weight", {8}},
+                                                  {"index_k_norm.weight", {8}}});
+  return {"indexed_blocks",
+          hybrid_config("minimax_m3", R"("num_attention_heads": 4, "num_key_value_heads": 2,
+            "head_dim": 8, "rotary_dim": 4, "rms_norm_eps": 1e-5, "dense_intermediate_size": 48,
+            "sparse_attention_config": {"sparse_num_index_heads": 2, "sparse_index_dim": 8,
+              "sparse_block_size": 12, "sparse_topk_blocks": 3, "sparse_local_block": 1})"),
+          hybrid_tensors({layer, layer, layer})};
 }
 
 /// Writes config.json and model.safetensors.

@@ -115,7 +115,8 @@ MlpConfig read_mlp(const Source& s, const Defaults& d) {
                               : s.uniform_integer(kWidth).value_or(d.intermediate_size);
   const std::string newer = s.string({"hidden_activation", ""}).value_or("");
   const std::string older = s.string({"hidden_act", ""}).value_or(std::string(d.activation));
-  mlp.activation = activation_of(s, newer.empty() ? older : newer);
+  const std::string& name = newer.empty() ? older : newer;
+  if (name.empty() || name != d.own_activation) mlp.activation = activation_of(s, name);
   mlp.is_gated = d.gated_mlp;
   return mlp;
 }

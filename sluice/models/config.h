@@ -28,6 +28,8 @@ struct Defaults {
   std::string_view norm_eps_key = "rms_norm_eps";
   int64_t intermediate_size = 0;
   std::string_view activation = "silu";
+  /// A name of hidden_act that only this family has: it sets the function itself.
+  std::string_view own_activation = {};
   bool gated_mlp = true;        ///< false: down(act(up(x)))
   bool centered_norms = false;  ///< layer norms, not root-mean-square ones
   bool renormalize = false;     ///< a router's chosen weights
@@ -102,6 +104,10 @@ inline constexpr TensorName kLatentTensors[] = {
     {"attn_kv_b", "self_attn.kv_b_proj"},
     {"attn_k_b", "self_attn.embed_q"},
     {"attn_v_b", "self_attn.unembed_out"},
+    {"indexer.attn_q_b", "self_attn.indexer.wq_b"},
+    {"indexer.attn_k", "self_attn.indexer.wk"},
+    {"indexer.k_norm", "self_attn.indexer.k_norm"},
+    {"indexer.proj", "self_attn.indexer.weights_proj"},
     {"exp_probs_b.bias", "mlp.gate.e_score_correction_bias"}};
 /// DeepSeek's latent attention, in all layers of a decoder that read_decoder() has read.
 void read_latent_attention(nn::Config& c, const Source& source, nn::WeightTable& weights,
@@ -155,6 +161,11 @@ nn::Config read_granite(const Source& source, nn::WeightTable& weights, const De
 /// What Gemma 2 and 3 share on top of read_decoder. large: the number of layers of the 27B model,
 /// whose attention is scaled otherwise, which a GGUF does not say.
 void read_gemma(nn::Config& c, const Source& source, int64_t large);
+
+/// Kimi's decoders: delta attention in most layers, latent attention without rotation in the others.
+/// own_activation: as Defaults'.
+nn::Config read_kimi(const Source& source, nn::WeightTable& weights,
+                     std::string_view own_activation = {});
 
 /// The function that config.json calls `name`. Throws Error(unsupported).
 kernels::Activation activation_of(const Source& source, const std::string& name);

@@ -68,7 +68,7 @@ class Case:
 
 
 LONG = 307  # longer than a 256-token block and than every window
-_LONG_FAMILIES = ("llama-sliding", "qwen3", "gemma3_text", "phi3-longrope", "qwen3_moe", "qwen3_5_moe", "lfm2")
+_LONG_FAMILIES = ("llama-sliding", "qwen3", "gemma3_text", "phi3-longrope", "qwen3_moe", "qwen3_5_moe", "lfm2", "phi3small")
 _MISREAD = ("falcon_h1", "olmo", "arcee")  # as published, with all its factors; in transformers' layout; unknown to it
 _NEVER_QUANTIZED = ("afm7",)  # mlx-lm cannot
 _STACKED = ("mixtral", "qwen2_moe", "qwen3_moe", "olmoe")

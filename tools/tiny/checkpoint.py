@@ -67,6 +67,8 @@ class _NormInGroups(nn.Module):
 
 def as_published(model: nn.Module, config: dict) -> None:
     """Mends in place what mlx-lm computes otherwise than transformers and llama.cpp. Names of weights stay."""
+    if config["model_type"] == "phi3small":
+        model._dummy_tokenizer_ids = mx.array(config["dummy_token_indices"], mx.int32)
     for layer in model.layers:
         if config["model_type"] == "jamba" and hasattr(layer.feed_forward, "router"):
             layer.feed_forward = _ShareOfAll(layer.feed_forward)

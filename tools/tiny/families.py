@@ -778,6 +778,77 @@ FAMILIES |= {
 }  # fmt: skip
 del FAMILIES["step3p5"]["num_key_value_heads"]
 
+_INDEX: Config = {"index_n_heads": 10, "index_head_dim": 24, "index_topk": 12}
+_GEMMA3N: Config = _config(
+    "gemma3n_text", "Gemma3nForConditionalGeneration", num_hidden_layers=7, head_dim=32, num_kv_shared_layers=3,
+    vocab_size_per_layer_input=VOCAB_SIZE - 6, sliding_window=16, rope_local_base_freq=1e4, rope_theta=1e6,
+    final_logit_softcapping=30.0, rms_norm_eps=1e-6, intermediate_size=[160, 160, 192, 192, 160, 160, 192],
+    layer_types=["sliding_attention", "sliding_attention", "full_attention", "sliding_attention", "full_attention",
+                 "sliding_attention", "full_attention"],
+    activation_sparsity_pattern=[0.95, 0.8, 0.0, 0.0, 0.0, 0.0, 0.0], hidden_size_per_layer_input=32, altup_num_inputs=4,
+    altup_coef_clip=120.0, altup_correct_scale=True, altup_active_idx=0, laurel_rank=32, hidden_activation="gelu_pytorch_tanh",
+)  # fmt: skip
+_KIMI_K3: Config = _config(
+    "kimi_linear", "KimiK3ForConditionalGeneration", hidden_size=192, num_hidden_layers=5, num_key_value_heads=6,
+    hidden_act="situ", activation_situ_beta=2.0, activation_situ_linear_beta=3.0, attn_res_block_size=2, q_lora_rank=64,
+    kv_lora_rank=64, qk_nope_head_dim=32, qk_rope_head_dim=16, v_head_dim=24, mla_use_nope=True, mla_use_output_gate=True,
+    linear_attn_config={
+        "num_heads": 3, "head_dim": 32, "short_conv_kernel_size": 4, "gate_lower_bound": -5.0, "use_full_rank_gate": True,
+        "kda_layers": [1, 2, 4], "full_attn_layers": [3, 5],
+    },
+    num_experts=8, num_experts_per_token=3, num_shared_experts=2, moe_intermediate_size=64, moe_renormalize=True,
+    routed_scaling_factor=2.0, first_k_dense_replace=1, num_expert_group=1, topk_group=1, routed_expert_hidden_size=64,
+    latent_moe_use_norm=True, tie_word_embeddings=False,
+)  # fmt: skip
+_MINIMAX_M3: Config = _config(
+    "minimax_m3", "MiniMaxM3ForConditionalGeneration", hidden_size=192, num_hidden_layers=4, head_dim=32, rotary_dim=16,
+    intermediate_size=64, dense_intermediate_size=160, shared_intermediate_size=96, num_local_experts=7,
+    num_experts_per_tok=3, moe_layer_freq=[0, 1, 1, 1], hidden_act="swigluoai", swiglu_alpha=1.702, swiglu_limit=1.5,
+    use_gemma_norm=True, use_qk_norm=True, tie_word_embeddings=False,
+    sparse_attention_config={
+        "sparse_num_index_heads": 3, "sparse_index_dim": 20, "sparse_block_size": 5, "sparse_topk_blocks": 3,
+        "sparse_local_block": 1, "sparse_attention_freq": [0, 1, 1, 1],
+    },
+)  # fmt: skip
+FAMILIES |= {
+    "deepseek_v32": FAMILIES["deepseek_v3"] | _INDEX | {"model_type": "deepseek_v32", "q_lora_rank": 64},
+    "glm_moe_dsa": _config(
+        "glm_moe_dsa", "GlmMoeDsaForCausalLM", q_lora_rank=64, n_group=1, topk_group=1, topk_method="noaux_tc",
+        scoring_func="sigmoid", rope_parameters={"rope_type": "default", "rope_theta": 1e4},
+        indexer_rope_interleave=True, **_LATENT, **_INDEX,
+    ),
+    "gemma3n": _seeing("gemma3n", _GEMMA3N),
+    "kimi_k3": _seeing("kimi_k3", _KIMI_K3),
+    "minimax_m3_vl": _seeing("minimax_m3_vl", _MINIMAX_M3),
+    "laguna": _config(
+        "laguna", "LagunaForCausalLM", hidden_size=192, num_hidden_layers=5, head_dim=24, sliding_window=16, gating=True,
+        num_attention_heads_per_layer=[6, 8, 6, 8, 6], mlp_layer_types=["dense", "sparse", "sparse", "dense", "sparse"],
+        layer_types=["full_attention", "sliding_attention", "full_attention", "sliding_attention", "sliding_attention"],
+        rope_parameters={
+            "full_attention": {"rope_type": "yarn", "rope_theta": 1e5, "partial_rotary_factor": 0.5} | _YARN,
+            "sliding_attention": {"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 1.0},
+        },
+        num_experts=7, num_experts_per_tok=3, moe_intermediate_size=64, shared_expert_intermediate_size=96,
+        moe_routed_scaling_factor=2.0, moe_router_logit_softcapping=3.0, tie_word_embeddings=False,
+    ),
+    "muse_glimmer": _config(
+        "muse_glimmer", "MuseGlimmerForConditionalGeneration", num_hidden_layers=7, head_dim=32, sliding_window=16,
+        post_norm_eps=1e-8, qk_scale_factor=3.87, output_multiplier=0.5, final_logit_softcapping=20.0,
+        hidden_activation="silu", tie_word_embeddings=False,
+    ),
+    "bailing_moe_v3": _config(
+        "bailing_hybrid", "BailingMoeV3ForCausalLM", num_hidden_layers=5, head_dim=32, layer_group_size=2, q_lora_rank=64,
+        kv_lora_rank=64, qk_nope_head_dim=32, qk_rope_head_dim=16, v_head_dim=24, moe_intermediate_size=64,
+        moe_shared_expert_intermediate_size=64, num_experts=8, num_experts_per_tok=3, num_shared_experts=1,
+        first_k_dense_replace=1, n_group=4, topk_group=2, routed_scaling_factor=2.5, short_conv_kernel_size=4,
+        kda_lower_bound=-5.0, kda_safe_gate=True, no_kda_lora=True, rope_interleave=True, tie_word_embeddings=False,
+    ),
+    "longcat_flash_ngram": FAMILIES["longcat_flash"] | {
+        "model_type": "longcat_flash_ngram", "ngram_vocab_size_ratio": 3, "emb_neighbor_num": 4, "emb_split_num": 2,
+    },
+}  # fmt: skip
+FAMILIES["laguna-softplus"] = FAMILIES["laguna"] | {"moe_router_score_func": "sqrtsoftplus", "moe_router_logit_softcapping": 0.0}
+
 # A family's configuration as transformers >= 5 writes it; mlx-lm reads this for qwen3.
 _QWEN3 = FAMILIES["qwen3"]
 FAMILIES["qwen3-rope_parameters"] = {k: v for k, v in _QWEN3.items() if k != "rope_theta"} | {
@@ -809,6 +880,13 @@ FAMILIES |= {
     "phixtral": _own_keys(
         "phixtral", "PhiForCausalLM", num_vocab=VOCAB_SIZE, model_dim=96, num_heads=6, num_layers=3, rotary_dim=8,
         num_local_experts=5, num_experts_per_tok=2,
+    ),
+    "phi3small": _own_keys(
+        "phi3small", "Phi3SmallForCausalLM", hidden_size=96, num_hidden_layers=3, num_attention_heads=6, num_key_value_heads=2,
+        max_position_embeddings=1024, hidden_act="gegelu", dense_attention_every_n_layers=2,
+        ff_intermediate_size=160, gegelu_limit=1.5, layer_norm_epsilon=1e-5, rope_embedding_base=1e6, rope_position_scale=0.5,
+        mup_attn_multiplier=2.0, mup_use_scaling=True, mup_embedding_multiplier=5.0, mup_width_multiplier=2.0,
+        blocksparse_block_size=32, blocksparse_num_local_blocks=2, blocksparse_vert_stride=4, dummy_token_indices=[],
     ),
     "talkie": _config("talkie", "TalkieForCausalLM", num_key_value_heads=6, head_dim=24, rms_norm_eps=1.1920928955078125e-07),
     "hunyuan": _config(

@@ -27,7 +27,7 @@ MODEL_TYPES = (
     "nemotron_h", "gemma4_text", "ministral3", "hunyuan_v1_dense", "granitemoehybrid", "falcon_h1", "jamba", "mamba",
     "falcon_mamba", "mamba2", "kimi_linear",
     "granitemoe", "apertus", "ernie4_5_moe", "bailing_moe",
-    "afmoe", "deepseek", "deepseek_v2", "arcee",
+    "afmoe", "deepseek", "deepseek_v2", "arcee", "glm_moe_dsa", "gemma3n",
 )  # fmt: skip
 _LONG_FAMILIES = ("gemma3_text-exact", "phi3-longrope", "gpt_oss")
 

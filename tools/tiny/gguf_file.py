@@ -34,9 +34,11 @@ _IN_LAYER = {
     "router.per_expert_scale": "ffn_down_exps.scale",
 }
 
+_STACKS = {"altup_projections": "altup_proj.weight", "altup_unembed_projections": "altup_unembd_proj.weight"}
+
 
 def _gguf_name(path: str, names: gguf.TensorNameMap) -> str:
-    path = path.removeprefix("language_model.")
+    path = path.removeprefix("language_model.").replace("model.language_model.", "model.")
     if path.endswith(".dt_bias"):
         return f"blk.{path.split('.')[2]}.ssm_dt.bias"
     if path.endswith("e_score_correction_bias") or path.endswith("expert_bias"):
@@ -44,7 +46,7 @@ def _gguf_name(path: str, names: gguf.TensorNameMap) -> str:
     for last, name in _IN_LAYER.items():
         if path.endswith(last):
             return f"blk.{path.split('.')[2]}.{name}"
-    if path.endswith((".layer_scalar")):
+    if path.endswith((".layer_scalar", ".correct_output_scale")):
         path += ".weight"
     path = path.replace("mlp.gate.gate_proj", "mlp.gate")
     for experts in ("block_sparse_moe.switch_mlp", "mlp.switch_mlp", "feed_forward.switch_mlp"):
@@ -132,6 +134,7 @@ def _add_tensors(writer: gguf.GGUFWriter, model: nn.Module, case: GgufCase) -> N
     config = case.config
     names = gguf.get_tensor_name_map(metadata.ARCHITECTURES[config["model_type"]], config["num_hidden_layers"])
     slopes: dict[str, list[float]] = defaultdict(list)  # Apertus', a number of each layer
+    stacks: dict[str, list[np.ndarray]] = defaultdict(list)  # Gemma 3n's, a matrix of each stream but the first
     for path, parameter in tree_flatten(model.parameters()):
         values = np.array(parameter)
         type_ = _type_of(path, values, case)
@@ -142,8 +145,13 @@ def _add_tensors(writer: gguf.GGUFWriter, model: nn.Module, case: GgufCase) -> N
         if ".act_fn." in path:
             slopes[path.rsplit(".", 1)[1]].append(float(decoded))
             continue
+        if ".altup_" in path:
+            stacks[_STACKS[path.split(".")[-3]]].append(encoded)
+            continue
         for part, rows in _split(path, _in_gguf_order(path, encoded, config)):
             writer.add_tensor(_gguf_name(part, names), rows, raw_dtype=type_)
+    for name, matrices in stacks.items():
+        writer.add_tensor(name, np.stack(matrices), raw_dtype=Type[case.tensor_type])
     for name, values in slopes.items():
         writer.add_array(f"xielu.{name}", values)
     for name, divisors in metadata.rope_tensors(config).items():

@@ -3,6 +3,7 @@
 import itertools
 import math
 import string
+from statistics import NormalDist
 
 import gguf
 
@@ -57,6 +58,8 @@ ARCHITECTURES = {
     "arcee": gguf.MODEL_ARCH.ARCEE,
     "deepseek": gguf.MODEL_ARCH.DEEPSEEK,
     "deepseek_v2": gguf.MODEL_ARCH.DEEPSEEK2,
+    "glm_moe_dsa": gguf.MODEL_ARCH.GLM_DSA,
+    "gemma3n": gguf.MODEL_ARCH.GEMMA3N,
 }
 _INTERLEAVED_ROPE = (
     "llama", "mistral", "mixtral", "smollm3", "granite", "granitemoehybrid", "ministral3", "granitemoe", "deepseek",
@@ -102,6 +105,8 @@ def _feed_forward_length(config: Config) -> int | list[int]:
     if pattern := config.get("hybrid_override_pattern"):
         width = {"-": config["intermediate_size"], "E": config["moe_intermediate_size"]}
         return [width.get(kind, 0) for kind in pattern]
+    if isinstance(config.get("intermediate_size"), list):
+        return config["intermediate_size"]
     if shared := config.get("num_kv_shared_layers"):
         own = config["num_hidden_layers"] - shared
         return [config["intermediate_size"]] * own + [2 * config["intermediate_size"]] * shared
@@ -113,7 +118,7 @@ def _feed_forward_length(config: Config) -> int | list[int]:
 
 _SIGMOID_ROUTERS = (
     "glm4_moe", "dots1", "minimax", "lfm2_moe", "deepseek_v3", "glm4_moe_lite", "nemotron_h", "bailing_moe", "afmoe",
-    "kimi_linear",
+    "kimi_linear", "glm_moe_dsa",
 )  # fmt: skip
 
 
@@ -163,6 +168,20 @@ def add_latent(writer: gguf.GGUFWriter, config: Config) -> None:
     writer.add_value_length_mla(config["v_head_dim"])
     if all_dim := (config.get("rope_scaling") or {}).get("mscale_all_dim"):
         writer.add_rope_scaling_yarn_log_mul(0.1 * all_dim)
+    if "index_topk" in config:
+        writer.add_indexer_head_count(config["index_n_heads"])
+        writer.add_indexer_key_length(config["index_head_dim"])
+        writer.add_indexer_top_k(config["index_topk"])
+
+
+def add_streams(writer: gguf.GGUFWriter, config: Config) -> None:
+    """Gemma 3n's; gates count from so many standard deviations above their mean on, which are minus infinity where all do."""
+    if "altup_num_inputs" not in config:
+        return
+    writer.add_altup_num_inputs(config["altup_num_inputs"])
+    writer.add_altup_active_idx(config["altup_active_idx"])
+    shares = config["activation_sparsity_pattern"]
+    writer.add_activation_sparsity_scale([NormalDist().inv_cdf(share) if share else -math.inf for share in shares])
 
 
 # What configurations call the taps of convolutions, the state's width, its groups and heads, and a head's width.
@@ -244,12 +263,13 @@ def add_shape(writer: gguf.GGUFWriter, config: Config) -> None:
         writer.add_value_length(config["head_dim"])
     if "kv_lora_rank" in config:
         add_latent(writer, config)
-    if config["model_type"] == "gemma4_text":
+    if config["model_type"] in ("gemma4_text", "gemma3n"):
         writer.add_shared_kv_layers(config["num_kv_shared_layers"])
         writer.add_embedding_length_per_layer_input(config["hidden_size_per_layer_input"])
         writer.add_sliding_window(config["sliding_window"])
         writer.add_sliding_window_pattern([kind == "sliding_attention" for kind in config["layer_types"]])
         writer.add_final_logit_softcapping(config["final_logit_softcapping"])
+    add_streams(writer, config)
     if experts := _first(config, "num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts"):
         writer.add_expert_count(experts)
         per_token = [config.get(key) for key in ("num_experts_per_tok", "num_experts_per_token", "top_k_experts", "moe_k")]

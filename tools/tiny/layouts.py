@@ -202,7 +202,7 @@ def to_hugging_face(weights: Weights, config: dict) -> Weights:
         return _qwen_hybrid(weights, config["model_type"])
     if config["model_type"] == "step3p5":
         return _step_layout(weights)
-    if config["model_type"] == "llama4":
+    if config["model_type"] in ("llama4", "kimi_k3"):
         return weights
     if config["model_type"] == "phixtral":
         return _phixtral(weights)
@@ -219,7 +219,8 @@ def to_hugging_face(weights: Weights, config: dict) -> Weights:
         return _falcon_h1(_convolutions(weights), config) if is_raw else weights
     raw = _unstack_experts(_kimi_linear(weights) if config["model_type"] == "kimi_linear" else _convolutions(weights))
     if "text_config" in config:
-        raw["vision_tower.patch_embed.weight"] = mx.zeros((4, 4))
+        inner = "model." if config["model_type"] == "gemma3n" else ""
+        raw[f"{inner}vision_tower.patch_embed.weight"] = mx.zeros((4, 4))
     if config["model_type"] == "llama":
         dims = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
         raw["model.layers.0.self_attn.rotary_emb.inv_freq"] = mx.ones(dims // 2)

@@ -27,7 +27,7 @@ def _draw(path: str, shape: tuple[int, ...], model_type: str, seed: int) -> np.n
         return 0.25 * noise + 3.0
     if is_norm:
         return 0.25 * noise + (0.0 if shifted else 1.0)
-    if path.endswith(("layer_scalar", "router.scale", "per_expert_scale")):
+    if path.endswith(("layer_scalar", "router.scale", "per_expert_scale", "correct_output_scale")):
         return 1.0 + 0.1 * noise
     if path.endswith((".head_g", ".a_g", ".w_g", ".q_weight", ".k_weight", "_norm_weight")):
         return 0.6 + 0.1 * noise

@@ -52,19 +52,39 @@ nn::LightningConfig read_lightning(const Source& s, nn::WeightTable& w, const nn
   return a;
 }
 
+/// Kimi delta attention, which Ling 3 has in place of lightning attention.
+nn::GatedDeltaConfig read_delta(const Source& s, const nn::Config& c, int64_t n_heads) {
+  nn::GatedDeltaConfig g;
+  g.n_key_heads = g.n_value_heads = n_heads;
+  g.key_dim = g.value_dim = s.integer({"head_dim", ""}).value_or(c.hidden_size / n_heads);
+  g.n_taps = s.integer({"short_conv_kernel_size", ""}).value_or(4);
+  g.by_channel = true;
+  g.gate = kernels::Activation::sigmoid;
+  const double bound = s.number({"kda_lower_bound", ""}).value_or(-5);
+  if (s.boolean({"kda_safe_gate", ""}).value_or(true))
+    g.least_log_decay = static_cast<float>(bound);
+  s.ignore({"no_kda_lora", ""});  // the files tell
+  check_state_sizes(s, {g.n_key_heads, g.key_dim, g.n_taps});
+  return g;
+}
+
 nn::Config read(const Source& s, nn::WeightTable& w) {
   s.also("n_shared_experts", "num_shared_experts");
   s.also("shared_expert_intermediate_size", "moe_shared_expert_intermediate_size");
   const bool latent = s.architecture() == "bailing_hybrid";
-  if (latent && w.find("model.layers.0.self_attn.g_proj.weight") == nullptr)
-    fail(ErrorKind::unsupported, "{}: Ling with Kimi delta attention is not supported yet",
-         s.where());
+  const bool delta = latent && w.find("model.layers.0.self_attn.b_proj.weight") != nullptr;
   const Defaults defaults{.renormalize = true,
                           .rotary_share = latent ? 0.5 : 1.0,
                           .any_layers = true,
                           .latent = latent};
   nn::Config c = read_decoder(s, w, defaults);
-  nn::LightningConfig linear = read_lightning(s, w, c, c.attention()->n_heads, defaults);
+  const int64_t n_heads = c.attention()->n_heads;
+  nn::MixerConfig linear;
+  if (delta) {
+    linear = read_delta(s, c, n_heads);
+  } else {
+    linear = read_lightning(s, w, c, n_heads, defaults);
+  }
   if (latent) read_latent_attention(c, s, w, defaults);
   for (const char* told :
        {"use_qk_norm", "use_qkv_bias", "use_rmsnorm", "moe_router_enable_expert_bias",
@@ -80,12 +100,17 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
       a->rope.interleaved = pairs;
     }
     if ((i + 1) % group == 0 || i >= c.n_layers / group * group) continue;
-    linear.decays = decays_of(linear.n_heads, c.n_layers, latent ? i : std::max<int64_t>(0, i - 1));
+    if (auto* const lightning = std::get_if<nn::LightningConfig>(&linear))
+      lightning->decays = decays_of(n_heads, c.n_layers, latent ? i : std::max<int64_t>(0, i - 1));
     layer.mixer = linear;
   }
   each_moe(c, [&](nn::MoeConfig& moe) {
     moe.router.least_sum = latent ? 1e-20F : 0.0F;
     if (latent) moe.router.other_groups = -std::numeric_limits<float>::infinity();
+    if (delta) {
+      moe.router.scoring = ops::RouterSpec::Scoring::sigmoid_then_top_k;
+      moe.router.renormalize = true;
+    }
   });
   return c;
 }
@@ -103,13 +128,13 @@ constexpr std::string_view kNames[] = {"bailing_moe_linear", "bailing_hybrid"};
 
 }  // namespace
 
-// Ring-linear 2.0, arXiv:2510.19338, and Ling 2.5, whose full layers are latent attention; as mlx-lm 0.32.2
-// models/bailing_moe_linear.py and bailing_hybrid.py. Lightning attention in most layers; experts chosen by sigmoids with a
-// bias, in groups, beside a shared one. Layers that draft tokens are left out.
+// Ring-linear 2.0, arXiv:2510.19338, and Ling 2.5 and 3, whose full layers are latent attention; as mlx-lm 0.32.2
+// models/bailing_moe_linear.py, bailing_hybrid.py and bailing_moe_v3.py. Lightning attention in most layers, in Ling 3 Kimi delta
+// attention; experts chosen by sigmoids with a bias, in groups, beside a shared one. Layers that draft tokens are left out.
 extern const Family family{.names = kNames,
-                                   .read = read,
-                                   .make = make_pre_norm,
-                                   .hf_names = kTensors,
-                                   .drops_layers_beyond = true};
+                           .read = read,
+                           .make = make_pre_norm,
+                           .hf_names = kTensors,
+                           .drops_layers_beyond = true};
 
 }  // namespace sluice::models::families::bailing_linear

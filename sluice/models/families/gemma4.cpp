@@ -4,6 +4,7 @@
 #include "sluice/models/config.h"
 #include "sluice/models/family.h"
 #include "sluice/models/make_decoder.h"
+#include "sluice/models/per_layer_inputs.h"
 #include "sluice/nn/mixer.h"
 #include "sluice/nn/moe.h"
 #include "sluice/ops/elementwise.h"
@@ -15,41 +16,6 @@ namespace {
 // this family's alone, and each is said once more for GGUF's keys.
 
 constexpr auto kGelu = kernels::Activation::gelu_tanh;
-
-/// A vector for each layer and token, from the token itself and from its embedding; 2B and 4B models have it.
-class PerLayerInputs {
- public:
-  PerLayerInputs(const nn::Config& c, const nn::Weights& w, nn::Demands& demands) {
-    const nn::Weights table = w["embed_tokens_per_layer"];
-    if (!table.has()) return;
-    const int64_t all = w["per_layer_model_projection"].shape()[0];
-    width_ = all / c.n_layers;
-    table_ = table.table(table.shape()[0], all);
-    projection_ = {nn::linear(w["per_layer_model_projection"], c.hidden_size, all)};
-    norm_ = {w["per_layer_projection_norm"]["weight"].vector(width_), 0.0F, c.rms_norm_eps};
-    scale_ = 1.0F / std::sqrt(static_cast<float>(c.hidden_size));
-    demands.add_rows(3 * all, 0);
-  }
-
-  /// [T, n_layers * width]; none where the model has none.
-  std::optional<mx::array> operator()(const mx::array& x, const nn::Step& step) const {
-    if (projection_.empty()) return std::nullopt;
-    const ops::Context& context = step.context;
-    const float of_table = std::sqrt(static_cast<float>(width_));
-    const mx::array own = ops::embedding(context, step.tokens, table_, of_table);
-    const mx::array made =
-        ops::scale(context, ops::project(context, x, std::nullopt, projection_)[0], scale_);
-    const mx::array sum = ops::add(context, ops::rms_norm(context, made, norm_), own);
-    return ops::scale(context, sum, std::sqrt(0.5F));
-  }
-
- private:
-  int64_t width_ = 0;
-  residency::Weight table_;
-  std::vector<ops::Projection> projection_;  // one, or none
-  ops::Norm norm_;
-  float scale_ = 1;
-};
 
 /// Dense, or dense and sparse side by side (26B).
 class GemmaFeedForward {

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 
 #include "sluice/base/error.h"
@@ -7,6 +8,7 @@
 #include "sluice/nn/latent_attention.h"
 #include "sluice/nn/moe.h"
 #include "sluice/ops/elementwise.h"
+#include "sluice/ops/ngrams.h"
 
 namespace sluice::models::families::longcat_flash {
 namespace {
@@ -53,7 +55,7 @@ struct Layer {
     });
   }
 
-  mx::array operator()(const mx::array& x, const nn::Step& step) const {
+  mx::array operator()(const mx::array& x, const nn::Step& step, std::nullptr_t = nullptr) const {
     const mx::array attended = first.attention(x, step);
     const mx::array sparse =
         ops::moe(step.context, attended, experts, false, step.moe_layers, step.experts);
@@ -62,8 +64,63 @@ struct Layer {
   }
 };
 
+/// Embeddings of n-grams beside those of tokens; the last n - 1 tokens are carried as a state.
+class Ngrams {
+ public:
+  Ngrams(const nn::Config& c, const nn::Weights& w, nn::Demands& demands)
+      : vocab_size_(c.vocab_size) {
+    const nn::Weights all = w["ngram_embeddings"];
+    const int64_t n = c.n_ngram_tables * (c.n_gram - 1), width = c.hidden_size / n;
+    for (int64_t i = 0; i < n; ++i) {
+      const std::string name = std::to_string(i);
+      shapes_.push_back({2 + i / c.n_ngram_tables, c.ngram_rows + 2 * i});
+      tables_.push_back(all["embedders"][name].table(shapes_.back().n_rows, width));
+      projections_.push_back(nn::linear(all["post_projs"][name], width, c.hidden_size));
+    }
+    slot_ = demands.kept.add_state(c.n_gram - 1);
+    demands.add_rows(width + n, c.hidden_size);
+  }
+
+  std::nullptr_t operator()(const mx::array&, const nn::Step&) const { return nullptr; }
+
+  mx::array begin(mx::array x, const nn::Step& step) const {
+    const ops::Context& context = step.context;
+    const auto rows = ops::ngram_rows(context, step.tokens, vocab_size_, shapes_,
+                                      step.layout.layers[slot_], step.states(slot_));
+    for (size_t i = 0; i < rows.size(); ++i) {
+      x = ops::project_onto(context, ops::embedding(context, rows[i], tables_[i], 1),
+                            projections_[i], {}, x);
+    }
+    return ops::scale(context, x, 1.0F / static_cast<float>(1 + rows.size()));
+  }
+
+ private:
+  int64_t vocab_size_;
+  std::vector<ops::NgramTable> shapes_;
+  std::vector<residency::Weight> tables_;
+  std::vector<ops::Projection> projections_;
+  size_t slot_ = 0;
+};
+
 std::unique_ptr<nn::Model> make(nn::Config config, const nn::Weights& weights) {
+  if (config.n_gram > 0) return make_decoder<Layer, Ngrams>(std::move(config), weights);
   return make_decoder<Layer>(std::move(config), weights);
+}
+
+/// Sizes of n-gram embeddings, where the model has them.
+void read_ngrams(nn::Config& c, const Source& s) {
+  if (s.architecture() != "longcat_flash_ngram") return;
+  constexpr int64_t kMostTables = 256;
+  c.n_gram = s.integer({"emb_neighbor_num", ""}).value_or(4);
+  c.n_ngram_tables = s.integer({"emb_split_num", ""}).value_or(4);
+  const int64_t ratio = s.integer({"ngram_vocab_size_ratio", ""}).value_or(78);
+  c.ngram_rows = std::clamp<int64_t>(ratio, 0, int64_t{1} << 24) * c.vocab_size + 1;
+  if (c.n_gram < 2 || c.n_ngram_tables < 1 || c.n_gram > kMostTables ||
+      c.n_ngram_tables * (c.n_gram - 1) > std::min(kMostTables, c.hidden_size) ||
+      c.vocab_size >= int64_t{1} << 24 || c.ngram_rows >= int64_t{1} << 31) {
+    fail(ErrorKind::bad_model, "{}: {} tables of up to {}-grams, of {} rows", s.where(),
+         c.n_ngram_tables, c.n_gram, c.ngram_rows);
+  }
 }
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
@@ -80,6 +137,7 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
       a.q_factor = std::sqrt(width / static_cast<float>(a.q_lora_rank));
     if (scales_latent) a.latent_factor = std::sqrt(width / static_cast<float>(a.kv_lora_rank));
   }
+  read_ngrams(c, s);
   const int64_t identities = s.integer({"zero_expert_num", ""}).value_or(0);
   const int64_t dense = s.required_integer({"ffn_hidden_size", ""});
   if (s.string({"zero_expert_type", ""}).value_or("identity") != "identity" || c.moe() == nullptr ||
@@ -99,13 +157,20 @@ constexpr KeyName kKeys[] = {{"num_layers", "num_hidden_layers"},
                              {"expert_ffn_hidden_size", "moe_intermediate_size"},
                              {"ffn_hidden_size", "intermediate_size"}};
 constexpr std::string_view kDrafting[] = {"model.mtp"};
-constexpr std::string_view kNames[] = {"longcat_flash"};
+constexpr TensorName kTensors[] = {
+    {"^model.ngram_embeddings.word_embeddings.", "model.embed_tokens."}};
+constexpr std::string_view kNames[] = {"longcat_flash", "longcat_flash_ngram"};
 
 }  // namespace
 
-// LongCat-Flash, arXiv:2509.01322; as mlx-lm 0.32.2 models/longcat_flash.py. Two pairs of latent attention and a dense block a
-// layer; experts beside them, of which some give a token back as it is.
-extern const Family family{
-    .names = kNames, .read = read, .make = make, .config_keys = kKeys, .drafting = kDrafting};
+// LongCat-Flash, arXiv:2509.01322, and LongCat-Flash-Lite; as mlx-lm 0.32.2 models/longcat_flash.py and longcat_flash_ngram.py. Two
+// pairs of latent attention and a dense block a layer; experts beside them, of which some give a token back as it is; in Lite,
+// embeddings of n-grams.
+extern const Family family{.names = kNames,
+                           .read = read,
+                           .make = make,
+                           .config_keys = kKeys,
+                           .hf_names = kTensors,
+                           .drafting = kDrafting};
 
 }  // namespace sluice::models::families::longcat_flash
