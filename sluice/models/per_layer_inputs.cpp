@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "sluice/base/error.h"
 #include "sluice/ops/elementwise.h"
 
 namespace sluice::models {
@@ -36,6 +37,15 @@ std::optional<mx::array> PerLayerInputs::operator()(const mx::array& x,
       ops::scale(context, ops::project(context, x, std::nullopt, projection_)[0], scale_);
   const mx::array sum = ops::add(context, ops::rms_norm(context, made, norm_), own);
   return ops::scale(context, sum, std::sqrt(0.5F));
+}
+
+mx::array input_of_layer(const nn::Step& step, const std::optional<mx::array>& inputs, int64_t i,
+                         int64_t width) {
+  const int64_t given = inputs ? inputs->shape(1) : 0;
+  if ((i + 1) * width > given)
+    fail(ErrorKind::bad_model, "layer {} wants {} inputs of its own, all layers have {}", i, width,
+         given);
+  return ops::take_columns(step.context, *inputs, {{i * width, width}});
 }
 
 }  // namespace sluice::models

@@ -29,4 +29,8 @@ class PerLayerInputs {
   float scale_ = 1;
 };
 
+/// [T, width]: of what PerLayerInputs gave, layer i's. Throws Error(bad_model) where it has not so many.
+mx::array input_of_layer(const nn::Step& step, const std::optional<mx::array>& inputs, int64_t i,
+                         int64_t width);
+
 }  // namespace sluice::models

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "sluice/base/error.h"
 #include "sluice/nn/norm.h"
 #include "sluice/ops/elementwise.h"
 
@@ -12,7 +13,8 @@ Indexer::Indexer(const Config& c, const IndexConfig& index, int64_t query_width,
     : of_query_(linear(w["wq_b"], query_width, index.n_heads * index.head_dim)),
       rope_(index.rope),
       slot_(demands.kept.add_latent(index.head_dim)) {
-  constexpr float kLayerNormEps = 1e-6F;
+  constexpr float kLayerNormEps = 1e-6F;  // the reference's own constant
+  constexpr int64_t kMostRuns = 1 << 17;
   of_block_.push_back(linear(w["wk"], c.hidden_size, index.head_dim));
   if (index.summed) of_block_.push_back(linear(w["weights_proj"], c.hidden_size, index.n_heads));
   spec_.n_heads = index.n_heads;
@@ -20,6 +22,9 @@ Indexer::Indexer(const Config& c, const IndexConfig& index, int64_t query_width,
   spec_.summed = index.summed;
   spec_.n_local = index.n_local;
   spec_.shape = {index.summed ? 1 : index.n_heads, index.k, index.unit};
+  if (spec_.shape.n_groups * index.k > kMostRuns)
+    fail(ErrorKind::bad_model, "{}: chooses {} runs of keys, wanted at most {}", w.path(),
+         spec_.shape.n_groups * index.k, kMostRuns);
   spec_.query = {.norm = w["q_norm"]["weight"].optional_vector(index.head_dim),
                  .norm_offset = c.norm_weight_offset,
                  .norm_eps = c.rms_norm_eps,

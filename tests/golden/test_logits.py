@@ -11,9 +11,10 @@ from tiny.gguf_cases import GGUF_CASES, GgufCase
 ALL_CASES = CASES + GGUF_CASES
 # Of the largest |logit|: the most that any row's middle error may be, in models of random weights. Where a token's experts are
 # chosen a rounding may choose another one, whose output has nothing to do with the first, also for the tokens that
-# attend to it: there a quarter of the rows must be near. Gemma 4's gates of gates multiply errors, and so do Falcon-H1's factors.
+# attend to it: there a quarter of the rows must be near. Gemma 4's gates of gates multiply errors, and so do Falcon-H1's factors
+# and Muse's of scores; GLM-5 may choose other keys too.
 ROW_TOLERANCE = {"int8": 4e-2, "refined": 3e-2}
-ROUGHER = {"gemma4_text": 2.0, "falcon_h1": 4.0}
+ROUGHER = {"gemma4_text": 2.0, "falcon_h1": 4.0, "muse_glimmer": 1.5, "glm_moe_dsa": 1.5}
 OTHER_EXPERTS_TOLERANCE = 0.25
 EXPERT_KEYS = ("num_experts", "num_local_experts", "n_routed_experts", "top_k_experts", "moe_num_experts")
 
@@ -61,9 +62,10 @@ def test_8_bit_activations_do_not_depend_on_chunks_or_threads(
     one_pass = logits()
     error = np.median(np.abs(one_pass - golden["logits"]), axis=1) / np.abs(golden["logits"]).max()
     assert 0 < error.min()
-    tolerance = ROW_TOLERANCE[activations] * ROUGHER.get(case.config["model_type"], 1.0)
+    rougher = ROUGHER.get(case.config["model_type"], 1.0)
+    tolerance = ROW_TOLERANCE[activations] * rougher
     if any(case.config.get(key) for key in EXPERT_KEYS):
-        assert np.quantile(error, 0.25) < tolerance and error.max() < OTHER_EXPERTS_TOLERANCE, np.sort(error)
+        assert np.quantile(error, 0.25) < tolerance and error.max() < OTHER_EXPERTS_TOLERANCE * rougher, np.sort(error)
     else:
         assert error.max() < tolerance, f"row {error.argmax()}: {error.max():.4f}"
     for options in (["--chunk", 3, "--threads", 3], ["--chunk", 1, "--threads", 1]):

@@ -94,16 +94,16 @@ struct Layer {
     const mx::array y =
         std::visit([&](const auto& part) { return part(attended, step); }, feed_forward);
     const mx::array corrected = altup.correct(predicted, y, step);
-    return ops::add_to_later_streams(context, corrected, from_input(corrected, step, *inputs),
+    return ops::add_to_later_streams(context, corrected, from_input(corrected, step, inputs),
                                      streams);
   }
 
   /// What the layer's own input gives: it is gated by the active stream.
   mx::array from_input(const mx::array& corrected, const nn::Step& step,
-                       const mx::array& inputs) const {
+                       const std::optional<mx::array>& inputs) const {
     const ops::Context& context = step.context;
     const int64_t width = gate[0].weight.rows();
-    const mx::array own = ops::take_columns(context, inputs, {{index * width, width}});
+    const mx::array own = input_of_layer(step, inputs, index, width);
     const mx::array gates =
         ops::project(context, altup.scaled(corrected, step), std::nullopt, gate)[0];
     const mx::array gated = ops::apply_gate(context, own, gates, kGelu);

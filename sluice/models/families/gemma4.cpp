@@ -97,7 +97,7 @@ struct Layer {
     mx::array y = feed_forward(attention(x, step), step);
     if (inputs && !gate.empty()) {
       const int64_t width = gate[0].weight.rows();
-      const mx::array own = ops::take_columns(context, *inputs, {{index * width, width}});
+      const mx::array own = input_of_layer(step, inputs, index, width);
       const mx::array gated =
           ops::apply_gate(context, own, ops::project(context, y, std::nullopt, gate)[0], kGelu);
       y = ops::project_onto(context, gated, projection[0], end, y);
