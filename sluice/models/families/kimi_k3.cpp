@@ -111,9 +111,7 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
       a->latent_eps = 1e-6F;  // the reference's own constant
     layer.mlp().situ = static_cast<float>(bound > 0 ? bound : 1);
     layer.mlp().situ_linear = static_cast<float>(linear);
-    if (nn::MoeConfig* const moe = layer.moe()) {
-      moe->latent_size = latent;
-    }
+    if (nn::MoeConfig* const moe = layer.moe()) moe->latent_size = latent;
   }
   for (const char* told : {"mla_use_output_gate", "latent_moe_use_norm"})
     s.ignore({told, ""});  // the files tell

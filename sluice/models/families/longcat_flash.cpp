@@ -7,8 +7,8 @@
 #include "sluice/models/make_decoder.h"
 #include "sluice/nn/latent_attention.h"
 #include "sluice/nn/moe.h"
+#include "sluice/nn/ngrams.h"
 #include "sluice/ops/elementwise.h"
-#include "sluice/ops/ngrams.h"
 
 namespace sluice::models::families::longcat_flash {
 namespace {
@@ -64,46 +64,8 @@ struct Layer {
   }
 };
 
-/// Embeddings of n-grams beside those of tokens; the last n - 1 tokens are carried as a state.
-class Ngrams {
- public:
-  Ngrams(const nn::Config& c, const nn::Weights& w, nn::Demands& demands)
-      : vocab_size_(c.vocab_size) {
-    const nn::Weights all = w["ngram_embeddings"];
-    const int64_t n = c.n_ngram_tables * (c.n_gram - 1), width = c.hidden_size / n;
-    for (int64_t i = 0; i < n; ++i) {
-      const std::string name = std::to_string(i);
-      shapes_.push_back({2 + i / c.n_ngram_tables, c.ngram_rows + 2 * i});
-      tables_.push_back(all["embedders"][name].table(shapes_.back().n_rows, width));
-      projections_.push_back(nn::linear(all["post_projs"][name], width, c.hidden_size));
-    }
-    slot_ = demands.kept.add_state(c.n_gram - 1);
-    demands.add_rows(width + n, c.hidden_size);
-  }
-
-  std::nullptr_t operator()(const mx::array&, const nn::Step&) const { return nullptr; }
-
-  mx::array begin(mx::array x, const nn::Step& step) const {
-    const ops::Context& context = step.context;
-    const auto rows = ops::ngram_rows(context, step.tokens, vocab_size_, shapes_,
-                                      step.layout.layers[slot_], step.states(slot_));
-    for (size_t i = 0; i < rows.size(); ++i) {
-      x = ops::project_onto(context, ops::embedding(context, rows[i], tables_[i], 1),
-                            projections_[i], {}, x);
-    }
-    return ops::scale(context, x, 1.0F / static_cast<float>(1 + rows.size()));
-  }
-
- private:
-  int64_t vocab_size_;
-  std::vector<ops::NgramTable> shapes_;
-  std::vector<residency::Weight> tables_;
-  std::vector<ops::Projection> projections_;
-  size_t slot_ = 0;
-};
-
 std::unique_ptr<nn::Model> make(nn::Config config, const nn::Weights& weights) {
-  if (config.n_gram > 0) return make_decoder<Layer, Ngrams>(std::move(config), weights);
+  if (config.n_gram > 0) return make_decoder<Layer, nn::Ngrams>(std::move(config), weights);
   return make_decoder<Layer>(std::move(config), weights);
 }
 

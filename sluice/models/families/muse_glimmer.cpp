@@ -8,7 +8,7 @@ namespace sluice::models::families::muse_glimmer {
 namespace {
 
 /// Norms before and after both blocks, whose files store (weight - 1); unlike the last norm's. Those after have an epsilon of
-/// their own, which the config keeps beside the feed-forward block.
+/// their own.
 struct Layer {
   nn::Attention attention;
   nn::GatedMlp mlp;
