@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <variant>
 
@@ -139,6 +140,14 @@ void read_layers(nn::Config& c, const Source& s) {
       s.numbers({"activation_sparsity_pattern", ""}).value_or(std::vector<double>{});
   const auto cutoffs =
       s.numbers({"", "%.activation_sparsity_scale"}).value_or(std::vector<double>{});
+  for (const auto& given : {shares, cutoffs}) {
+    if (!given.empty() && given.size() != c.layers.size())
+      fail(ErrorKind::bad_model, "{}: sparsity of {} layers, there are {}", s.where(), given.size(),
+           c.layers.size());
+  }
+  if (std::ranges::any_of(shares, [](double share) { return !(share >= 0 && share < 1); }))
+    fail(ErrorKind::bad_model,
+         "{}: activation_sparsity_pattern has shares that are not from 0 to 1", s.where());
   const size_t first_shared = static_cast<size_t>(std::max<int64_t>(0, c.n_layers - n_shared));
   int64_t last_local = -1, last_global = -1;
   for (size_t i = 0; i < c.layers.size(); ++i) {
@@ -150,7 +159,7 @@ void read_layers(nn::Config& c, const Source& s) {
     nn::MlpConfig& mlp = c.layers[i].mlp();
     mlp.activation = kGelu;
     mlp.intermediate_size = widths[i];
-    if (i < shares.size() && shares[i] > 0 && shares[i] < 1)
+    if (i < shares.size() && shares[i] > 0)
       mlp.cutoff = static_cast<float>(normal_quantile(shares[i]));
     if (i < cutoffs.size() && std::isfinite(cutoffs[i]))
       mlp.cutoff = static_cast<float>(cutoffs[i]);

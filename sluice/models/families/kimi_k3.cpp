@@ -20,6 +20,8 @@ namespace {
 /// The sums of finished blocks of layers, each [T, hidden_size].
 using Blocks = std::vector<mx::array>;
 
+// Longer than most by what only it has: residuals that are attended.
+
 /// What a norm's weights and a projection onto one number come to: [hidden_size].
 ops::Vector load_direction(const nn::Weights& w, const std::string& name, int64_t n) {
   std::vector<float> weight = *w[name + "_norm"]["weight"].vector(n);
@@ -102,19 +104,21 @@ std::unique_ptr<nn::Model> make(nn::Config config, const nn::Weights& weights) {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
   nn::Config c = read_kimi(s, w, "situ");
+  if (s.string({"hidden_act", ""}).value_or("situ") != "situ")
+    fail(ErrorKind::unsupported, "{}: hidden_act is not 'situ'", s.where());
   const double bound = s.number({"activation_situ_beta", ""}).value_or(1);
   const double linear = s.number({"activation_situ_linear_beta", ""}).value_or(0);
   const int64_t latent = s.integer({"routed_expert_hidden_size", ""}).value_or(0);
   c.residual_block = s.integer({"attn_res_block_size", ""}).value_or(0);
   for (nn::LayerConfig& layer : c.layers) {
-    if (auto* const a = std::get_if<nn::LatentAttentionConfig>(&layer.mixer))
-      a->latent_eps = 1e-6F;  // the reference's own constant
+    auto* const latent_attention = std::get_if<nn::LatentAttentionConfig>(&layer.mixer);
+    if (latent_attention) latent_attention->latent_eps = 1e-6F;  // the reference's own constant
     layer.mlp().situ = static_cast<float>(bound > 0 ? bound : 1);
     layer.mlp().situ_linear = static_cast<float>(linear);
     if (nn::MoeConfig* const moe = layer.moe()) moe->latent_size = latent;
   }
-  for (const char* told : {"mla_use_output_gate", "latent_moe_use_norm"})
-    s.ignore({told, ""});  // the files tell
+  for (const char* of_files : {"mla_use_output_gate", "latent_moe_use_norm"})
+    s.ignore({of_files, ""});
   return c;
 }
 

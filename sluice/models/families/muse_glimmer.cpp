@@ -1,3 +1,4 @@
+#include "sluice/base/error.h"
 #include "sluice/models/config.h"
 #include "sluice/models/family.h"
 #include "sluice/models/make_decoder.h"
@@ -52,6 +53,9 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
       static_cast<float>(s.number({"output_multiplier", ""}).value_or(0.19611613513818404));
   if (!s.has("final_logit_softcapping")) c.logits_softcap = 20;
   const auto bases = s.numbers({"layer_rope_theta", ""}).value_or(std::vector<double>{});
+  if (!bases.empty() && bases.size() != c.layers.size())
+    fail(ErrorKind::bad_model, "{}: layer_rope_theta has {} layers, there are {}", s.where(),
+         bases.size(), c.layers.size());
   for (size_t i = 0; i < c.layers.size(); ++i) {
     nn::AttentionConfig& a = *c.layers[i].attention();
     a.has_gate = a.unit_norms = true;

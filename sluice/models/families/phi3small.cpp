@@ -56,6 +56,9 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
   const double position = number("rope_position_scale", 1),
                of_scores = number("mup_attn_multiplier", 1);
   const double limit = number("gegelu_limit", 20);
+  if (!(position > 0))
+    fail(ErrorKind::bad_model, "{}: rope_position_scale is {}, wanted more than 0", s.where(),
+         position);
   const bool scales = s.boolean({"mup_use_scaling", ""}).value_or(true);
   if (embedding != 0) c.embedding_scale = static_cast<float>(embedding);
   if (width != 0) c.logits_scale = static_cast<float>(1 / width);
@@ -69,7 +72,7 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
     a.qkv_per_group = true;
     if (scales) a.scale = static_cast<float>(of_scores / static_cast<double>(a.head_dim));
     if (position != 1) a.rope.kind = nn::RopeConfig::Kind::linear;
-    a.rope.factor = position > 0 ? 1 / position : 1;
+    a.rope.factor = 1 / position;
     layer.mlp().activation = kernels::Activation::swiglu_clipped;
     layer.mlp().activation_limit = static_cast<float>(limit);
   }
