@@ -66,10 +66,10 @@ size_t KvLayout::add_kv(int64_t n_kv_heads, int64_t head_dim, int64_t window) {
 
 size_t KvLayout::add_latent(int64_t width) {
   if (format_.code) {
-    fail(
-        ErrorKind::unsupported,
-        "--kv-bits: this model keeps one latent vector as keys and values both (MLA), which has no "
-        "form of few bits; leave it out");
+    fail(ErrorKind::unsupported,
+         "--kv-bits: this model keeps vectors without values of their own (MLA, or an indexer's "
+         "keys), "
+         "which have no form of few bits; leave it out");
   }
   return add({}, {1, width, format_.type, 0, true},
              kKvBlockTokens * width * ops::element_bytes(format_.type));
