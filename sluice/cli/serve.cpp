@@ -37,7 +37,8 @@ struct ServeOptions {
   server::ResponseStore::Options responses;
   server::Models::Options loading;
   std::optional<Bytes> disk_cache, disk_cache_daily;
-  bool no_disk_cache = false, allow_pull = false, isolates_clients = false;
+  bool asks_for_connections = false, no_disk_cache = false, allow_pull = false,
+       isolates_clients = false;
   std::string chat_template;
 };
 
@@ -153,8 +154,11 @@ ModelOptions model_options(const ServeOptions& o, const Globals& globals) {
 void serve(ServeOptions o, const Globals& globals) {
   o.model = model_options(o, globals);
   server::HttpOptions http = http_options(o);
-  if (const auto ram = o.model.engine.ram)
+  if (const auto ram = o.model.engine.ram) {
     o.model.engine.beside = server::hold_clients_within(*ram, http);
+    if (o.asks_for_connections && http.most_connections < o.http.most_connections)
+      note(fmt::format("--ram leaves memory for {} connections at once", http.most_connections));
+  }
   const std::vector<server::Models::Named> named = models_of(o);
   if (o.model.engine.ram && o.loading.most_loaded == 0) o.loading.most_loaded = named.size();
   const std::map<std::string, engine::Share> shares = shares_of(named, o, globals.quiet);
@@ -230,7 +234,8 @@ void add_network_options(CLI::App& command, ServeOptions& o) {
       ->group(kNetwork);
   option("--max-connections", "N", o.http.most_connections,
          "Connections at once; --ram may allow fewer (default: 512)")
-      ->check(at_least(1));
+      ->check(at_least(1))
+      ->each([&o](const std::string&) { o.asks_for_connections = true; });
   option("--max-answers", "N", o.most_answers, "Answers on their way at once (default: 64)")
       ->check(at_least(1));
   option("--drain", "SECONDS", o.drain_seconds,
