@@ -33,11 +33,18 @@ def in_one_group(directory: Path, *texts: str) -> bool:
     ],
 )
 def test_what_a_file_keeps_to_itself_is_seen(line: str, name: str, tmp_path: Path) -> None:
-    anonymous = f"namespace a {{\nnamespace {{\n{line}\n}}  // namespace\n}}  // namespace a\n"
-    assert not in_one_group(tmp_path, anonymous, f"namespace {{\nvoid {name}() {{\n}}\n}}  // namespace\n")
-    assert not in_one_group(tmp_path, anonymous, f"int {name}(double) {{\n}}\n"), "for others in the second"
-    assert in_one_group(tmp_path, anonymous, f"int other(int {name}) {{\n  int {name} = 1;\n}}\n")
-    assert in_one_group(tmp_path, anonymous, f"int Type::{name}() const {{\n}}\n"), "a member"
+    def within(namespace: str, text: str) -> str:
+        return f"namespace {namespace} {{\n{text}\n}}  // namespace {namespace}\n"
+
+    def anonymous(text: str) -> str:
+        return f"namespace {{\n{text}\n}}  // namespace"
+
+    own, same = within("a", anonymous(line)), anonymous(f"void {name}() {{\n}}")
+    assert not in_one_group(tmp_path, own, within("a", same))
+    assert not in_one_group(tmp_path, own, within("a", f"int {name}(double) {{\n}}")), "for others in the second"
+    assert in_one_group(tmp_path, own, within("a::b", same)), "each in a namespace of its own"
+    assert in_one_group(tmp_path, own, within("a", f"int other(int {name}) {{\n  int {name} = 1;\n}}"))
+    assert in_one_group(tmp_path, own, within("a", f"int Type::{name}() const {{\n}}")), "a member"
 
 
 def test_every_file_is_in_one_group_and_a_group_stays_small(tmp_path: Path) -> None:
