@@ -93,10 +93,10 @@ impl HuggingFaceTokenizer {
     }
 
     fn parts(&self, text: &str) -> Vec<Range<usize>> {
-        if text.len() <= PART {
-            return vec![0..text.len()];
-        }
-        self.cuts.get_or_init(|| self.find_cuts()).parts(text)
+        let is_long = text.len() > PART;
+        let cuts =
+            if is_long { *self.cuts.get_or_init(|| self.find_cuts()) } else { Cuts::default() };
+        cuts.parts(text)
     }
 
     fn find_cuts(&self) -> Cuts {
