@@ -42,9 +42,9 @@ constexpr std::string_view kNames[] = {"afm7"};
 // Apple's foundation model for devices, arXiv:2507.13575; as mlx-lm 0.32.2 models/afm7.py. Keys and values are rounded to 8 bits
 // as they are kept; the last layers attend those of the last one that has its own.
 extern const Family family{.names = kNames,
-                         .read = read,
-                         .make = make_pre_norm,
-                         .config_keys = kKeys,
-                         .hf_names = kTensors};
+                           .read = read,
+                           .make = make_pre_norm,
+                           .config_keys = kKeys,
+                           .hf_names = kTensors};
 
 }  // namespace sluice::models::families::afm7

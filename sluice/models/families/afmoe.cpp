@@ -52,10 +52,10 @@ constexpr std::string_view kNames[] = {"afmoe"};
 // Arcee's Trinity; as mlx-lm 0.32.2 models/afmoe.py. Norms before and after both blocks; what was attended is gated, element by
 // element; layers with a window rotate, the others see all; experts by sigmoids with a bias.
 extern const Family family{.names = kNames,
-                          .read = read,
-                          .make = make_sandwich_norm,
-                          .config_keys = kKeys,
-                          .gguf_names = kGgufTensors,
-                          .hf_names = kTensors};
+                           .read = read,
+                           .make = make_sandwich_norm,
+                           .config_keys = kKeys,
+                           .gguf_names = kGgufTensors,
+                           .hf_names = kTensors};
 
 }  // namespace sluice::models::families::afmoe

@@ -54,11 +54,11 @@ constexpr std::string_view kNames[] = {"bailing_moe", "bailing_moe_v2", "bailing
 // Ling and Ring, 1 and 2, arXiv:2503.05139 and arXiv:2510.22115; as mlx-lm 0.32.2 models/bailing_moe.py. Experts by softmax or
 // by sigmoids with a bias, in groups; shared experts without a gate.
 extern const Family family{.names = kNames,
-                                .read = read,
-                                .make = make_pre_norm,
-                                .config_keys = kKeys,
-                                .gguf_names = kGgufTensors,
-                                .hf_names = kTensors,
-                                .drops_layers_beyond = true};
+                           .read = read,
+                           .make = make_pre_norm,
+                           .config_keys = kKeys,
+                           .gguf_names = kGgufTensors,
+                           .hf_names = kTensors,
+                           .drops_layers_beyond = true};
 
 }  // namespace sluice::models::families::bailing_moe

@@ -42,10 +42,10 @@ constexpr std::string_view kNames[] = {"dbrx"};
 
 // DBRX; as mlx-lm 0.32.2 models/dbrx.py. Layer norms without bias, bounded queries, keys and values, every layer sparse.
 extern const Family family{.names = kNames,
-                         .read = read,
-                         .make = make_pre_norm,
-                         .config_keys = kKeys,
-                         .gguf_names = kGgufTensors,
-                         .hf_names = kTensors};
+                           .read = read,
+                           .make = make_pre_norm,
+                           .config_keys = kKeys,
+                           .gguf_names = kGgufTensors,
+                           .hf_names = kTensors};
 
 }  // namespace sluice::models::families::dbrx

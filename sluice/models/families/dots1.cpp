@@ -22,9 +22,9 @@ constexpr std::string_view kNames[] = {"dots1"};
 
 // dots.llm1, arXiv:2506.05767; as mlx-lm 0.32.2 models/dots1.py. Qwen3's attention; DeepSeek-V3's choice of experts.
 extern const Family family{.names = kNames,
-                          .read = read,
-                          .make = make_pre_norm,
-                          .gguf_names = kGgufTensors,
-                          .hf_names = kTensors};
+                           .read = read,
+                           .make = make_pre_norm,
+                           .gguf_names = kGgufTensors,
+                           .hf_names = kTensors};
 
 }  // namespace sluice::models::families::dots1

@@ -52,11 +52,11 @@ constexpr std::string_view kNames[] = {"ernie4_5_moe", "ernie4_5-moe"};
 // ERNIE 4.5 with experts; as mlx-lm 0.32.2 models/ernie4_5_moe.py, and with the bias of their choice, which it leaves out and
 // transformers has. Interleaved RoPE, ungated shared experts.
 extern const Family family{.names = kNames,
-                                 .read = read,
-                                 .make = make_pre_norm,
-                                 .config_keys = kKeys,
-                                 .gguf_names = kGgufTensors,
-                                 .hf_names = kTensors,
-                                 .drafting = kDrafting};
+                           .read = read,
+                           .make = make_pre_norm,
+                           .config_keys = kKeys,
+                           .gguf_names = kGgufTensors,
+                           .hf_names = kTensors,
+                           .drafting = kDrafting};
 
 }  // namespace sluice::models::families::ernie4_5_moe

@@ -38,11 +38,11 @@ constexpr std::string_view kNames[] = {"exaone_moe", "exaone-moe"};
 // K-EXAONE; as mlx-lm 0.32.2 models/exaone_moe.py. EXAONE 4's alternation of layers with a window, which rotate, and without;
 // norms before the blocks; DeepSeek-V3's choice of experts.
 extern const Family family{.names = kNames,
-                               .read = read,
-                               .make = make_pre_norm,
-                               .config_keys = kKeys,
-                               .gguf_names = kGgufTensors,
-                               .hf_names = kTensors,
-                               .drafting = kDrafting};
+                           .read = read,
+                           .make = make_pre_norm,
+                           .config_keys = kKeys,
+                           .gguf_names = kGgufTensors,
+                           .hf_names = kTensors,
+                           .drafting = kDrafting};
 
 }  // namespace sluice::models::families::exaone_moe

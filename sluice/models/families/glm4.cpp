@@ -27,9 +27,9 @@ constexpr std::string_view kNames[] = {"glm4"};
 // GLM-4-0414; as mlx-lm 0.32.2 models/glm4.py. Norms before and after both blocks, interleaved RoPE over half of a head,
 // gate and up fused.
 extern const Family family{.names = kNames,
-                         .read = read,
-                         .make = make_sandwich_norm,
-                         .gguf_names = kGgufTensors,
-                         .hf_names = kTensors};
+                           .read = read,
+                           .make = make_sandwich_norm,
+                           .gguf_names = kGgufTensors,
+                           .hf_names = kTensors};
 
 }  // namespace sluice::models::families::glm4

@@ -25,10 +25,10 @@ constexpr std::string_view kNames[] = {"glm4_moe", "solar_open", "glm4moe"};
 // GLM-4.5 and 4.6, arXiv:2508.06471, and Solar Open; as mlx-lm 0.32.2 models/glm4_moe.py. The first layers are dense; experts
 // are chosen by sigmoids with a bias, in groups; a shared expert without a gate.
 extern const Family family{.names = kNames,
-                             .read = read,
-                             .make = make_pre_norm,
-                             .gguf_names = kGgufTensors,
-                             .hf_names = kTensors,
-                             .drops_layers_beyond = true};
+                           .read = read,
+                           .make = make_pre_norm,
+                           .gguf_names = kGgufTensors,
+                           .hf_names = kTensors,
+                           .drops_layers_beyond = true};
 
 }  // namespace sluice::models::families::glm4_moe

@@ -51,10 +51,10 @@ constexpr std::string_view kNames[] = {"gpt2", "gpt_bigcode", "starcoder"};
 // GPT-2 (Radford and others, 2019) and StarCoder, arXiv:2305.06161; as mlx-lm 0.32.2 models/gpt2.py and gpt_bigcode.py, but for the
 // activation, which is config.json's. Learned positions, layer norms, biases everywhere; StarCoder has one key head.
 extern const Family family{.names = kNames,
-                         .read = read,
-                         .make = make_pre_norm,
-                         .config_keys = kKeys,
-                         .gguf_names = kGgufTensors,
-                         .hf_names = kTensors};
+                           .read = read,
+                           .make = make_pre_norm,
+                           .config_keys = kKeys,
+                           .gguf_names = kGgufTensors,
+                           .hf_names = kTensors};
 
 }  // namespace sluice::models::families::gpt2

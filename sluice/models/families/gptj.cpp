@@ -49,9 +49,9 @@ constexpr std::string_view kNames[] = {"gptj"};
 // GPT-J (Wang & Komatsuzaki 2021); as mlx-lm 0.32.2 models/gptj.py. Both blocks beside each other after one norm, interleaved
 // partial RoPE, a bias at the head.
 extern const Family family{.names = kNames,
-                         .read = read,
-                         .make = make_parallel,
-                         .config_keys = kKeys,
-                         .hf_names = kTensors};
+                           .read = read,
+                           .make = make_parallel,
+                           .config_keys = kKeys,
+                           .hf_names = kTensors};
 
 }  // namespace sluice::models::families::gptj

@@ -103,7 +103,6 @@ constexpr std::string_view kNames[] = {"granitemoehybrid", "granitehybrid"};
 // Granite 4, IBM's cards: Granite 3's multipliers, Mamba-2 in most layers, experts beside a shared one or a dense block; as
 // mlx-lm 0.32.2 models/granitemoehybrid.py. That takes a step's length in Mamba from 0.001 on, where config.json does not
 // say it; here, as published, it has no bounds then. Nor is Mamba's result normed as one (see read_mamba2).
-extern const Family family{
-    .names = kNames, .read = read, .make = make, .hf_names = kTensors};
+extern const Family family{.names = kNames, .read = read, .make = make, .hf_names = kTensors};
 
 }  // namespace sluice::models::families::granitemoehybrid

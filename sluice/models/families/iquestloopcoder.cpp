@@ -118,7 +118,6 @@ constexpr std::string_view kNames[] = {"iquestloopcoder"};
 
 // IQuest-Coder's loop models; as mlx-lm 0.32.2 models/iquestloopcoder.py. The layers run twice; the second time
 // each head mixes what the first time kept with a window of its own.
-extern const Family family{
-    .names = kNames, .read = read, .make = make, .hf_names = kTensors};
+extern const Family family{.names = kNames, .read = read, .make = make, .hf_names = kTensors};
 
 }  // namespace sluice::models::families::iquestloopcoder

@@ -95,9 +95,9 @@ constexpr std::string_view kNames[] = {"lfm2", "lfm2_moe", "lfm2-vl", "lfm2_vl",
 // LFM2 and LFM2-MoE, arXiv:2511.23404; as mlx-lm 0.32.2 models/lfm2.py and lfm2_moe.py. Gated short convolutions, few
 // layers of attention; of LFM2-MoE's experts a bias helps to choose, the first layers are dense.
 extern const Family family{.names = kNames,
-                         .read = read,
-                         .make = make_pre_norm,
-                         .gguf_names = kGgufNames,
-                         .hf_names = kTensors};
+                           .read = read,
+                           .make = make_pre_norm,
+                           .gguf_names = kGgufNames,
+                           .hf_names = kTensors};
 
 }  // namespace sluice::models::families::lfm2

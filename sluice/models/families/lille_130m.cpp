@@ -35,9 +35,9 @@ constexpr std::string_view kNames[] = {"lille-130m"};
 
 // Lille 130M; as mlx-lm 0.32.2 models/lille-130m.py. Llama with interleaved RoPE, under other names.
 extern const Family family{.names = kNames,
-                               .read = read,
-                               .make = make_pre_norm,
-                               .config_keys = kKeys,
-                               .hf_names = kTensors};
+                           .read = read,
+                           .make = make_pre_norm,
+                           .config_keys = kKeys,
+                           .hf_names = kTensors};
 
 }  // namespace sluice::models::families::lille_130m

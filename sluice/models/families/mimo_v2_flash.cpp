@@ -78,9 +78,9 @@ constexpr std::string_view kNames[] = {"mimo_v2_flash"};
 // MiMo-V2-Flash, arXiv:2601.02780; as mlx-lm 0.32.2 models/mimo_v2_flash.py. Values narrower than keys; layers with a window
 // have heads and a base of their own, and sinks; experts by sigmoids with a bias.
 extern const Family family{.names = kNames,
-                                  .read = read,
-                                  .make = make_pre_norm,
-                                  .hf_names = kTensors,
-                                  .drafting = kDrafting};
+                           .read = read,
+                           .make = make_pre_norm,
+                           .hf_names = kTensors,
+                           .drafting = kDrafting};
 
 }  // namespace sluice::models::families::mimo_v2_flash

@@ -35,9 +35,9 @@ constexpr std::string_view kNames[] = {"minimax", "minimax_m2", "minimax-m2"};
 // MiniMax M2; as mlx-lm 0.32.2 models/minimax.py. q_norm and k_norm over the whole projection, partial RoPE, experts chosen by
 // sigmoids with a bias.
 extern const Family family{.names = kNames,
-                            .read = read,
-                            .make = make_pre_norm,
-                            .gguf_names = kGgufTensors,
-                            .hf_names = kTensors};
+                           .read = read,
+                           .make = make_pre_norm,
+                           .gguf_names = kGgufTensors,
+                           .hf_names = kTensors};
 
 }  // namespace sluice::models::families::minimax

@@ -35,9 +35,9 @@ constexpr std::string_view kNames[] = {"mistral4"};
 // Mistral Small 4; as mlx-lm 0.32.2 models/mistral4.py. DeepSeek's latent attention with queries that grow with their
 // position; experts by softmax.
 extern const Family family{.names = kNames,
-                             .read = read,
-                             .make = make_pre_norm,
-                             .gguf_names = kLatentTensors,
-                             .hf_names = kTensors};
+                           .read = read,
+                           .make = make_pre_norm,
+                           .gguf_names = kLatentTensors,
+                           .hf_names = kTensors};
 
 }  // namespace sluice::models::families::mistral4

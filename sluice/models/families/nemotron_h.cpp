@@ -172,10 +172,10 @@ constexpr std::string_view kNames[] = {"nemotron_h", "nemotron_h_moe"};
 // Nemotron-H, arXiv:2504.03624, Nemotron 3 Nano and Super, whose experts get less than a row; as mlx-lm 0.32.2 models/nemotron_h.py. One block a layer: Mamba-2,
 // attention without positions, or a feed-forward block without a gate, dense or sparse. Layers that draft are left out.
 extern const Family family{.names = kNames,
-                               .read = read,
-                               .make = make,
-                               .gguf_names = kGgufTensors,
-                               .hf_names = kTensors,
-                               .drafting = kDrafting};
+                           .read = read,
+                           .make = make,
+                           .gguf_names = kGgufTensors,
+                           .hf_names = kTensors,
+                           .drafting = kDrafting};
 
 }  // namespace sluice::models::families::nemotron_h

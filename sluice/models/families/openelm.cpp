@@ -78,9 +78,9 @@ constexpr std::string_view kNames[] = {"openelm"};
 // OpenELM, arXiv:2404.14619; as mlx-lm 0.32.2 models/openelm.py. Layers grow: each has heads and a width of its own; q_norm and
 // k_norm over each head.
 extern const Family family{.names = kNames,
-                            .read = read,
-                            .make = make_pre_norm,
-                            .config_keys = kKeys,
-                            .hf_names = kTensors};
+                           .read = read,
+                           .make = make_pre_norm,
+                           .config_keys = kKeys,
+                           .hf_names = kTensors};
 
 }  // namespace sluice::models::families::openelm

@@ -27,6 +27,7 @@ constexpr std::string_view kNames[] = {"phi"};
 
 // Phi 1, 1.5 and 2, arXiv:2309.05463; as mlx-lm 0.32.2 models/phi.py. Both blocks beside each other after one norm, biases
 // everywhere, partial RoPE.
-extern const Family family{.names = kNames, .read = read, .make = make_parallel, .hf_names = kTensors};
+extern const Family family{
+    .names = kNames, .read = read, .make = make_parallel, .hf_names = kTensors};
 
 }  // namespace sluice::models::families::phi

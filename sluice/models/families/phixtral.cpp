@@ -50,9 +50,9 @@ constexpr std::string_view kNames[] = {"phixtral", "phi-msft"};
 // Phixtral, experts made of Phi 2s; as mlx-lm 0.32.2 models/phixtral.py, which takes the exact GELU whatever is told. Attention
 // and experts beside each other after one norm, biases everywhere.
 extern const Family family{.names = kNames,
-                             .read = read,
-                             .make = make_parallel,
-                             .config_keys = kKeys,
-                             .hf_names = kTensors};
+                           .read = read,
+                           .make = make_parallel,
+                           .config_keys = kKeys,
+                           .hf_names = kTensors};
 
 }  // namespace sluice::models::families::phixtral

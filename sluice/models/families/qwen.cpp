@@ -29,9 +29,9 @@ constexpr std::string_view kNames[] = {"qwen"};
 // Qwen 1, arXiv:2309.16609; as mlx-lm 0.32.2 models/qwen.py, which like this leaves out what changes only beyond the trained
 // context (dynamic NTK, queries that grow with their position).
 extern const Family family{.names = kNames,
-                         .read = read,
-                         .make = make_pre_norm,
-                         .config_keys = kKeys,
-                         .hf_names = kTensors};
+                           .read = read,
+                           .make = make_pre_norm,
+                           .config_keys = kKeys,
+                           .hf_names = kTensors};
 
 }  // namespace sluice::models::families::qwen

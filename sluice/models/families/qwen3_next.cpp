@@ -17,9 +17,9 @@ constexpr std::string_view kNames[] = {"qwen3_next", "qwen3next"};
 // Qwen3-Next and Qwen3-Coder-Next: Qwen3.5 with in_proj_qkvz and in_proj_ba fused per key head; as mlx-lm 0.32.2
 // models/qwen3_next.py.
 extern const Family family{.names = kNames,
-                               .read = read,
-                               .make = make_pre_norm,
-                               .gguf_names = kQwenHybridTensors,
-                               .drafting = kQwenDrafting};
+                           .read = read,
+                           .make = make_pre_norm,
+                           .gguf_names = kQwenHybridTensors,
+                           .drafting = kQwenDrafting};
 
 }  // namespace sluice::models::families::qwen3_next

@@ -76,7 +76,6 @@ constexpr std::string_view kNames[] = {"recurrent_gemma"};
 
 // RecurrentGemma, arXiv:2404.07839, which is Griffin; as mlx-lm 0.32.2 models/recurrent_gemma.py, but that all norms have
 // the file's epsilon. Real-gated linear recurrent units, and local attention in every third layer.
-extern const Family family{
-    .names = kNames, .read = read, .make = make, .hf_names = kTensors};
+extern const Family family{.names = kNames, .read = read, .make = make, .hf_names = kTensors};
 
 }  // namespace sluice::models::families::recurrent_gemma

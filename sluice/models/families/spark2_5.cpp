@@ -41,9 +41,9 @@ constexpr std::string_view kNames[] = {"spark2_5"};
 // Spark X2.5; as mlx-lm 0.32.2 models/spark2_5.py. What was attended is gated head by head; three of four layers have a window
 // and a RoPE of their own.
 extern const Family family{.names = kNames,
-                             .read = read,
-                             .make = make_pre_norm,
-                             .gguf_names = kGgufTensors,
-                             .hf_names = kTensors};
+                           .read = read,
+                           .make = make_pre_norm,
+                           .gguf_names = kGgufTensors,
+                           .hf_names = kTensors};
 
 }  // namespace sluice::models::families::spark2_5

@@ -126,11 +126,11 @@ constexpr std::string_view kNames[] = {"step3p5"};
 // Step 3.5 Flash; as mlx-lm 0.32.2 models/step3p5.py. Layers with a window have more heads; what was attended is gated head by
 // head; experts by sigmoids with a bias; the last layers' gates are bounded.
 extern const Family family{.names = kNames,
-                            .read = read,
-                            .make = make_pre_norm,
-                            .config_keys = kKeys,
-                            .hf_names = kTensors,
-                            .drafting = kDrafting,
-                            .drops_layers_beyond = true};
+                           .read = read,
+                           .make = make_pre_norm,
+                           .config_keys = kKeys,
+                           .hf_names = kTensors,
+                           .drafting = kDrafting,
+                           .drops_layers_beyond = true};
 
 }  // namespace sluice::models::families::step3p5
