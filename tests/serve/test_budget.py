@@ -4,6 +4,7 @@ import concurrent.futures
 import json
 import pathlib
 import re
+import time
 
 from server import Server, head, read_all
 
@@ -40,20 +41,33 @@ def test_large_requests_at_once_stay_within_it_and_small_ones_are_answered():
         assert server.stop() == -15
 
 
+def hold(server: Server, part: bytes, body: str):
+    """A connection that has sent so much and waits, and how `body` was refused meanwhile: once both came in that order."""
+    for _ in range(50):
+        waiting = server.connect()
+        waiting.sendall(part)
+        status, headers, _ = server.request("POST", "/v1/chat/completions", body)
+        if status != 400:
+            return waiting, status, headers
+        waiting.close()
+        time.sleep(0.1)
+    raise AssertionError("nothing was refused")
+
+
 def test_bodies_beyond_what_all_may_take_are_put_off():
-    """Two that were announced and never come hold the room; a chunked one finds none either."""
+    """One whose end never comes holds the room, one that is only announced does not; a chunked one finds none either."""
     server = Server("--ram", str(RAM), "--prompt-cache", "0")
     too_large = server.say(head("POST /v1/chat/completions HTTP/1.1", "Content-Length: 30000000"))
     assert b" 413 " in too_large
     most = int(float(re.search(rb"larger than ([\d.]+) KB", too_large)[1]) * 1000)
     try:
+        body = ask("word " * (most // 20))
+        announced = head("POST /v1/chat/completions HTTP/1.1", f"Content-Length: {most * 9 // 10}").encode()
         with server.connect() as waiting:
-            waiting.sendall(head("POST /v1/chat/completions HTTP/1.1", f"Content-Length: {most * 9 // 10}").encode())
-            body = ask("word " * (most // 20))
-            while True:
-                status, headers, _ = server.request("POST", "/v1/chat/completions", body)
-                if status != 400:
-                    break
+            waiting.sendall(announced)
+            assert server.post("/v1/chat/completions", body)[0] == 400
+        waiting, status, headers = hold(server, announced + b"x" * (most * 8 // 10), body)
+        with waiting:
             assert (status, headers["retry-after"]) == (503, "1")
             chunked = head("POST /v1/chat/completions HTTP/1.1", "Transfer-Encoding: chunked").encode() + b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body.encode())
             with server.connect() as connection:

@@ -188,12 +188,8 @@ awaitable<std::optional<HttpRequest>> Connection::read_request() {
 awaitable<bool> Connection::read_body(const std::string& bytes, const RequestHead& head,
                                       HttpRequest& request) {
   const HttpOptions& options = context_.options;
+  // What came counts, not what is announced: that costs a client nothing.
   const auto room = std::make_shared<BodyRoom::Share>(context_.bodies);
-  if (!room->grow_to(head.content_length.value_or(0))) {
-    const Refusal full = no_room(context_.bodies);
-    co_await refuse(head, full);
-    co_return false;
-  }
   enter(Phase::body, options.body_time);
   error_code error;
   constexpr std::string_view kGoOn = "HTTP/1.1 100 Continue\r\n\r\n";
