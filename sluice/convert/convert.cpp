@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 #include <system_error>
 
 #include "sluice/base/atomic_file.h"
 #include "sluice/base/error.h"
 #include "sluice/convert/importance.h"
 #include "sluice/convert/tokenizer_out.h"
+#include "sluice/convert/write.h"
 #include "sluice/io/file.h"
 #include "sluice/residency/machine/memory.h"
 
@@ -66,8 +68,12 @@ void check_room(const fs::path& directory, uint64_t bytes) {
 class Partial {
  public:
   explicit Partial(const fs::path& path) : path_(path) {
-    fs::create_directory(path_);
-    lock_.emplace(io::File::open_to_write(path_ / ".lock"));
+    if (!fs::create_directory(path_) && !fs::is_empty(path_) && !fs::exists(path_ / kLock)) {
+      fail(ErrorKind::bad_request,
+           "{}: is where the result would grow, and holds something else; move it away",
+           path_.string());
+    }
+    lock_.emplace(io::File::open_to_write(path_ / kLock));
     if (!lock_->try_lock()) {
       fail(ErrorKind::bad_request, "{}: another process is converting to this place",
            path_.string());
@@ -83,9 +89,16 @@ class Partial {
   Partial& operator=(const Partial&) = delete;
 
   const fs::path& path() const { return path_; }
+  /// Removes what a run that was killed has left and this one will not write.
+  void keep_only(const std::set<std::string>& names) const {
+    for (const fs::directory_entry& entry : fs::directory_iterator(path_)) {
+      const std::string name = entry.path().filename().string();
+      if (name != kLock && name != kJournal && !names.contains(name)) fs::remove_all(entry.path());
+    }
+  }
   /// The directory itself becomes `out`.
   void become(const fs::path& out) {
-    fs::remove(path_ / ".lock");
+    fs::remove(path_ / kLock);
     io::sync_directory(path_);
     fs::rename(path_, out);
     owned_ = false;
@@ -94,10 +107,20 @@ class Partial {
   void give(const std::string& name, const fs::path& out) const { fs::rename(path_ / name, out); }
 
  private:
+  static constexpr std::string_view kLock = ".lock";
   fs::path path_;
   std::optional<io::File> lock_;
   bool owned_ = false;
 };
+
+/// Of all files that the conversion will write.
+std::set<std::string> names_of(const Conversion& conversion) {
+  std::set<std::string> names;
+  for (const PlannedFile& file : conversion.plan.files) names.insert(file.name);
+  for (const SideFile& file : conversion.side_files) names.insert(file.name);
+  for (const fs::path& file : conversion.copied) names.insert(file.filename().string());
+  return names;
+}
 
 void write_side_files(const Conversion& conversion, const fs::path& directory) {
   for (const SideFile& file : conversion.side_files)
@@ -160,6 +183,7 @@ Converted convert(const fs::path& source, const fs::path& wanted, const ConvertO
   model.store.reset();
   try {
     Partial partial(out.string() + ".partial");
+    partial.keep_only(names_of(conversion));
     check_room(partial.path(), conversion.plan.bytes());
     const WriteOptions write{.n_threads = options.n_threads,
                              .buffers = buffers_within(options.ram),

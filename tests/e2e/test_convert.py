@@ -41,6 +41,21 @@ def test_a_run_that_is_killed_goes_on_where_it_was_and_gives_the_same_bytes(slui
     assert not (tmp_path / "out.partial").exists()
 
 
+def test_what_a_killed_run_left_half_written_is_not_in_the_result(sluice: Sluice, tmp_path: Path) -> None:
+    assert sluice.run("convert", MODEL, tmp_path / "whole", "-q").returncode == 0
+    partial = tmp_path / "out.partial"
+    partial.mkdir()
+    for name in (".lock", ".sluice-convert.1.partial", "config.json.1.partial", "model-00009-of-00009.safetensors"):
+        (partial / name).write_text("")
+    assert sluice.run("convert", MODEL, tmp_path / "out", "-q").returncode == 0
+    assert digests(tmp_path / "out") == digests(tmp_path / "whole")
+    partial.mkdir()
+    (partial / "mine").write_text("kept")
+    (tmp_path / "out").rename(tmp_path / "moved")
+    assert_bad_usage(sluice.run("convert", MODEL, tmp_path / "out", "-q"), "move it away")
+    assert (partial / "mine").read_text() == "kept"
+
+
 def test_bytes_do_not_depend_on_threads_or_memory(sluice: Sluice, dense: Path, tmp_path: Path) -> None:
     for name, options in (("one", ("--threads", "1")), ("many", ("--threads", "5", "--ram", "100MB"))):
         done = sluice.run("convert", dense, tmp_path / name, "--mode", "mxfp4", *options)
