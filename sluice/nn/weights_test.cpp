@@ -78,6 +78,9 @@ TEST(Weights, experts_lie_in_one_stack_or_one_by_one) {
     EXPECT_THROW(experts.stack("down", 3, 2, 4), Error);
   }
   EXPECT_EQ(Weights(*whole.table)["experts"].optional_vectors("up.bias", 3, 2)[1]->at(1), 3.0F);
+  Files empty({{"experts.up.weight", {0, 1, 1}}});
+  EXPECT_THROW(Weights(*empty.table)["experts"].stack("up", 3, 1, 1), Error);
+  EXPECT_TRUE(Weights(*empty.table)["experts"].stack("up", 0, 1, 1).empty());
 }
 
 TEST(Weights, what_was_asked_for_is_known_with_its_layer_and_once) {
