@@ -16,6 +16,7 @@
 #include "sluice/cli/text_input.h"
 #include "sluice/engine/hub/model_store.h"
 #include "sluice/engine/shares.h"
+#include "sluice/residency/machine/memory.h"
 #include "sluice/server/http/http_server.h"
 #include "sluice/server/serving/models.h"
 #include "sluice/server/serving/service.h"
@@ -152,6 +153,7 @@ ModelOptions model_options(const ServeOptions& o, const Globals& globals) {
 }
 
 void serve(ServeOptions o, const Globals& globals) {
+  residency::give_back_freed_memory();  // a server lives long
   o.model = model_options(o, globals);
   server::HttpOptions http = http_options(o);
   if (const auto ram = o.model.engine.ram) {
