@@ -87,6 +87,12 @@ SourceTensor describe(const nn::WeightTable::Named& named, const BoundPlaces& pl
   }
   t.use = use_of(*bound->second.by);
   t.weight = whole(bound->second.weight, tensor);
+  if (t.weight.matrix.packing.codes == kernels::Packing::Codes::transposed) {
+    fail(ErrorKind::unsupported,
+         "{}: lies transposed, which is not converted yet; begin with what mlx_lm.convert makes of "
+         "it",
+         tensor.name);
+  }
   if (kernels::needs_strips(t.weight.matrix)) {
     fail(ErrorKind::unsupported, "{}: is {}, which is not converted yet; begin with the original",
          tensor.name, io::info(tensor.type).name);

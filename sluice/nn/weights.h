@@ -81,6 +81,8 @@ class WeightTable {
   /// What the config says of a module's quantization, by the file's path; null: it says nothing.
   std::function<std::optional<QuantizationConfig>(const std::string& path)> quantization;
   PublishedQuantization published;
+  /// Whether the files have the floats at a path as [cols, rows], which shapes cannot tell of a square; null: none are so.
+  std::function<bool(std::string_view path)> is_transposed;
 
  private:
   friend class Weights;
@@ -126,7 +128,7 @@ class Weights {
   /// matrix(), for a table of which rows are looked up.
   residency::Weight table(int64_t rows, int64_t cols) const;
   /// A [rows, cols] matrix for each of n: path.name.weight as [n, rows, cols], or
-  /// path.<i>.name.weight each.
+  /// path.<i>.name.weight each; floats may also stand below each other, [n * rows, cols].
   std::vector<residency::Weight> stack(std::string_view name, int64_t n, int64_t rows,
                                        int64_t cols) const;
 

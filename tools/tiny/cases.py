@@ -72,6 +72,7 @@ _LONG_FAMILIES = ("llama-sliding", "qwen3", "gemma3_text", "phi3-longrope", "qwe
 _MISREAD = ("falcon_h1", "olmo", "arcee")  # as published, with all its factors; in transformers' layout; unknown to it
 _NEVER_QUANTIZED = ("afm7",)  # mlx-lm cannot
 _STACKED = ("mixtral", "qwen2_moe", "qwen3_moe", "olmoe")
+_TRANSPOSED = ("gpt2", "dbrx", "llama4")
 
 
 def _family_cases() -> list[Case]:
@@ -88,7 +89,7 @@ def _family_cases() -> list[Case]:
         cases.append(Case(f"{family}-hf", config, quantization=mxfp4, n_shards=2, **common))
         if family in _MISREAD or family in _NEVER_QUANTIZED:
             continue
-        if family in _STACKED or family in ("llama", "gpt_oss"):
+        if family in _STACKED + _TRANSPOSED or family in ("llama", "gpt_oss"):
             cases.append(Case(f"{family}-mlx", config, "mlx", **common))
         group_size = 64 if hidden_size(config) % 64 == 0 else 32
         cases.append(Case(f"{family}-q4", config, "mlx", quantization=Quantization(group_size=group_size), **common))

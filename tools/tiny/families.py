@@ -585,7 +585,8 @@ def _own_keys(model_type: str, architecture: str, **keys: Any) -> Config:
 
 _GPT2: Config = {"n_embd": 96, "n_head": 6, "n_layer": 3, "n_positions": 512, "layer_norm_epsilon": 1e-5}
 FAMILIES |= {
-    "gpt2": _own_keys("gpt2", "GPT2LMHeadModel", n_ctx=512, activation_function="gelu_new", **_GPT2),
+    "gpt2": _own_keys("gpt2", "GPT2LMHeadModel", n_ctx=512, activation_function="gelu_new", summary_type="cls_index",
+                      summary_use_proj=True, summary_activation=None, **_GPT2),
     # mlx-lm takes the exact GELU whatever is told.
     "gpt_bigcode": _own_keys(
         "gpt_bigcode", "GPTBigCodeForCausalLM", n_inner=160, multi_query=True, activation_function="gelu",
@@ -614,7 +615,8 @@ FAMILIES |= {
     "dbrx": _own_keys(
         "dbrx", "DbrxForCausalLM", d_model=96, n_layers=3, n_heads=6, max_seq_len=1024,
         attn_config={"kv_n_heads": 2, "clip_qkv": 1.5, "rope_theta": 1e4},
-        ffn_config={"ffn_hidden_size": 64, "moe_num_experts": 7, "moe_top_k": 3},
+        ffn_config={"ffn_hidden_size": 64, "moe_num_experts": 7, "moe_top_k": 3, "ffn_act_fn": {"name": "silu"},
+                    "moe_normalize_expert_weights": 1, "moe_jitter_eps": 0},
     ),
     "internlm2": _config("internlm2", "InternLM2ForCausalLM", bias=False, tie_word_embeddings=False),
     "granitemoe": _config(

@@ -194,6 +194,42 @@ def _hunyuan_dense(weights: Weights, config: dict) -> Weights:
     return raw
 
 
+def _gpt2(weights: Weights) -> Weights:
+    """Matrices of layers [in, out]; a mask, which every loader must ignore."""
+    raw: Weights = {"h.0.attn.bias": mx.ones((1, 1, 4, 4))}
+    for name, value in weights.items():
+        is_matrix = ".h." in name and value.ndim == 2
+        raw[name.removeprefix("model.")] = value.T if is_matrix else value
+    return raw
+
+
+def _dbrx(weights: Weights) -> Weights:
+    """All experts of a layer below each other, w2 [in, out]."""
+    raw = {k: v for k, v in weights.items() if ".experts." not in k}
+    for name in weights:
+        if found := re.fullmatch(r"(.*\.experts)\.0\.(w1|v1|w2)\.weight", name):
+            prefix, matrix = found.groups()
+            n = sum(bool(re.fullmatch(rf"{re.escape(prefix)}\.\d+\.w1\.weight", k)) for k in weights)
+            experts = [weights[f"{prefix}.{i}.{matrix}.weight"] for i in range(n)]
+            raw[f"{prefix}.mlp.{matrix}"] = mx.concatenate([e.T for e in experts] if matrix == "w2" else experts)
+    return raw
+
+
+def _llama4(weights: Weights) -> Weights:
+    """Experts [E, in, out], gate beside up."""
+    raw = {k: v for k, v in weights.items() if ".experts." not in k}
+    for name in weights:
+        if name.endswith(".experts.down_proj.weight"):
+            prefix = name.removesuffix(".down_proj.weight")
+            both = [weights[f"{prefix}.{p}_proj.weight"].swapaxes(1, 2) for p in ("gate", "up")]
+            raw[f"{prefix}.gate_up_proj"] = mx.concatenate(both, axis=2)
+            raw[f"{prefix}.down_proj"] = weights[name].swapaxes(1, 2)
+    return raw
+
+
+_TRANSPOSED = {"gpt2": _gpt2, "dbrx": _dbrx, "llama4": _llama4}
+
+
 def to_hugging_face(weights: Weights, config: dict) -> Weights:
     """The raw layout of the family; adds the tensors that some checkpoints carry and every loader must ignore."""
     if config["model_type"] == "gpt_oss":
@@ -202,7 +238,9 @@ def to_hugging_face(weights: Weights, config: dict) -> Weights:
         return _qwen_hybrid(weights, config["model_type"])
     if config["model_type"] == "step3p5":
         return _step_layout(weights)
-    if config["model_type"] in ("llama4", "kimi_k3"):
+    if config["model_type"] in _TRANSPOSED:
+        return _TRANSPOSED[config["model_type"]](weights)
+    if config["model_type"] == "kimi_k3":
         return weights
     if config["model_type"] == "phixtral":
         return _phixtral(weights)
