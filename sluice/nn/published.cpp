@@ -7,6 +7,7 @@
 #include <initializer_list>
 
 #include "sluice/base/error.h"
+#include "sluice/kernels/kernels.h"
 #include "sluice/nn/bind.h"
 
 namespace sluice::nn {
@@ -41,6 +42,8 @@ struct Binder {
   void pack(Packing::Codes codes, Format format, int64_t bits);
   void set_zeros(Packing::Zeros zeros);
   float global_scale() const;
+  /// The first of the scales.
+  float only_scale() const;
 };
 
 void Binder::require(const TensorInfo* tensor, std::string_view role,
@@ -115,7 +118,7 @@ void Binder::pack(Packing::Codes codes, Format format, int64_t bits) {
   m.format = format;
   m.bits = static_cast<uint8_t>(bits);
   m.row_bytes = wanted.cols * bits / 8;
-  const bool by_row = codes == Packing::Codes::rows || codes == Packing::Codes::signed_rows;
+  const bool by_row = codes != Packing::Codes::columns && codes != Packing::Codes::awq;
   m.packing.scales_by_group = !by_row;
   m.packing.scale_bytes = static_cast<int64_t>(stored.scales->bytes);
   const auto& shape = stored.scales->shape;
@@ -144,6 +147,16 @@ float Binder::global_scale() const {
     fail(ErrorKind::bad_model, "{}: all scales are multiplied with {}, wanted a number above 0",
          stored.where, scale);
   }
+  return scale;
+}
+
+float Binder::only_scale() const {
+  kernels::Matrix one;
+  one.format = weight.matrix.scale_type;
+  one.rows = one.cols = 1;
+  one.data = wanted.store->bytes(*stored.scales).data();
+  float scale = 0;
+  kernels::kernels().dequantize_row(one, 0, &scale);
   return scale;
 }
 
@@ -284,6 +297,26 @@ void bind_fp8(Binder& b) {
   b.set_groups(n_groups);
 }
 
+/// -1, 0 or 1 in 2 bits, times one number or divided by it.
+void bind_quarters(Binder& b) {
+  const auto& [rows, cols, told, published, store] = b.wanted;
+  if (rows % 4 != 0)
+    fail(ErrorKind::unsupported, "{}: {} rows are no whole quarters", b.stored.where, rows);
+  b.require(b.stored.weight, "codes", TensorType::u8, {rows / 4, cols});
+  b.check_columns(32);
+  row_groups(b);
+  if (b.matrix().packing.rows_per_scale != rows)
+    b.require(b.stored.scales, "scales", b.stored.scales->type, {1});
+  b.pack(Packing::Codes::quarters, Format::affine, 2);
+  b.matrix().packing.zero = 1;
+  b.set_groups(1);
+  if (!published->scale_divides || !store->has_weights()) return;
+  const float scale = b.only_scale();
+  if (!std::isfinite(1 / scale))
+    fail(ErrorKind::bad_model, "{}: is divided by {}", b.stored.where, scale);
+  b.matrix().global_scale = 1 / scale / scale;
+}
+
 /// Elements as MLX has them: two E2M1 a byte, or E4M3; `group_size` columns share a byte-sized scale.
 void bind_in_place(Binder& b, Format format, int64_t bits, int64_t group_size) {
   const int64_t rows = b.wanted.rows, cols = b.wanted.cols;
@@ -344,6 +377,8 @@ std::optional<residency::Weight> bind_published(const StoredMatrix& stored, cons
     if (weight.name.ends_with(".qweight")) return bind_columns;
     if (is_packed && weight.type == TensorType::i32) return bind_packed_rows;
     if (weight.type == TensorType::i8 && has_scales) return bind_int8;
+    if (weight.type == TensorType::u8 && wanted.published->method == Method::bitnet)
+      return has_scales && scales == TensorType::u8 ? nullptr : bind_quarters;
     const bool is_e4m3 = weight.type == TensorType::f8_e4m3 && has_scales;
     if (is_e4m3 && is_byte_scale(scales))
       return [](Binder& x) { bind_in_place(x, Format::mxfp8, 8, 32); };
