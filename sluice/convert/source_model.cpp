@@ -115,6 +115,10 @@ void describe_all(SourceModel& model, const std::vector<nn::WeightTable::Named>&
         "what others than MLX quantized (quantization_config) is not converted yet; begin with the "
         "original");
   }
+  if (!table.rotated_blocks.empty())
+    fail(ErrorKind::unsupported,
+         "matrices that were rotated before they were rounded are not converted yet; begin with "
+         "the original");
   std::set<const io::TensorInfo*> unused;
   for (const auto& left : table.left_over()) unused.insert(left.tensor);
   const BoundPlaces places = places_of(table);

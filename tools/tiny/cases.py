@@ -69,8 +69,9 @@ class Case:
 
 LONG = 307  # longer than a 256-token block and than every window
 _LONG_FAMILIES = ("llama-sliding", "qwen3", "gemma3_text", "phi3-longrope", "qwen3_moe", "qwen3_5_moe", "lfm2", "phi3small")
-_MISREAD = ("falcon_h1", "olmo", "arcee")  # as published, with all its factors; in transformers' layout; unknown to it
+_MISREAD = ("falcon_h1", "olmo", "arcee", "bitnet")  # as published, with all its factors; in transformers' layout; unknown; packed
 _NEVER_QUANTIZED = ("afm7",)  # mlx-lm cannot
+_MLX_ALONE = ("prism_hadamard_qwen35",)  # is quantized by its name
 _STACKED = ("mixtral", "qwen2_moe", "qwen3_moe", "olmoe")
 _TRANSPOSED = ("gpt2", "dbrx", "llama4")
 
@@ -86,6 +87,9 @@ def _family_cases() -> list[Case]:
             "reference_chunk": 1 if family in ("llama-dynamic", "plamo3", "phi3small") else 0,
         }
         mxfp4 = Quantization("mxfp4", overrides={"experts": True}) if family == "gpt_oss" else None
+        if family in _MLX_ALONE:
+            cases.append(Case(f"{family}-mlx", config, "mlx", **common))
+            continue
         cases.append(Case(f"{family}-hf", config, quantization=mxfp4, n_shards=2, **common))
         if family in _MISREAD or family in _NEVER_QUANTIZED:
             continue
@@ -168,6 +172,7 @@ def _published_cases() -> list[Case]:
         "fp8-tensor": {"quant_method": "fp8", "activation_scheme": "static"},
         "nvfp4-divided": _compressed_tensors("nvfp4-pack-quantized", **nvfp4),
         "nvfp4-modelopt": {"quant_method": "modelopt", "quant_algo": "NVFP4", "ignore": ["lm_head"]},
+        "bitnet-divided": {"quant_method": "bitnet", "modules_to_not_convert": ["lm_head"]},
         "mxfp4-packed": _compressed_tensors("mxfp4-pack-quantized", **nvfp4 | {"strategy": "group", "group_size": 32}),
     }
 
@@ -176,6 +181,8 @@ def _published_cases() -> list[Case]:
 
     return [
         *(case("llama-wide", packer) for packer in configs),
+        Case("bitnet-packed", FAMILIES["bitnet"], published=Published("bitnet", {
+            "quant_method": "bitnet", "linear_class": "autobitlinear", "quantization_mode": "offline"})),
         case("phi3", "gptq"),  # fused projections, taken apart
         case("qwen3_moe", "fp8-blocks"),
         case("qwen3_moe", "gptq-shuffled"),

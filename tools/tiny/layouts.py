@@ -227,6 +227,33 @@ def _llama4(weights: Weights) -> Weights:
     return raw
 
 
+def _muse_spark(weights: Weights, config: dict) -> Weights:
+    """Norms in layers less 1, trained gates, q, k, v and the gate apart, q's and k's rows in halves; gate above up."""
+    shifted = ("input_layernorm", "feedforward_layernorm", "_expert_norm")
+    gates = {".add_attn_": ".post_attention_residual_gate.gate", ".add_ffn_": ".post_feedforward_residual_gate.gate"}
+    head_dim = config["head_dim"]
+    q_rows, kv_rows = (config[f"num_{heads}_heads"] * head_dim for heads in ("attention", "key_value"))
+
+    def in_halves(rows: mx.array) -> mx.array:
+        return rows.reshape(-1, head_dim // 2, 2, rows.shape[-1]).swapaxes(1, 2).reshape(rows.shape)
+
+    raw: Weights = {}
+    stacks = {re.sub(r"\.experts\.(\w+_proj\.)", r".switch_mlp.\1", k): v for k, v in weights.items()}
+    for name, value in _stack_gate_and_up(stacks).items():
+        if name.endswith("qkvg_proj.weight"):
+            parts = mx.split(value, [q_rows, q_rows + kv_rows, q_rows + 2 * kv_rows])
+            parts[:2] = [in_halves(part) for part in parts[:2]]
+            raw |= {name.replace("qkvg", p): part for p, part in zip(("q", "k", "v", "gate"), parts, strict=True)}
+        elif name.endswith("_beta"):
+            for ours, theirs in gates.items():
+                if ours in name:
+                    raw[name.split(ours)[0] + theirs] = 0.3 * (mx.log(value) - mx.log1p(-value))
+        elif not name.endswith("_alpha"):
+            raw[name] = value - 1.0 if name.removesuffix(".weight").endswith(shifted) else value
+    raw["model.audio_tower.patch_embed.weight"] = mx.zeros((4, 4))
+    return raw
+
+
 _TRANSPOSED = {"gpt2": _gpt2, "dbrx": _dbrx, "llama4": _llama4}
 
 
@@ -240,6 +267,8 @@ def to_hugging_face(weights: Weights, config: dict) -> Weights:
         return _step_layout(weights)
     if config["model_type"] in _TRANSPOSED:
         return _TRANSPOSED[config["model_type"]](weights)
+    if config["model_type"] == "muse_spark":
+        return _muse_spark(weights, config)
     if config["model_type"] == "kimi_k3":
         return weights
     if config["model_type"] == "phixtral":

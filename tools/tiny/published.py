@@ -180,6 +180,15 @@ def mxfp4(w: np.ndarray) -> Packed:
     return {"weight_packed": ("U8", codes), "weight_scale": scale}, values * np.repeat(2.0**exponent, 32, axis=1)
 
 
+def quarters(w: np.ndarray, *, divided: bool) -> Packed:
+    """-1, 0 or 1 in 2 bits: rows of all four quarters in a byte, and one scale, which divides where it says so."""
+    scale, scales = _bfloat(np.array([1 / np.abs(w).mean() if divided else np.abs(w).mean()]))
+    one = 1 / scales[0] if divided else scales[0]
+    codes = np.clip(np.rint(w / one), -1, 1)
+    quarter = (codes + 1).astype(np.uint8).reshape(4, -1, w.shape[1])
+    return {"weight": ("U8", sum(quarter[i] << 2 * i for i in range(4))), "weight_scale": scale}, codes * one
+
+
 PACKERS: dict[str, Callable[[np.ndarray], Packed]] = {
     "gptq": gptq,
     "gptq-zeros": lambda w: gptq(w, symmetric=False),
@@ -200,6 +209,8 @@ PACKERS: dict[str, Callable[[np.ndarray], Packed]] = {
     "nvfp4-divided": lambda w: nvfp4(w, divided=True),
     "nvfp4-modelopt": lambda w: nvfp4(w, divided=False),
     "mxfp4-packed": mxfp4,
+    "bitnet": lambda w: quarters(w, divided=False),
+    "bitnet-divided": lambda w: quarters(w, divided=True),
 }
 
 
