@@ -1,5 +1,8 @@
 #include "sluice/nn/moe.h"
 
+#include <cmath>
+
+#include "sluice/base/error.h"
 #include "sluice/ops/elementwise.h"
 
 namespace sluice::nn {
@@ -21,6 +24,21 @@ std::vector<residency::Weight> some_rows(std::vector<residency::Weight> stack, i
                                          int64_t n) {
   for (residency::Weight& weight : stack) weight = weight.select_rows(begin, n);
   return stack;
+}
+
+/// Of experts in NVFP4 whose gate and up are one matrix each: column `half` of the numbers that multiply their scales.
+void multiply_scales(std::vector<residency::Weight>& stack, const Weights& w, int64_t half) {
+  const auto n = static_cast<int64_t>(stack.size());
+  if (const auto shape = w.shape("weight_scale_2"); shape.size() != 2 || shape[1] != 2) return;
+  const ops::Vector scales = part(w["weight_scale_2"].tensor({{n, 2}}), half, n, 2);
+  for (size_t i = 0; i < scales->size(); ++i) {
+    const float scale = (*scales)[i];
+    if (!std::isfinite(scale) || scale <= 0)
+      fail(ErrorKind::bad_model,
+           "{}: scales of expert {} are multiplied with {}, wanted more than 0", w.path(), i,
+           scale);
+    stack[i].matrix.global_scale = scale;
+  }
 }
 
 }  // namespace
@@ -52,6 +70,8 @@ ops::Experts load_experts(const Config& c, const MoeConfig& moe, const Weights& 
     const auto both = w.stack("gate_up_proj", n, 2 * inner, width);
     experts.gate = some_rows(both, 0, inner);
     experts.up = some_rows(both, inner, inner);
+    multiply_scales(experts.gate, w["gate_up_proj"], 0);
+    multiply_scales(experts.up, w["gate_up_proj"], 1);
   } else {
     experts.gate = w.stack("gate_proj", n, inner, width);
     experts.up = w.stack("up_proj", n, inner, width);

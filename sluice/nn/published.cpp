@@ -134,15 +134,25 @@ void Binder::set_zeros(Packing::Zeros zeros) {
   weight.biases = place_of(stored, *stored.biases);
 }
 
+/// Of a stack each expert has one, or two of which each is a half's: who takes the halves apart multiplies them, here it is 1.
 float Binder::global_scale() const {
-  if (stored.global == nullptr || stored.global->type != TensorType::f32 ||
-      stored.global->bytes != 4) {
-    fail(ErrorKind::bad_model, "{}: needs one float32 beside it that multiplies all scales",
-         stored.where);
+  const int64_t n = stored.expert < 0 ? 1 : stored.weight->shape[0];
+  const TensorInfo* const global = stored.global;
+  const auto holds = [&](int64_t each) {
+    return global != nullptr && global->type == TensorType::f32 &&
+           global->bytes == static_cast<uint64_t>(4 * n * each);
+  };
+  const bool of_halves = stored.expert >= 0 && stored.weight->name.ends_with("gate_up_proj") &&
+                         holds(2) && global->shape == std::vector<int64_t>{n, 2};
+  if (of_halves && published().method == Method::modelopt) return 1.0F;
+  if (!holds(1)) {
+    fail(ErrorKind::bad_model, "{}: needs one float32 beside it that multiplies all scales{}",
+         stored.where, stored.expert < 0 ? "" : ", for each expert");
   }
   float scale = 1.0F;
+  const auto at = static_cast<size_t>(std::max<int64_t>(0, stored.expert)) * sizeof scale;
   if (wanted.store->has_weights())
-    std::memcpy(&scale, wanted.store->bytes(*stored.global).data(), sizeof scale);
+    std::memcpy(&scale, wanted.store->bytes(*global).data() + at, sizeof scale);
   if (!std::isfinite(scale) || scale <= 0) {
     fail(ErrorKind::bad_model, "{}: all scales are multiplied with {}, wanted a number above 0",
          stored.where, scale);
@@ -321,8 +331,12 @@ void bind_quarters(Binder& b) {
 void bind_in_place(Binder& b, Format format, int64_t bits, int64_t group_size) {
   const int64_t rows = b.wanted.rows, cols = b.wanted.cols;
   b.check_columns(group_size);
-  b.require(b.stored.weight, "codes", b.stored.weight->type, {rows, cols * bits / 8});
-  b.require(b.stored.scales, "scales", b.stored.scales->type, {rows, cols / group_size});
+  const auto require = [&](const TensorInfo* tensor, const char* role, int64_t row) {
+    if (b.stored.expert < 0) return b.require(tensor, role, tensor->type, {rows, row});
+    b.require(tensor, role, tensor->type, {b.stored.weight->shape[0], rows, row});
+  };
+  require(b.stored.weight, "codes", cols * bits / 8);
+  require(b.stored.scales, "scales", cols / group_size);
   kernels::Matrix& m = b.matrix();
   m.format = format;
   m.bits = static_cast<uint8_t>(bits);
@@ -396,7 +410,8 @@ std::optional<residency::Weight> bind_published(const StoredMatrix& stored, cons
          "were made",
          stored.where, io::info(weight.type).name);
   }
-  if (stored.expert >= 0 || stored.is_stack) {
+  const bool is_nvfp4 = weight.type == TensorType::u8 && scales == TensorType::f8_e4m3;
+  if ((stored.expert >= 0 && !is_nvfp4) || stored.is_stack) {
     fail(ErrorKind::unsupported, "{}: {} with scales in a stack of matrices is not supported",
          stored.where, io::info(weight.type).name);
   }

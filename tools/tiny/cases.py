@@ -183,6 +183,8 @@ def _published_cases() -> list[Case]:
         *(case("llama-wide", packer) for packer in configs),
         Case("bitnet-packed", FAMILIES["bitnet"], published=Published("bitnet", {
             "quant_method": "bitnet", "linear_class": "autobitlinear", "quantization_mode": "offline"})),
+        Case("muse_spark-nvfp4", FAMILIES["muse_spark"], published=Published("nvfp4-stack", configs["nvfp4-modelopt"], kept=(
+            "q_proj", "k_proj", "v_proj", "o_proj", "attn.gate_proj", "expert_proj", "0.mlp.experts.gate_up_proj"))),
         case("phi3", "gptq"),  # fused projections, taken apart
         case("qwen3_moe", "fp8-blocks"),
         case("qwen3_moe", "gptq-shuffled"),

@@ -125,7 +125,10 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
 }
 
 constexpr TensorName kTensors[] = {{".mlp.pre_expert_proj.", ".mlp.fc1_latent_proj."},
-                                   {".mlp.post_expert_proj.", ".mlp.fc2_latent_proj."}};
+                                   {".mlp.post_expert_proj.", ".mlp.fc2_latent_proj."},
+                                   {"_proj_weight_scale_2", "_proj.weight_scale_2"},
+                                   {"_proj_weight_scale", "_proj.weight_scale"},
+                                   {"_proj_input_scale", "_proj.input_scale"}};
 constexpr std::string_view kNames[] = {"muse_spark"};
 
 }  // namespace
