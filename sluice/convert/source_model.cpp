@@ -97,6 +97,10 @@ SourceTensor describe(const nn::WeightTable::Named& named, const BoundPlaces& pl
     fail(ErrorKind::unsupported, "{}: is {}, which is not converted yet; begin with the original",
          tensor.name, io::info(tensor.type).name);
   }
+  if (t.weight.matrix.format == Format::nvfp4 && t.weight.matrix.global_scale != 1)
+    fail(ErrorKind::unsupported,
+         "{}: has a number for all its scales, which is not converted yet; begin with the original",
+         tensor.name);
   if (t.weight.matrix.group_size > 0) {  // the shape is the packed integers'
     t.shape.back() = t.weight.cols();
     const auto elements = t.weight.rows() * t.weight.cols();

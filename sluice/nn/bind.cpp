@@ -126,8 +126,9 @@ Format affine_scales(const StoredMatrix& stored, int64_t bits, int64_t group_siz
 
 /// MLX's packed formats. bits and group size follow from the shapes, given the columns a layer
 /// needs; what the config says must agree.
-residency::Weight bind_quantized(const StoredMatrix& stored, int64_t rows, int64_t cols,
-                                 const std::optional<QuantizationConfig>& config) {
+residency::Weight bind_quantized(const StoredMatrix& stored, const Binding& wanted) {
+  constexpr float kWhole = 6 * 448;  // MLX's numbers are the largest weights, of E2M1 times E4M3
+  const auto& [rows, cols, config, published, store] = wanted;
   const io::TensorInfo& packed = *stored.weight;
   const io::TensorInfo& scales = *stored.scales;
   const StoredRows found = rows_of(stored, packed), groups = rows_of(stored, scales);
@@ -156,6 +157,13 @@ residency::Weight bind_quantized(const StoredMatrix& stored, int64_t rows, int64
          stored.where, config->mode, config->bits, config->group_size, scaled.mode, bits,
          group_size);
   }
+  if (stored.global != nullptr) {
+    if (scaled.format != Format::nvfp4)
+      fail(ErrorKind::bad_model,
+           "{}: has a number beside it that multiplies all scales, which only nvfp4 has, not {}",
+           stored.where, scaled.mode);
+    m.global_scale = global_scale(stored, wanted) / kWhole;
+  }
   m.format = scaled.format;
   m.bits = static_cast<uint8_t>(bits);
   m.group_size = static_cast<int32_t>(group_size);
@@ -172,8 +180,11 @@ residency::Weight bind_quantized(const StoredMatrix& stored, int64_t rows, int64
 
 residency::Weight bind_matrix(const StoredMatrix& stored, const Binding& wanted) {
   if (auto published = bind_published(stored, wanted)) return *std::move(published);
-  return stored.scales == nullptr ? bind_plain(stored, wanted.rows, wanted.cols)
-                                  : bind_quantized(stored, wanted.rows, wanted.cols, wanted.told);
+  if (stored.scales != nullptr) return bind_quantized(stored, wanted);
+  if (stored.global != nullptr)
+    fail(ErrorKind::bad_model,
+         "{}: has a number beside it that multiplies its scales, and no scales", stored.where);
+  return bind_plain(stored, wanted.rows, wanted.cols);
 }
 
 }  // namespace sluice::nn

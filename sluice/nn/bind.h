@@ -50,6 +50,9 @@ residency::Weight bind_matrix(const StoredMatrix& stored, const Binding& wanted)
 /// bind_matrix() for what others than MLX and GGUF quantized; none where it is not that.
 std::optional<residency::Weight> bind_published(const StoredMatrix& stored, const Binding& wanted);
 
+/// The number beside the matrix, of a stack beside its expert, that multiplies all scales. Throws Error(bad_model).
+float global_scale(const StoredMatrix& stored, const Binding& wanted);
+
 /// Rows, and what is in one of them, of a stored matrix's tensor.
 struct StoredRows {
   int64_t n = 0, elements = 0;

@@ -134,30 +134,14 @@ void Binder::set_zeros(Packing::Zeros zeros) {
   weight.biases = place_of(stored, *stored.biases);
 }
 
-/// Of a stack each expert has one, or two of which each is a half's: who takes the halves apart multiplies them, here it is 1.
+/// Gate and up in one matrix have one each: who takes the halves apart multiplies them, here it is 1.
 float Binder::global_scale() const {
-  const int64_t n = stored.expert < 0 ? 1 : stored.weight->shape[0];
   const TensorInfo* const global = stored.global;
-  const auto holds = [&](int64_t each) {
-    return global != nullptr && global->type == TensorType::f32 &&
-           global->bytes == static_cast<uint64_t>(4 * n * each);
-  };
   const bool of_halves = stored.expert >= 0 && stored.weight->name.ends_with("gate_up_proj") &&
-                         holds(2) && global->shape == std::vector<int64_t>{n, 2};
-  if (of_halves && published().method == Method::modelopt) return 1.0F;
-  if (!holds(1)) {
-    fail(ErrorKind::bad_model, "{}: needs one float32 beside it that multiplies all scales{}",
-         stored.where, stored.expert < 0 ? "" : ", for each expert");
-  }
-  float scale = 1.0F;
-  const auto at = static_cast<size_t>(std::max<int64_t>(0, stored.expert)) * sizeof scale;
-  if (wanted.store->has_weights())
-    std::memcpy(&scale, wanted.store->bytes(*global).data() + at, sizeof scale);
-  if (!std::isfinite(scale) || scale <= 0) {
-    fail(ErrorKind::bad_model, "{}: all scales are multiplied with {}, wanted a number above 0",
-         stored.where, scale);
-  }
-  return scale;
+                         published().method == Method::modelopt && global != nullptr &&
+                         global->type == TensorType::f32 &&
+                         global->shape == std::vector<int64_t>{stored.weight->shape[0], 2};
+  return of_halves ? 1.0F : nn::global_scale(stored, wanted);
 }
 
 float Binder::only_scale() const {
@@ -358,6 +342,25 @@ bool is_byte_scale(TensorType type) {
 
 }  // namespace
 
+float global_scale(const StoredMatrix& stored, const Binding& wanted) {
+  const int64_t n = stored.expert < 0 ? 1 : stored.weight->shape[0];
+  const TensorInfo* const global = stored.global;
+  if (global == nullptr || global->type != TensorType::f32 ||
+      global->bytes != static_cast<uint64_t>(4 * n)) {
+    fail(ErrorKind::bad_model, "{}: needs one float32 beside it that multiplies all scales{}",
+         stored.where, stored.expert < 0 ? "" : ", for each expert");
+  }
+  float scale = 1.0F;
+  const auto at = static_cast<size_t>(std::max<int64_t>(0, stored.expert)) * sizeof scale;
+  if (wanted.store->has_weights())
+    std::memcpy(&scale, wanted.store->bytes(*global).data() + at, sizeof scale);
+  if (!std::isfinite(scale) || scale <= 0) {
+    fail(ErrorKind::bad_model, "{}: all scales are multiplied with {}, wanted a number above 0",
+         stored.where, scale);
+  }
+  return scale;
+}
+
 StoredMatrix find_stored(const std::string& path,
                          const std::function<const TensorInfo*(const std::string&)>& take) {
   const auto first = [&](std::initializer_list<const char*> endings) -> const TensorInfo* {
@@ -373,7 +376,7 @@ StoredMatrix find_stored(const std::string& path,
   stored.scales = first({".scales", ".weight_scale", ".weight_scale_inv", ".SCB"});
   stored.biases = first({".biases", ".qzeros", ".weight_zero_point"});
   stored.groups = first({".g_idx", ".weight_g_idx"});
-  stored.global = first({".weight_scale_2", ".weight_global_scale"});
+  stored.global = first({".weight_scale_2", ".weight_global_scale", ".global_scale"});
   // Known by the shapes, or of activations, which are not rounded as a checkpoint proposes.
   for (const char* unused :
        {".weight_shape", ".weight_format", ".input_scale", ".input_global_scale"})

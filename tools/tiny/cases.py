@@ -21,6 +21,7 @@ class Quantization:
     group_size: int = 32
     # Values for single module paths: {"bits", "group_size"} or False (kept in float).
     overrides: dict[str, Any] = field(default_factory=dict)
+    global_scale: bool = False  # of nvfp4: each expert has a number that multiplies its scales
     # What config.json says: "true", "silent" (nothing at all), "wrong" (a default that no tensor has).
     told: str = "true"
 
@@ -135,6 +136,7 @@ def _format_cases() -> list[Case]:
         Case("qwen3-wide-q2-tied", FAMILIES["qwen3-wide"], "mlx", quantization=Quantization("affine", 2, 64)),
         Case("qwen3-unindexed", FAMILIES["qwen3"], n_shards=3, has_index=False),
         Case("mixtral-mxfp4", FAMILIES["mixtral"], "mlx", quantization=Quantization("mxfp4", 4, 32)),
+        Case("muse_spark-mlx-nvfp4", FAMILIES["muse_spark"], "mlx", quantization=Quantization("nvfp4", 4, 16, global_scale=True)),
         Case("qwen3_moe-affine3", FAMILIES["qwen3_moe"], "mlx", quantization=Quantization("affine", 3, 32)),
     ]
     return cases

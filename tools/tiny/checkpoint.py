@@ -118,7 +118,7 @@ def _quantize(model: nn.Module, config: dict, q: Quantization) -> dict:
     """Quantizes in place; returns the configuration with what config.json is to say about it."""
     predicate = _overriding_predicate(q, getattr(model, "quant_predicate", None))
     with contextlib.redirect_stdout(io.StringIO()):
-        _, told = quantize_model(model, config, q.group_size, q.bits, q.mode, quant_predicate=predicate)
+        _, told = quantize_model(model, config, q.group_size, q.bits, q.mode, quant_predicate=predicate, global_scale=q.global_scale)
     if q.told == "silent":
         return config
     if q.told == "wrong":

@@ -6,7 +6,7 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
-from mlx_lm.models import muse_spark, prism_hadamard_qwen35
+from mlx_lm.models import muse_spark, prism_hadamard_qwen35, switch_layers
 
 
 class _Float32:
@@ -62,6 +62,16 @@ def _norm_and_gate(x: mx.array, gate: mx.array, *, eps: float) -> mx.array:
     return _rms(x, eps).transpose(0, 2, 1, 3).reshape(gate.shape) * mx.sigmoid(gate)
 
 
+def _multiply_experts(self: nn.Module, x: mx.array, indices: mx.array, sorted_indices: bool = False) -> mx.array:
+    """The product that has a number for each expert's scales, which only GPUs have."""
+    whole, self.global_scale = self.global_scale, None
+    y = _without_numbers(self, x, indices, sorted_indices)
+    self.global_scale = whole
+    return y if whole is None else y * (whole / (6 * 448))[indices][..., None, None]
+
+
+_without_numbers = switch_layers.QuantizedSwitchLinear.__call__
+switch_layers.QuantizedSwitchLinear.__call__ = _multiply_experts
 muse_spark.mx = prism_hadamard_qwen35.mx = _Float32()
 muse_spark.qk_norm, muse_spark.qk_norm_rope = _qk_norm, _qk_norm_rope
 muse_spark.norm_add_norm, muse_spark.post_expert_norm_combine = _norm_add_norm, _combine
