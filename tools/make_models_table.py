@@ -26,7 +26,7 @@ HEAD = """# Model families
 Written by `tools/make_models_table.py` from the families' files and the tests' cases; do not edit.
 
 A model runs when `model_type` of its config.json, or `general.architecture` of its GGUF, is below. Safetensors are read as mlx-lm
-converts them, and as Hugging Face publishes them; of GPT-2, Llama 4 and DBRX only conversions, whose matrices are not transposed.
+converts them, and as Hugging Face publishes them.
 **Tested** says of which form tiny models with
 random weights give the reference's logits (float32 within 1e-4 of the largest, 4 bits within 2e-3) and its greedy tokens,
 with any chunks: mlx-lm 0.32.2 for safetensors; for GGUF, mlx-lm's from a file written as llama.cpp's converter writes it.

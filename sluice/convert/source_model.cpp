@@ -87,10 +87,20 @@ SourceTensor describe(const nn::WeightTable::Named& named, const BoundPlaces& pl
   }
   t.use = use_of(*bound->second.by);
   t.weight = whole(bound->second.weight, tensor);
+  if (t.weight.matrix.packing.codes == kernels::Packing::Codes::transposed) {
+    fail(ErrorKind::unsupported,
+         "{}: lies transposed, which is not converted yet; begin with what mlx_lm.convert makes of "
+         "it",
+         tensor.name);
+  }
   if (kernels::needs_strips(t.weight.matrix)) {
     fail(ErrorKind::unsupported, "{}: is {}, which is not converted yet; begin with the original",
          tensor.name, io::info(tensor.type).name);
   }
+  if (t.weight.matrix.format == Format::nvfp4 && t.weight.matrix.global_scale != 1)
+    fail(ErrorKind::unsupported,
+         "{}: has a number for all its scales, which is not converted yet; begin with the original",
+         tensor.name);
   if (t.weight.matrix.group_size > 0) {  // the shape is the packed integers'
     t.shape.back() = t.weight.cols();
     const auto elements = t.weight.rows() * t.weight.cols();
@@ -109,6 +119,10 @@ void describe_all(SourceModel& model, const std::vector<nn::WeightTable::Named>&
         "what others than MLX quantized (quantization_config) is not converted yet; begin with the "
         "original");
   }
+  if (!table.rotated_blocks.empty())
+    fail(ErrorKind::unsupported,
+         "matrices that were rotated before they were rounded are not converted yet; begin with "
+         "the original");
   std::set<const io::TensorInfo*> unused;
   for (const auto& left : table.left_over()) unused.insert(left.tensor);
   const BoundPlaces places = places_of(table);

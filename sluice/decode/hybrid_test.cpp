@@ -187,7 +187,8 @@ INSTANTIATE_TEST_SUITE_P(Indices, Indexed,
 INSTANTIATE_TEST_SUITE_P(States, Hybrid,
                          testing::Values(gated_delta_model(), mamba2_model(), mamba_model(),
                                          kimi_model(), lightning_model(), rwkv7_model(),
-                                         griffin_model(), ngram_model()),
+                                         griffin_model(), ngram_model(), convolved_keys_model(),
+                                         short_conv_model(), conv_mixer_model()),
                          [](const auto& of) { return of.param.name; });
 
 }  // namespace

@@ -268,6 +268,63 @@ inline HybridModel ngram_model() {
                                                 {"post_projs.1.weight", {32, 16}}})};
 }
 
+/// Baichuan-M1: keys and values are mixed with those of the token before; the middle layer has a window.
+inline HybridModel convolved_keys_model() {
+  const TensorShapes layer =
+      two_norms_and_mlp() + within("self_attn", {{"W_pack.weight", {64, 32}},
+                                                 {"conv_k", {1, 1, 2, 1, 2}},
+                                                 {"conv_v", {1, 1, 2, 1, 2}},
+                                                 {"o_proj.weight", {32, 32}}});
+  return {"convolved_keys",
+          hybrid_config("baichuan_m1", R"("num_attention_heads": 4, "num_key_value_heads": 2,
+            "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "conv_window": 2, "sliding_window": 90,
+            "sliding_window_layers": [1])"),
+          hybrid_tensors({layer, layer, layer})};
+}
+
+/// LFM2: short convolutions, and attention in the last layer.
+inline HybridModel short_conv_model() {
+  const TensorShapes block =
+      TensorShapes{{"operator_norm.weight", {32}}, {"ffn_norm.weight", {32}}} +
+      within("feed_forward",
+             {{"w1.weight", {48, 32}}, {"w3.weight", {48, 32}}, {"w2.weight", {32, 48}}});
+  const TensorShapes conv = block + within("conv", {{"in_proj.weight", {96, 32}},
+                                                    {"conv.weight", {32, 1, 3}},
+                                                    {"out_proj.weight", {32, 32}}});
+  const TensorShapes full = block + within("self_attn", {{"q_proj.weight", {32, 32}},
+                                                         {"k_proj.weight", {16, 32}},
+                                                         {"v_proj.weight", {16, 32}},
+                                                         {"out_proj.weight", {32, 32}},
+                                                         {"q_layernorm.weight", {8}},
+                                                         {"k_layernorm.weight", {8}}});
+  return {"short_conv", hybrid_config("lfm2", R"("num_attention_heads": 4, "num_key_value_heads": 2,
+            "norm_eps": 1e-5, "conv_L_cache": 3, "full_attn_idxs": [2])"),
+          hybrid_tensors({conv, conv, full}, "model.embed_tokens", "model.embedding_norm")};
+}
+
+/// Gear: queries gated by convolved keys and values in place of attention, and attention in the last layer.
+inline HybridModel conv_mixer_model() {
+  TensorShapes block = two_norms_and_mlp();
+  block = block + TensorShapes{{"pre_feedforward_layernorm.weight", {32}},
+                               {"post_feedforward_layernorm.weight", {32}}};
+  const TensorShapes heads = within("local_mixer", {{"q_proj.weight", {32, 32}},
+                                                    {"k_proj.weight", {16, 32}},
+                                                    {"v_proj.weight", {16, 32}},
+                                                    {"o_proj.weight", {32, 32}},
+                                                    {"q_norm.weight", {8}},
+                                                    {"k_norm.weight", {8}},
+                                                    {"key_conv.weight", {16, 4, 1}},
+                                                    {"value_conv.weight", {16, 4, 1}}});
+  const TensorShapes full =
+      block + attention() + within("self_attn", {{"q_norm.weight", {8}}, {"k_norm.weight", {8}}});
+  return {"conv_mixer", hybrid_config("gear", R"("num_attention_heads": 4, "num_key_value_heads": 2,
+            "head_dim": 8, "rms_norm_eps": 1e-5, "conv_L_cache": 4, "query_pre_attn_scalar": 8,
+            "rope_theta": 10000.0, "rope_local_base_freq": 10000.0, "sliding_window": 90,
+            "hidden_activation": "gelu_pytorch_tanh",
+            "layer_types": ["conv_mixer", "conv_mixer", "full_attention"])"),
+          hybrid_tensors({block + heads, block + heads, full})};
+}
+
 /// DeepSeek-V3.2: a token attends the 20 keys that an indexer chooses.
 inline HybridModel indexed_keys_model() {
   TensorShapes attention = latent_attention();

@@ -38,6 +38,8 @@ struct Packing {
     signed_rows,  ///< row by row, int8
     columns,      ///< [cols * bits / 32, all_rows] words: LSB first down a column (GPTQ)
     awq,  ///< [cols, all_rows / 8] words of eight rows' 4-bit codes: rows 0, 2, 4, 6, 1, 3, 5, 7
+    quarters,  ///< [all_rows / 4, cols] bytes of four rows' 2-bit codes: row r of each quarter, the first lowest (BitNet)
+    transposed,  ///< [cols, all_rows] floats: no scales
   };
   enum class Zeros : uint8_t {
     constant,

@@ -17,6 +17,7 @@ int64_t round_up(int64_t n) { return (n + 63) / 64 * 64; }
 int64_t groups_of(const Matrix& w) { return (w.cols + w.group_size - 1) / w.group_size; }
 int64_t row_of(const Matrix& w, int64_t r) { return w.packing.first_row + r * w.packing.row_step; }
 int64_t packed_row_bytes(const Matrix& w) { return w.cols * w.bits / 8; }
+int64_t float_bytes(Format format) { return format == Format::f32 ? 4 : 2; }
 
 /// Groups as the kernels have them: 32, 64 or 128 columns, of which the file's have one or more.
 int64_t kernel_group(const Matrix& w) {
@@ -35,6 +36,10 @@ struct Layout {
 
   explicit Layout(const Matrix& w) {
     const int64_t rows = strip_rows(w);
+    if (w.packing.codes == Codes::transposed) {
+      codes = round_up(rows * w.cols * float_bytes(w.format));
+      return;
+    }
     const bool in_place = w.packing.codes == Codes::rows;
     codes = in_place ? 0 : round_up(rows * packed_row_bytes(w));
     scales = round_up(rows * groups_of(w) * 4);
@@ -86,7 +91,7 @@ void read_floats(const KernelTable& kernels, const std::byte* data, Format type,
 
 /// scales[r * groups + g] of a strip's rows, where the file has the rows' of a group side by side.
 void read_scales_by_group(const KernelTable& kernels, const Matrix& w, float* scales) {
-  const int64_t n_groups = groups_of(w), size = w.scale_type == Format::f32 ? 4 : 2;
+  const int64_t n_groups = groups_of(w), size = float_bytes(w.scale_type);
   const int64_t at_once = w.packing.row_step == 1 ? w.rows : 1;
   float some[32];
   for (int64_t g = 0; g < n_groups; ++g) {
@@ -131,6 +136,34 @@ void transpose_words(const Matrix& w, std::byte* out) {
       ask_for(word + 4 * w.packing.first_row, kAhead * stride);
       for (int64_t r = 0; r < w.rows; ++r)
         std::memcpy(out + r * row_bytes + at, word + 4 * row_of(w, r), 4);
+    }
+  }
+}
+
+/// Floats of a row stand below each other.
+template <class Float>
+void transpose_floats(const Matrix& w, std::byte* out) {
+  const auto size = static_cast<int64_t>(sizeof(Float));
+  const int64_t stride = size * w.packing.all_rows;
+  for (int64_t c = 0; c < w.cols; ++c) {
+    const std::byte* const column = w.data + c * stride;
+    ask_for(column + size * w.packing.first_row, kAhead * stride);
+    for (int64_t r = 0; r < w.rows; ++r)
+      std::memcpy(out + (r * w.cols + c) * size, column + size * row_of(w, r), sizeof(Float));
+  }
+}
+
+/// A quarter's row as its own codes, four columns a byte.
+void take_quarters(const Matrix& w, std::byte* out) {
+  const int64_t quarter = w.packing.all_rows / 4, row_bytes = packed_row_bytes(w);
+  for (int64_t r = 0; r < w.rows; ++r, out += row_bytes) {
+    const int64_t row = row_of(w, r);
+    const auto* const from = reinterpret_cast<const uint8_t*>(w.data) + row % quarter * w.cols;
+    const int shift = static_cast<int>(row / quarter) * 2;
+    for (int64_t i = 0; i < row_bytes; ++i) {
+      int four = 0;
+      for (int k = 0; k < 4; ++k) four |= (from[4 * i + k] >> shift & 3) << 2 * k;
+      out[i] = static_cast<std::byte>(four);
     }
   }
 }
@@ -211,6 +244,19 @@ void write_floats(const Matrix& w, const std::byte* codes, int64_t row_bytes, co
   }
 }
 
+Matrix unpack_transposed(const Matrix& w, std::byte* scratch) {
+  if (w.format == Format::f32) {
+    transpose_floats<uint32_t>(w, scratch);
+  } else {
+    transpose_floats<uint16_t>(w, scratch);
+  }
+  Matrix strip = w;
+  strip.packing = {};
+  strip.data = scratch;
+  strip.row_bytes = w.cols * float_bytes(w.format);
+  return strip;
+}
+
 int64_t coded_bytes(const Matrix& w) { return round_up(strip_rows(w) * w.cols); }
 
 Matrix unpack_blocks(const Matrix& w, std::byte* scratch) {
@@ -237,6 +283,7 @@ int64_t strip_bytes(const Matrix& w) noexcept {
 
 Matrix unpack_strip(const KernelTable& kernels, const Matrix& w, std::byte* scratch) noexcept {
   if (!is_packed(w)) return unpack_blocks(w, scratch);
+  if (w.packing.codes == Codes::transposed) return unpack_transposed(w, scratch);
   const Layout layout(w);
   auto* const scales = reinterpret_cast<float*>(scratch + layout.codes);
   auto* const zeros = reinterpret_cast<float*>(scratch + layout.codes + layout.scales);
@@ -255,6 +302,8 @@ Matrix unpack_strip(const KernelTable& kernels, const Matrix& w, std::byte* scra
     copy_signed(w, scratch);
   } else if (w.packing.codes == Codes::columns) {
     transpose_words(w, scratch);
+  } else if (w.packing.codes == Codes::quarters) {
+    take_quarters(w, scratch);
   } else {
     transpose_awq(w, scratch);
   }

@@ -16,7 +16,7 @@ int64_t strip_bytes(const Matrix& w) noexcept;
 
 /// The rows of w, at most strip_rows() of them, as kernels read them; needs_strips(w). What does not already lie so is
 /// written to scratch, strip_bytes() at a multiple of 64. A weight of a packed matrix is scale * code + (-zero * scale) in float32, which is
-/// exact where scales have 16 bits; with group_of it is scale * (code - zero), as float32.
+/// exact where scales have 16 bits; with group_of it is scale * (code - zero), as float32. Transposed floats stay what they are.
 Matrix unpack_strip(const KernelTable& kernels, const Matrix& w, std::byte* scratch) noexcept;
 
 }  // namespace sluice::kernels

@@ -119,6 +119,21 @@ Packed by_rows(int64_t rows, int64_t cols, int64_t group_size, int bits, std::mt
   return p;
 }
 
+Packed quarters(int64_t rows, int64_t cols, std::mt19937& random) {
+  Packed p(rows, cols, cols, 2, random);
+  p.zeros.assign(static_cast<size_t>(rows), 0);
+  p.scales.assign(static_cast<size_t>(rows), p.scales[0]);
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t c = 0; c < cols; ++c)
+      Packed::put(p.data, (r % (rows / 4) * cols + c) * 8 + r / (rows / 4) * 2, p.code(r, c), 2);
+  }
+  p.m.packing.codes = Codes::quarters;
+  p.m.packing.rows_per_scale = rows;
+  p.m.packing.zero = 1;
+  p.place_scales(false);
+  return p;
+}
+
 /// Rows [0, w.rows), strip by strip.
 std::vector<float> values(const Matrix& w) {
   std::vector<std::byte> memory(static_cast<size_t>(strip_bytes(w)) + 64);
@@ -163,6 +178,48 @@ TEST(Strips, integers_have_their_values_in_each_packing_whichever_rows_are_asked
       if (bits != 3) expect_definition(by_rows(64, 160, 128, bits, random), begin, step);
     }
     expect_definition(awq(72, 256, 64, random), begin, step);
+  }
+}
+
+TEST(Strips, rows_of_quarters_have_their_values_whichever_are_asked_for) {
+  std::mt19937 random(24);
+  for (const auto& [begin, step] : {std::pair{0, 1}, {21, 1}, {3, 5}})
+    expect_definition(quarters(84, 96, random), begin, step);
+}
+
+TEST(Strips, transposed_floats_keep_every_bit_whichever_rows_are_asked_for) {
+  std::mt19937 random(25);
+  constexpr int64_t kRows = 70, kCols = 45;
+  for (const Format format : {Format::f32, Format::f16, Format::bf16}) {
+    const int64_t size = format == Format::f32 ? 4 : 2;
+    std::vector<std::byte> upright(static_cast<size_t>(kRows * kCols * size)),
+        lying(upright.size());
+    for (int64_t r = 0; r < kRows; ++r) {
+      for (int64_t c = 0; c < kCols; ++c) {
+        std::byte* const at = upright.data() + (r * kCols + c) * size;
+        for (int64_t i = 0; i < size; ++i) at[i] = static_cast<std::byte>(random() % 0x3c);
+        std::memcpy(lying.data() + (c * kRows + r) * size, at, static_cast<size_t>(size));
+      }
+    }
+    Matrix plain;
+    plain.format = format;
+    plain.rows = kRows;
+    plain.cols = kCols;
+    plain.row_bytes = kCols * size;
+    plain.data = upright.data();
+    for (const auto& [begin, step] : {std::pair{0, 1}, {33, 1}, {5, 3}}) {
+      Matrix w = plain;
+      w.data = lying.data();
+      w.packing.codes = Codes::transposed;
+      w.packing.all_rows = kRows;
+      select_packed_rows(w, begin, (kRows - begin + step - 1) / step, step);
+      const std::vector<float> got = values(w);
+      for (int64_t i = 0; i < w.rows; ++i) {
+        std::vector<float> wanted(kCols);
+        kernels().dequantize_row(plain, begin + i * step, wanted.data());
+        ASSERT_TRUE(std::equal(wanted.begin(), wanted.end(), got.begin() + i * kCols)) << i;
+      }
+    }
   }
 }
 

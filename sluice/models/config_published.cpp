@@ -251,6 +251,17 @@ void read_bitsandbytes(Keys& keys, PublishedQuantization& q) {
   keys.ignore(kOfNoUse);
 }
 
+void read_bitnet(Keys& keys, PublishedQuantization& q) {
+  static constexpr string_view kClasses[] = {"bitlinear", "autobitlinear"};
+  static constexpr string_view kModes[] = {"offline"};  // else weights are rounded as they are used
+  static constexpr string_view kOfNoUse[] = {"modules_to_not_convert", "rms_norm_eps"};
+  q.method = Method::bitnet;
+  q.scale_divides = keys.one_of("linear_class", "bitlinear", kClasses) == "bitlinear";
+  keys.one_of("quantization_mode", "offline", kModes);
+  if (keys.truth("use_rms_norm", false)) keys.unknown("use_rms_norm", "true");
+  keys.ignore(kOfNoUse);
+}
+
 struct Reader {
   string_view name;
   void (*read)(Keys&, PublishedQuantization&);
@@ -264,6 +275,7 @@ constexpr Reader kReaders[] = {
     {"modelopt", read_modelopt},
     {"modelopt_fp4", read_modelopt},
     {"bitsandbytes", read_bitsandbytes},
+    {"bitnet", read_bitnet},
 };
 
 }  // namespace

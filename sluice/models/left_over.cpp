@@ -21,8 +21,9 @@ constexpr auto kNotNeeded = std::to_array<string_view>(
 
 /// How names of what sees and hears begin.
 constexpr auto kOtherSenses = std::to_array<string_view>(
-    {"vision_tower.", "multi_modal_projector.", "mm_projector.", "vision_model.", "visual.",
-     "audio_tower.", "embed_vision.", "embed_audio.", "vision_embedder."});
+    {"vision_tower.", "vision_adapter.", "vision_projection.", "multi_modal_projector.",
+     "mm_projector.", "vision_model.", "visual.", "audio_tower.", "embed_vision.", "embed_audio.",
+     "vision_embedder."});
 
 bool is_of_other_senses(string_view raw) {
   for (const string_view outer : {"model.", "language_model."}) {

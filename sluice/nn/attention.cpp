@@ -74,6 +74,13 @@ std::vector<ops::Projection> load_projections(const Config& c, const AttentionCo
   const int64_t q_rows = a.n_heads * a.head_dim * (a.output_gate ? 2 : 1);
   const int64_t k_rows = a.n_kv_heads * a.head_dim, v_rows = a.n_kv_heads * value_dim(a);
   const int64_t total = q_rows + k_rows + v_rows;
+  if (const Weights all = w["qkvg_proj"]; all.has()) {
+    const int64_t with_gate = total + a.n_heads * value_dim(a);
+    return {linear_part(all, c.hidden_size, with_gate, 0, q_rows),
+            linear_part(all, c.hidden_size, with_gate, q_rows, k_rows),
+            linear_part(all, c.hidden_size, with_gate, q_rows + k_rows, v_rows),
+            linear_part(all, c.hidden_size, with_gate, total, with_gate - total)};
+  }
   const Weights fused = w["qkv_proj"];
   if (fused.has() && a.qkv_per_group) return {linear(fused, c.hidden_size, total)};
   if (fused.has()) {
@@ -128,6 +135,7 @@ Attention::Attention(const Config& c, const AttentionConfig& a, const Weights& w
       rope_(a.rope),
       slot_(slot_for(a, demands)) {
   norms_.scale *= a.out_scale;
+  gated_ = in_.size() == 4;
   if (a.has_gate && w["gate_proj"].has()) {
     const Weights gate = w["gate_proj"];
     const bool per_head = gate.shape()[0] == a.n_heads;
@@ -167,6 +175,7 @@ Attention::Attention(const Config& c, const AttentionConfig& a, const Weights& w
   load_convolutions(w, demands);
   if (const Weights sub_norm = w["sub_norm"]; sub_norm.has())
     sub_norm_ = ops::Norm{sub_norm["weight"].vector(a.n_heads * value_dim(a)), 0, c.rms_norm_eps};
+  if (a.result_norm) sub_norm_ = ops::Norm{ones(value_dim(a)), 0, c.rms_norm_eps};
   if (a.value_norm) spec_.value_norm = ones(a.head_dim);
   const int64_t queries = a.n_heads * a.head_dim, keys = a.n_kv_heads * a.head_dim;
   const int64_t copied = (q_norm_ || a.clip > 0 || a.tiled_heads ? queries : 0) +
@@ -292,7 +301,7 @@ mx::array Attention::finish(mx::array attended, const std::optional<mx::array>& 
                                      : ops::apply_gate(context, attended, *gate, kSigmoid);
 }
 
-mx::array Attention::operator()(const mx::array& x, const Step& step) const {
+mx::array Attention::attend(const mx::array& x, const Step& step) const {
   Inputs in = project(x, step);
   std::optional<mx::array> angles = rope_.angles(step);
   if (convolved_) convolve(in, step);
@@ -303,7 +312,11 @@ mx::array Attention::operator()(const mx::array& x, const Step& step) const {
   const mx::array attended =
       ops::attention(step.context, in.q, in.k, in.v, angles, spec_, step.layout.layers[slot_],
                      step.kv[step.layout.group_of_layer[slot_]], in.selection);
-  return ops::project_onto(step.context, finish(attended, in.gate, step), o_, norms_.end(), x);
+  return finish(attended, in.gate, step);
+}
+
+mx::array Attention::operator()(const mx::array& x, const Step& step) const {
+  return ops::project_onto(step.context, attend(x, step), o_, norms_.end(), x);
 }
 
 }  // namespace sluice::nn

@@ -24,6 +24,10 @@ class Attention {
 
   /// x: [T, hidden_size]; returns the same shape. Appends this step's keys and values to the KV blocks.
   mx::array operator()(const mx::array& x, const Step& step) const;
+  /// What the call would add to x, where no norm comes after the block.
+  mx::array alone(const mx::array& x, const Step& step) const {
+    return ops::project(step.context, attend(x, step), std::nullopt, {o_})[0];
+  }
 
  private:
   struct Inputs {
@@ -47,6 +51,8 @@ class Attention {
   void convolve(Inputs& in, const Step& step) const;
   void transform(Inputs& in, const std::optional<mx::array>& angles, const Step& step) const;
   Inputs project(const mx::array& x, const Step& step) const;
+  /// What o_proj gets.
+  mx::array attend(const mx::array& x, const Step& step) const;
   mx::array finish(mx::array attended, const std::optional<mx::array>& gate,
                    const Step& step) const;
 

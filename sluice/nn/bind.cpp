@@ -25,15 +25,17 @@ namespace {
 [[noreturn]] void wrong_shape(const StoredMatrix& stored, const io::TensorInfo& tensor,
                               int64_t rows, int64_t cols) {
   const auto& shape = tensor.shape;
-  if (shape.size() >= 2 && rows != cols && shape[shape.size() - 2] == cols &&
-      shape.back() == rows) {
+  if (shape.size() >= 2 && rows != cols && !stored.is_transposed &&
+      shape[shape.size() - 2] == cols && shape.back() == rows) {
     fail(ErrorKind::unsupported,
          "{}: is {} {}, which is [{}, {}] transposed and not supported; convert it with "
          "mlx_lm.convert, or use a GGUF",
          stored.where, io::info(tensor.type).name, io::shape_text(shape), rows, cols);
   }
-  fail(ErrorKind::bad_model, "{}: is {} {}, config needs [{}, {}]{}", stored.where,
-       io::info(tensor.type).name, io::shape_text(tensor.shape), rows, cols,
+  fail(ErrorKind::bad_model, "{}: is {} {}, config needs [{}, {}]{}{}", stored.where,
+       io::info(tensor.type).name, io::shape_text(tensor.shape), stored.is_transposed ? cols : rows,
+       stored.is_transposed ? rows : cols,
+       stored.n_below > 0 ? fmt::format(" {} times", stored.n_below) : "",
        stored.expert >= 0 ? " for each expert" : "");
 }
 
@@ -42,7 +44,8 @@ namespace {
 /// [.., K/32, 16] blocks count as one run. A vector is one row.
 StoredRows rows_of(const StoredMatrix& stored, const io::TensorInfo& tensor) {
   const auto& shape = tensor.shape;
-  const size_t leading = stored.expert >= 0 ? 1 : 0;
+  const size_t leading = stored.expert >= 0 && stored.n_below == 0 ? 1 : 0;
+  if (stored.n_below > 0 && shape.size() == 2) return {shape[0] / stored.n_below, shape[1]};
   if (leading == 0 && shape.size() == 1) return {1, shape[0]};
   if (shape.size() < leading + 2 || (leading == 1 && shape[0] <= stored.expert)) return {};
   StoredRows rows{shape[leading], 1};
@@ -55,8 +58,8 @@ StoredRows rows_of(const StoredMatrix& stored, const io::TensorInfo& tensor) {
 residency::FilePlace place_of(const StoredMatrix& stored, const io::TensorInfo& tensor) {
   uint64_t offset = tensor.offset;
   if (stored.expert >= 0) {
-    offset += tensor.bytes / static_cast<uint64_t>(tensor.shape[0]) *
-              static_cast<uint64_t>(stored.expert);
+    const int64_t n = stored.n_below > 0 ? stored.n_below : tensor.shape[0];
+    offset += tensor.bytes / static_cast<uint64_t>(n) * static_cast<uint64_t>(stored.expert);
   }
   return {tensor.file, offset};
 }
@@ -66,13 +69,19 @@ namespace {
 residency::Weight bind_plain(const StoredMatrix& stored, int64_t rows, int64_t cols) {
   const io::TensorInfo& tensor = *stored.weight;
   const auto format = plain_format(tensor.type);
-  if (!format) {
-    fail(ErrorKind::unsupported, "{}: weights of type {} are not supported", stored.where,
-         io::info(tensor.type).name);
+  if (!format || (stored.is_transposed && *format > Format::bf16)) {
+    fail(ErrorKind::unsupported, "{}: weights of type {} are not supported{}", stored.where,
+         io::info(tensor.type).name, stored.is_transposed ? " where they are transposed" : "");
   }
   const StoredRows found = rows_of(stored, tensor);
-  if (found.n != rows || found.elements != cols) wrong_shape(stored, tensor, rows, cols);
+  const bool is_it = stored.is_transposed ? found.n == cols && found.elements == rows
+                                          : found.n == rows && found.elements == cols;
+  if (!is_it) wrong_shape(stored, tensor, rows, cols);
   residency::Weight weight;
+  if (stored.is_transposed) {
+    weight.matrix.packing.codes = kernels::Packing::Codes::transposed;
+    weight.matrix.packing.all_rows = rows;
+  }
   weight.matrix.format = *format;
   weight.matrix.rows = rows;
   weight.matrix.cols = cols;
@@ -117,8 +126,9 @@ Format affine_scales(const StoredMatrix& stored, int64_t bits, int64_t group_siz
 
 /// MLX's packed formats. bits and group size follow from the shapes, given the columns a layer
 /// needs; what the config says must agree.
-residency::Weight bind_quantized(const StoredMatrix& stored, int64_t rows, int64_t cols,
-                                 const std::optional<QuantizationConfig>& config) {
+residency::Weight bind_quantized(const StoredMatrix& stored, const Binding& wanted) {
+  constexpr float kWhole = 6 * 448;  // MLX's numbers are the largest weights, of E2M1 times E4M3
+  const auto& [rows, cols, config, published, store] = wanted;
   const io::TensorInfo& packed = *stored.weight;
   const io::TensorInfo& scales = *stored.scales;
   const StoredRows found = rows_of(stored, packed), groups = rows_of(stored, scales);
@@ -147,6 +157,13 @@ residency::Weight bind_quantized(const StoredMatrix& stored, int64_t rows, int64
          stored.where, config->mode, config->bits, config->group_size, scaled.mode, bits,
          group_size);
   }
+  if (stored.global != nullptr) {
+    if (scaled.format != Format::nvfp4)
+      fail(ErrorKind::bad_model,
+           "{}: has a number beside it that multiplies all scales, which only nvfp4 has, not {}",
+           stored.where, scaled.mode);
+    m.global_scale = global_scale(stored, wanted) / kWhole;
+  }
   m.format = scaled.format;
   m.bits = static_cast<uint8_t>(bits);
   m.group_size = static_cast<int32_t>(group_size);
@@ -163,8 +180,11 @@ residency::Weight bind_quantized(const StoredMatrix& stored, int64_t rows, int64
 
 residency::Weight bind_matrix(const StoredMatrix& stored, const Binding& wanted) {
   if (auto published = bind_published(stored, wanted)) return *std::move(published);
-  return stored.scales == nullptr ? bind_plain(stored, wanted.rows, wanted.cols)
-                                  : bind_quantized(stored, wanted.rows, wanted.cols, wanted.told);
+  if (stored.scales != nullptr) return bind_quantized(stored, wanted);
+  if (stored.global != nullptr)
+    fail(ErrorKind::bad_model,
+         "{}: has a number beside it that multiplies its scales, and no scales", stored.where);
+  return bind_plain(stored, wanted.rows, wanted.cols);
 }
 
 }  // namespace sluice::nn

@@ -18,8 +18,11 @@ struct StoredMatrix {
       nullptr;  ///< which group each column is in, where the file says it
   const io::TensorInfo* global = nullptr;  ///< one number for all scales
   int64_t expert = -1;                     ///< slice of [n_experts, rows, cols]; -1: no slice
-  bool is_stack = false;                   ///< [n, rows, cols], to be taken for [n * rows, cols]
-  std::string where;                       ///< begins every error
+  int64_t n_below =
+      0;  ///< slices that stand below each other, [n * rows, cols]; 0: [n, rows, cols]
+  bool is_stack = false;       ///< [n, rows, cols], to be taken for [n * rows, cols]
+  bool is_transposed = false;  ///< floats of [cols, rows]
+  std::string where;           ///< begins every error
 };
 
 /// The tensors that are a matrix at a path, by the endings of their names; `weight` null: there is none. take(name) is the
@@ -46,6 +49,9 @@ residency::Weight bind_matrix(const StoredMatrix& stored, const Binding& wanted)
 
 /// bind_matrix() for what others than MLX and GGUF quantized; none where it is not that.
 std::optional<residency::Weight> bind_published(const StoredMatrix& stored, const Binding& wanted);
+
+/// The number beside the matrix, of a stack beside its expert, that multiplies all scales. Throws Error(bad_model).
+float global_scale(const StoredMatrix& stored, const Binding& wanted);
 
 /// Rows, and what is in one of them, of a stored matrix's tensor.
 struct StoredRows {

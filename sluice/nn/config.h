@@ -77,6 +77,7 @@ struct AttentionConfig {
   bool norm_last = false;        ///< q_norm and k_norm come after the rotation
   bool unit_norms = false;       ///< q_norm and k_norm have no weights
   float norm_eps = 0;            ///< of q_norm and k_norm; 0: the decoder's
+  bool result_norm = false;      ///< what was attended is normed per head, without weights
   bool value_norm = false;       ///< values are normed per head, without weights
   bool keys_are_values = false;  ///< values are what k_proj gives, before k_norm
   /// k_norm's weights multiply queries instead of keys: layers that share keys may differ in them. With norm_last.
@@ -178,6 +179,7 @@ struct MoeConfig {
   float shared_clamp = 0;   ///< of the shared expert, as MlpConfig's
   ops::RouterSpec router;
   bool weighs_input = false;  ///< as ops::Experts'
+  float router_scale = 1;     ///< of the router's scores, before they become shares
 };
 
 using FeedForwardConfig = std::variant<MlpConfig, MoeConfig>;

@@ -16,10 +16,11 @@ class Embedding {
   /// tokens: int32 [T]; returns [T, hidden_size]. Positions beyond the table's set the step's error.
   mx::array operator()(const mx::array& tokens, const Step& step) const;
   /// The table as the output projection.
-  ops::Projection projection() const { return {table_, nullptr}; }
+  ops::Projection projection() const { return {table_, nullptr, rotation_}; }
 
  private:
   residency::Weight table_;
+  ops::Rotation rotation_;
   std::optional<residency::Weight> positions_;
   std::optional<ops::Norm> norm_;
   float scale_;

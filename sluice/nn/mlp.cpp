@@ -9,14 +9,6 @@
 namespace sluice::nn {
 namespace {
 
-/// Norms of a block whose projections all give `factor` times as much.
-void scale_input(BlockNorms& norms, float factor) {
-  std::vector<float> weight = *norms.pre->weight;
-  for (float& value : weight) value = (value + norms.pre->weight_offset) * factor;
-  norms.pre->weight = std::make_shared<const std::vector<float>>(std::move(weight));
-  norms.pre->weight_offset = 0;
-}
-
 /// xIELU's slopes are trained: the files have them, before softplus.
 std::optional<ops::Xielu> xielu_of(const Weights& w) {
   if (!w.has("alpha_p")) return std::nullopt;
@@ -51,12 +43,13 @@ std::shared_ptr<const ops::GatedMlpSpec> gated_mlp(const Config& c, const MlpCon
   const int64_t n = mlp.intermediate_size;
   norms.scale *= mlp.out_scale;
   if (mlp.gate_scale != 1) {  // of gate and up both, and down takes up's back
-    scale_input(norms, mlp.gate_scale);
+    norms.pre = scaled(norms.pre, mlp.gate_scale);
     norms.scale /= mlp.gate_scale;
     if (w["up_proj"].has("bias") || w["down_proj"].has("bias"))
       fail(ErrorKind::unsupported, "{}: biases with a scaled gate are not supported", w.path());
   }
   demands.add_mlp(n);
+  if (w["down_proj"].rotated_block() > 0) demands.add_rows(3 * n, n);  // one after the other
   if (const Weights both = w["gate_up_interleaved"]; both.has()) {
     const residency::Weight rows = both.matrix(2 * n, c.hidden_size);
     const ops::Vector bias = both["bias"].optional_vector(2 * n);

@@ -1,5 +1,8 @@
 #include "sluice/nn/moe.h"
 
+#include <cmath>
+
+#include "sluice/base/error.h"
 #include "sluice/ops/elementwise.h"
 
 namespace sluice::nn {
@@ -23,6 +26,21 @@ std::vector<residency::Weight> some_rows(std::vector<residency::Weight> stack, i
   return stack;
 }
 
+/// Of experts in NVFP4 whose gate and up are one matrix each: column `half` of the numbers that multiply their scales.
+void multiply_scales(std::vector<residency::Weight>& stack, const Weights& w, int64_t half) {
+  const auto n = static_cast<int64_t>(stack.size());
+  if (const auto shape = w.shape("weight_scale_2"); shape.size() != 2 || shape[1] != 2) return;
+  const ops::Vector scales = part(w["weight_scale_2"].tensor({{n, 2}}), half, n, 2);
+  for (size_t i = 0; i < scales->size(); ++i) {
+    const float scale = (*scales)[i];
+    if (!std::isfinite(scale) || scale <= 0)
+      fail(ErrorKind::bad_model,
+           "{}: scales of expert {} are multiplied with {}, wanted more than 0", w.path(), i,
+           scale);
+    stack[i].matrix.global_scale = scale;
+  }
+}
+
 }  // namespace
 
 ops::Experts load_experts(const Config& c, const MoeConfig& moe, const Weights& w) {
@@ -32,6 +50,12 @@ ops::Experts load_experts(const Config& c, const MoeConfig& moe, const Weights& 
   ops::Experts experts;
   experts.activation = activation_of(moe.expert, w["act_fn"]);
   experts.weighs_input = moe.weighs_input;
+  if (const Weights of_result = w["post_expert_norm"]; of_result.has()) {
+    std::vector<float> weight = *of_result["weight"].vector(width);
+    for (float& value : weight) value += c.block_norm_offset;
+    experts.result_norm = ops::Norm{std::make_shared<const std::vector<float>>(std::move(weight)),
+                                    0, c.post_norm_eps};
+  }
   if (constexpr const char* kBoth = "gate_up_interleaved"; w[kBoth].has()) {
     const auto both = w.stack(kBoth, n, 2 * inner, width);
     experts.gate = every_second(both, 0);
@@ -46,6 +70,8 @@ ops::Experts load_experts(const Config& c, const MoeConfig& moe, const Weights& 
     const auto both = w.stack("gate_up_proj", n, 2 * inner, width);
     experts.gate = some_rows(both, 0, inner);
     experts.up = some_rows(both, inner, inner);
+    multiply_scales(experts.gate, w["gate_up_proj"], 0);
+    multiply_scales(experts.up, w["gate_up_proj"], 1);
   } else {
     experts.gate = w.stack("gate_proj", n, inner, width);
     experts.up = w.stack("up_proj", n, inner, width);
@@ -76,6 +102,9 @@ SparseMlp::SparseMlp(const Config& c, const MoeConfig& moe, const Weights& w, Bl
   if (moe.latent_size > 0) {
     into_ = {linear(w["fc1_latent_proj"], c.hidden_size, moe.latent_size)};
     out_of_ = {linear(w["fc2_latent_proj"], moe.latent_size, c.hidden_size)};
+    if (const Weights into = w["pre_expert_norm"]; into.has())
+      into_norm_ =
+          ops::Norm{into["weight"].vector(moe.latent_size), c.block_norm_offset, c.rms_norm_eps};
     if (const Weights of_latent = w["latent_norm"]; of_latent.has())
       latent_norm_ = ops::Norm{of_latent["weight"].vector(moe.latent_size), 0.0F, c.rms_norm_eps};
     demands.add_rows(2 * moe.latent_size + c.hidden_size, moe.latent_size);
@@ -84,7 +113,7 @@ SparseMlp::SparseMlp(const Config& c, const MoeConfig& moe, const Weights& w, Bl
   spec_ = std::make_shared<const ops::MoeSpec>(ops::MoeSpec{
       .layer = static_cast<int>(layer),
       .pre = norms.pre,
-      .router_pre = {},
+      .router_pre = moe.router_scale == 1 ? std::nullopt : scaled(norms.pre, moe.router_scale),
       .end = adds_apart() ? ops::BlockEnd{} : norms.end(),
       .router = linear(w["gate"], c.hidden_size, moe.n_experts + moe.router.n_identities),
       .routing = std::move(routing),
@@ -102,6 +131,7 @@ mx::array SparseMlp::alone(const mx::array& x, const Step& step) const {
   const ops::Context& context = step.context;
   std::optional<mx::array> latent;
   if (!into_.empty()) latent = ops::project(context, x, spec_->pre, into_)[0];
+  if (into_norm_) latent = ops::rms_norm(context, *latent, *into_norm_);
   mx::array routed = ops::moe(context, x, spec_, false, step.moe_layers, step.experts, latent);
   if (!out_of_.empty()) routed = ops::project(context, routed, latent_norm_, out_of_)[0];
   if (!shared_) return routed;

@@ -26,11 +26,11 @@ class SparseMlp {
   bool adds_apart() const { return shared_ || !into_.empty(); }
 
   std::shared_ptr<const ops::MoeSpec> spec_;
-  ops::BlockEnd end_;                                ///< of routed and shared experts together
-  std::shared_ptr<const ops::GatedMlpSpec> shared_;  ///< null: none
-  std::vector<ops::Projection> shared_gate_;         ///< one, or none
-  std::vector<ops::Projection> into_, out_of_;       ///< a latent: one each, or none
-  std::optional<ops::Norm> latent_norm_;
+  ops::BlockEnd end_;                                 ///< of routed and shared experts together
+  std::shared_ptr<const ops::GatedMlpSpec> shared_;   ///< null: none
+  std::vector<ops::Projection> shared_gate_;          ///< one, or none
+  std::vector<ops::Projection> into_, out_of_;        ///< a latent: one each, or none
+  std::optional<ops::Norm> into_norm_, latent_norm_;  ///< of what experts get, and of their sum
   std::vector<ops::Projection>
       shares_;  ///< of routed and shared experts, before a softmax: one, or none
 };

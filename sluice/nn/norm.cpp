@@ -18,4 +18,13 @@ ops::Norm norm(const Weights& w, const Config& c) {
           .bias = w["bias"].optional_vector(c.hidden_size)};
 }
 
+std::optional<ops::Norm> scaled(std::optional<ops::Norm> norm, float factor) {
+  if (!norm) return norm;
+  std::vector<float> weight = *norm->weight;
+  for (float& value : weight) value = (value + norm->weight_offset) * factor;
+  norm->weight = std::make_shared<const std::vector<float>>(std::move(weight));
+  norm->weight_offset = 0;
+  return norm;
+}
+
 }  // namespace sluice::nn

@@ -7,6 +7,7 @@
 #include <initializer_list>
 
 #include "sluice/base/error.h"
+#include "sluice/kernels/kernels.h"
 #include "sluice/nn/bind.h"
 
 namespace sluice::nn {
@@ -41,6 +42,8 @@ struct Binder {
   void pack(Packing::Codes codes, Format format, int64_t bits);
   void set_zeros(Packing::Zeros zeros);
   float global_scale() const;
+  /// The first of the scales.
+  float only_scale() const;
 };
 
 void Binder::require(const TensorInfo* tensor, std::string_view role,
@@ -115,7 +118,7 @@ void Binder::pack(Packing::Codes codes, Format format, int64_t bits) {
   m.format = format;
   m.bits = static_cast<uint8_t>(bits);
   m.row_bytes = wanted.cols * bits / 8;
-  const bool by_row = codes == Packing::Codes::rows || codes == Packing::Codes::signed_rows;
+  const bool by_row = codes != Packing::Codes::columns && codes != Packing::Codes::awq;
   m.packing.scales_by_group = !by_row;
   m.packing.scale_bytes = static_cast<int64_t>(stored.scales->bytes);
   const auto& shape = stored.scales->shape;
@@ -131,19 +134,23 @@ void Binder::set_zeros(Packing::Zeros zeros) {
   weight.biases = place_of(stored, *stored.biases);
 }
 
+/// Gate and up in one matrix have one each: who takes the halves apart multiplies them, here it is 1.
 float Binder::global_scale() const {
-  if (stored.global == nullptr || stored.global->type != TensorType::f32 ||
-      stored.global->bytes != 4) {
-    fail(ErrorKind::bad_model, "{}: needs one float32 beside it that multiplies all scales",
-         stored.where);
-  }
-  float scale = 1.0F;
-  if (wanted.store->has_weights())
-    std::memcpy(&scale, wanted.store->bytes(*stored.global).data(), sizeof scale);
-  if (!std::isfinite(scale) || scale <= 0) {
-    fail(ErrorKind::bad_model, "{}: all scales are multiplied with {}, wanted a number above 0",
-         stored.where, scale);
-  }
+  const TensorInfo* const global = stored.global;
+  const bool of_halves = stored.expert >= 0 && stored.weight->name.ends_with("gate_up_proj") &&
+                         published().method == Method::modelopt && global != nullptr &&
+                         global->type == TensorType::f32 &&
+                         global->shape == std::vector<int64_t>{stored.weight->shape[0], 2};
+  return of_halves ? 1.0F : nn::global_scale(stored, wanted);
+}
+
+float Binder::only_scale() const {
+  kernels::Matrix one;
+  one.format = weight.matrix.scale_type;
+  one.rows = one.cols = 1;
+  one.data = wanted.store->bytes(*stored.scales).data();
+  float scale = 0;
+  kernels::kernels().dequantize_row(one, 0, &scale);
   return scale;
 }
 
@@ -284,12 +291,36 @@ void bind_fp8(Binder& b) {
   b.set_groups(n_groups);
 }
 
+/// -1, 0 or 1 in 2 bits, times one number or divided by it.
+void bind_quarters(Binder& b) {
+  const auto& [rows, cols, told, published, store] = b.wanted;
+  if (rows % 4 != 0)
+    fail(ErrorKind::unsupported, "{}: {} rows are no whole quarters", b.stored.where, rows);
+  b.require(b.stored.weight, "codes", TensorType::u8, {rows / 4, cols});
+  b.check_columns(32);
+  row_groups(b);
+  if (b.matrix().packing.rows_per_scale != rows)
+    b.require(b.stored.scales, "scales", b.stored.scales->type, {1});
+  b.pack(Packing::Codes::quarters, Format::affine, 2);
+  b.matrix().packing.zero = 1;
+  b.set_groups(1);
+  if (!published->scale_divides || !store->has_weights()) return;
+  const float scale = b.only_scale();
+  if (!std::isfinite(1 / scale))
+    fail(ErrorKind::bad_model, "{}: is divided by {}", b.stored.where, scale);
+  b.matrix().global_scale = 1 / scale / scale;
+}
+
 /// Elements as MLX has them: two E2M1 a byte, or E4M3; `group_size` columns share a byte-sized scale.
 void bind_in_place(Binder& b, Format format, int64_t bits, int64_t group_size) {
   const int64_t rows = b.wanted.rows, cols = b.wanted.cols;
   b.check_columns(group_size);
-  b.require(b.stored.weight, "codes", b.stored.weight->type, {rows, cols * bits / 8});
-  b.require(b.stored.scales, "scales", b.stored.scales->type, {rows, cols / group_size});
+  const auto require = [&](const TensorInfo* tensor, const char* role, int64_t row) {
+    if (b.stored.expert < 0) return b.require(tensor, role, tensor->type, {rows, row});
+    b.require(tensor, role, tensor->type, {b.stored.weight->shape[0], rows, row});
+  };
+  require(b.stored.weight, "codes", cols * bits / 8);
+  require(b.stored.scales, "scales", cols / group_size);
   kernels::Matrix& m = b.matrix();
   m.format = format;
   m.bits = static_cast<uint8_t>(bits);
@@ -311,6 +342,25 @@ bool is_byte_scale(TensorType type) {
 
 }  // namespace
 
+float global_scale(const StoredMatrix& stored, const Binding& wanted) {
+  const int64_t n = stored.expert < 0 ? 1 : stored.weight->shape[0];
+  const TensorInfo* const global = stored.global;
+  if (global == nullptr || global->type != TensorType::f32 ||
+      global->bytes != static_cast<uint64_t>(4 * n)) {
+    fail(ErrorKind::bad_model, "{}: needs one float32 beside it that multiplies all scales{}",
+         stored.where, stored.expert < 0 ? "" : ", for each expert");
+  }
+  float scale = 1.0F;
+  const auto at = static_cast<size_t>(std::max<int64_t>(0, stored.expert)) * sizeof scale;
+  if (wanted.store->has_weights())
+    std::memcpy(&scale, wanted.store->bytes(*global).data() + at, sizeof scale);
+  if (!std::isfinite(scale) || scale <= 0) {
+    fail(ErrorKind::bad_model, "{}: all scales are multiplied with {}, wanted a number above 0",
+         stored.where, scale);
+  }
+  return scale;
+}
+
 StoredMatrix find_stored(const std::string& path,
                          const std::function<const TensorInfo*(const std::string&)>& take) {
   const auto first = [&](std::initializer_list<const char*> endings) -> const TensorInfo* {
@@ -326,7 +376,7 @@ StoredMatrix find_stored(const std::string& path,
   stored.scales = first({".scales", ".weight_scale", ".weight_scale_inv", ".SCB"});
   stored.biases = first({".biases", ".qzeros", ".weight_zero_point"});
   stored.groups = first({".g_idx", ".weight_g_idx"});
-  stored.global = first({".weight_scale_2", ".weight_global_scale"});
+  stored.global = first({".weight_scale_2", ".weight_global_scale", ".global_scale"});
   // Known by the shapes, or of activations, which are not rounded as a checkpoint proposes.
   for (const char* unused :
        {".weight_shape", ".weight_format", ".input_scale", ".input_global_scale"})
@@ -344,6 +394,8 @@ std::optional<residency::Weight> bind_published(const StoredMatrix& stored, cons
     if (weight.name.ends_with(".qweight")) return bind_columns;
     if (is_packed && weight.type == TensorType::i32) return bind_packed_rows;
     if (weight.type == TensorType::i8 && has_scales) return bind_int8;
+    if (weight.type == TensorType::u8 && wanted.published->method == Method::bitnet)
+      return has_scales && scales == TensorType::u8 ? nullptr : bind_quarters;
     const bool is_e4m3 = weight.type == TensorType::f8_e4m3 && has_scales;
     if (is_e4m3 && is_byte_scale(scales))
       return [](Binder& x) { bind_in_place(x, Format::mxfp8, 8, 32); };
@@ -361,7 +413,8 @@ std::optional<residency::Weight> bind_published(const StoredMatrix& stored, cons
          "were made",
          stored.where, io::info(weight.type).name);
   }
-  if (stored.expert >= 0 || stored.is_stack) {
+  const bool is_nvfp4 = weight.type == TensorType::u8 && scales == TensorType::f8_e4m3;
+  if ((stored.expert >= 0 && !is_nvfp4) || stored.is_stack) {
     fail(ErrorKind::unsupported, "{}: {} with scales in a stack of matrices is not supported",
          stored.where, io::info(weight.type).name);
   }

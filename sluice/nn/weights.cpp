@@ -58,6 +58,7 @@ std::optional<StoredMatrix> WeightTable::take_matrix(const std::string& path) {
   StoredMatrix stored = find_stored(path, [this](const std::string& name) { return take(name); });
   if (stored.weight == nullptr) return std::nullopt;
   stored.where = where(*stored.weight);
+  stored.is_transposed = stored.scales == nullptr && is_transposed && is_transposed(path);
   return stored;
 }
 
@@ -158,7 +159,10 @@ std::vector<residency::Weight> Weights::stack(std::string_view name, int64_t n, 
   std::vector<residency::Weight> weights;
   if (std::optional<StoredMatrix> whole = table_->take_matrix(path)) {
     const auto& shape = whole->weight->shape;
-    if (shape.size() < 3 || shape[0] != n) {
+    const bool is_below = shape.size() == 2 && whole->scales == nullptr &&
+                          shape[0] == n * (whole->is_transposed ? cols : rows);
+    if (is_below) whole->n_below = n;
+    if (!is_below && (shape.size() < 3 || shape[0] != n)) {
       fail(ErrorKind::bad_model, "{}: is {} {}, config needs {} experts of [{}, {}]", whole->where,
            io::info(whole->weight->type).name, io::shape_text(shape), n, rows, cols);
     }

@@ -22,7 +22,16 @@ struct QuantizationConfig {
 /// What quantization_config says of weights that others than MLX quantized. The tensors' types and shapes say more; here is
 /// what they cannot say, and what they must agree with.
 struct PublishedQuantization {
-  enum class Method : uint8_t { none, fp8, gptq, awq, compressed_tensors, modelopt, bitsandbytes };
+  enum class Method : uint8_t {
+    none,
+    fp8,
+    gptq,
+    awq,
+    compressed_tensors,
+    modelopt,
+    bitsandbytes,
+    bitnet
+  };
   struct Scheme {
     bool is_float = false;
     int64_t bits = 0;
@@ -31,6 +40,7 @@ struct PublishedQuantization {
   Method method = Method::none;
   bool zeros_less_one = false;  ///< GPTQ's first version stores zeros less 1
   bool needs_order = false;     ///< each matrix says which group each of its columns is in
+  bool scale_divides = false;   ///< bitnet: weights are codes divided by their scale
   int64_t block_rows = 1;       ///< rows that share a scale, in blocks of scheme.group_size columns
   std::vector<Scheme> schemes;  ///< a matrix has one of them
 };
@@ -81,6 +91,10 @@ class WeightTable {
   /// What the config says of a module's quantization, by the file's path; null: it says nothing.
   std::function<std::optional<QuantizationConfig>(const std::string& path)> quantization;
   PublishedQuantization published;
+  /// Whether the files have the floats at a path as [cols, rows], which shapes cannot tell of a square; null: none are so.
+  std::function<bool(std::string_view path)> is_transposed;
+  /// How many elements the rows that a projection gets are rotated by together, by its path; of others 0.
+  std::map<std::string, int64_t, std::less<>> rotated_blocks;
 
  private:
   friend class Weights;
@@ -112,6 +126,10 @@ class Weights {
   /// This scope, of what is needed before the first layer runs.
   Weights before_layers() const { return Weights(*table_, path_, 0); }
   const std::string& path() const { return path_; }
+  int64_t rotated_block() const {
+    const auto it = table_->rotated_blocks.find(path_);
+    return it == table_->rotated_blocks.end() ? 0 : it->second;
+  }
 
   /// Whether the files have path.leaf; a weight may be the tensor at the path itself, or packed.
   bool has(std::string_view leaf = "weight") const;
@@ -126,7 +144,7 @@ class Weights {
   /// matrix(), for a table of which rows are looked up.
   residency::Weight table(int64_t rows, int64_t cols) const;
   /// A [rows, cols] matrix for each of n: path.name.weight as [n, rows, cols], or
-  /// path.<i>.name.weight each.
+  /// path.<i>.name.weight each; floats may also stand below each other, [n * rows, cols].
   std::vector<residency::Weight> stack(std::string_view name, int64_t n, int64_t rows,
                                        int64_t cols) const;
 

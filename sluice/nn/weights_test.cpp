@@ -83,6 +83,24 @@ TEST(Weights, experts_lie_in_one_stack_or_one_by_one) {
   EXPECT_TRUE(Weights(*empty.table)["experts"].stack("up", 0, 1, 1).empty());
 }
 
+TEST(Weights, floats_may_lie_transposed_and_below_each_other) {
+  Files files({{"up.weight", {4, 3}}, {"experts.w1", {6, 4}}, {"experts.w2", {12, 2}}});
+  files.table->is_transposed = [](std::string_view path) { return path != "experts.w1"; };
+  const Weights w(*files.table);
+  const residency::Weight up = w["up"].matrix(3, 4);
+  EXPECT_EQ(up.matrix.packing.codes, kernels::Packing::Codes::transposed);
+  EXPECT_EQ(up.matrix.packing.all_rows, 3);
+  EXPECT_EQ(up.rows(), 3);
+  EXPECT_THROW(w["up"].matrix(4, 3), Error);
+  const auto w1 = w["experts"].stack("w1", 3, 2, 4), w2 = w["experts"].stack("w2", 3, 2, 4);
+  EXPECT_EQ(w1[2].data.offset - w1[0].data.offset, 2 * 2 * 4 * 4U);
+  EXPECT_FALSE(kernels::is_packed(w1[2].matrix));
+  EXPECT_EQ(w2[1].data.offset - w2[0].data.offset, 4 * 2 * 4U);
+  EXPECT_TRUE(kernels::is_packed(w2[1].matrix));
+  EXPECT_THROW(w["experts"].stack("w1", 2, 2, 4), Error);
+  EXPECT_TRUE(files.table->left_over().empty());
+}
+
 TEST(Weights, what_was_asked_for_is_known_with_its_layer_and_once) {
   Files files({{"layers.0.qkv.weight", {6, 2}},
                {"layers.0.extra.weight", {1, 2}},

@@ -9,11 +9,22 @@
 
 namespace sluice::ops {
 
-/// y = x w^T (+ bias).
+/// A row in another basis: H(signs x), or signs H(x) back, where H is the Walsh-Hadamard transform of each `block` elements,
+/// divided by the root of `block` (as in QuaRot, arXiv:2404.00456).
+struct Rotation {
+  int64_t block = 0;  ///< a power of two
+  Vector signs;       ///< [width]; null: there is no rotation
+};
+
+/// y = rotation(x) w^T (+ bias).
 struct Projection {
   residency::Weight weight;
   Vector bias;  ///< [weight.rows], or null
+  Rotation rotation = {};
 };
+
+/// Each row back from the rotation. x: float32 [T, width].
+mx::array rotate_back(const Context& context, const mx::array& x, const Rotation& rotation);
 
 /// Projections of the same x, after an optional norm. x: float32 [T, cols]; returns float32 [T, rows] for each.
 std::vector<mx::array> project(const Context& context, const mx::array& x,

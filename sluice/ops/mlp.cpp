@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "sluice/base/error.h"
+#include "sluice/ops/elementwise.h"
 #include "sluice/ops/kernel_op.h"
 
 namespace sluice::ops {
@@ -36,10 +38,22 @@ void run_mlp(const Context& context, const GatedMlpSpec& spec, const float* x, i
   finish_rows(context, spec.end, y, residual, n, hidden, out);
 }
 
+/// Projections whose inputs are rotated, each by itself, go one by one.
+mx::array rotated_mlp(const Context& context, const mx::array& x, const GatedMlpSpec& spec,
+                      bool residual) {
+  if (!residual)
+    fail(ErrorKind::unsupported, "a rotated block beside another one is not supported");
+  const std::vector<mx::array> in = project(context, x, spec.pre, {spec.gate, spec.up});
+  const mx::array inner = apply_gate(context, in[1], in[0], spec.activation.activation);
+  return project_onto(context, inner, spec.down, spec.end, x);
+}
+
 }  // namespace
 
 mx::array gated_mlp(const Context& context, const mx::array& x,
                     std::shared_ptr<const GatedMlpSpec> spec, bool residual) {
+  if (spec->gate.rotation.signs || spec->up.rotation.signs || spec->down.rotation.signs)
+    return rotated_mlp(context, x, *spec, residual);
   const auto n_tokens = static_cast<int64_t>(x.shape(0));
   return kernel_op(
       context, "gated_mlp", {x}, x.shape(),

@@ -143,6 +143,20 @@ void run_some_experts(const Context& context, const Experts& experts, const Assi
   });
 }
 
+/// Of these experts' results.
+void norm_results(const Context& context, const Norm& norm, const Assignment& a,
+                  std::span<const int> experts, float* y) {
+  const int64_t width = norm.width();
+  for (const int expert : experts) {
+    const auto e = static_cast<size_t>(expert);
+    for (int64_t i = a.begin[e]; i < a.begin[e + 1]; ++i) {
+      float* const row = y + i * width;
+      std::transform(row, row + width, norm.weight->begin(), row, std::multiplies<>());
+      context.kernels.rms_norm(row, nullptr, 0, width, norm.eps, row);
+    }
+  }
+}
+
 /// What can be done with the first experts' results before the others are there.
 using BeforeWaiting = std::function<void(std::span<const int> experts)>;
 
@@ -156,6 +170,7 @@ void run_experts(const Context& context, Scratch::Frame& frame, const Experts& e
   bool first = true;
   for (std::span<const int> some = stream.next(); !some.empty(); some = stream.next()) {
     run_some_experts(context, experts, a, stream, some, x, activated, y);
+    if (experts.result_norm) norm_results(context, *experts.result_norm, a, some, y);
     if (std::exchange(first, false) && before_waiting && stream.would_wait()) before_waiting(some);
   }
 }

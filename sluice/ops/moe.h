@@ -15,6 +15,8 @@ struct Experts {
   std::vector<residency::Weight> gate, up, down;
   std::vector<Vector> gate_bias, up_bias, down_bias;  ///< empty, or one per expert
   GatedActivation activation;
+  /// What each gives, times these weights first, is normed without any: before it is weighed (Muse Spark).
+  std::optional<Norm> result_norm = std::nullopt;
   bool weighs_input =
       false;  ///< a token's weight multiplies what its expert gets, not what it gives (Llama 4)
 };

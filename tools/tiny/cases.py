@@ -21,6 +21,7 @@ class Quantization:
     group_size: int = 32
     # Values for single module paths: {"bits", "group_size"} or False (kept in float).
     overrides: dict[str, Any] = field(default_factory=dict)
+    global_scale: bool = False  # of nvfp4: each expert has a number that multiplies its scales
     # What config.json says: "true", "silent" (nothing at all), "wrong" (a default that no tensor has).
     told: str = "true"
 
@@ -69,9 +70,11 @@ class Case:
 
 LONG = 307  # longer than a 256-token block and than every window
 _LONG_FAMILIES = ("llama-sliding", "qwen3", "gemma3_text", "phi3-longrope", "qwen3_moe", "qwen3_5_moe", "lfm2", "phi3small")
-_MISREAD = ("falcon_h1", "olmo", "arcee")  # as published, with all its factors; in transformers' layout; unknown to it
+_MISREAD = ("falcon_h1", "olmo", "arcee", "bitnet")  # as published, with all its factors; in transformers' layout; unknown; packed
 _NEVER_QUANTIZED = ("afm7",)  # mlx-lm cannot
+_MLX_ALONE = ("prism_hadamard_qwen35",)  # is quantized by its name
 _STACKED = ("mixtral", "qwen2_moe", "qwen3_moe", "olmoe")
+_TRANSPOSED = ("gpt2", "dbrx", "llama4")
 
 
 def _family_cases() -> list[Case]:
@@ -85,10 +88,13 @@ def _family_cases() -> list[Case]:
             "reference_chunk": 1 if family in ("llama-dynamic", "plamo3", "phi3small") else 0,
         }
         mxfp4 = Quantization("mxfp4", overrides={"experts": True}) if family == "gpt_oss" else None
+        if family in _MLX_ALONE:
+            cases.append(Case(f"{family}-mlx", config, "mlx", **common))
+            continue
         cases.append(Case(f"{family}-hf", config, quantization=mxfp4, n_shards=2, **common))
         if family in _MISREAD or family in _NEVER_QUANTIZED:
             continue
-        if family in _STACKED or family in ("llama", "gpt_oss"):
+        if family in _STACKED + _TRANSPOSED or family in ("llama", "gpt_oss"):
             cases.append(Case(f"{family}-mlx", config, "mlx", **common))
         group_size = 64 if hidden_size(config) % 64 == 0 else 32
         cases.append(Case(f"{family}-q4", config, "mlx", quantization=Quantization(group_size=group_size), **common))
@@ -130,6 +136,7 @@ def _format_cases() -> list[Case]:
         Case("qwen3-wide-q2-tied", FAMILIES["qwen3-wide"], "mlx", quantization=Quantization("affine", 2, 64)),
         Case("qwen3-unindexed", FAMILIES["qwen3"], n_shards=3, has_index=False),
         Case("mixtral-mxfp4", FAMILIES["mixtral"], "mlx", quantization=Quantization("mxfp4", 4, 32)),
+        Case("muse_spark-mlx-nvfp4", FAMILIES["muse_spark"], "mlx", quantization=Quantization("nvfp4", 4, 16, global_scale=True)),
         Case("qwen3_moe-affine3", FAMILIES["qwen3_moe"], "mlx", quantization=Quantization("affine", 3, 32)),
     ]
     return cases
@@ -167,6 +174,7 @@ def _published_cases() -> list[Case]:
         "fp8-tensor": {"quant_method": "fp8", "activation_scheme": "static"},
         "nvfp4-divided": _compressed_tensors("nvfp4-pack-quantized", **nvfp4),
         "nvfp4-modelopt": {"quant_method": "modelopt", "quant_algo": "NVFP4", "ignore": ["lm_head"]},
+        "bitnet-divided": {"quant_method": "bitnet", "modules_to_not_convert": ["lm_head"]},
         "mxfp4-packed": _compressed_tensors("mxfp4-pack-quantized", **nvfp4 | {"strategy": "group", "group_size": 32}),
     }
 
@@ -175,6 +183,10 @@ def _published_cases() -> list[Case]:
 
     return [
         *(case("llama-wide", packer) for packer in configs),
+        Case("bitnet-packed", FAMILIES["bitnet"], published=Published("bitnet", {
+            "quant_method": "bitnet", "linear_class": "autobitlinear", "quantization_mode": "offline"})),
+        Case("muse_spark-nvfp4", FAMILIES["muse_spark"], published=Published("nvfp4-stack", configs["nvfp4-modelopt"], kept=(
+            "q_proj", "k_proj", "v_proj", "o_proj", "attn.gate_proj", "expert_proj", "0.mlp.experts.gate_up_proj"))),
         case("phi3", "gptq"),  # fused projections, taken apart
         case("qwen3_moe", "fp8-blocks"),
         case("qwen3_moe", "gptq-shuffled"),

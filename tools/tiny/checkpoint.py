@@ -15,6 +15,7 @@ from mlx_lm.utils import _get_classes, quantize_model, save_config
 from tiny.cases import Case, Quantization
 from tiny.layouts import Weights, to_hugging_face
 from tiny.published import pack, write_safetensors
+from tiny.stand_ins import bitnet_as_floats, draw_residual_gates, draw_rotated_matrices
 from tiny.weights import randomize
 
 
@@ -88,9 +89,15 @@ def build_model(config: dict, seed: int) -> nn.Module:
         for layer in model.layers:
             layer.mlp = _UngatedMlp(config["hidden_size"], config["intermediate_size"])
     as_published(model, config)
+    if config["model_type"] == "bitnet":
+        bitnet_as_floats(model)
     if config["model_type"] in ("gemma3_text", "recurrent_gemma"):  # published without lm_head, which ties it
         model.sanitize({})
     randomize(model, config["model_type"], seed)
+    if config["model_type"] == "muse_spark":
+        draw_residual_gates(model, seed)
+    if config["model_type"] == "prism_hadamard_qwen35":
+        draw_rotated_matrices(model, seed)
     return model
 
 
@@ -111,7 +118,7 @@ def _quantize(model: nn.Module, config: dict, q: Quantization) -> dict:
     """Quantizes in place; returns the configuration with what config.json is to say about it."""
     predicate = _overriding_predicate(q, getattr(model, "quant_predicate", None))
     with contextlib.redirect_stdout(io.StringIO()):
-        _, told = quantize_model(model, config, q.group_size, q.bits, q.mode, quant_predicate=predicate)
+        _, told = quantize_model(model, config, q.group_size, q.bits, q.mode, quant_predicate=predicate, global_scale=q.global_scale)
     if q.told == "silent":
         return config
     if q.told == "wrong":

@@ -585,7 +585,8 @@ def _own_keys(model_type: str, architecture: str, **keys: Any) -> Config:
 
 _GPT2: Config = {"n_embd": 96, "n_head": 6, "n_layer": 3, "n_positions": 512, "layer_norm_epsilon": 1e-5}
 FAMILIES |= {
-    "gpt2": _own_keys("gpt2", "GPT2LMHeadModel", n_ctx=512, activation_function="gelu_new", **_GPT2),
+    "gpt2": _own_keys("gpt2", "GPT2LMHeadModel", n_ctx=512, activation_function="gelu_new", summary_type="cls_index",
+                      summary_use_proj=True, summary_activation=None, **_GPT2),
     # mlx-lm takes the exact GELU whatever is told.
     "gpt_bigcode": _own_keys(
         "gpt_bigcode", "GPTBigCodeForCausalLM", n_inner=160, multi_query=True, activation_function="gelu",
@@ -614,8 +615,10 @@ FAMILIES |= {
     "dbrx": _own_keys(
         "dbrx", "DbrxForCausalLM", d_model=96, n_layers=3, n_heads=6, max_seq_len=1024,
         attn_config={"kv_n_heads": 2, "clip_qkv": 1.5, "rope_theta": 1e4},
-        ffn_config={"ffn_hidden_size": 64, "moe_num_experts": 7, "moe_top_k": 3},
+        ffn_config={"ffn_hidden_size": 64, "moe_num_experts": 7, "moe_top_k": 3, "ffn_act_fn": {"name": "silu"},
+                    "moe_normalize_expert_weights": 1, "moe_jitter_eps": 0},
     ),
+    "bitnet": _config("bitnet", "BitNetForCausalLM", hidden_act="relu2", rope_theta=5e5, tie_word_embeddings=True),
     "internlm2": _config("internlm2", "InternLM2ForCausalLM", bias=False, tie_word_embeddings=False),
     "granitemoe": _config(
         "granitemoe", "GraniteMoeForCausalLM", hidden_size=192, intermediate_size=64, logits_scaling=3.0,
@@ -932,3 +935,33 @@ FAMILIES |= {
 WIDE = {"hidden_size": 256, "intermediate_size": 512, "num_attention_heads": 8, "head_dim": 32, "num_hidden_layers": 2}
 FAMILIES["llama-wide"] = _llama() | WIDE
 FAMILIES["qwen3-wide"] = _QWEN3 | WIDE
+
+FAMILIES["muse_spark"] = _seeing(
+    "muse_spark",
+    _config(
+        "muse_spark_text", "MuseSparkForConditionalGeneration", num_hidden_layers=4, head_dim=32, sliding_window=16,
+        layer_types=["sliding_attention", "sliding_attention", "full_attention", "sliding_attention"],
+        rope_parameters={"rope_type": "default", "rope_theta": 1e4}, layer_rope_theta=[1e4, 1e4, 0, 1e4], post_norm_eps=1e-6,
+        final_logit_softcapping=20.0, output_multiplier=0.5, qk_scale_factor=3.5, num_local_experts=7, num_experts_per_tok=3,
+        moe_hidden_size=64, moe_intermediate_size=64, routed_scaling_factor=1.5, mlp_layer_types=["sparse"] * 4,
+        tie_word_embeddings=False,
+    ),
+)  # fmt: skip
+_ROTATED: Config = {"hidden_size": 512, "intermediate_size": 1024, "num_attention_heads": 16, "linear_num_value_heads": 16}
+
+
+def _rotated_modules(n_layers: int) -> list[Config]:
+    """All matrices but those that give a head one number."""
+    delta, attention = ("in_proj_qkv", "in_proj_z", "out_proj"), ("q_proj", "k_proj", "v_proj", "o_proj")
+    paths = ["model.embed_tokens", "lm_head"]
+    for i in range(n_layers):
+        mixer = [f"self_attn.{p}" for p in attention] if i % 3 == 2 else [f"linear_attn.{p}" for p in delta]
+        paths += [f"model.layers.{i}.{p}" for p in (*mixer, "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")]
+    blocks = {path: 0 if path.endswith("0.mlp.up_proj") else 1024 if "down" in path else 512 for path in paths}
+    return [{"path": p, "block": b, "embedding": "embed" in p, "dtype": "float16"} for p, b in blocks.items()]
+
+
+FAMILIES["prism_hadamard_qwen35"] = _seeing("prism_hadamard_qwen35", FAMILIES["qwen3_5"] | _ROTATED | {"num_hidden_layers": 3}) | {
+    "schema_version": 2, "tensor_namespace": "mlx-vlm-qwen3_5", "gdn_activation_layout": "grouped",
+    "quantization": {"bits": 2, "group_size": 128, "mode": "affine"}, "modules": _rotated_modules(3),
+}  # fmt: skip

@@ -194,6 +194,69 @@ def _hunyuan_dense(weights: Weights, config: dict) -> Weights:
     return raw
 
 
+def _gpt2(weights: Weights) -> Weights:
+    """Matrices of layers [in, out]; a mask, which every loader must ignore."""
+    raw: Weights = {"h.0.attn.bias": mx.ones((1, 1, 4, 4))}
+    for name, value in weights.items():
+        is_matrix = ".h." in name and value.ndim == 2
+        raw[name.removeprefix("model.")] = value.T if is_matrix else value
+    return raw
+
+
+def _dbrx(weights: Weights) -> Weights:
+    """All experts of a layer below each other, w2 [in, out]."""
+    raw = {k: v for k, v in weights.items() if ".experts." not in k}
+    for name in weights:
+        if found := re.fullmatch(r"(.*\.experts)\.0\.(w1|v1|w2)\.weight", name):
+            prefix, matrix = found.groups()
+            n = sum(bool(re.fullmatch(rf"{re.escape(prefix)}\.\d+\.w1\.weight", k)) for k in weights)
+            experts = [weights[f"{prefix}.{i}.{matrix}.weight"] for i in range(n)]
+            raw[f"{prefix}.mlp.{matrix}"] = mx.concatenate([e.T for e in experts] if matrix == "w2" else experts)
+    return raw
+
+
+def _llama4(weights: Weights) -> Weights:
+    """Experts [E, in, out], gate beside up."""
+    raw = {k: v for k, v in weights.items() if ".experts." not in k}
+    for name in weights:
+        if name.endswith(".experts.down_proj.weight"):
+            prefix = name.removesuffix(".down_proj.weight")
+            both = [weights[f"{prefix}.{p}_proj.weight"].swapaxes(1, 2) for p in ("gate", "up")]
+            raw[f"{prefix}.gate_up_proj"] = mx.concatenate(both, axis=2)
+            raw[f"{prefix}.down_proj"] = weights[name].swapaxes(1, 2)
+    return raw
+
+
+def _muse_spark(weights: Weights, config: dict) -> Weights:
+    """Norms in layers less 1, trained gates, q, k, v and the gate apart, q's and k's rows in halves; gate above up."""
+    shifted = ("input_layernorm", "feedforward_layernorm", "_expert_norm")
+    gates = {".add_attn_": ".post_attention_residual_gate.gate", ".add_ffn_": ".post_feedforward_residual_gate.gate"}
+    head_dim = config["head_dim"]
+    q_rows, kv_rows = (config[f"num_{heads}_heads"] * head_dim for heads in ("attention", "key_value"))
+
+    def in_halves(rows: mx.array) -> mx.array:
+        return rows.reshape(-1, head_dim // 2, 2, rows.shape[-1]).swapaxes(1, 2).reshape(rows.shape)
+
+    raw: Weights = {}
+    stacks = {re.sub(r"\.experts\.(\w+_proj\.)", r".switch_mlp.\1", k): v for k, v in weights.items()}
+    for name, value in _stack_gate_and_up(stacks).items():
+        if name.endswith("qkvg_proj.weight"):
+            parts = mx.split(value, [q_rows, q_rows + kv_rows, q_rows + 2 * kv_rows])
+            parts[:2] = [in_halves(part) for part in parts[:2]]
+            raw |= {name.replace("qkvg", p): part for p, part in zip(("q", "k", "v", "gate"), parts, strict=True)}
+        elif name.endswith("_beta"):
+            for ours, theirs in gates.items():
+                if ours in name:
+                    raw[name.split(ours)[0] + theirs] = 0.3 * (mx.log(value) - mx.log1p(-value))
+        elif not name.endswith("_alpha"):
+            raw[name] = value - 1.0 if name.removesuffix(".weight").endswith(shifted) else value
+    raw["model.audio_tower.patch_embed.weight"] = mx.zeros((4, 4))
+    return raw
+
+
+_TRANSPOSED = {"gpt2": _gpt2, "dbrx": _dbrx, "llama4": _llama4}
+
+
 def to_hugging_face(weights: Weights, config: dict) -> Weights:
     """The raw layout of the family; adds the tensors that some checkpoints carry and every loader must ignore."""
     if config["model_type"] == "gpt_oss":
@@ -202,7 +265,11 @@ def to_hugging_face(weights: Weights, config: dict) -> Weights:
         return _qwen_hybrid(weights, config["model_type"])
     if config["model_type"] == "step3p5":
         return _step_layout(weights)
-    if config["model_type"] in ("llama4", "kimi_k3"):
+    if config["model_type"] in _TRANSPOSED:
+        return _TRANSPOSED[config["model_type"]](weights)
+    if config["model_type"] == "muse_spark":
+        return _muse_spark(weights, config)
+    if config["model_type"] == "kimi_k3":
         return weights
     if config["model_type"] == "phixtral":
         return _phixtral(weights)

@@ -173,11 +173,38 @@ def nvfp4(w: np.ndarray, *, divided: bool) -> Packed:
     }, values * spread
 
 
+def nvfp4_stack(w: np.ndarray) -> Packed:
+    """w: [experts, rows, cols]; where there are more rows than columns they are gate's and up's, which have a scale each."""
+    n_halves = 2 if w.shape[1] > w.shape[2] else 1
+    halves = [[nvfp4(half, divided=False) for half in np.split(expert, n_halves)] for expert in w]
+
+    def joined(ending: str) -> np.ndarray:
+        return np.stack([np.concatenate([parts[ending][1] for parts, _ in expert]) for expert in halves])
+
+    whole = joined("weight_scale_2")
+    tensors = {
+        "": ("U8", joined("weight")),
+        "_weight_scale": ("F8_E4M3", joined("weight_scale")),
+        "_weight_scale_2": ("F32", whole if n_halves == 2 else whole[:, 0]),
+        "_input_scale": ("F32", np.ones(1, np.float32)),
+    }
+    return tensors, np.stack([np.concatenate([values for _, values in expert]) for expert in halves])
+
+
 def mxfp4(w: np.ndarray) -> Packed:
     exponent = np.ceil(np.log2(np.abs(w).reshape(len(w), -1, 32).max(axis=2) / 6))
     codes, values = _e2m1(w / np.repeat(2.0**exponent, 32, axis=1))
     scale = ("U8", (exponent + 127).astype(np.uint8))
     return {"weight_packed": ("U8", codes), "weight_scale": scale}, values * np.repeat(2.0**exponent, 32, axis=1)
+
+
+def quarters(w: np.ndarray, *, divided: bool) -> Packed:
+    """-1, 0 or 1 in 2 bits: rows of all four quarters in a byte, and one scale, which divides where it says so."""
+    scale, scales = _bfloat(np.array([1 / np.abs(w).mean() if divided else np.abs(w).mean()]))
+    one = 1 / scales[0] if divided else scales[0]
+    codes = np.clip(np.rint(w / one), -1, 1)
+    quarter = (codes + 1).astype(np.uint8).reshape(4, -1, w.shape[1])
+    return {"weight": ("U8", sum(quarter[i] << 2 * i for i in range(4))), "weight_scale": scale}, codes * one
 
 
 PACKERS: dict[str, Callable[[np.ndarray], Packed]] = {
@@ -199,7 +226,10 @@ PACKERS: dict[str, Callable[[np.ndarray], Packed]] = {
     "fp8-tensor": fp8_tensor,
     "nvfp4-divided": lambda w: nvfp4(w, divided=True),
     "nvfp4-modelopt": lambda w: nvfp4(w, divided=False),
+    "nvfp4-stack": nvfp4_stack,
     "mxfp4-packed": mxfp4,
+    "bitnet": lambda w: quarters(w, divided=False),
+    "bitnet-divided": lambda w: quarters(w, divided=True),
 }
 
 
@@ -232,5 +262,6 @@ def pack(weights: dict[str, np.ndarray], published: Published) -> tuple[dict[str
             tensors[name], floats[name] = ("F32", value), value
             continue
         parts, floats[name] = PACKERS[published.packer](value)
-        tensors |= {f"{name.removesuffix('.weight')}.{ending}": part for ending, part in parts.items()}
+        module = name.removesuffix(".weight")
+        tensors |= {f"{module}.{ending}" if ending[:1].isalpha() else module + ending: t for ending, t in parts.items()}
     return tensors, floats

@@ -1,3 +1,5 @@
+#include <vector>
+
 #include "sluice/base/error.h"
 #include "sluice/models/config.h"
 #include "sluice/models/family.h"
@@ -24,6 +26,11 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
     if (layer.mlp().intermediate_size == 0) layer.mlp().intermediate_size = 4 * c.hidden_size;
   }
   c.learned_positions = c.max_position_embeddings;
+  // As published all matrices of layers are [in, out]; of most shapes cannot tell, of this one they can.
+  const io::TensorInfo* const qkv = w.find("model.layers.0.self_attn.qkv_proj.weight");
+  const std::vector<int64_t> published{c.hidden_size, 3 * c.hidden_size};
+  if (!s.is_gguf() && qkv != nullptr && qkv->shape == published)
+    w.is_transposed = [](std::string_view path) { return path.ends_with("_proj"); };
   return c;
 }
 

@@ -35,6 +35,15 @@ std::vector<bool> rotating(const Source& s, int64_t n_layers) {
   return rotates;
 }
 
+/// As published an expert's matrices are [in, out], gate and up side by side in one.
+void read_layout(const nn::Config& c, nn::WeightTable& w) {
+  for (int64_t i = 0; i < c.n_layers; ++i) {
+    if (w.find(fmt::format("model.layers.{}.mlp.experts.gate_up_proj", i)) == nullptr) continue;
+    w.is_transposed = [](std::string_view path) { return path.find(".experts.") != path.npos; };
+    return;
+  }
+}
+
 nn::Config read(const Source& s, nn::WeightTable& w) {
   const bool of_text = s.architecture() == "llama4_text";
   const int64_t step = std::max<int64_t>(
@@ -70,6 +79,7 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
     }
   }
   read_temperature(c, s);
+  read_layout(c, w);
   for (const char* told :
        {"moe_layers", "layer_types", "no_rope_layer_interval", "for_llm_compressor"})
     s.ignore({told, ""});
