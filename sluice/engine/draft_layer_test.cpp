@@ -177,6 +177,7 @@ TEST_P(DraftingLayer, says_what_it_would_say_without_what_came_before) {
           wanted = decode::best_token(logits);
         });
         EXPECT_EQ(draft.tokens[0], wanted) << turn << ' ' << i;
+        EXPECT_EQ(guesses->draft(timeline, 1).tokens, Tokens{wanted});  // asked again
         for (int n = 0; i < 29 && n <= i % 3; ++n) timeline.push_back((i * 7 + n + turn) % 53);
       }
       guesses->end(timeline);

@@ -33,7 +33,7 @@ Best best_of(std::span<const float> logits) {
 decode::Draft GuessMaker::Guesses::draft(std::span<const int32_t> timeline, int64_t most) {
   learn(timeline);
   if (most < 1 || failed_ || timeline.empty() || !fits(timeline, most)) return {};
-  if (std::ssize(timeline) != guessed_at_ || std::ssize(draft_.tokens) > most) {
+  if (std::ssize(timeline) != guessed_at_) {
     draft_ = {};
     probabilities_.clear();
     learned_ = 0;
@@ -47,7 +47,11 @@ decode::Draft GuessMaker::Guesses::draft(std::span<const int32_t> timeline, int6
     if (failed_) draft_ = {};
     guessed_at_ = std::ssize(timeline);
   }
-  return draft_;
+  decode::Draft wanted = draft_;
+  const size_t n = std::min(wanted.tokens.size(), static_cast<size_t>(most));
+  wanted.tokens.resize(n);
+  wanted.chances.resize(n);
+  return wanted;
 }
 
 /// What the timeline says by now of the tokens that were guessed.
