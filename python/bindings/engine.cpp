@@ -177,7 +177,7 @@ void bind_options(nb::module_& module) {
              o.load.kv_recent = recent;
            })
       .def("set_speculation", [](EngineOptions& o, std::string_view given) {
-        o.speculation = engine::speculation_named(given);
+        o.speculate(engine::speculating_named(given));
       });
 }
 

@@ -275,7 +275,8 @@ def load(
     kv_bits: 8, 4 or "k8v4" (8 of keys, 4 of values) of those that are not recent, which is lossy; None: as kv_type.
     kv_recent: tokens that see a block's keys and values in full before kv_bits does.
     draft_model: a smaller model with the same vocabulary, named as `model`, which guesses tokens; ram is for both.
-    speculate: "auto" checks guessed tokens where that was measured to be faster, "always", "off". Neither changes a result.
+    speculate: "auto" checks guessed tokens where that was measured to be faster, "always", "off"; "match", "mtp" or "draft" as "auto", by what
+      the text repeats, the model's own drafting layer or draft_model alone. None changes a result.
     kv_reserve: tokens whose keys and values are allocated now.
     keep_prefixes: what was computed is kept for prompts to come that begin alike.
     prefetch_experts, yield_memory: read experts ahead on a guess; give memory back while the system is short of it.

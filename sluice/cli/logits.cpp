@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "sluice/base/error.h"
@@ -21,6 +22,7 @@ struct LogitsOptions {
   std::string tokens;
   std::string out;
   int64_t greedy = 0;
+  bool of_drafting = false;
 };
 
 /// The n tokens that follow, each the best one. Needs no tokenizer.
@@ -38,10 +40,16 @@ void logits(const LogitsOptions& o, const Globals& globals) {
   model.engine.keep_prefixes = false;
   OpenModel engine(model);
   const auto vocab = static_cast<size_t>(engine->config().vocab_size);
-  NpyWriter file(o.out, tokens.size(), vocab);
-  engine->logits(tokens, 0, [&](int64_t, std::span<const float> row) { file.write(row); });
+  const size_t n_rows = o.of_drafting ? std::max<size_t>(1, tokens.size()) - 1 : tokens.size();
+  NpyWriter file(o.out, n_rows, vocab);
+  const auto write = [&](int64_t, std::span<const float> row) { file.write(row); };
+  if (o.of_drafting) {
+    engine->draft_logits(tokens, write);
+  } else {
+    engine->logits(tokens, 0, write);
+  }
   file.finish();
-  nlohmann::json result{{"out", o.out}, {"shape", {tokens.size(), vocab}}};
+  nlohmann::json result{{"out", o.out}, {"shape", {n_rows, vocab}}};
   add_arithmetic(result, *engine);
   if (o.greedy > 0) result["greedy"] = continue_greedily(*engine, tokens, o.greedy);
   engine.finish();
@@ -49,7 +57,7 @@ void logits(const LogitsOptions& o, const Globals& globals) {
   if (globals.json) {
     print_json(result);
   } else {
-    print(fmt::format("{}: float32 [{}, {}]\n", printable(o.out), tokens.size(), vocab));
+    print(fmt::format("{}: float32 [{}, {}]\n", printable(o.out), n_rows, vocab));
     if (o.greedy > 0) print(result["greedy"].dump() + "\n");
   }
 }
@@ -74,6 +82,10 @@ void add_logits(CLI::App& app, Globals& globals) {
                   "Also give the N best tokens that follow, one after the other")
       ->type_name("N")
       ->check(at_least(0));
+  command.add_flag(
+      "--of-drafting", o->of_drafting,
+      "Those of the layer that drafts tokens (MTP): what it says follows each token but "
+      "the first");
   add_json_flag(command, globals);
   command.callback([o, &globals] { logits(*o, globals); });
 }

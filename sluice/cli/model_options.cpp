@@ -199,10 +199,11 @@ void add_speculation_options(CLI::App& command, ModelOptions& o) {
   command
       .add_option_function<std::string>(
           "--speculate",
-          [&o](const std::string& name) { o.engine.speculation = engine::speculation_named(name); },
-          "Guess tokens where the text repeats itself, and check several in one step; does not "
-          "change the result: "
-          "auto does where that was measured to be faster, always, off (default: auto)")
+          [&o](const std::string& name) { o.engine.speculate(engine::speculating_named(name)); },
+          "Guess tokens, and check several in one step; does not change the result: auto does "
+          "where "
+          "that was measured to be faster, always, off; match, mtp or draft as auto, by what the "
+          "text repeats, the model's own drafting layer or --draft-model alone (default: auto)")
       ->type_name("WHEN");
   command
       .add_option(

@@ -95,7 +95,7 @@ nn::Step Stepper::graph_of(std::span<const Row> rows, Step& step, const Ends& en
   residency::KvReservation blocks = nn::reserve_or_throw(rows[0].kv->pool(), needs);
   mx::array tokens = tokens_of(rows, step);
   std::vector<int64_t> positions;
-  std::vector<int> logit_rows, hidden_rows;
+  std::vector<int> logit_rows, hidden_rows, raw_rows;
   std::vector<std::vector<ops::SequenceKv>> groups(model_.kv_layout().groups.size());
   for (const Row& row : rows) {
     const auto first_row = static_cast<int64_t>(positions.size());
@@ -104,6 +104,7 @@ nn::Step Stepper::graph_of(std::span<const Row> rows, Step& step, const Ends& en
       if (i >= row.logits_from) logit_rows.push_back(static_cast<int>(positions.size()));
       if (row.see_hidden && i >= row.hidden_from)
         hidden_rows.push_back(static_cast<int>(positions.size()));
+      if (row.see_raw) raw_rows.push_back(static_cast<int>(positions.size()));
       positions.push_back(position + i);
     }
     step.before.emplace_back(row.kv, *row.kv);
@@ -125,6 +126,7 @@ nn::Step Stepper::graph_of(std::span<const Row> rows, Step& step, const Ends& en
       .layout = model_.kv_layout(),
       .logit_rows = std::move(logit_rows),
       .hidden_rows = std::move(hidden_rows),
+      .raw_rows = std::move(raw_rows),
       .experts = use_of(rows, n_tokens, again),
       // Of several, nothing else would have those without logits store their keys and values.
       .evaluate_layers = is_long || several,
@@ -205,15 +207,23 @@ std::optional<mx::array> Stepper::show_hidden(std::span<const nn::Step> graphs,
   std::vector<std::vector<Wanted>> wanted;  // by the rows of each
   size_t i = 0;
   for (const nn::Step& graph : graphs) {
-    if (graph.hidden) {
-      hidden.push_back(*graph.hidden);
-      wanted.emplace_back();
-    }
+    std::vector<Wanted> of_hidden, of_raw;
     for (int64_t left = graph.tokens.shape(0); left > 0; left -= step.rows[i++].n_tokens()) {
       const Row& row = step.rows[i];
-      for (int64_t t = row.hidden_from; row.see_hidden && t < row.n_tokens(); ++t)
-        wanted.back().push_back({step.before[i].second.length() + t, row.see_hidden});
+      const int64_t position = step.before[i].second.length();
+      for (int64_t t = 0; t < row.n_tokens(); ++t) {
+        if (row.see_hidden && t >= row.hidden_from)
+          of_hidden.push_back({position + t, row.see_hidden});
+        if (row.see_raw) of_raw.push_back({position + t, row.see_raw});
+      }
     }
+    const auto add = [&](const std::optional<mx::array>& states, std::vector<Wanted>& of) {
+      if (!states) return;
+      hidden.push_back(*states);
+      wanted.push_back(std::move(of));
+    };
+    add(graph.hidden, of_hidden);
+    add(graph.raw, of_raw);
   }
   if (hidden.empty()) return std::nullopt;
   return ops::show(step.context, std::move(hidden),

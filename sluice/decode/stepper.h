@@ -25,7 +25,7 @@ enum class Phase : uint8_t { prompt, decode };
 /// that follows.
 using Choose = std::function<int32_t(int64_t position, std::span<const float> logits)>;
 
-/// Gets the state behind the final norm at `position`: float32 [hidden_size], valid during the call.
+/// Gets a state at `position`: float32 [hidden_size], valid during the call.
 using SeeHidden = std::function<void(int64_t position, std::span<const float> hidden)>;
 
 /// What a step computes of one sequence: it appends tokens to its keys and values, and has chosen what follows.
@@ -44,8 +44,10 @@ struct Row {
   /// pool's, there beside those of other rows.
   Choose choose = {};
   int64_t hidden_from = 0;  ///< as logits_from, for `see_hidden`
-  /// Called for each wanted position in order, on the stream's thread. Null: no states are wanted.
+  /// Gets the state behind the final norm of each wanted position in order, on the stream's thread. Null: none is wanted.
   SeeHidden see_hidden = {};
+  /// The same of the state before the final norm, of all tokens, guesses that turn out wrong among them.
+  SeeHidden see_raw = {};
   /// When it becomes true for all rows of a step, the step ends within a layer. Null: never.
   const std::atomic<bool>* cancel = nullptr;
 

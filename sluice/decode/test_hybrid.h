@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <functional>
 #include <map>
 #include <numeric>
+#include <optional>
 #include <ostream>
 #include <random>
 #include <string>
@@ -91,6 +93,29 @@ inline HybridModel gated_delta_model() {
             "linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 8,
             "linear_value_head_dim": 12, "linear_conv_kernel_dim": 4)"),
           hybrid_tensors({linear, linear, full})};
+}
+
+/// The tensors of Qwen3.5's layer that drafts tokens.
+inline TensorShapes gated_delta_mtp() {
+  return TensorShapes{{"mtp.fc.weight", {32, 64}},
+                      {"mtp.pre_fc_norm_embedding.weight", {32}},
+                      {"mtp.pre_fc_norm_hidden.weight", {32}},
+                      {"mtp.norm.weight", {32}}} +
+         within("mtp.layers.0",
+                two_norms_and_mlp() + attention(2) +
+                    within("self_attn", {{"q_norm.weight", {8}}, {"k_norm.weight", {8}}}));
+}
+
+/// MiMo, with such a layer: attention in all of them.
+inline HybridModel mimo_model() {
+  const TensorShapes layer = two_norms_and_mlp() + attention();
+  return {"mimo", hybrid_config("mimo", R"("num_attention_heads": 4, "num_key_value_heads": 2,
+            "rms_norm_eps": 1e-5, "rope_theta": 10000.0)"),
+          hybrid_tensors({layer, layer, layer}) +
+              within("model.mtp_layers.0", layer + TensorShapes{{"token_layernorm.weight", {32}},
+                                                                {"hidden_layernorm.weight", {32}},
+                                                                {"input_proj.weight", {32, 64}},
+                                                                {"final_layernorm.weight", {32}}})};
 }
 
 /// Falcon-H1: attention and Mamba-2 beside each other.
@@ -363,9 +388,13 @@ inline HybridModel indexed_blocks_model() {
           hybrid_tensors({layer, layer, layer})};
 }
 
+/// Element i of a tensor; nothing: a random one.
+using ValueOf = std::function<std::optional<float>(const std::string& name, int64_t i)>;
+
 /// Writes config.json and model.safetensors.
 inline void write_hybrid(const io::TestDirectory& directory,
-                         const HybridModel& model = gated_delta_model()) {
+                         const HybridModel& model = gated_delta_model(),
+                         const ValueOf& value_of = {}) {
   std::mt19937 random(7);
   std::normal_distribution<float> normal;
   std::string header = "{", data;
@@ -375,8 +404,9 @@ inline void write_hybrid(const io::TestDirectory& directory,
     for (int64_t i = 0; i < n; ++i) {
       const bool is_norm = name.find("norm") != std::string::npos;
       const auto width = static_cast<float>(shape.size() > 1 ? shape[1] : 1);
-      const float value =
+      const float drawn =
           is_norm ? 1 + normal(random) / 4 : 1.5F * normal(random) / std::sqrt(width);
+      const float value = value_of ? value_of(name, i).value_or(drawn) : drawn;
       data.append(reinterpret_cast<const char*>(&value), sizeof(value));
     }
     header +=

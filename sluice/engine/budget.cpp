@@ -56,11 +56,12 @@ constexpr uint64_t kStep = 1 << 20;
 Bytes in_steps(Bytes bytes) { return {(bytes.count + kStep - 1) / kStep * kStep}; }
 
 /// Keys and values: per token where all are seen, and the blocks of windows and snapshots.
-void count_kv(const Engine::Impl& engine, residency::Footprint& footprint) {
+void count_kv(const Engine::Impl& engine, const nn::KvLayout& layout,
+              residency::Footprint& footprint) {
   constexpr uint64_t kBlock = kernels::kKvBlockTokens;
   const EngineOptions& options = engine.options;
   const auto n = static_cast<uint64_t>(options.n_sequences);
-  for (const auto& group : engine.kv_layout->groups) {
+  for (const auto& group : layout.groups) {
     int64_t fixed = options.keep_prefixes ? nn::snapshot_blocks(group, engine.context) : 0;
     if (group.window == 0 && !group.recurrent) {
       footprint.kv_per_token.count += group.block_bytes.count * n / kBlock;
@@ -155,21 +156,34 @@ void govern(const residency::ResidencyPlan& plan, Engine::Impl& engine) {
 
 Bytes process_baseline() { return in_steps(residency::memory_state().own + kRest) + kCode; }
 
-residency::Footprint footprint_of(const Engine::Impl& engine) {
+residency::Footprint footprint_of(const Engine::Impl& engine, bool drafts) {
   const models::LoadedModel& loaded = engine.loaded;
   loaded.store->release_pages();
-  residency::Footprint footprint = residency::footprint_of(loaded.extents);
-  count_kv(engine, footprint);
+  residency::Footprint footprint =
+      residency::footprint_of(drafts ? loaded.extents_with_mtp : loaded.extents);
+  count_kv(engine, *engine.kv_layout, footprint);
   footprint.baseline = engine.options.baseline.value_or(process_baseline() + engine.options.beside);
   footprint.activations =
       activation_bytes(loaded.model->step_demands(), step_of(engine)) + mlx_cache(engine);
   footprint.staging = book_bytes(loaded.extents) + drafter_bytes(engine);
+  if (drafts) {
+    count_kv(engine, loaded.mtp->kv_layout(), footprint);
+    footprint.activations = footprint.activations +
+                            DraftLayer::most_states(loaded.model->config().hidden_size,
+                                                    std::min(engine.options.chunk, engine.context),
+                                                    engine.options.n_sequences);
+  }
   if (engine.options.baseline) return footprint;
   if (engine.options.reader.timeline != nullptr)
     footprint.baseline = footprint.baseline + engine.options.reader.timeline->most_memory();
   if (!engine.options.disk_cache.folder.empty())
     footprint.baseline = footprint.baseline + DiskPrefixes::kMemory;
   return footprint;
+}
+
+bool mtp_fits(const Engine::Impl& engine, Bytes ram) {
+  return engine.loaded.mtp != nullptr &&
+         residency::mapped_budget(footprint_of(engine, true), engine.context) <= ram;
 }
 
 void preallocate_kv(int64_t n_tokens, Engine::Impl& engine) {
@@ -189,11 +203,13 @@ residency::ResidencyPlan hold_weights_within(Bytes ram, Engine::Impl& engine) {
     fail(ErrorKind::bad_request,
          "--load copy reads all of the model, --ram may not: leave one out");
   }
+  if (!mtp_fits(engine, ram)) engine.loaded.drop_mtp();
   residency::WeightStore& store = *engine.loaded.store;
   const io::ReaderOptions reader = reader_for(engine);
   mx::set_cache_limit(mlx_cache(engine).count);
-  residency::ResidencyPlan plan = residency::plan_residency(
-      footprint_of(engine), ram, engine.context, {}, residency::uniform_reuse());
+  residency::ResidencyPlan plan =
+      residency::plan_residency(footprint_of(engine, engine.loaded.mtp != nullptr), ram,
+                                engine.context, {}, residency::uniform_reuse());
   engine.kv_pool.set_cap(plan.kv);
   if (plan.mapped) {
     store.release_pages(/*few=*/false);

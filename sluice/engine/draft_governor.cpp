@@ -35,11 +35,15 @@ std::string_view to_string(Speculation speculation) {
   return "";
 }
 
-Speculation speculation_named(std::string_view name) {
+Speculating speculating_named(std::string_view name) {
   for (const auto speculation : {Speculation::automatic, Speculation::off, Speculation::always}) {
-    if (to_string(speculation) == name) return speculation;
+    if (to_string(speculation) == name) return {speculation, Guessers::all};
   }
-  fail(ErrorKind::bad_request, "speculation is {}, it must be auto, off or always", name);
+  if (name == "match") return {.guessers = Guessers::matches};
+  if (name == "mtp") return {.guessers = Guessers::layer};
+  if (name == "draft") return {.guessers = Guessers::model};
+  fail(ErrorKind::bad_request,
+       "speculation is {}, it must be auto, off, always, match, mtp or draft", name);
 }
 
 double DraftGovernor::seconds_of(int64_t n_rows) const {

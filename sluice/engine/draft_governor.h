@@ -14,8 +14,22 @@ enum class Speculation : uint8_t {
   always,  ///< whatever is guessed is checked
 };
 std::string_view to_string(Speculation speculation);
-/// Throws Error(bad_request) for a name that is not auto, off or always.
-Speculation speculation_named(std::string_view name);
+
+/// Who guesses, where it is not left to what was measured.
+enum class Guessers : uint8_t {
+  all,      ///< what the text repeats and, with a draft model or a layer that drafts, one of these
+  matches,  ///< what the text repeats
+  layer,    ///< the model's own layer that drafts (MTP)
+  model,    ///< the draft model
+};
+
+/// What --speculate asks for: "auto", "off", "always", or who guesses where that saves time: "match", "mtp", "draft".
+struct Speculating {
+  Speculation speculation = Speculation::automatic;
+  Guessers guessers = Guessers::all;
+};
+/// Throws Error(bad_request) for another name.
+Speculating speculating_named(std::string_view name);
 
 /// Of guesses that take time to make.
 struct DraftCost {

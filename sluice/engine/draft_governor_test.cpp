@@ -90,8 +90,9 @@ TEST(DraftGovernor, obeys) {
   EXPECT_EQ(never.choose(Chances{{1}, {1}}, 2, 15), (Counts{0, 0}));
   EXPECT_EQ(always.choose(Chances{{0}, {0, 0}}, 2, 2).size(), 2U);
   EXPECT_EQ(always.choose(Chances{{0, 0, 0}}, 1, 2), Counts{2});
-  EXPECT_EQ(speculation_named("auto"), Speculation::automatic);
-  EXPECT_THROW(speculation_named("sometimes"), Error);
+  EXPECT_EQ(speculating_named("auto").speculation, Speculation::automatic);
+  EXPECT_EQ(speculating_named("mtp").guessers, Guessers::layer);
+  EXPECT_THROW(speculating_named("sometimes"), Error);
 }
 
 }  // namespace

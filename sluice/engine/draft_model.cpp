@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 
 #include "sluice/base/error.h"
 #include "sluice/decode/append.h"
@@ -16,26 +15,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 using Tokens = std::span<const int32_t>;
-
-/// Of a new measurement, what counts.
-constexpr double kShare = 0.05;
-/// A run of guesses ends where it is right with less than this probability.
-constexpr float kLeastPath = 0.2F;
-/// How many counted tokens the model's own probability weighs as much as.
-constexpr double kPrior = 8;
-
-struct Best {
-  int32_t token = 0;
-  float probability = 0;
-};
-
-/// The best token and softmax's probability of it.
-Best best_of(std::span<const float> logits) {
-  const auto best = std::ranges::max_element(logits);
-  double sum = 0;
-  for (const float logit : logits) sum += std::exp(static_cast<double>(logit - *best));
-  return {static_cast<int32_t>(best - logits.begin()), static_cast<float>(1 / sum)};
-}
 
 void check_vocabularies(const text::Tokenizer& draft, const text::Tokenizer& main) {
   const int64_t n = std::min(draft.vocab_size(), main.vocab_size());
@@ -52,12 +31,12 @@ void check_vocabularies(const text::Tokenizer& draft, const text::Tokenizer& mai
 }  // namespace
 
 /// Of one sequence.
-class DraftModel::Guesses : public decode::Drafter {
+class DraftModel::Chain : public Guesses {
  public:
-  Guesses(DraftModel& model, std::string salt)
-      : model_(model), engine_(model.engine_->impl()), salt_(std::move(salt)) {}
+  Chain(DraftModel& model, std::string salt)
+      : Guesses(model), model_(model), engine_(model.engine_->impl()), salt_(std::move(salt)) {}
 
-  ~Guesses() override {
+  ~Chain() override {
     if (!kv_) return;
     engine_.worker.run([this] {
       try {
@@ -68,38 +47,19 @@ class DraftModel::Guesses : public decode::Drafter {
       kv_.reset();
     });
   }
-  Guesses(const Guesses&) = delete;
-  Guesses& operator=(const Guesses&) = delete;
+  Chain(const Chain&) = delete;
+  Chain& operator=(const Chain&) = delete;
 
-  decode::Draft draft(Tokens timeline, int64_t most) override {
-    learn(timeline);
-    const auto fits = [&] { return std::ssize(timeline) + most <= engine_.context; };
-    if (most < 1 || failed_ || timeline.empty() || !fits()) return {};
-    if (std::ssize(timeline) != guessed_at_ || std::ssize(draft_.tokens) > most) {
-      draft_ = {};
-      try {
-        engine_.worker.run([&] { guess(timeline, most); });
-      } catch (const Error&) {  // its memory is too small, or its file went away
-        failed_ = true;
-        draft_ = {};
-      }
-      guessed_at_ = std::ssize(timeline);
-    }
-    return draft_;
+ protected:
+  bool fits(Tokens timeline, int64_t most) const override {
+    return std::ssize(timeline) + most <= engine_.context;
+  }
+
+  void guess(Tokens timeline, int64_t most) override {
+    engine_.worker.run([&] { make(timeline, most); });
   }
 
  private:
-  /// What the timeline says by now of the tokens that were guessed.
-  void learn(Tokens timeline) {
-    for (; learned_ < probabilities_.size(); ++learned_) {
-      const size_t at = static_cast<size_t>(guessed_at_) + learned_;
-      if (at >= timeline.size()) return;
-      const bool right = timeline[at] == draft_.tokens[learned_];
-      model_.count(probabilities_[learned_], right);
-      if (!right) probabilities_.resize(learned_);  // those after it were guessed for another text
-    }
-  }
-
   /// Lets go of what belongs to wrong guesses, and takes what was kept of such a timeline.
   void resume(Tokens timeline) {
     if (before_) {
@@ -123,45 +83,35 @@ class DraftModel::Guesses : public decode::Drafter {
     return engine_.kv_layout->has_states() || in_block + most >= kernels::kKvBlockTokens;
   }
 
-  void guess(Tokens timeline, int64_t most) {
+  void make(Tokens timeline, int64_t most) {
     resume(timeline);
-    probabilities_.clear();
-    learned_ = 0;
     Tokens next = timeline.subspan(tokens_.size());
-    int32_t last = 0;
-    float path = 1;
-    while (true) {
-      const Best best = append(next);
-      const float chance = model_.chance_of(best.probability);
-      draft_.tokens.push_back(best.token);
-      draft_.chances.push_back(chance);
-      probabilities_.push_back(best.probability);
-      path *= chance;
-      if (path < kLeastPath || std::ssize(draft_.tokens) >= most) return;
+    int32_t token = 0;
+    while (append(next)) {
       if (!before_ && needs_snapshot(kv_->length(), most)) before_ = kv_->snapshot();
-      last = best.token;
-      next = {&last, 1};
+      token = last();
+      next = {&token, 1};
     }
   }
 
-  /// What follows them.
-  Best append(Tokens tokens) {
+  /// Whether what follows them is to be followed too.
+  bool append(Tokens tokens) {
     const auto start = Clock::now();
-    Best best;
+    bool more = false;
     decode::AppendOptions options = engine_.append_options(std::ssize(tokens) - 1);
     const bool few = std::ssize(tokens) <= DraftGovernor::kMostGuesses + 1;
     options.phase = few ? decode::Phase::decode : decode::Phase::prompt;
     engine_.check_tokens(tokens);
     decode::append(*engine_.stepper, *kv_, tokens, options,
-                   [&](int64_t, std::span<const float> logits) { best = best_of(logits); });
+                   [&](int64_t, std::span<const float> logits) { more = add(logits); });
     tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
     if (few) model_.count_seconds(std::chrono::duration<double>(Clock::now() - start).count());
-    return best;
+    return more;
   }
 
   /// Puts them where the next request of this conversation finds them.
   void keep() {
-    if (!engine_.options.keep_prefixes || failed_) return;
+    if (!engine_.options.keep_prefixes || failed()) return;
     if (before_) kv_ = std::move(*before_);
     const Tokens held = Tokens(tokens_).first(static_cast<size_t>(kv_->length()));
     std::vector<decode::Sealed> sealed;
@@ -177,12 +127,6 @@ class DraftModel::Guesses : public decode::Drafter {
   std::optional<nn::KvCache> kv_;
   std::optional<nn::KvCache> before_;  // what kv_ was before guesses, where it cannot be trimmed
   std::vector<int32_t> tokens_;        // that kv_ has, guesses among them
-  bool failed_ = false;
-
-  decode::Draft draft_;
-  std::vector<float> probabilities_;  // the model's, of the guesses that may yet turn out right
-  size_t learned_ = 0;                // of them, those that did
-  int64_t guessed_at_ = -1;           // the timeline's length
 };
 
 DraftModel::DraftModel(std::shared_ptr<Engine> engine, const text::Tokenizer& guessed_for)
@@ -190,25 +134,8 @@ DraftModel::DraftModel(std::shared_ptr<Engine> engine, const text::Tokenizer& gu
   check_vocabularies(engine_->tokenizer(), guessed_for);
 }
 
-std::unique_ptr<decode::Drafter> DraftModel::drafter(std::string salt) {
-  return std::make_unique<Guesses>(*this, std::move(salt));
-}
-
-float DraftModel::chance_of(float probability) const {
-  const auto i = std::min(kBins - 1, static_cast<size_t>(probability * kBins));
-  return static_cast<float>((bins_[i].right + kPrior * probability) / (bins_[i].all + kPrior));
-}
-
-void DraftModel::count(float probability, bool right) {
-  Bin& bin = bins_[std::min(kBins - 1, static_cast<size_t>(probability * kBins))];
-  bin.right += right ? 1 : 0;
-  bin.all += 1;
-  cost_.chance += kShare * ((right ? 1 : 0) - cost_.chance);
-}
-
-void DraftModel::count_seconds(double seconds) {
-  if (cost_.seconds == 0) cost_.seconds = seconds;
-  cost_.seconds += kShare * (std::min(seconds, 3 * cost_.seconds) - cost_.seconds);
+std::unique_ptr<GuessMaker::Guesses> DraftModel::guesses(std::string salt) {
+  return std::make_unique<Chain>(*this, std::move(salt));
 }
 
 namespace {
@@ -225,6 +152,7 @@ EngineOptions options_of_draft(const EngineOptions& options) {
   draft.chat_template.reset();
   draft.disk_cache = {};
   draft.speculation = Speculation::off;
+  draft.guessers = Guessers::all;
   draft.skip_missing_experts = false;
   draft.policy.reset();
   draft.prefetch_experts = draft.yield_memory = true;

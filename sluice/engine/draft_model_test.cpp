@@ -90,7 +90,7 @@ TEST(DraftModel, says_what_it_would_say_without_what_came_before) {
   DraftModel model(other, plain->tokenizer());
   Tokens timeline = varied_tokens(200, 53);
   for (int turn = 0; turn < 3; ++turn) {
-    const auto drafter = model.drafter("conversation");
+    const auto drafter = model.guesses("conversation");
     for (int i = 0; i < 30; ++i) {
       const decode::Draft draft = drafter->draft(timeline, 1 + i % 8);
       ASSERT_FALSE(draft.tokens.empty());

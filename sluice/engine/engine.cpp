@@ -87,6 +87,23 @@ std::string_view why_no_guesses(const EngineOptions& options) {
 
 }  // namespace
 
+GuessMaker* Engine::Impl::maker() {
+  if (options.guessers == Guessers::matches) return nullptr;
+  if (draft_model) return &*draft_model;
+  return draft_layer ? &*draft_layer : nullptr;
+}
+
+namespace {
+
+/// Of what may be kept for prompts to come, the share of the layer that drafts.
+Bytes kept_of_layer(const Engine::Impl& e) {
+  if (!e.options.keep_prefixes) return {};
+  const auto n_layers = static_cast<uint64_t>(e.loaded.model->config().n_layers);
+  return {e.options.prefix_cache.count / (n_layers + 1)};
+}
+
+}  // namespace
+
 void Engine::Impl::make_scheduler() {
   const bool streams = loaded.store->statistics().has_value();
   stepper.emplace(
@@ -94,13 +111,20 @@ void Engine::Impl::make_scheduler() {
       decode::Stepper::Limits{.logits = options.ram ? logits_within_budget(*this) : kMaxLogits,
                               .choose_together = !options.ram});
   runs_ahead = !streams && options.expert_trace.empty() && options.expert_profile.empty();
-  prefixes.emplace(kv_layout, kv_pool, options.prefix_cache);
+  const Bytes of_layer = loaded.mtp ? kept_of_layer(*this) : Bytes{};
+  prefixes.emplace(kv_layout, kv_pool, difference(options.prefix_cache, of_layer));
   open_disk_cache();
   if (options.draft_model) {
     if (!tokenizer) no_tokenizer(path);
     draft_model.emplace(options.draft_model, *tokenizer);
   }
-  const std::string_view reason = why_no_guesses(options);
+  if (loaded.mtp) {
+    draft_layer.emplace(*loaded.mtp, loaded.model->config(), *ops_context, kv_pool,
+                        DraftLayer::Options{.chunk = options.chunk, .kept = of_layer});
+  }
+  std::string_view reason = why_no_guesses(options);
+  if (reason.empty() && options.guessers == Guessers::layer && !draft_layer)
+    reason = "the model has no layer that drafts tokens, or it is left out";
   scheduler.emplace(
       *stepper, *prefixes, disk ? &*disk : nullptr, kv_pool, [this] { return new_cache(); },
       Scheduler::Options{.policy = options.scheduling,
@@ -111,7 +135,9 @@ void Engine::Impl::make_scheduler() {
                          .speculation = reason.empty() ? options.speculation : Speculation::off,
                          .no_guesses_because = reason,
                          .row_cost = row_cost(kernels),
-                         .draft_model = draft_model ? &*draft_model : nullptr});
+                         .guesses_matches = options.guessers == Guessers::all ||
+                                            options.guessers == Guessers::matches,
+                         .maker = maker()});
   worker.set_work([this](bool others_wait) { return scheduler->turn(others_wait); });
 }
 
@@ -176,6 +202,13 @@ mx::Stream own_stream() {
   }
 }
 
+void check_guessers(const EngineOptions& o) {
+  if (o.guessers == Guessers::model && !o.draft_model)
+    fail(ErrorKind::bad_request, "--speculate draft: there is no --draft-model; give one");
+  if (o.draft_model && o.guessers != Guessers::model && o.guessers != Guessers::all)
+    fail(ErrorKind::bad_request, "--speculate: is not for the --draft-model; leave one out");
+}
+
 /// Has the records told of every expert that is asked for.
 void record_experts(Engine::Impl& e) {
   const EngineOptions& o = e.options;
@@ -218,6 +251,7 @@ std::unique_ptr<Engine> Engine::open(const std::filesystem::path& path,
   if (options.n_threads < 0 || options.n_threads > 1024) {
     fail(ErrorKind::bad_request, "--threads is {}, it must be from 1 to 1024", options.n_threads);
   }
+  check_guessers(options);
   const int n_threads = options.n_threads > 0 ? options.n_threads : available_processors();
   if (options.counts_memory()) residency::give_back_freed_memory();
   auto impl = std::make_unique<Impl>(options, n_threads);
@@ -227,6 +261,8 @@ std::unique_ptr<Engine> Engine::open(const std::filesystem::path& path,
     mx::set_default_device(mx::Device::cpu);
     models::LoadOptions load = options.load;
     load.few_pages = options.counts_memory();
+    load.drafts = why_no_guesses(options).empty() && !options.draft_model &&
+                  options.guessers != Guessers::matches;
     e.loaded = models::load_model(path, load);
     e.context = choose_context(options, e.loaded.model->config().max_position_embeddings);
     open_text(path, e.loaded, e.tokenizer, e.chat_template);
@@ -251,7 +287,7 @@ std::unique_ptr<Engine> Engine::open(const std::filesystem::path& path,
 }
 
 const nn::Config& Engine::config() const { return impl_->loaded.model->config(); }
-const std::string& Engine::left_out() const { return impl_->loaded.left_out; }
+std::string Engine::left_out() const { return impl_->loaded.left_out.text(); }
 const EngineOptions& Engine::options() const { return impl_->options; }
 int64_t Engine::context() const { return impl_->context; }
 
@@ -303,6 +339,36 @@ void Engine::logits(std::span<const text::Token> tokens, int64_t first_wanted,
   });
 }
 
+void Engine::draft_logits(std::span<const text::Token> tokens, const decode::LogitsSink& sink) {
+  impl_->check_tokens(tokens);
+  impl_->worker.run([&] {
+    if (!impl_->draft_layer) {
+      fail(
+          ErrorKind::bad_request,
+          "{}: has no layer that drafts tokens, or it is left out (a message says so); ask for the "
+          "model's own logits",
+          impl_->path.string());
+    }
+    nn::KvCache cache = impl_->new_cache();
+    std::vector<float> states;
+    const auto see = [&](int64_t, std::span<const float> state) {
+      states.insert(states.end(), state.begin(), state.end());
+    };
+    for (size_t at = 0; at < tokens.size();) {
+      const auto n = std::min(static_cast<size_t>(impl_->options.chunk), tokens.size() - at);
+      const auto part = tokens.subspan(at, n);
+      impl_->stepper->begin({{{.kv = &cache,
+                               .tokens = {part.begin(), part.end()},
+                               .logits_from = static_cast<int64_t>(n),
+                               .see_raw = see}}});
+      const decode::Outcome outcome = std::move(impl_->stepper->finish().front());
+      if (outcome.error) std::rethrow_exception(outcome.error);
+      at += n;
+    }
+    impl_->draft_layer->logits(tokens, states, sink);
+  });
+}
+
 void Engine::greedy(std::span<const text::Token> tokens, int64_t n,
                     const std::function<void(text::Token)>& on_token) {
   impl_->check_tokens(tokens);
@@ -338,7 +404,12 @@ void Engine::flush_disk_cache(std::chrono::milliseconds most) {
 
 bool Engine::has_tokenizer() const { return impl_->tokenizer != nullptr; }
 
-residency::Footprint Engine::footprint() const { return footprint_of(*impl_); }
+residency::Footprint Engine::footprint() const {
+  return footprint_of(*impl_, impl_->loaded.mtp != nullptr);
+}
+residency::Footprint Engine::footprint_within(Bytes ram) const {
+  return footprint_of(*impl_, mtp_fits(*impl_, ram));
+}
 
 const residency::ResidencyPlan* Engine::plan() const {
   return impl_->plan ? &*impl_->plan : nullptr;

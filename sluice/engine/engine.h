@@ -55,6 +55,11 @@ struct EngineOptions {
   DiskCacheOptions disk_cache;
   Policy scheduling = Policy::balanced;
   Speculation speculation = Speculation::automatic;  ///< changes no result
+  Guessers guessers = Guessers::all;                 ///< nor does this
+  void speculate(const Speculating& as) {
+    speculation = as.speculation;
+    guessers = as.guessers;
+  }
   std::shared_ptr<Engine> draft_model;  ///< guesses tokens, for nobody else; null: no model does
 
   /// Lossy: decoding does without a token's lesser experts that are not in memory. Needs `ram` and a model with experts.
@@ -104,7 +109,7 @@ class Engine {
 
   const nn::Config& config() const;
   /// What of the model's files is left out (what sees and hears), one line for a user; empty: nothing of note.
-  const std::string& left_out() const;
+  std::string left_out() const;
   const EngineOptions& options() const;
   /// Most tokens of a sequence.
   int64_t context() const;
@@ -138,6 +143,10 @@ class Engine {
   void logits(std::span<const text::Token> tokens, int64_t first_wanted,
               const decode::LogitsSink& sink);
 
+  /// What the layer that drafts tokens (models/mtp.h) says follows each of the tokens but the first, of a fresh sequence.
+  /// Throws as logits(), and Error(bad_request) where the model has none or it is left out.
+  void draft_logits(std::span<const text::Token> tokens, const decode::LogitsSink& sink);
+
   /// The n (at least 1) tokens that follow a fresh sequence, each the best one, as they come. Needs no tokenizer.
   void greedy(std::span<const text::Token> tokens, int64_t n,
               const std::function<void(text::Token)>& on_token);
@@ -145,6 +154,8 @@ class Engine {
   /// What it needs of memory to run. To be asked before anything is computed, of an engine opened with `ram` or
   /// LoadMode::headers.
   residency::Footprint footprint() const;
+  /// The same as it would be opened within `ram`: without a layer that drafts, where that leaves too little.
+  residency::Footprint footprint_within(Bytes ram) const;
   /// How the budget was divided; null without one.
   const residency::ResidencyPlan* plan() const;
   /// What streaming weights did so far; nothing when all are mapped.

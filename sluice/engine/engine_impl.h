@@ -3,6 +3,7 @@
 #include <mlx/stream.h>
 
 #include "sluice/engine/disk_cache/disk_prefixes.h"
+#include "sluice/engine/draft_layer.h"
 #include "sluice/engine/draft_model.h"
 #include "sluice/engine/engine.h"
 #include "sluice/engine/expert_records.h"
@@ -44,10 +45,13 @@ struct Engine::Impl {
   std::optional<decode::PrefixIndex> prefixes;
   std::optional<DiskPrefixes> disk;  ///< writes what `prefixes` holds, for a while after the end
   std::optional<DraftModel> draft_model;
+  std::optional<DraftLayer> draft_layer;  ///< where the model has one and nothing else guesses
   std::optional<Scheduler> scheduler;
   Worker worker;
 
   nn::KvCache new_cache() { return nn::KvCache(kv_layout, kv_pool); }
+  /// Who computes guesses; null: nobody.
+  GuessMaker* maker();
   /// Has what computes made, once it is known where weights are.
   void make_scheduler();
   /// Does without where its folder cannot be used.

@@ -8,16 +8,16 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// Where a draft model loses time, it is tried again after so many tokens: a text changes.
+/// Where computing guesses loses time, it is tried again after so many tokens: a text changes.
 constexpr int64_t kTriedEvery = 64;
 constexpr int64_t kTried = 2;
 
 }  // namespace
 
 int64_t Guesser::worth_making(const Sequence& sequence, int64_t n_sequences, int64_t n_rows) const {
-  if (draft_model_ == nullptr) return 0;
-  const int64_t n = governor_.worth_making(n_sequences, n_rows, draft_model_->cost(),
-                                           DraftGovernor::kMostGuesses);
+  if (maker_ == nullptr) return 0;
+  const int64_t n =
+      governor_.worth_making(n_sequences, n_rows, maker_->cost(), DraftGovernor::kMostGuesses);
   return n == 0 && sequence.n_generated() % kTriedEvery == 1 ? kTried : n;
 }
 
@@ -34,7 +34,7 @@ std::vector<decode::Draft> Guesser::guesses_for(
   for (const auto& sequence : sequences) {
     const int64_t n = worth_making(*sequence, std::ssize(sequences), n_rows);
     makes_guesses_ = makes_guesses_ || n > 0;
-    drafts.push_back(sequence->draft(draft_model_, n));
+    drafts.push_back(sequence->draft(matches_, maker_, n));
     chances.push_back(drafts.back().chances);
   }
   const std::vector<int64_t> counts = governor_.choose(chances, n_rows, most);

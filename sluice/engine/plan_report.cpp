@@ -71,7 +71,7 @@ std::unique_ptr<Engine> open_headers(const fs::path& path, EngineOptions options
 /// `disk_file` lies on the disk whose speed counts; "": there is none.
 PlanReport report_of(const std::string& model, const Engine& engine, Bytes budget,
                      const PlannedMachine& machine, const fs::path& disk_file) {
-  const residency::Footprint footprint = engine.footprint();
+  const residency::Footprint footprint = engine.footprint_within(budget);
   PlanReport report{.model = model,
                     .config = engine.config(),
                     .file_bytes = engine.file_bytes(),

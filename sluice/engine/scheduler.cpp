@@ -35,7 +35,7 @@ Scheduler::Scheduler(decode::Stepper& stepper, decode::PrefixIndex& prefixes, Di
       new_cache_(std::move(new_cache)),
       options_(options),
       pace_(options.policy, options.chunk),
-      guesser_(options.speculation, options.row_cost, options.draft_model) {}
+      guesser_(options.speculation, options.row_cost, options.guesses_matches, options.maker) {}
 
 void Scheduler::submit(Ptr sequence) {
   const std::lock_guard lock(mutex_);
@@ -200,6 +200,8 @@ bool Scheduler::admit_one() {
                            ? prefixes_.find(sequence->request().cache_salt, prefix)
                            : new_cache_());
     reads_.forget(*sequence);
+    if (options_.maker != nullptr && options_.maker->follows())
+      sequence->begin_guesses(*options_.maker);
     active_.push_back(sequence);
   } catch (...) {
     sequence->fail(std::current_exception());
@@ -348,6 +350,8 @@ bool Scheduler::make_room(const Plan& plan) {
   for (const auto& [kv, n] : tokens) wanted = wanted + bytes_of(kv->needs(n));
   const Bytes lacking = difference(wanted, difference(pool_.cap(), pool_.in_use()));
   if (lacking.count > 0 && prefixes_.evict(lacking)) return true;
+  if (lacking.count > 0 && options_.maker != nullptr && options_.maker->give_up_kept(lacking))
+    return true;
   if (reads_.give_up()) return true;
   if (active_.size() < 2) return false;
   // The youngest has the least to compute again, as a rule.
@@ -452,6 +456,7 @@ void Scheduler::finish() {
       sequence.note_drafted(plan.row_guesses[i], std::ssize(outcomes[i].tokens) - 1);
     try {
       take_outcome(sequence, outcomes[i]);
+      if (!sequence.ended()) sequence.tell_guesses();
     } catch (...) {
       if (!sequence.ended()) sequence.fail(std::current_exception());
     }

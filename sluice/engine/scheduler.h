@@ -37,7 +37,8 @@ class Scheduler {
     Speculation speculation = Speculation::automatic;
     std::string_view no_guesses_because = {};  ///< what results say where it is off
     double row_cost = DraftGovernor::kRowCost;
-    DraftModel* draft_model = nullptr;  ///< guesses too; outlives the scheduler
+    bool guesses_matches = true;  ///< where the text repeats itself
+    GuessMaker* maker = nullptr;  ///< computes guesses; outlives the scheduler
   };
   /// Most sequences that have keys and values.
   static constexpr int64_t kMostActive = 64;

@@ -55,10 +55,27 @@ void Sequence::activate(nn::KvCache kv) {
   listener_->on_admitted(n_prompt(), kv_->length());
 }
 
+void Sequence::release() {
+  if (made_ && made_->sees_states()) made_.reset();  // it keeps in step with the keys and values
+  kv_.reset();
+}
+
+void Sequence::begin_guesses(GuessMaker& maker) {
+  if (pooler_ || request_.drafter != nullptr) return;
+  if (!made_) made_ = maker.guesses(request_.cache_salt);
+  made_->begin(timeline_, kv_->length());
+}
+
+void Sequence::tell_guesses() {
+  if (made_) made_->follow(timeline_);
+}
+
 /// With what decides its token and ends it.
 decode::Row Sequence::bound(decode::Row row) {
   row.kv = &*kv_;
   row.choose = [this](int64_t, std::span<const float> logits) { return choose(logits); };
+  if (made_ && made_->sees_states())
+    row.see_raw = [this](int64_t at, std::span<const float> state) { made_->see(at, state); };
   row.cancel = request_.cancel != nullptr ? request_.cancel : &cancelled_;
   return row;
 }
@@ -78,20 +95,20 @@ decode::Row Sequence::row(int64_t at, int64_t n) {
                 .phase = is_decoding() ? decode::Phase::decode : decode::Phase::prompt});
 }
 
-decode::Draft Sequence::draft(DraftModel* model, int64_t most_made) {
-  if (!drafter_) drafter_ = std::make_shared<decode::MatchDrafter>(request_.prediction);
+decode::Draft Sequence::draft(bool matches, GuessMaker* maker, int64_t most_made) {
+  if (!drafter_ && matches) drafter_ = std::make_shared<decode::MatchDrafter>(request_.prediction);
   const int64_t again = std::max<int64_t>(0, n_missing() - 1);
   const int64_t most = std::max<int64_t>(
       0, std::min({DraftGovernor::kMostGuesses - again, request_.max_tokens - n_generated() - 1,
                    context_ - std::ssize(timeline_)}));
-  decode::Draft draft = drafter_->draft(timeline_, most);
+  decode::Draft draft = drafter_ ? drafter_->draft(timeline_, most) : decode::Draft{};
   most_made = std::min(most_made, most);
   if (most_made > 0 && request_.drafter == nullptr) {
     const std::vector<float> usual(static_cast<size_t>(most_made),
-                                   static_cast<float>(model->cost().chance));
+                                   static_cast<float>(maker->cost().chance));
     if (expected(draft.chances) < expected(usual)) {
-      if (!model_drafter_) model_drafter_ = model->drafter(request_.cache_salt);
-      decode::Draft made = model_drafter_->draft(timeline_, most_made);
+      if (!made_) made_ = maker->guesses(request_.cache_salt);
+      decode::Draft made = made_->draft(timeline_, most_made);
       if (expected(made.chances) > expected(draft.chances)) draft = std::move(made);
     }
   }
@@ -177,7 +194,8 @@ void Sequence::emit(text::Token token, std::string text, Chosen chosen) {
 
 void Sequence::end(FinishReason reason) {
   ended_ = true;
-  model_drafter_.reset();
+  if (made_ && kv_) made_->end(timeline_);
+  made_.reset();
   result_.finish_reason = reason;
   result_.stop_string = stops_.which();
   if (pooler_ && reason != FinishReason::cancelled) result_.vector = pooler_->vector();
@@ -198,7 +216,7 @@ void Sequence::end(FinishReason reason) {
 
 void Sequence::fail(std::exception_ptr error) {
   ended_ = true;
-  model_drafter_.reset();
+  made_.reset();
   listener_->on_error(std::move(error));
 }
 

@@ -12,8 +12,8 @@
 #include "sluice/decode/stepper.h"
 #include "sluice/decode/stop.h"
 #include "sluice/engine/draft_governor.h"
-#include "sluice/engine/draft_model.h"
 #include "sluice/engine/generation.h"
+#include "sluice/engine/guess_maker.h"
 #include "sluice/text/tokenizer.h"
 
 namespace sluice::engine {
@@ -46,7 +46,11 @@ class Sequence {
   /// Its keys and values, of the first tokens of the timeline.
   void activate(nn::KvCache kv);
   /// Lets go of them, while no step uses them. One that has not ended computes them again.
-  void release() { kv_.reset(); }
+  void release();
+  /// Has the maker's guesses follow it from here on: it was just activated.
+  void begin_guesses(GuessMaker& maker);
+  /// A step of it is over: whoever follows it may know.
+  void tell_guesses();
 
   /// Tokens of the timeline that have no keys and values, and no step that computes them.
   int64_t n_missing() const { return std::ssize(timeline_) - kv_->length(); }
@@ -56,9 +60,10 @@ class Sequence {
   bool is_decoding() const { return n_generated() > 0 && n_missing() <= kMostAgain; }
   /// Missing tokens [at, at + n). Where they reach the timeline's end, the one that follows is chosen.
   decode::Row row(int64_t at, int64_t n);
-  /// Guesses at what follows the timeline, as many as the answer may yet have before its last token: the drafter's or,
-  /// where more of them can be expected to be right, at most `most_made` of the model. model: null with most_made 0.
-  decode::Draft draft(DraftModel* model, int64_t most_made);
+  /// Guesses at what follows the timeline, as many as the answer may yet have before its last token: the request's
+  /// drafter's, or those of what the text repeats, unless without `matches`, or,
+  /// where more of them can be expected to be right, at most `most_made` of the maker. maker: null with most_made 0.
+  decode::Draft draft(bool matches, GuessMaker* maker, int64_t most_made);
   /// All missing tokens and these guesses.
   decode::Row row_with(std::span<const text::Token> guesses);
   /// Of the guesses of a step so many were right.
@@ -104,7 +109,7 @@ class Sequence {
   Result result_;
   bool ended_ = false;
   std::shared_ptr<decode::Drafter> drafter_;  // made when they are first asked
-  std::unique_ptr<decode::Drafter> model_drafter_;
+  std::unique_ptr<GuessMaker::Guesses> made_;
   Clock::time_point arrived_, admitted_, first_token_;
 
   // The stream's, while a step is in flight.

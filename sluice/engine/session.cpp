@@ -87,7 +87,11 @@ Session::~Session() { forget(); }
 
 void Session::forget() {
   if (shared_) return;
-  engine_.impl().worker.run([this] { engine_.impl().prefixes->drop(salt_); });
+  Engine::Impl& impl = engine_.impl();
+  impl.worker.run([&] {
+    impl.prefixes->drop(salt_);
+    if (impl.draft_layer) impl.draft_layer->forget(salt_);
+  });
 }
 
 void Session::reset() {

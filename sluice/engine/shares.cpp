@@ -69,9 +69,9 @@ std::vector<Share> shares_of(std::span<const std::filesystem::path> models,
   std::vector<Share> shares;
   for (const std::filesystem::path& path : models) {
     const auto engine = Engine::open(path, headers);
-    residency::Footprint footprint = engine->footprint();
-    footprint.baseline = difference(footprint.baseline, process);
-    needs.push_back({residency::smallest_budget(footprint, engine->context()),
+    residency::Footprint footprint = engine->footprint(), least = engine->footprint_within({});
+    footprint.baseline = least.baseline = difference(footprint.baseline, process);
+    needs.push_back({residency::smallest_budget(least, engine->context()),
                      residency::mapped_budget(footprint, engine->context())});
     shares.push_back({{}, footprint.baseline});
   }

@@ -42,7 +42,7 @@ int64_t layer_of(string_view name) {
   return layer;
 }
 
-/// Layers that draft tokens, of no use until Sluice drafts with them.
+/// Of layers that draft tokens and that nobody asked for.
 bool is_drafting(const nn::WeightTable::Named& left, const Family& family,
                  const nn::Config& config) {
   const auto begins = [&](string_view begin) { return left.tensor->name.starts_with(begin); };
@@ -58,21 +58,22 @@ bool is_not_needed(const nn::WeightTable::Named& left, const nn::Config& config)
 
 }  // namespace
 
-std::string check_all_bound(const nn::WeightTable& table, const Family& family,
-                            const nn::Config& config, const std::string& where) {
+std::string LeftOut::text() const {
+  return senses && drafting ? "left out: what sees and hears, and layers that draft tokens"
+         : senses           ? "left out: what sees and hears"
+         : drafting         ? "left out: layers that draft tokens"
+                            : "";
+}
+
+LeftOut check_all_bound(const nn::WeightTable& table, const Family& family,
+                        const nn::Config& config, const std::string& where) {
   std::vector<nn::WeightTable::Named> left = table.left_over();
   const auto senses =
       std::erase_if(left, [](const auto& named) { return is_of_other_senses(named.tensor->name); });
   const auto drafting =
       std::erase_if(left, [&](const auto& named) { return is_drafting(named, family, config); });
   std::erase_if(left, [&](const auto& named) { return is_not_needed(named, config); });
-  if (left.empty()) {
-    return senses > 0 && drafting > 0
-               ? "left out: what sees and hears, and layers that draft tokens"
-           : senses > 0   ? "left out: what sees and hears"
-           : drafting > 0 ? "left out: layers that draft tokens"
-                          : "";
-  }
+  if (left.empty()) return {.senses = senses > 0, .drafting = drafting > 0};
   const nn::WeightTable::Named& first = left.front();
   if (layer_of(first.name) >= config.n_layers) {
     fail(ErrorKind::bad_model, "{}: counts {} layers, but there is {}", where, config.n_layers,

@@ -95,16 +95,31 @@ void build(LoadedModel& loaded, const Family& family, const Source& source, nn::
     fail(ErrorKind::unsupported,
          "--kv-bits: no layer of this model keeps keys and values of all tokens; leave it out");
   }
-  loaded.left_out = check_all_bound(table, family, c, source.where());
-  loaded.extents = extents_of(table, c.n_layers, loaded.model->step_demands().n_experts_per_tok);
+  const int64_t per_tok = loaded.model->step_demands().n_experts_per_tok;
+  loaded.extents = extents_of(table, c.n_layers, per_tok);
   loaded.active = active_bytes(loaded.extents);
-  loaded.takes_int8 = some_integers(table);
   loaded.n_parameters = count_parameters(table);
+  if (options.drafts && family.mtp != nullptr) {
+    name_mtp(table, *family.mtp, c.n_layers);
+    loaded.mtp = make_mtp(c, *family.mtp, table);
+    if (loaded.mtp) loaded.extents_with_mtp = extents_of(table, c.n_layers + 1, per_tok);
+  }
+  loaded.left_out = check_all_bound(table, family, c, source.where());
+  // Perhaps all of it was asked for before it turned out to be another one.
+  const bool has_mtp = nn::Weights(table)["model"]["layers"].layer(c.n_layers)["eh_proj"].has();
+  if (has_mtp && !loaded.mtp) loaded.left_out.drafting = true;
+  loaded.takes_int8 = some_integers(table);
   loaded.strip = largest_strip(table);
   loaded.only_int8 = only_integers(table);
 }
 
 }  // namespace
+
+void LoadedModel::drop_mtp() {
+  left_out.drafting |= mtp != nullptr;
+  mtp.reset();
+  extents_with_mtp = {};
+}
 
 LoadedModel load_model(const std::filesystem::path& path, const LoadOptions& options) {
   LoadedModel loaded;

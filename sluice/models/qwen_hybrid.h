@@ -10,6 +10,14 @@ nn::Config read_qwen_hybrid(const Source& source, nn::WeightTable& weights, Defa
 
 /// How the names of layers begin that draft tokens.
 inline constexpr std::string_view kQwenDrafting[] = {"mtp.", "model.mtp.", "language_model.mtp."};
+inline constexpr TensorName kQwenMtpNames[] = {
+    {"mtp.fc.", "eh_proj."},
+    {"mtp.pre_fc_norm_embedding.", "enorm."},
+    {"mtp.pre_fc_norm_hidden.", "hnorm."},
+    {"mtp.norm.", "shared_head.norm."},
+    {"mtp.layers.0.", ""},
+};
+inline constexpr MtpForm kQwenMtp{.names = kQwenMtpNames, .norms_may_differ = true};
 /// Their tensors in a GGUF's layers.
 inline constexpr TensorName kQwenHybridTensors[] = {
     {"post_attention_norm", "post_attention_layernorm"},

@@ -82,9 +82,10 @@ class Decoder : public Model {
     for (size_t i = 0; i < steps.size(); ++i) {
       const Step& step = steps[i];
       if (!step.logit_rows.empty()) wanted.push_back(rows_of(rows[i], step.logit_rows, step));
-      if (step.hidden_rows.empty()) continue;
-      step.hidden = ops::rms_norm(step.context, rows_of(rows[i], step.hidden_rows, step), norm_);
-      any_hidden = true;
+      if (!step.hidden_rows.empty())
+        step.hidden = ops::rms_norm(step.context, rows_of(rows[i], step.hidden_rows, step), norm_);
+      if (!step.raw_rows.empty()) step.raw = rows_of(rows[i], step.raw_rows, step);
+      any_hidden = any_hidden || step.hidden || step.raw;
     }
     if (wanted.empty()) {
       if (!any_hidden) mx::eval(rows);

@@ -17,7 +17,7 @@ class Model {
   virtual ~Model() = default;
   /// Computes steps that follow each other, all of them in a layer before the next layer runs, so that its weights
   /// are needed once. Returns the logits that they want, float32 [all their logit_rows, vocab_size], and sets
-  /// Step::hidden; where they want neither, all of it was computed.
+  /// Step::hidden and Step::raw; where they want none, all of it was computed.
   virtual std::optional<mx::array> forward(std::span<const Step> steps) const = 0;
   virtual const KvLayout& kv_layout() const = 0;
   virtual const StepDemands& step_demands() const = 0;

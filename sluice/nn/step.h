@@ -24,6 +24,7 @@ struct Step {
   const KvLayout& layout;
   std::vector<int> logit_rows;        ///< the rows whose logits are wanted
   std::vector<int> hidden_rows = {};  ///< those whose state behind the final norm is
+  std::vector<int> raw_rows = {};     ///< those whose state before it is
   ops::ExpertUse experts;
   /// Evaluate after every layer, so that a long prompt's activations do not pile up.
   bool evaluate_layers = false;
@@ -42,6 +43,7 @@ struct Step {
 
   /// The states of hidden_rows, set as the graph is built: float32 [hidden_rows.size(), hidden_size].
   mutable std::optional<mx::array> hidden = std::nullopt;
+  mutable std::optional<mx::array> raw = std::nullopt;  ///< the same of raw_rows
 };
 
 }  // namespace sluice::nn

@@ -99,6 +99,17 @@ void WeightTable::move_layers(std::string_view from, std::string_view to, int64_
   }
 }
 
+void WeightTable::move(std::string_view from, std::string_view to) {
+  std::vector<std::string> names;
+  for (auto it = tensors_.lower_bound(from); it != tensors_.end() && it->first.starts_with(from);
+       ++it)
+    names.push_back(it->first);
+  for (const std::string& name : names) {
+    add(std::string(to) + name.substr(from.size()), *tensors_.at(name).tensor);
+    tensors_.erase(name);
+  }
+}
+
 std::string Weights::child(std::string_view name) const {
   return path_.empty() ? std::string(name) : fmt::format("{}.{}", path_, name);
 }

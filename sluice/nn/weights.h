@@ -74,6 +74,8 @@ class WeightTable {
   const residency::WeightStore& store() const { return *store_; }
   /// What is named "<from>.<i>.", of layers that the files count apart, is named "<to>.<first + i>." from now on.
   void move_layers(std::string_view from, std::string_view to, int64_t first);
+  /// What begins with `from` is named with `to` in its place from now on.
+  void move(std::string_view from, std::string_view to);
   /// Null: not in the files. Does not count as asking for it.
   const io::TensorInfo* find(std::string_view name) const;
   /// "model-00001.safetensors: model.norm.weight", for errors.

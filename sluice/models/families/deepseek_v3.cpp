@@ -57,6 +57,7 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
 }
 
 constexpr TensorName kTensors[] = {{".mlp.shared_experts.", ".mlp.shared_expert."}};
+constexpr MtpForm kMtp;
 constexpr std::string_view kNames[] = {
     "deepseek_v3", "kimi_k2",      "kimi_k25",    "kimi_vl",    "joyai_llm_flash", "glm4_moe_lite",
     "deepseek2",   "deepseek_v32", "glm_moe_dsa", "deepseek32", "glm-dsa"};
@@ -65,13 +66,13 @@ constexpr std::string_view kNames[] = {
 
 // DeepSeek-V3, arXiv:2412.19437, and V3.2, arXiv:2512.02556, Kimi K2, arXiv:2507.20534, Kimi K2.5 and Kimi-VL, arXiv:2504.07491,
 // GLM-4.7-Flash and GLM-5; as mlx-lm 0.32.2 models/deepseek_v3.py, deepseek_v32.py and glm4_moe_lite.py. Latent attention, in V3.2
-// and GLM-5 of the keys that an indexer chooses; experts chosen by sigmoids with a bias, in groups; the first layers are dense. Layers
-// that draft tokens are left out.
+// and GLM-5 of the keys that an indexer chooses; experts chosen by sigmoids with a bias, in groups; the first layers are dense.
 extern const Family family{.names = kNames,
                            .read = read,
                            .make = make_pre_norm,
                            .gguf_names = kLatentTensors,
                            .hf_names = kTensors,
-                           .drops_layers_beyond = true};
+                           .drops_layers_beyond = true,
+                           .mtp = &kMtp};
 
 }  // namespace sluice::models::families::deepseek_v3

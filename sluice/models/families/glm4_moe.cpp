@@ -18,6 +18,7 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
 constexpr TensorName kTensors[] = {{".mlp.shared_experts.", ".mlp.shared_expert."}};
 constexpr TensorName kGgufTensors[] = {{"post_attention_norm", "post_attention_layernorm"},
                                        {"exp_probs_b.bias", "mlp.gate.e_score_correction_bias"}};
+constexpr MtpForm kMtp{.hands_on_normed = true};
 constexpr std::string_view kNames[] = {"glm4_moe", "solar_open", "glm4moe"};
 
 }  // namespace
@@ -29,6 +30,7 @@ extern const Family family{.names = kNames,
                            .make = make_pre_norm,
                            .gguf_names = kGgufTensors,
                            .hf_names = kTensors,
-                           .drops_layers_beyond = true};
+                           .drops_layers_beyond = true,
+                           .mtp = &kMtp};
 
 }  // namespace sluice::models::families::glm4_moe

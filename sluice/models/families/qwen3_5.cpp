@@ -21,11 +21,12 @@ constexpr std::string_view kNames[] = {"qwen3_5",          "qwen3_5_text", "qwen
 }  // namespace
 
 // Qwen3.5 and 3.6, dense and sparse: three of four layers are gated delta nets, the fourth attends with gated outputs; as
-// mlx-lm 0.32.2 models/qwen3_5.py. The text part; drafting layers (mtp) are left out.
+// mlx-lm 0.32.2 models/qwen3_5.py. The text part.
 extern const Family family{.names = kNames,
                            .read = read,
                            .make = make_pre_norm,
                            .gguf_names = kQwenHybridTensors,
-                           .drafting = kQwenDrafting};
+                           .drafting = kQwenDrafting,
+                           .mtp = &kQwenMtp};
 
 }  // namespace sluice::models::families::qwen3_5

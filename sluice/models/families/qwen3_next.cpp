@@ -20,6 +20,7 @@ extern const Family family{.names = kNames,
                            .read = read,
                            .make = make_pre_norm,
                            .gguf_names = kQwenHybridTensors,
-                           .drafting = kQwenDrafting};
+                           .drafting = kQwenDrafting,
+                           .mtp = &kQwenMtp};
 
 }  // namespace sluice::models::families::qwen3_next
