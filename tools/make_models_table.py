@@ -19,7 +19,8 @@ from tiny.gguf_metadata import ARCHITECTURES
 ROOT = Path(__file__).resolve().parents[1]
 FAMILIES = ROOT / "sluice/models/families"
 PAGE = ROOT / "docs/models.md"
-GGUF_NAMES = set(gguf.MODEL_ARCH_NAMES.values()) | {"mistral4", "exaone-moe"}
+# BitNet's GGUF is refused: llama.cpp computes another activation.
+GGUF_NAMES = set(gguf.MODEL_ARCH_NAMES.values()) - {"bitnet"} | {"mistral4", "exaone-moe"}
 
 HEAD = """# Model families
 
