@@ -141,7 +141,6 @@ LoadedModel load_model(const std::filesystem::path& path, const LoadOptions& opt
     const Source source =
         Source::from_config(io::read_json_file(config_path, kConfig), config_path.string());
     const Family& family = family_of(source);
-    for (const KeyName& key : family.config_keys) source.also(key.ours, key.theirs);
     loaded.pooling = pooling_of_directory(path);
     loaded.store =
         std::make_unique<residency::WeightStore>(io::open_safetensors(path, data), options.mode);

@@ -75,7 +75,10 @@ std::vector<std::string> most_alike(std::string_view architecture) {
 const Family& family_of(const Source& source) {
   const Family* const family = find(source.architecture());
   const Family* const of_text = family != nullptr ? family : find(source.text_architecture());
-  return of_text != nullptr ? *of_text : find_family(source.architecture());
+  const Family& found = of_text != nullptr ? *of_text : find_family(source.architecture());
+  if (!source.is_gguf())
+    for (const KeyName& key : found.config_keys) source.also(key.ours, key.theirs);
+  return found;
 }
 
 const Family& find_family(std::string_view architecture) {

@@ -12,7 +12,8 @@ namespace sluice::models {
 /// general.architecture. Throws Error(unsupported) with the names most like it.
 const Family& find_family(std::string_view architecture);
 
-/// Of a model that also sees and whose own name no family has: that of its text part.
+/// Of a model that also sees and whose own name no family has: that of its text part. From then on the source knows the family's own names
+/// of config.json's keys.
 const Family& family_of(const Source& source);
 
 /// All names find_family knows, sorted.

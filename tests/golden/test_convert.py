@@ -15,6 +15,7 @@ from transformers import AutoTokenizer
 FAMILIES = (
     "llama", "mistral", "mixtral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi3", "olmo2", "smollm3",
     "qwen2_moe", "qwen3_moe", "olmoe", "seed_oss", "granite", "deepseek_v3", "glm4_moe", "qwen3_5_moe", "qwen3_next", "lfm2_moe",
+    "exaone", "openelm", "qwen", "bailing_moe", "afmoe", "laguna",  # name keys of config.json their own way
 )  # fmt: skip
 TO_GGUF = (
     "llama", "mixtral", "qwen2", "qwen3", "gemma2", "phi3", "olmo2", "smollm3", "seed_oss", "granite", "qwen2_moe", "qwen3_moe", "olmoe",
