@@ -34,22 +34,26 @@ def decode_of_run(options: argparse.Namespace) -> dict[str, float]:
     return {"decode_tps": told["decode_tps"]}
 
 
+def check_status(answer: bytes) -> None:
+    status = answer.split(b"\r\n")[0]
+    if b" 200 " not in status:
+        raise BenchError(f"a request was answered {status.decode()}")
+
+
 def streamed(port: int, n_tokens: int) -> tuple[float, float]:
     """When a stream's first and last bytes came. The client only takes them: where two threads compute on two processors, what it
     does beside that is paid for by decoding."""
     body = {"prompt": prompt(SEED), "max_tokens": n_tokens, "stream": True, "temperature": 0, "ignore_eos": True}
-    times = []
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.sendall(posted("/v1/completions", body))
         head = connection.recv(1 << 16)
-        if b" 200 " not in head.split(b"\r\n")[0]:
-            raise BenchError(f"a request was answered {head.split(chr(13).encode())[0].decode()}")
+        check_status(head)
         while b"data: " not in head and (part := connection.recv(1 << 16)):
             head += part
-        times.append(time.perf_counter())
+        first = last = time.perf_counter()
         while connection.recv(1 << 16):
-            times.append(time.perf_counter())
-    return times[0], times[-1]
+            last = time.perf_counter()
+    return first, last
 
 
 def decode_of_server(options: argparse.Namespace) -> dict[str, float]:
@@ -70,10 +74,8 @@ def answered(port: int, path: str, body: dict) -> tuple[float, dict]:
         connection.sendall(posted(path, body))
         answer = b"".join(iter(lambda: connection.recv(1 << 16), b""))
     wall_ms = (time.perf_counter() - began) * 1e3
-    head, _, content = answer.partition(b"\r\n\r\n")
-    if b" 200 " not in head.split(b"\r\n")[0]:
-        raise BenchError(f"a request was answered {head.split(chr(13).encode())[0].decode()}")
-    return wall_ms, json.loads(content)
+    check_status(answer)
+    return wall_ms, json.loads(answer.partition(b"\r\n\r\n")[2])
 
 
 def way(port: int, path: str, body: dict) -> float:

@@ -22,6 +22,7 @@ bool append(Stepper& stepper, nn::KvCache& kv, std::span<const int32_t> tokens,
                          .logits_from = chunk.n_tokens - chunk.n_logits,
                          .phase = options.phase,
                          .choose = choose,
+                         .see_raw = options.see_raw,
                          .cancel = options.cancel}});
       begin = chunk.begin + chunk.n_tokens;
     }

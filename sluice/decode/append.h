@@ -18,6 +18,7 @@ struct AppendOptions {
   int64_t layer_tokens = 0;  ///< so many pass a layer before the next one runs, whatever the chunk
   int64_t first_wanted = 0;  ///< index into the tokens from which logits are wanted
   Phase phase = Phase::prompt;
+  SeeHidden see_raw = {};  ///< as Row::see_raw
   /// Ends it within a layer.
   const std::atomic<bool>* cancel = nullptr;
 };

@@ -252,6 +252,14 @@ Bytes PrefixIndex::unused() const {
   return sum;
 }
 
+void PrefixIndex::add_whole(std::string_view salt, Tokens tokens, const nn::KvCache& kv) {
+  std::vector<Sealed> sealed;
+  for (int64_t i = 0; i < std::ssize(tokens) / kKvBlockTokens; ++i)
+    sealed.push_back({i, kv.stretch(i)});
+  add(salt, tokens, sealed);
+  add_end(salt, tokens, kv);
+}
+
 void PrefixIndex::add_end(std::string_view salt, Tokens tokens, const nn::KvCache& kv) {
   const int64_t stretch = std::ssize(tokens) / kKvBlockTokens;
   const Tokens rest = tokens.subspan(static_cast<size_t>(stretch * kKvBlockTokens));

@@ -44,6 +44,8 @@ class PrefixIndex {
   /// Keeps the end of a sequence that holds `tokens`: what is in its last, partly filled stretch. The sequence
   /// may be appended to, and not be changed before its end. Nothing is kept of a state that is of more tokens.
   void add_end(std::string_view salt, std::span<const int32_t> tokens, const nn::KvCache& kv);
+  /// Keeps all of a sequence that holds `tokens`, and is not used any more.
+  void add_whole(std::string_view salt, std::span<const int32_t> tokens, const nn::KvCache& kv);
 
   /// Gives up blocks that nobody uses until `wanted` bytes are back in the pool. False when there are none left.
   bool evict(Bytes wanted);

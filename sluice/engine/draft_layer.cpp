@@ -7,7 +7,6 @@
 #include <numeric>
 
 #include "sluice/base/error.h"
-#include "sluice/kernels/kernels.h"
 
 namespace sluice::engine {
 namespace {
@@ -23,7 +22,7 @@ constexpr int64_t kMostUnknown = 16;
 
 }  // namespace
 
-/// Of one sequence. Row i of its keys and values is of the state at first_ + i and the token after it.
+/// Of one sequence. A row of its keys and values is of the state at a position and the token after it.
 class DraftLayer::Chain : public Guesses {
  public:
   Chain(DraftLayer& layer, std::string salt)
@@ -68,11 +67,7 @@ class DraftLayer::Chain : public Guesses {
     if (failed() || !kv_ || !is_whole_ || layer_.options_.kept.count == 0) return;
     guarded([&] {
       (void)feed_waiting(timeline, n_waiting(), 0);
-      std::vector<decode::Sealed> sealed;
-      for (int64_t i = 0; i < kv_->length() / kernels::kKvBlockTokens; ++i)
-        sealed.push_back({i, kv_->stretch(i)});
-      layer_.kept_.add(salt_, followed_by_, sealed);
-      layer_.kept_.add_end(salt_, followed_by_, *kv_);
+      layer_.kept_.add_whole(salt_, followed_by_, *kv_);
     });
   }
 
@@ -150,7 +145,7 @@ class DraftLayer::Chain : public Guesses {
   DraftLayer& layer_;
   std::string salt_;
   std::optional<nn::KvCache> kv_;
-  bool is_whole_ = true;              // row 0 is of position 0
+  bool is_whole_ = true;              // row i is of position i
   std::vector<int32_t> followed_by_;  // by row
   int64_t next_ = 0;                  // the position whose state comes next into kv_
   std::vector<float> states_;         // from there on: [n_waiting(), hidden_size]

@@ -114,11 +114,7 @@ class DraftModel::Chain : public Guesses {
     if (!engine_.options.keep_prefixes || failed()) return;
     if (before_) kv_ = std::move(*before_);
     const Tokens held = Tokens(tokens_).first(static_cast<size_t>(kv_->length()));
-    std::vector<decode::Sealed> sealed;
-    for (int64_t i = 0; i < std::ssize(held) / kernels::kKvBlockTokens; ++i)
-      sealed.push_back({i, kv_->stretch(i)});
-    engine_.prefixes->add(salt_, held, sealed);
-    engine_.prefixes->add_end(salt_, held, *kv_);
+    engine_.prefixes->add_whole(salt_, held, *kv_);
   }
 
   DraftModel& model_;

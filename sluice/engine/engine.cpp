@@ -85,16 +85,6 @@ std::string_view why_no_guesses(const EngineOptions& options) {
   return {};
 }
 
-}  // namespace
-
-GuessMaker* Engine::Impl::maker() {
-  if (options.guessers == Guessers::matches) return nullptr;
-  if (draft_model) return &*draft_model;
-  return draft_layer ? &*draft_layer : nullptr;
-}
-
-namespace {
-
 /// Of what may be kept for prompts to come, the share of the layer that drafts.
 Bytes kept_of_layer(const Engine::Impl& e) {
   if (!e.options.keep_prefixes) return {};
@@ -103,6 +93,12 @@ Bytes kept_of_layer(const Engine::Impl& e) {
 }
 
 }  // namespace
+
+GuessMaker* Engine::Impl::maker() {
+  if (options.guessers == Guessers::matches) return nullptr;
+  if (draft_model) return &*draft_model;
+  return draft_layer ? &*draft_layer : nullptr;
+}
 
 void Engine::Impl::make_scheduler() {
   const bool streams = loaded.store->statistics().has_value();
@@ -351,20 +347,11 @@ void Engine::draft_logits(std::span<const text::Token> tokens, const decode::Log
     }
     nn::KvCache cache = impl_->new_cache();
     std::vector<float> states;
-    const auto see = [&](int64_t, std::span<const float> state) {
+    decode::AppendOptions options = impl_->append_options(std::ssize(tokens));
+    options.see_raw = [&](int64_t, std::span<const float> state) {
       states.insert(states.end(), state.begin(), state.end());
     };
-    for (size_t at = 0; at < tokens.size();) {
-      const auto n = std::min(static_cast<size_t>(impl_->options.chunk), tokens.size() - at);
-      const auto part = tokens.subspan(at, n);
-      impl_->stepper->begin({{{.kv = &cache,
-                               .tokens = {part.begin(), part.end()},
-                               .logits_from = static_cast<int64_t>(n),
-                               .see_raw = see}}});
-      const decode::Outcome outcome = std::move(impl_->stepper->finish().front());
-      if (outcome.error) std::rethrow_exception(outcome.error);
-      at += n;
-    }
+    decode::append(*impl_->stepper, cache, tokens, options, {});
     impl_->draft_layer->logits(tokens, states, sink);
   });
 }

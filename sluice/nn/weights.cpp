@@ -93,20 +93,21 @@ void WeightTable::move_layers(std::string_view from, std::string_view to, int64_
     const auto at = static_cast<size_t>(end - name.data());
     names.emplace_back(name, fmt::format("{}.{}{}", to, first + layer, name.substr(at)));
   }
-  for (const auto& [theirs, ours] : names) {
-    add(ours, *tensors_.at(theirs).tensor);
-    tensors_.erase(theirs);
-  }
+  rename(names);
 }
 
 void WeightTable::move(std::string_view from, std::string_view to) {
-  std::vector<std::string> names;
+  std::vector<std::pair<std::string, std::string>> names;
   for (auto it = tensors_.lower_bound(from); it != tensors_.end() && it->first.starts_with(from);
        ++it)
-    names.push_back(it->first);
-  for (const std::string& name : names) {
-    add(std::string(to) + name.substr(from.size()), *tensors_.at(name).tensor);
-    tensors_.erase(name);
+    names.emplace_back(it->first, std::string(to) + it->first.substr(from.size()));
+  rename(names);
+}
+
+void WeightTable::rename(const std::vector<std::pair<std::string, std::string>>& names) {
+  for (const auto& [theirs, ours] : names) {
+    add(ours, *tensors_.at(theirs).tensor);
+    tensors_.erase(theirs);
   }
 }
 

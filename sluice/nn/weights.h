@@ -107,6 +107,8 @@ class WeightTable {
   /// Null: not in the files. From now on it counts as asked for.
   const io::TensorInfo* take(std::string_view name);
   bool asked_for(std::string_view name) const;
+  /// (from, to), of tensors that are there.
+  void rename(const std::vector<std::pair<std::string, std::string>>& names);
   /// The matrix at the path, however it is stored; none when absent.
   std::optional<StoredMatrix> take_matrix(const std::string& path);
   residency::Weight bind(const StoredMatrix& stored, int64_t rows, int64_t cols) const;
