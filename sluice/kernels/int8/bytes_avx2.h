@@ -208,11 +208,20 @@ inline void store_piece(float* p, Floats a) { _mm256_storeu_ps(p, a.v); }
 inline Floats operator*(Floats a, Floats b) { return {_mm256_mul_ps(a.v, b.v)}; }
 inline Floats mul_add(Floats a, Floats b, Floats c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
 inline Floats to_float(Ints a) { return {_mm256_cvtepi32_ps(a.v)}; }
+inline Ints operator+(Ints a, Ints b) { return {_mm256_add_epi32(a.v, b.v)}; }
 inline Ints add_high(Ints low, Ints high) {
   return {_mm256_add_epi32(low.v, _mm256_slli_epi32(high.v, 7))};
 }
 inline Bytes load_shared(const void* p) { return {load32(p)}; }
 
+/// Lane 4 q + v: the sum of quarter q of parts[v].
+inline Ints fold_parts(const Ints (&parts)[4]) {
+  const auto fold = [](__m256i a, __m256i b) {
+    return _mm256_add_epi32(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+  };
+  const __m256i ab = fold(parts[0].v, parts[1].v), cd = fold(parts[2].v, parts[3].v);
+  return {_mm256_add_epi32(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd))};
+}
 // Slots: lane 4 q + v of the joined vector is lane 4 q + v % width of rows[v / width], for width 1 or 2.
 template <int width>
 inline Floats join_slots(const Floats (&rows)[4 / width]) {

@@ -203,6 +203,14 @@ inline Bytes load_shared(const void* p) {
   return x;
 }
 
+/// Lane 4 q + v: the sum of quarter q of parts[v].
+inline Ints fold_parts(const Ints (&parts)[4]) {
+  const auto fold = [](__m512i a, __m512i b) {
+    return _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+  };
+  const __m512i ab = fold(parts[0].v, parts[1].v), cd = fold(parts[2].v, parts[3].v);
+  return {_mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd))};
+}
 // Slots: lane 4 q + v of the joined vector is lane 4 q + v % width of rows[v / width], for width 1 or 2.
 template <int width>
 inline Floats join_slots(const Floats (&rows)[4 / width]) {
@@ -347,7 +355,7 @@ template <int stride>
 
 template <int stride>
 [[gnu::always_inline]] inline f32x16 strided_lanes(const void* const (&part)[4]) {
-  if (part[0] == part[3]) return transpose_lanes(strided_f16<stride>(part[0], 16));
+  if (stride <= 20 && part[0] == part[3]) return transpose_lanes(strided_f16<stride>(part[0], 16));
   return f16_lanes(strided_lanes_u16<stride>(part));
 }
 

@@ -8,10 +8,10 @@ namespace sluice::kernels {
 namespace {
 
 constexpr int kFewInt8Tokens = 16;
-constexpr int kRowsTogether = 4;  // whose last groups share a batch
+constexpr int kMostRows = 16;  // whose sums are kept together, a multiple of 4
 
 /// A batch's groups of a token and a row: their sixteen partial sums, in the order of lanes.
-using PartialSums = float[kRowsTogether][kFewInt8Tokens][16];
+using PartialSums = float[kMostRows][kFewInt8Tokens][16];
 
 /// A token's piece of a batch.
 struct TokenPiece {
@@ -33,20 +33,34 @@ template <class F>
   return sum;
 }
 
-/// Piece p of a batch times one token: codes are multiplied as they come.
+/// Piece p of a batch times one token's x: codes are multiplied as they come.
+template <class F, int p>
+[[gnu::always_inline]] inline Ints products_of_one(const BatchData& data, const std::byte* x) {
+  if constexpr (kTurnsSums<F>) {
+    Ints parts[4];
+    unrolled<4>([&](auto v) __attribute__((always_inline)) {
+      LaneSum<F> sum{};
+      unrolled<F::kGroup / 16>([&](auto half) __attribute__((always_inline)) {
+        const u8x64 codes = as_multiplied<F>(columns_of<F, v, half>(data));
+        sum.template add<half, F::kGroup / 16>(piece_of<p>(codes),
+                                               load_shared(x + 64 * (4 * half + v)));
+      });
+      parts[v] = sum.sum;
+    });
+    return fold_parts(parts);
+  } else {
+    LaneSum<F> sum{};
+    for_codes<F>(
+        data, [&](auto i, auto k, u8x64 codes) __attribute__((always_inline)) {
+          sum.template add<k, kFours<F>>(piece_of<p>(codes), load_shared(x + 64 * i));
+        });
+    return sum.sum;
+  }
+}
 template <class F, int p>
 [[gnu::always_inline]] inline Ints dots_of_one(const BatchData& data, const TokenPiece& x) {
-  LaneSum<F> low{start_of<F>(x)}, high{};
-  for_codes<F>(
-      data, [&](auto i, auto k, u8x64 codes) __attribute__((always_inline)) {
-        low.template add<k, kFours<F>>(piece_of<p>(codes), load_shared(x.batch + 64 * i));
-      });
-  if (x.high == nullptr) return low.sum;
-  for_codes<F>(
-      data, [&](auto i, auto k, u8x64 codes) __attribute__((always_inline)) {
-        high.template add<k, kFours<F>>(piece_of<p>(codes), load_shared(x.high + 64 * i));
-      });
-  return add_high(low.sum, high.sum);
+  const Ints low = start_of<F>(x) + products_of_one<F, p>(data, x.batch);
+  return x.high == nullptr ? low : add_high(low, products_of_one<F, p>(data, x.high));
 }
 
 /// The same of n_rows rows for many tokens, in turn.
@@ -89,31 +103,49 @@ class FewTokens {
         slots_(n_groups_),
         scales_ahead_(w.row_bytes == 0 ? 0
                                        : (kPrefetchBytes / w.row_bytes + 1) * w.scale_row_bytes) {
-    for (int64_t t = 0; t < n_tokens; ++t) scratch = arrange<F>(x[t], w.cols, scratch, tokens_[t]);
-    for (int64_t i = 0; i < 16; ++i)
-      exist_[i] = 4 * (i % 4 % slots_.width) + i / 4 < slots_.left ? -1 : 0;
+    for (int64_t t = 0; t < n_tokens; ++t)
+      scratch = arrange<F>(x[t], w.cols, n_tokens == 1, scratch, tokens_[t]);
+    const int64_t mask = slots_.width - 1;  // width is 1, 2 or 4
+    for (int64_t i = 0; i < 16; ++i) exist_[i] = 4 * (i & mask) + i / 4 < slots_.left ? -1 : 0;
   }
 
   void rows(int64_t begin, int64_t end, float* y, int64_t y_stride) const {
     alignas(64) PartialSums sums;
-    for (int64_t r = begin; r < end; r += kRowsTogether) {
-      const int64_t n = end - r < kRowsTogether ? end - r : kRowsTogether;
-      int64_t i = 0;
-      for (; i + kRowsAtOnce <= n && n_tokens_ > 2; i += kRowsAtOnce)
-        whole<kRowsAtOnce>(r, i, sums);
-      for (; i < n; ++i) whole<1>(r, i, sums);
-      if (slots_.left > 0) last_groups(r, n, sums);
-      for (int64_t t = 0; t < n_tokens_; ++t) {
-        f32x16 all[kRowsTogether];
-        for (i = 0; i < kRowsTogether; ++i) all[i] = load(sums[i < n ? i : 0][t]);
-        float results[kRowsTogether], *to = y + t * y_stride + r;
-        lane_sums(all, n == kRowsTogether ? to : results);
-        if (n < kRowsTogether) std::memcpy(to, results, static_cast<size_t>(4 * n));
+    const int64_t step =
+        n_tokens_ <= 2 ? kMostRows : 4;  // the waiting for last groups and trees overlaps
+    for (int64_t r = begin; r < end; r += step) {
+      const int64_t n = end - r < step ? end - r : step;
+      if (n_tokens_ == 1) {
+        whole_batches<1, 1>(r, 0, n, sums);
+      } else if (n_tokens_ == 2) {
+        whole_batches<1, 2>(r, 0, n, sums);
+      } else {
+        const int64_t done = n / kRowsAtOnce * kRowsAtOnce;
+        whole_batches<kRowsAtOnce, 0>(r, 0, done, sums);
+        whole_batches<1, 0>(r, done, n, sums);
       }
+      if (slots_.left > 0) last_groups(r, n, sums);
+      for (int64_t i = 0; i < n; i += 4) add_up(sums + i, n - i, y + r + i, y_stride);
     }
   }
 
  private:
+  /// The trees of the first n <= 4 rows' sums, or of the first 4.
+  void add_up(const float (*sums)[kFewInt8Tokens][16], int64_t n, float* y,
+              int64_t y_stride) const {
+    for (int64_t t = 0; t < n_tokens_; ++t, y += y_stride) {
+      f32x16 rows[4];
+      for (int64_t i = 0; i < 4; ++i) rows[i] = load(sums[i < n ? i : 0][t]);
+      if (n >= 4) {
+        lane_sums(rows, y);
+        continue;
+      }
+      float results[4];
+      lane_sums(rows, results);
+      std::memcpy(y, results, static_cast<size_t>(4 * n));
+    }
+  }
+
   static constexpr int kLanes = 16 / kPieces;
 
   template <int p>
@@ -124,16 +156,14 @@ class FewTokens {
             wide ? token.high + batch * TokenBatch<F>::kStarts + p * kPieceBytes : nullptr};
   }
 
-  template <int n_rows>
-  void whole(int64_t r, int64_t i, PartialSums& sums) const {
-    if (n_tokens_ == 1) return whole_batches<n_rows, 1>(r, i, sums);
-    if (n_tokens_ == 2) return whole_batches<n_rows, 2>(r, i, sums);
-    whole_batches<n_rows, 0>(r, i, sums);
-  }
-
-  /// The whole batches of rows [r + i, r + i + n_rows); with n_tokens above 0 sums stay in registers.
+  /// The whole batches of rows [r + begin, r + end), n_rows at once; with n_tokens above 0 sums stay in registers.
   template <int n_rows, int n_tokens>
-  [[gnu::noinline]] void whole_batches(int64_t r, int64_t i, PartialSums& sums) const {
+  [[gnu::noinline]] void whole_batches(int64_t r, int64_t begin, int64_t end,
+                                       PartialSums& sums) const {
+    for (int64_t i = begin; i < end; i += n_rows) whole_rows<n_rows, n_tokens>(r, i, sums);
+  }
+  template <int n_rows, int n_tokens>
+  [[gnu::always_inline]] void whole_rows(int64_t r, int64_t i, PartialSums& sums) const {
     Row rows[n_rows];
     for (int k = 0; k < n_rows; ++k) {
       rows[k] = row_of(w_, r + i + k);
@@ -189,6 +219,10 @@ class FewTokens {
         }
       });
     }
+    for (int k = 0; k < n_rows && slots_.left > 0; ++k) {
+      prefetch(rows[k].data + n_whole_ * group_bytes<F>(16), kPrefetchBytes,
+               group_bytes<F>(slots_.left));
+    }
     if constexpr (n_tokens > 0) {
       unrolled<kPieces>([&](auto p) __attribute__((always_inline)) {
         for (int k = 0; k < n_rows; ++k) {
@@ -236,13 +270,38 @@ class FewTokens {
     return batch;
   }
 
+  /// The same of formats whose rows of 16-bit floats are read in the order of lanes; false: not for these.
+  template <int width>
+  [[gnu::always_inline]] bool slot_halves(int64_t r, int64_t n, f32x16& scale, f32x16& bias) const {
+    if constexpr (requires(const Row& row) { F::lane_scales(row, 0, scale, bias); }) {
+      if (F::groups_per_scale(w_) != 2 || w_.scale_type == Format::f32) return false;
+      const int64_t each = slots_.left / 2;
+      const int64_t whole = 2 * 8 * n_whole_;   // bytes
+      uint64_t scales[2] = {}, biases[2] = {};  // four of a word
+      for (int s = 0; s < 4 / width; ++s) {
+        const Row row = row_of(w_, r + (s < n ? s : 0));
+        for (int64_t k = 0; k < each; ++k) {
+          const int64_t at = 2 * width * s + k, shift = 16 * (at % 4);
+          scales[at / 4] |= uint64_t{load_as<uint16_t>(row.scales + whole + 2 * k)} << shift;
+          biases[at / 4] |= uint64_t{load_as<uint16_t>(row.biases + whole + 2 * k)} << shift;
+        }
+      }
+      Row row = row_of(w_, r);
+      row.scales = reinterpret_cast<const std::byte*>(scales);
+      row.biases = reinterpret_cast<const std::byte*>(biases);
+      return F::lane_scales(row, 0, scale, bias);
+    } else {
+      return false;
+    }
+  }
+
   /// Their scales and biases, in the order of lanes; zeros for groups that a row does not have.
   template <int width>
   [[gnu::always_inline]] void last_scales(int64_t r, int64_t n, const BatchData& data,
                                           f32x16& scale, f32x16& bias) const {
     if constexpr (kScalesAmongCodes<F>) {
       F::lane_scales(data, scale, bias);
-    } else {
+    } else if (!slot_halves<width>(r, n, scale, bias)) {
       alignas(64) float scales[16 + 12], biases[16 + 12];  // a slot's fill what is left
       for (int s = 0; s < 4 / width; ++s) {
         F::scales(row_of(w_, r + (s < n ? s : 0)), 16 * n_whole_, slots_.left, scale, bias);
@@ -272,7 +331,11 @@ class FewTokens {
       for (int64_t t = 0; t < n_tokens_; ++t) {
         const TokenPiece x = piece_at<p>(t, n_whole_);
         Ints dots[1];
-        piece.dots(x, dots);
+        if (n_tokens_ == 1) {
+          dots[0] = dots_of_one<F, p>(data, x);
+        } else {
+          piece.dots(x, dots);
+        }
         const auto add = [&](Floats sum) __attribute__((always_inline)) {
           return add_groups<F>(dots[0], piece_of<p>(scale), piece_of<p>(bias), x, sum);
         };

@@ -147,6 +147,12 @@ inline f32x16 transpose_lanes(f32x16 a) {
   return each<f32x16>([&](int i) { return Floats{a.v[0][i], a.v[1][i], a.v[2][i], a.v[3][i]}; });
 }
 
+/// Lane 4 q + v: the sum of quarter q of parts[v].
+inline Ints fold_parts(const Ints (&parts)[4]) {
+  Ints sums;
+  for (int v = 0; v < 4; ++v) sums[v] = parts[v][0] + parts[v][1] + parts[v][2] + parts[v][3];
+  return sums;
+}
 // Slots: lane 4 q + v of the joined vector is lane 4 q + v % width of rows[v / width], for width 1 or 2.
 template <int width>
 inline Floats join_slots(const Floats (&rows)[4 / width]) {
@@ -173,8 +179,9 @@ inline void transpose_quarters(u8x64 (&a)[4]) {
   }
 }
 constexpr bool kHasLanesOfEight = false;
-f32x16 lanes_of_eight(const void* p,
-                      bool is_bf16);  // declared for compilers that look it up all the same
+// Declared for compilers that look it up all the same.
+template <class = void>
+f32x16 lanes_of_eight(const void* p, bool is_bf16);
 /// Sixteen float16 values in the order of lanes: lane 4 q + v is the one at part[v] + (4 v + q) * stride.
 template <int stride>
 inline f32x16 strided_lanes(const void* const (&part)[4]) {

@@ -32,23 +32,18 @@ constexpr bool kEvensFirst = [] {
   return false;
 }();
 
-/// Sixteen groups in order: their columns, lane by lane.
-template <int group>
-[[gnu::always_inline]] inline void turn(const u8x64 (&columns)[group / 4],
-                                        u8x64 (&fours)[group / 4]) {
-  u8x64 first[4], last[4];
-  for (int v = 0; v < 4; ++v) {
-    if constexpr (group == 32) {
-      split_groups(columns[2 * v], columns[2 * v + 1], first[v], last[v]);
-    } else {
-      first[v] = columns[v];
-    }
-  }
-  transpose_quarters(first);
-  for (int v = 0; v < 4; ++v) fours[v] = first[v];
-  if constexpr (group == 32) {
-    transpose_quarters(last);
-    for (int v = 0; v < 4; ++v) fours[4 + v] = last[v];
+/// Codes before they are turned: quarter q has columns 16 half to 16 half + 15 of group 4 v + q.
+template <class F, int v, int half>
+[[gnu::always_inline]] inline u8x64 columns_of(const BatchData& data) {
+  const auto vector = [&](auto i) __attribute__((always_inline)) {
+    return F::template codes<i % F::kVectors>(data.part[v] + i / F::kVectors * F::kBlockBytes);
+  };
+  if constexpr (F::kGroup == 16) {
+    return vector(Index<v>{});
+  } else {
+    u8x64 halves[2];
+    split_groups(vector(Index<2 * v>{}), vector(Index<2 * v + 1>{}), halves[0], halves[1]);
+    return halves[half];
   }
 }
 
@@ -69,14 +64,14 @@ template <class F, class Each>
       each(Index<(kNext ? 2 * i + 1 : i + 4)>{}, Index<2 * i + 1>{}, as_multiplied<F>(high));
     });
   } else {
-    u8x64 columns[kFours<F>], fours[kFours<F>];
-    unrolled<kFours<F>>([&](auto i) __attribute__((always_inline)) {
-      const std::byte* p = data.part[i * 4 / kFours<F>];
-      columns[i] = F::template codes<i % F::kVectors>(p + i / F::kVectors * F::kBlockBytes);
-    });
-    turn<F::kGroup>(columns, fours);
-    unrolled<kFours<F>>([&](auto i) __attribute__((always_inline)) {
-      each(i, i, as_multiplied<F>(fours[i]));
+    unrolled<F::kGroup / 16>([&](auto half) __attribute__((always_inline)) {
+      u8x64 fours[4];
+      unrolled<4>([&](auto v)
+                      __attribute__((always_inline)) { fours[v] = columns_of<F, v, half>(data); });
+      transpose_quarters(fours);
+      unrolled<4>([&](auto i) __attribute__((always_inline)) {
+        each(Index<4 * half + i>{}, Index<4 * half + i>{}, as_multiplied<F>(fours[i]));
+      });
     });
   }
 }
@@ -106,6 +101,10 @@ template <class F>
 [[gnu::always_inline]] inline void keep_apart() {
   if constexpr (kPieces > 1) asm volatile("" ::: "memory");
 }
+
+/// Where one token alone is multiplied with codes as they are, and sums are turned: fewer than the codes of such formats.
+template <class F>
+constexpr bool kTurnsSums = !kTurnsNibbles<F>;
 
 /// A token's part of a batch: activations in the order of the codes, then per group where its sum starts (with what the
 /// weights' zero takes away), its scale and its scaled sum.
@@ -138,24 +137,34 @@ struct Slots {
   int64_t begin(int64_t slot) const { return 4 * width * slot; }
 };
 
-/// A batch of activations, or of high parts, to `out` in the order of codes.
+/// A batch of activations, or of high parts, to `out`: turned as codes are, or as they are before.
 template <class F>
-[[gnu::always_inline]] inline void turn_activations(const std::byte* x, std::byte* out) {
-  u8x64 columns[kFours<F>], fours[kFours<F>];
-  for (int i = 0; i < kFours<F>; ++i) {
-    columns[i] = load_bytes64(x + 64 * i);
-    if constexpr (kEvensFirst<F>) columns[i] = evens_first(columns[i]);
+[[gnu::always_inline]] inline void copy_activations(const std::byte* x, bool turned,
+                                                    std::byte* out) {
+  for (int half = 0; half < F::kGroup / 16; ++half) {
+    u8x64 fours[4];
+    for (int v = 0; v < 4; ++v) {
+      const std::byte* at = x + 4 * F::kGroup * v;
+      u8x64 columns = load_bytes64(at);
+      if constexpr (F::kGroup == 32) {
+        u8x64 halves[2];
+        split_groups(columns, load_bytes64(at + 64), halves[0], halves[1]);
+        columns = halves[half];
+      }
+      fours[v] = kEvensFirst<F> ? evens_first(columns) : columns;
+    }
+    if (turned) transpose_quarters(fours);
+    for (int i = 0; i < 4; ++i) store_bytes(out + 64 * (4 * half + i), fours[i]);
   }
-  turn<F::kGroup>(columns, fours);
-  for (int i = 0; i < kFours<F>; ++i) store_bytes(out + 64 * i, fours[i]);
 }
 
-/// Copies a token's row to `out`. Returns where that ends.
+/// Copies a token's row to `out`, whose only token it may be. Returns where that ends.
 template <class F>
-[[gnu::noinline]] std::byte* arrange(const std::byte* x, int64_t cols, std::byte* out,
+[[gnu::noinline]] std::byte* arrange(const std::byte* x, int64_t cols, bool alone, std::byte* out,
                                      Token& token) {
   constexpr int64_t kColumns = 16 * F::kGroup;
   using Batch = TokenBatch<F>;
+  const bool turned = !(alone && kTurnsSums<F>);
   const Int8Row row{cols};
   const int64_t n_groups = cols / F::kGroup, n_entries = row.groups(F::kGroup);
   const int64_t n_batches = (n_groups + 15) / 16;
@@ -169,7 +178,7 @@ template <class F>
     }
     return to;
   };
-  const auto columns_of = [&](const std::byte* from, int64_t batch) -> const std::byte* {
+  const auto batch_of = [&](const std::byte* from, int64_t batch) -> const std::byte* {
     from += batch * kColumns;
     return batch < n_groups / 16 ? from : in_slots(from, F::kGroup, columns);
   };
@@ -179,7 +188,7 @@ template <class F>
   };
   token = {out, nullptr, nullptr};
   for (int64_t b = 0; b < n_batches; ++b, out += Batch::kBytes) {
-    turn_activations<F>(columns_of(x, b), out);
+    copy_activations<F>(batch_of(x, b), turned, out);
     const auto set = [&](int64_t at, f32x16 lanes) {
       store(reinterpret_cast<float*>(out + at), lanes);
     };
@@ -193,7 +202,7 @@ template <class F>
   if (any == 0) return out;
   token.high = out;
   for (int64_t b = 0; b < n_batches; ++b, out += Batch::kStarts) {
-    turn_activations<F>(columns_of(x + row.high_offset(), b), out);
+    copy_activations<F>(batch_of(x + row.high_offset(), b), turned, out);
   }
   auto* flags = reinterpret_cast<bool*>(out);
   token.wide = flags;
