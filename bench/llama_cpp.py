@@ -30,6 +30,9 @@ FLAGS = {
     "LLAMA_BUILD_EXAMPLES": "OFF",
     "LLAMA_OPENSSL": "OFF",
 }
+# Where $SLUICE_ISA takes a set that is not the machine's best, llama.cpp gets the same.
+AVX2_FLAGS = {"GGML_NATIVE": "OFF", "GGML_AVX": "ON", "GGML_AVX2": "ON", "GGML_FMA": "ON", "GGML_F16C": "ON", "GGML_BMI2": "ON"}
+FLAGS_OF_SET = {"avx2": AVX2_FLAGS, "avx_vnni": AVX2_FLAGS | {"GGML_AVX_VNNI": "ON"}}
 
 
 def step(what: str, command: list[str], log: Path) -> None:
@@ -58,9 +61,14 @@ def get_source(directory: Path, log: Path) -> Path:
     return source
 
 
-def build(directory: Path) -> Path:
-    """Returns the build's folder; does nothing when it has the programs. CMAKE_BUILD_PARALLEL_LEVEL limits the jobs."""
-    return made_in(directory, "build", PROGRAMS, FLAGS)
+def build(directory: Path, instructions: str = "") -> Path:
+    """Returns the build's folder; does nothing when it has the programs. CMAKE_BUILD_PARALLEL_LEVEL limits the jobs.
+
+    instructions: a set of Sluice's, or "" for all that the machine has.
+    """
+    if instructions not in FLAGS_OF_SET:
+        return made_in(directory, "build", PROGRAMS, FLAGS)
+    return made_in(directory, f"build-{instructions}", PROGRAMS, FLAGS | FLAGS_OF_SET[instructions])
 
 
 def build_server(directory: Path) -> Path:

@@ -6,7 +6,7 @@
 
 The first run builds llama.cpp from its PyPI package and makes 31 GB of synthetic models, both under build/peers; then all rows take
 about an hour. peer_rows.py says what a row measures and must reach. Every sample goes to bench/results. $SLUICE_BIN names another
-binary than build/release/bin/sluice. A row that did not hold is told, not an exit status; one that could not be measured is both.
+binary than build/release/bin/sluice. With SLUICE_ISA=avx2 or avx_vnni llama.cpp is built for the same instructions, too. A row that did not hold is told, not an exit status; one that could not be measured is both.
 """
 
 import argparse
@@ -229,7 +229,7 @@ def bench(options: argparse.Namespace) -> bool:
     started, clock = datetime.now(timezone.utc).isoformat(timespec="seconds"), time.monotonic()
     names = chosen([*(row.name for row in rows()), QUALITY], options.only)
     built = built_at()
-    build = options.llama_cpp_build.resolve() if options.llama_cpp_build else llama_cpp.build(PEERS)
+    build = options.llama_cpp_build.resolve() if options.llama_cpp_build else llama_cpp.build(PEERS, os.environ.get("SLUICE_ISA", ""))
     PEERS.mkdir(parents=True, exist_ok=True)
     comparison = Comparison(LlamaCpp(build, options.threads), options)
     result = {"started": started, **circumstances(SLUICE), "threads": options.threads}

@@ -17,7 +17,7 @@ namespace {
 constexpr int64_t kCols = 2048;
 constexpr int64_t kRowsFromMemory = 131072;  // larger than caches, read by one token
 constexpr int64_t kRowsInCache = 768;
-constexpr float kClip = 3.25F;  // refined activations
+constexpr float kRefinedClip = 3.25F;
 
 using benchmark::Counter;
 
@@ -47,7 +47,7 @@ void bench_matmul(benchmark::State& state, const Storage& storage) {
 }
 
 /// The same from 8-bit activations.
-void bench_int8(benchmark::State& state, const Storage& storage) {
+void bench_int8(benchmark::State& state, const Storage& storage, float clip) {
   static StoredMatrix stored;
   static std::vector<std::byte> rows;
   static std::vector<const std::byte*> x;
@@ -63,7 +63,7 @@ void bench_int8(benchmark::State& state, const Storage& storage) {
     x.clear();
     for (int64_t t = 0; t < n_tokens; ++t) {
       std::byte* row = rows.data() + t * layout.bytes();
-      kernels().quantize(random_floats(cols, random).data(), 0, cols, cols, kClip, row);
+      kernels().quantize(random_floats(cols, random).data(), 0, cols, cols, clip, row);
       x.push_back(row);
     }
     y.assign(static_cast<size_t>(n_tokens * n_rows), 0.0F);
@@ -173,7 +173,7 @@ void register_all() {
         ->Args({4, kRowsInCache})
         ->Args({64, kRowsInCache});
     if (!has_int8(storage.format)) continue;
-    benchmark::RegisterBenchmark(("int8/" + storage.name).c_str(), bench_int8, storage)
+    benchmark::RegisterBenchmark(("int8/" + storage.name).c_str(), bench_int8, storage, 0.0F)
         ->ArgNames({"tokens", "rows", "cols"})
         ->Args({1, kRowsFromMemory, kCols})
         ->Args({1, kRowsFromMemory, 768})
@@ -184,6 +184,12 @@ void register_all() {
         ->Args({8, kRowsInCache, kCols})
         ->Args({64, kRowsInCache, kCols})
         ->Args({256, kRowsInCache, kCols});
+    benchmark::RegisterBenchmark(("refined/" + storage.name).c_str(), bench_int8, storage,
+                                 kRefinedClip)
+        ->ArgNames({"tokens", "rows", "cols"})
+        ->Args({1, kRowsInCache, kCols})
+        ->Args({8, kRowsInCache, kCols})
+        ->Args({64, kRowsInCache, kCols});
   }
   benchmark::RegisterBenchmark("attend", bench_attend)
       ->ArgNames({"tokens", "positions", "group", "head_dim"})

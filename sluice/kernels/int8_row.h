@@ -29,8 +29,13 @@ struct Int8Row {
   /// A multiple of 64.
   constexpr int64_t bytes() const { return wide_offset() + (groups(32) + 63) / 64 * 64; }
 
-  /// What matmul_int8 needs beside its operands: 32 unpacked rows with their scales and biases.
-  constexpr int64_t scratch_bytes() const { return 32 * (padded_cols() + 8 * groups(16)); }
+  /// What matmul_int8 needs beside its operands: sixteen tokens' activations in the order of its codes, or 32 unpacked
+  /// rows with their scales and biases.
+  constexpr int64_t scratch_bytes() const {
+    const int64_t tokens = 16 * ((cols + 511) / 512 * 1408 + (cols + 16383) / 16384 * 64);
+    const int64_t rows = 32 * (padded_cols() + 8 * groups(16));
+    return tokens > rows ? tokens : rows;
+  }
 };
 
 }  // namespace sluice::kernels

@@ -82,7 +82,7 @@ struct StateStep {
 /// ((i, i+8), (i, i+4), (i, i+2), (i, i+1)). So a result depends on its own row and token only, never
 /// on how many others are in the call.
 struct KernelTable {
-  std::string_view isa;  ///< "portable", "avx2", "avx512", "neon", "neon_i8mm"
+  std::string_view isa;  ///< "portable", "avx2", "avx_vnni", "avx512", "neon", "neon_i8mm"
   bool (*supported)() noexcept;
 
   /// out[cols] = row `row` of w as float32.

@@ -62,7 +62,7 @@ struct Packing {
 /// A weight matrix [rows, cols] in memory. POD: crosses into the instruction-set units.
 /// Row r's packed values start at data + r * row_bytes; its scales (biases) at
 /// scales (biases) + r * scale_row_bytes. Strides let a view take every second row, or some rows only.
-/// Nothing is aligned beyond one byte.
+/// Nothing is aligned beyond one byte; a kernel may read what lies between and after rows, up to the last row's end.
 struct Matrix {
   Format format = Format::f32;
   Format scale_type = Format::f32;  ///< affine: element type of scales and biases (f32, f16, bf16)

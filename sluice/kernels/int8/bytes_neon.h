@@ -9,7 +9,8 @@
 namespace sluice::kernels {
 namespace {
 
-constexpr int kFewInt8Tokens = 4;  // a panel for fewer costs more to unpack than to multiply
+inline Floats to_float(Ints a) { return vcvtq_f32_s32(a); }
+inline Floats mul_add(Floats a, Floats b, Floats c) { return vfmaq_f32(c, a, b); }
 
 inline u8x64 select_bytes(uint64_t where, uint8_t value) {
   const uint8x16_t source = vreinterpretq_u8_u64(vdupq_n_u64(where));
@@ -72,14 +73,6 @@ inline u8x64 unpack_lsb(const void* p) {
   }
 }
 
-inline void nibble_pairs(const void* p, u8x64& first, u8x64& last) {
-  for (int i = 0; i < 4; ++i) {
-    const u8x16 a = load_bytes16(byte_at(p, 16 * i));
-    first.v[i] = interleave_low(a & 15, a >> 4);
-    last.v[i] = interleave_high(a & 15, a >> 4);
-  }
-}
-
 inline void split_fours(u8x64 a, u8x64& first, u8x64& last) {
   for (int i = 0; i < 4; ++i) {
     const u8x16 low = a.v[i] & 15, high = a.v[i] >> 4;
@@ -88,15 +81,6 @@ inline void split_fours(u8x64 a, u8x64& first, u8x64& last) {
     first.v[i] = (u8x16)vuzp1q_u32(two, more);
     last.v[i] = (u8x16)vuzp2q_u32(two, more);
   }
-}
-
-/// The sums of a's, b's, c's and d's lanes.
-inline int32x4_t sums_of_lanes(int32x4_t a, int32x4_t b, int32x4_t c, int32x4_t d) {
-  return vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d));
-}
-inline i32x16 sums_of_4(const i32x16* v) {
-  return each<i32x16>(
-      [=](int i) { return sums_of_lanes(v[i].v[0], v[i].v[1], v[i].v[2], v[i].v[3]); });
 }
 
 /// Four lanes of four vectors, transposed.
@@ -162,7 +146,7 @@ template <int repeat>
 inline f32x16 repeat_bf16(const void* p, int64_t n) {
   return floats(shift_left<16>(widen_u16(repeat_u16<repeat>(p, n))));
 }
-template <int stride, int most>
+template <int stride>
 [[gnu::always_inline]] inline f32x16 strided_f16(const void* p, int64_t n) {
   // Into registers: narrow stores would hold up a wide load.
   const auto at = [=](int i) __attribute__((always_inline)) {
@@ -171,12 +155,8 @@ template <int stride, int most>
     return half;
   };
   const uint16x8_t lo = {at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7)};
-  if constexpr (most == 8) {
-    return from_f16({{lo, vdupq_n_u16(0)}});
-  } else {
-    const uint16x8_t hi = {at(8), at(9), at(10), at(11), at(12), at(13), at(14), at(15)};
-    return from_f16({{lo, hi}});
-  }
+  const uint16x8_t hi = {at(8), at(9), at(10), at(11), at(12), at(13), at(14), at(15)};
+  return from_f16({{lo, hi}});
 }
 
 }  // namespace

@@ -3,12 +3,13 @@
 // The stored formats as integers: one struct each. A weight is scale * (code - kZero) + bias, with one scale
 // (and bias) per kGroup columns.
 //   codes<v>(p)                 the 64 codes at columns 64 v of the block at p; a block has 64 * kVectors columns
-//   halves(p, first, last)      where it is faster than from codes<v>: of two blocks' four groups the first 16 codes and the last
 //   nibbles(row, column)        where codes have 4 bits: the 64 bytes of the 128 from `column`, a multiple of 128. A word of four bytes
 //                               holds four codes in a row and the four that are kApart columns later (kApart 4: eight in order)
 //   code(nibbles)               where a nibble is not the code itself
 //   groups_per_scale(w)         where scales and biases are rows of their own, 16-bit floats or float32
-//   scales<most>(row, first, n, ...)  scales (biases) of the n <= most groups from `first`; most is 16 or, at a row's end, 8
+//   lane_scales(data, ...)      where they lie among the codes and it is faster: a batch's, in the order of lanes (lanes_body.h)
+//   lane_scales(row, first, ...)  where they do not: the same from group `first` on; false: not for these
+//   scales(row, first, n, ...)  scales (biases) of the n <= 16 groups from `first`
 // Comes after one int8_*.h.
 
 #include "sluice/kernels/float/dequantize_gguf_body.h"
@@ -28,6 +29,19 @@ struct CodesBase {
 /// So many products of codes with 8-bit activations fit 16 bits; of wide ones none do for certain.
 template <class F>
 constexpr int kWordProducts = 256 / F::kMost;
+
+/// Where a batch of sixteen groups is: groups 4 v to 4 v + 3 as those of the batch at part[v].
+struct BatchData {
+  const std::byte* part[4];
+
+  static BatchData whole(const std::byte* p) { return {{p, p, p, p}}; }
+  struct Places {
+    const void* part[4];
+  };
+  Places all(int64_t ahead) const {
+    return {{part[0] + ahead, part[1] + ahead, part[2] + ahead, part[3] + ahead}};
+  }
+};
 
 /// Calls body(Index<0>{}), body(Index<1>{}), ... body(Index<n - 1>{}).
 template <int i>
@@ -60,6 +74,11 @@ inline i32x16 lanes_of(u8x64 bytes) {
   return lanes;
 }
 
+/// A byte for each of sixteen groups, in the order of lanes (lanes_body.h).
+inline u8x16 in_lanes(u8x16 a) {
+  return __builtin_shufflevector(a, a, 0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+}
+
 /// Codes as products take them: wide ones less 128 where the set wants them signed.
 template <class F>
 constexpr bool kSigned = F::kWide&& kSignedWide;
@@ -90,11 +109,6 @@ inline void prefetch(const std::byte* p, int64_t ahead, int64_t bytes) {
   }
 }
 
-/// Asks for lines into the second cache.
-inline void prefetch_far(const std::byte* p, int64_t lines) {
-  for (int64_t i = 0; i < lines; ++i) __builtin_prefetch(p + 64 * i, 0, 2);
-}
-
 /// A row's last columns, fewer than 64, zeros after them.
 template <class F>
 inline u8x64 last_codes(const std::byte* p, int64_t n) {
@@ -104,10 +118,10 @@ inline u8x64 last_codes(const std::byte* p, int64_t n) {
 }
 
 /// F::scales in code of its own: inlined, it is most of a function.
-template <class F, int most>
+template <class F>
 [[gnu::noinline]] void load_scales(const Row& row, int64_t first, int64_t n, f32x16& scale,
                                    f32x16& bias) {
-  F::template scales<most>(row, first, n, scale, bias);
+  F::scales(row, first, n, scale, bias);
 }
 
 // ---- MLX
@@ -133,9 +147,6 @@ struct AffineCodes : CodesBase {
       return unpack_lsb<code_bits>(p);
     }
   }
-  static void halves(const std::byte* p, u8x64& first, u8x64& last) requires(code_bits == 4) {
-    nibble_pairs(p, first, last);
-  }
   static constexpr int kApart = 4;
   static u8x64 nibbles(const std::byte* row, int64_t column) requires(code_bits == 4) {
     return load_bytes64(row + column / 2);
@@ -153,7 +164,14 @@ struct AffineCodes : CodesBase {
     return shift == 0 ? load_repeated<1>(p, n, type) : load_repeated<4>(p, n, type);
   }
   static int64_t groups_per_scale(const Matrix& w) { return w.group_size / kGroup; }
-  template <int most>
+  static bool lane_scales(const Row& row, int64_t first, f32x16& scale,
+                          f32x16& bias) requires kHasLanesOfEight {
+    if (row.w->group_size != 64 || row.w->scale_type == Format::f32) return false;
+    const bool is_bf16 = row.w->scale_type == Format::bf16;
+    scale = lanes_of_eight(row.scales + first, is_bf16);
+    bias = lanes_of_eight(row.biases + first, is_bf16);
+    return true;
+  }
   [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale,
                                             f32x16& bias) {
     const int shift = row.w->group_size >> 6;  // of 32, 64 or 128 columns
@@ -184,7 +202,6 @@ struct MxFp4Codes : CodesBase {
     return load_bytes64(row + column / 2);
   }
   static u8x64 code(u8x64 nibbles) { return lookup(kE2m1Codes, nibbles); }
-  template <int most>
   [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale,
                                             f32x16&) {
     scale = half_e8m0(widen_u8(load_first_bytes(row.scales + first, n)));
@@ -193,7 +210,6 @@ struct MxFp4Codes : CodesBase {
 
 struct NvFp4Codes : MxFp4Codes {
   static constexpr int kGroup = 16;
-  template <int most>
   [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale,
                                             f32x16&) {
     const f32x16 stored = e4m3_to_float(widen_u8(load_first_bytes(row.scales + first, n)));
@@ -211,7 +227,6 @@ struct PlainCodes : CodesBase {
   [[gnu::always_inline]] static u8x64 codes(const std::byte* p) {
     return load_bytes64(p);
   }
-  template <int most>
   [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale,
                                             f32x16&) {
     const auto* at = reinterpret_cast<const float*>(row.scales) + first;
@@ -228,11 +243,14 @@ struct F16Blocks : CodesBase {
   static constexpr int kStride = stride;
   static constexpr int kBlockBytes = 2 * stride;
   static constexpr int kHeader = has_min ? 4 : 2;
-  template <int most>
   [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale,
                                             f32x16& bias) {
-    scale = strided_f16<stride, most>(row.data + first * stride, n);
-    if (has_min) bias = strided_f16<stride, most>(row.data + first * stride + 2, n);
+    scale = strided_f16<stride>(row.data + first * stride, n);
+    if (has_min) bias = strided_f16<stride>(row.data + first * stride + 2, n);
+  }
+  static void lane_scales(const BatchData& data, f32x16& scale, f32x16& bias) {
+    scale = strided_lanes<stride>(data.all(0).part);
+    if (has_min) bias = strided_lanes<stride>(data.all(2).part);
   }
 };
 
@@ -244,9 +262,6 @@ struct Q4Codes : F16Blocks<has_min ? 20 : 18, has_min> {
   template <int v>
   [[gnu::always_inline]] static u8x64 codes(const std::byte* p) {
     return nibble_halves<Blocks::kStride>(p + Blocks::kHeader);
-  }
-  static void halves(const std::byte* p, u8x64& first, u8x64& last) {
-    split_nibbles(nibbles(p, 0), first, last);
   }
   static constexpr int kApart = 16;
   static u8x64 nibbles(const std::byte* row, int64_t column) {
@@ -307,7 +322,6 @@ struct GgufMxFp4Codes : CodesBase {
     return four_sixteens<kStride>(row + column / 32 * kStride + 1);
   }
   static u8x64 code(u8x64 nibbles) { return lookup(kE2m1Codes, nibbles); }
-  template <int most>
   [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale,
                                             f32x16&) {
     std::byte some[16] = {};
@@ -323,14 +337,20 @@ struct KBase : CodesBase {
 };
 
 /// Sixteen groups are two blocks of q4_k or q5_k, the second of which may be missing.
-template <int block_bytes, int most>
+template <int block_bytes>
 [[gnu::always_inline]] inline void k_scales(const std::byte* p, int64_t n, f32x16& scale,
                                             f32x16& bias) {
   static constexpr std::byte kNone[16] = {};
-  k_block_scales(p, most == 16 && n > 8 ? p + block_bytes : kNone, scale, bias);
+  k_block_scales(p, n > 8 ? p + block_bytes : kNone, scale, bias);
 }
+template <int block_bytes>
+struct KLaneScales : KBase {
+  static void lane_scales(const BatchData& data, f32x16& scale, f32x16& bias) {
+    k_lane_scales(data.part[0], data.part[2] + block_bytes, scale, bias);
+  }
+};
 
-struct Q4KCodes : KBase {
+struct Q4KCodes : KLaneScales<144> {
   static constexpr bool kHasBias = true;
   static constexpr int kMost = 16;
   static constexpr int kBlockBytes = 144;
@@ -342,14 +362,13 @@ struct Q4KCodes : KBase {
   static u8x64 nibbles(const std::byte* row, int64_t column) {
     return load_bytes64(row + column / 256 * kBlockBytes + 16 + column % 256 / 2);
   }
-  template <int most>
   [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale,
                                             f32x16& bias) {
-    k_scales<kBlockBytes, most>(row.data + first / 8 * kBlockBytes, n, scale, bias);
+    k_scales<kBlockBytes>(row.data + first / 8 * kBlockBytes, n, scale, bias);
   }
 };
 
-struct Q5KCodes : KBase {
+struct Q5KCodes : KLaneScales<176> {
   static constexpr bool kHasBias = true;
   static constexpr int kMost = 32;
   static constexpr int kBlockBytes = 176;
@@ -358,10 +377,9 @@ struct Q5KCodes : KBase {
     return nibbles_by_half(p + 48 + 32 * v) |
            move_bits<2 * v, 2 * v + 1, 4, 0x10>(join_bytes32(p + 16, p + 16));
   }
-  template <int most>
   [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale,
                                             f32x16& bias) {
-    k_scales<kBlockBytes, most>(row.data + first / 8 * kBlockBytes, n, scale, bias);
+    k_scales<kBlockBytes>(row.data + first / 8 * kBlockBytes, n, scale, bias);
   }
 };
 
@@ -379,11 +397,16 @@ struct Q2KCodes : K16Base {
     const std::byte* half = p + 16 + v / 2 * 32;
     return move_bits<bit, bit + 2, 0, 3>(join_bytes32(half, half));
   }
-  template <int most>
   [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t, f32x16& scale,
                                             f32x16& bias) {
     const std::byte* p = row.data + first / 16 * kBlockBytes;
     const i32x16 packed = widen_u8(load_codes(p));
+    scale = to_float(low_nibbles(packed)) * splat(load_half(p + 80));
+    bias = to_float(shift_right<4>(packed)) * splat(-load_half(p + 82));
+  }
+  static void lane_scales(const BatchData& data, f32x16& scale, f32x16& bias) {
+    const std::byte* p = data.part[0];
+    const i32x16 packed = widen_u8(in_lanes(load_codes(p)));
     scale = to_float(low_nibbles(packed)) * splat(load_half(p + 80));
     bias = to_float(shift_right<4>(packed)) * splat(-load_half(p + 82));
   }
@@ -400,7 +423,6 @@ struct Q3KCodes : K16Base {
     return move_bits<bit, bit + 2, 0, 3>(join_bytes32(half, half)) |
            move_bits<2 * v, 2 * v + 1, 2, 4>(join_bytes32(p, p));
   }
-  template <int most>
   [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t, f32x16& scale,
                                             f32x16&) {
     const std::byte* p = row.data + first / 16 * kBlockBytes;
@@ -418,11 +440,14 @@ struct Q6KCodes : K16Base {
     return move_bits<bit, bit, 0, 15>(load_bytes64(low)) |
            move_bits<bit, bit + 2, 4, 0x30>(join_bytes32(high, high));
   }
-  template <int most>
   [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t, f32x16& scale,
                                             f32x16&) {
     const std::byte* p = row.data + first / 16 * kBlockBytes;
     scale = to_float(widen_i8(load_codes(p + 192))) * splat(load_half(p + 208));
+  }
+  static void lane_scales(const BatchData& data, f32x16& scale, f32x16&) {
+    const std::byte* p = data.part[0];
+    scale = to_float(widen_i8(in_lanes(load_codes(p + 192)))) * splat(load_half(p + 208));
   }
 };
 
@@ -439,7 +464,6 @@ struct Iq4XsCodes : KBase {
     return load_bytes64(row + column / 256 * kBlockBytes + 8 + column % 256 / 2);
   }
   static u8x64 code(u8x64 nibbles) { return Iq4NlCodes::code(nibbles); }
-  template <int most>
   [[gnu::always_inline]] static void scales(const Row& row, int64_t first, int64_t n, f32x16& scale,
                                             f32x16&) {
     float lanes[16] = {};

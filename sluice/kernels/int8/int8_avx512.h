@@ -12,16 +12,9 @@ struct u8x64 {
   __m512i v;
 };
 
-constexpr int kFewInt8Tokens = 4;  // a panel for fewer costs more to unpack than to multiply
 constexpr int kPanelVectors = 2;
 constexpr int kPanelTokens = 4;
 constexpr bool kPanelInRegisters = true;
-constexpr bool kHasDot16 = false;
-template <bool wide>
-i32x16 dot16(i32x16 sum, u8x64 w,
-             const void* x);  // declared for compilers that look it up all the same
-template <bool wide>
-void widen_row(const void* low, const void* high, int64_t n, void* out);
 constexpr int kPanelSteps = 8;  // all: accumulators that a loop carries are copied in each step
 constexpr bool kHasWordSums = false;
 constexpr bool kSignedWide = false;
@@ -128,19 +121,6 @@ inline void split_fours(u8x64 a, u8x64& first, u8x64& last) {
   first = and_byte({_mm512_multishift_epi64_epi8(load_table(shifts), a.v)}, 15);
   last = and_byte({_mm512_multishift_epi64_epi8(load_table(more), a.v)}, 15);
 }
-constexpr ByteTable nibble_shifts() {
-  ByteTable t = {};
-  for (int i = 0; i < 64; ++i) t.byte[i] = static_cast<uint8_t>(i % 16 * 4);
-  return t;
-}
-/// Two codes a byte, in order.
-inline void nibble_pairs(const void* p, u8x64& first, u8x64& last) {
-  static constexpr ByteTable shifts = nibble_shifts();
-  const __m512i packed = _mm512_loadu_si512(p), table = load_table(shifts);
-  first =
-      and_byte({_mm512_multishift_epi64_epi8(table, _mm512_unpacklo_epi64(packed, packed))}, 15);
-  last = and_byte({_mm512_multishift_epi64_epi8(table, _mm512_unpackhi_epi64(packed, packed))}, 15);
-}
 /// 64 codes in order, then 64 more.
 inline void split_groups(u8x64 a, u8x64 b, u8x64& first, u8x64& last) {
   first = {_mm512_shuffle_i32x4(a.v, b.v, 0x88)};
@@ -158,39 +138,12 @@ inline u8x64 move_bits(u8x64 a) {
 }
 
 template <bool wide>
-inline i32x16 dot4(i32x16 sum, u8x64 w, const void* x) {
-  return {_mm512_dpbusd_epi32(sum.v, w.v, _mm512_loadu_si512(x))};
-}
-template <bool wide>
 inline i32x16 dot4_each(i32x16 sum, u8x64 w, int32_t x) {
   return {_mm512_dpbusd_epi32(sum.v, w.v, _mm512_set1_epi32(x))};
 }
 template <bool wide>
-inline i32x16 dot8(i32x16 sum, u8x64 w, const void* x, u8x64 v, const void* y) {
-  return dot4<wide>(dot4<wide>(sum, w, x), v, y);
-}
-template <bool wide>
 inline i32x16 dot8_each(i32x16 sum, u8x64 w, int32_t x, u8x64 v, int32_t y) {
   return dot4_each<wide>(dot4_each<wide>(sum, w, x), v, y);
-}
-
-inline __m512i even_pairs(__m512i a, __m512i b) {
-  return _mm512_castps_si512(
-      _mm512_shuffle_ps(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b), 0x88));
-}
-inline __m512i odd_pairs(__m512i a, __m512i b) {
-  return _mm512_castps_si512(
-      _mm512_shuffle_ps(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b), 0xdd));
-}
-/// In each 128-bit lane: a0+a1, a2+a3, b0+b1, b2+b3.
-inline __m512i add_pairs(__m512i a, __m512i b) {
-  return _mm512_add_epi32(even_pairs(a, b), odd_pairs(a, b));
-}
-
-inline i32x16 sums_of_4(const i32x16* v) {
-  const __m512i sums = add_pairs(add_pairs(v[0].v, v[1].v), add_pairs(v[2].v, v[3].v));
-  const __m512i order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
-  return {_mm512_permutexvar_epi32(order, sums)};
 }
 
 /// v[i] lane j becomes v[j] lane i.
@@ -216,6 +169,128 @@ inline void transpose(i32x16* v) {
     v[i + 4].v = _mm512_shuffle_i32x4(odd, odd2, 0x88);
     v[i + 12].v = _mm512_shuffle_i32x4(odd, odd2, 0xdd);
   }
+}
+
+// Pieces: what a register holds of 64 bytes.
+constexpr int kPieces = 1;
+constexpr int kPieceBytes = 64;
+constexpr int kRowsAtOnce = 2;
+using Bytes = u8x64;
+using Ints = i32x16;
+using Floats = f32x16;
+template <int p, class Whole>
+inline Whole piece_of(Whole a) {
+  return a;
+}
+inline Ints ints_at(const void* p) { return {_mm512_loadu_si512(p)}; }
+inline Floats floats_at(const void* p) { return load(p); }
+inline void store_piece(float* p, Floats a) { store(p, a); }
+inline Ints add_high(Ints low, Ints high) { return low + Ints{_mm512_slli_epi32(high.v, 7)}; }
+/// A sum of products, lane by lane.
+template <class F>
+struct LaneSum {
+  Ints sum;
+  /// Adds w times x, the i-th of n that are added.
+  template <int i, int n>
+  [[gnu::always_inline]] void add(Bytes w, Bytes x) {
+    sum.v = _mm512_dpbusd_epi32(sum.v, w.v, x.v);
+  }
+};
+/// x, which several rows take from one register: compilers would load it for each of them.
+inline Bytes load_shared(const void* p) {
+  Bytes x = load_bytes64(p);
+  asm("" : "+v"(x.v));
+  return x;
+}
+
+/// Lane 4 q + v: the sum of quarter q of parts[v].
+inline Ints fold_parts(const Ints (&parts)[4]) {
+  const auto fold = [](__m512i a, __m512i b) {
+    return _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+  };
+  const __m512i ab = fold(parts[0].v, parts[1].v), cd = fold(parts[2].v, parts[3].v);
+  return {_mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd))};
+}
+// Slots: lane 4 q + v of the joined vector is lane 4 q + v % width of rows[v / width], for width 1 or 2.
+template <int width>
+inline Floats join_slots(const Floats (&rows)[4 / width]) {
+  const auto pairs = [](__m512 a, __m512 b) {
+    return _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
+  };
+  if constexpr (width == 2) {
+    return {pairs(rows[0].v, rows[1].v)};
+  } else {
+    return {
+        pairs(_mm512_unpacklo_ps(rows[0].v, rows[1].v), _mm512_unpacklo_ps(rows[2].v, rows[3].v))};
+  }
+}
+template <int width>
+inline void split_slots(Floats joined, Floats (&rows)[4 / width]) {
+  if constexpr (width == 2) {
+    rows[0].v = _mm512_mask_mov_ps(rows[0].v, 0x3333, joined.v);
+    rows[1].v = _mm512_mask_permute_ps(rows[1].v, 0x3333, joined.v, 0x0e);
+  } else {
+    rows[0].v = _mm512_mask_mov_ps(rows[0].v, 0x1111, joined.v);
+    rows[1].v = _mm512_mask_permute_ps(rows[1].v, 0x1111, joined.v, 0x01);
+    rows[2].v = _mm512_mask_permute_ps(rows[2].v, 0x1111, joined.v, 0x02);
+    rows[3].v = _mm512_mask_permute_ps(rows[3].v, 0x1111, joined.v, 0x03);
+  }
+}
+/// out[i] = tree_sum(transpose_lanes(rows[i])).
+inline void lane_sums(const f32x16 (&rows)[4], float* out) {
+  const auto twos = [](f32x16 a, f32x16 b) {  // of each quarter: 0 + 2 and 1 + 3 of a, then of b
+    return _mm512_add_ps(_mm512_shuffle_ps(a.v, b.v, 0x44), _mm512_shuffle_ps(a.v, b.v, 0xee));
+  };
+  const __m512 ab = twos(rows[0], rows[1]), cd = twos(rows[2], rows[3]);
+  const __m512 quarters =
+      _mm512_add_ps(_mm512_shuffle_ps(ab, cd, 0x88), _mm512_shuffle_ps(ab, cd, 0xdd));
+  const __m256 halves =
+      _mm256_add_ps(_mm512_castps512_ps256(quarters), _mm512_extractf32x8_ps(quarters, 1));
+  _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(halves), _mm256_extractf128_ps(halves, 1)));
+}
+
+/// Lane 4 q + v of the result's vector l is lane 4 q + l of vector v.
+inline void transpose_quarters(u8x64 (&a)[4]) {
+  const __m512i ab = _mm512_unpacklo_epi32(a[0].v, a[1].v),
+                cd = _mm512_unpacklo_epi32(a[2].v, a[3].v);
+  const __m512i ab_high = _mm512_unpackhi_epi32(a[0].v, a[1].v);
+  const __m512i cd_high = _mm512_unpackhi_epi32(a[2].v, a[3].v);
+  a[0].v = _mm512_unpacklo_epi64(ab, cd);
+  a[1].v = _mm512_unpackhi_epi64(ab, cd);
+  a[2].v = _mm512_unpacklo_epi64(ab_high, cd_high);
+  a[3].v = _mm512_unpackhi_epi64(ab_high, cd_high);
+}
+/// Lane 4 q + v becomes lane 4 v + q.
+inline f32x16 transpose_lanes(f32x16 a) {
+  const __m512i order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
+  return {_mm512_permutexvar_ps(order, a.v)};
+}
+constexpr bool kHasLanesOfEight = true;
+/// Eight 16-bit floats, each for two groups, in the order of lanes: lane 4 q + v is number (4 v + q) / 2.
+inline f32x16 lanes_of_eight(const void* p, bool is_bf16) {
+  const __m128i eight = _mm_loadu_si128(static_cast<const __m128i*>(p));
+  if (is_bf16) {
+    const __m512i all = _mm512_broadcast_i32x4(eight);
+    const __m512i order =
+        _mm512_set_epi32(0x0f0e8080, 0x0b0a8080, 0x07068080, 0x03028080, 0x0f0e8080, 0x0b0a8080,
+                         0x07068080, 0x03028080, 0x0d0c8080, 0x09088080, 0x05048080, 0x01008080,
+                         0x0d0c8080, 0x09088080, 0x05048080, 0x01008080);
+    return {_mm512_castsi512_ps(_mm512_shuffle_epi8(all, order))};
+  }
+  const __m256i order = _mm256_set_epi32(0x0f0e0b0a, 0x07060302, 0x0f0e0b0a, 0x07060302, 0x0d0c0908,
+                                         0x05040100, 0x0d0c0908, 0x05040100);
+  return {_mm512_cvtph_ps(_mm256_shuffle_epi8(_mm256_broadcastsi128_si256(eight), order))};
+}
+/// Of each two quarters of a and of b: the first ones (the second ones) side by side.
+inline void join_quarters(u8x64 a, u8x64 b, u8x64& first, u8x64& second) {
+  first.v = _mm512_mask_shuffle_i32x4(a.v, 0xf0f0, b.v, b.v, 0xa0);
+  second.v = _mm512_mask_shuffle_i32x4(b.v, 0x0f0f, a.v, a.v, 0xf5);
+}
+/// Of each eight bytes the even ones, then the odd ones.
+inline u8x64 evens_first(u8x64 a) {
+  const __m512i order =
+      _mm512_broadcast_i32x4(_mm_setr_epi8(0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15));
+  return {_mm512_shuffle_epi8(a.v, order)};
 }
 
 inline void store_int8(void* p, i32x16 a) {
@@ -264,19 +339,24 @@ inline __m128i eight_strided(const uint8_t* p) {
   return _mm512_castsi512_si128(_mm512_permutex2var_epi16(_mm512_loadu_si512(p), load_table(words),
                                                           _mm512_loadu_si512(p + 4 * stride)));
 }
-/// n <= most float16 values, `stride` bytes apart; after them the first one again, or zeros.
-template <int stride, int most>
+/// n <= 16 float16 values, `stride` bytes apart; after them the first one again, or zeros.
+template <int stride>
 [[gnu::always_inline]] inline f32x16 strided_f16(const void* first, int64_t n) {
   const uint8_t* p = static_cast<const uint8_t*>(first);
   if constexpr (stride > 16 &&
                 stride <= 20) {  // a vector has four, and the last ends before the last block
-    if (n == most) {
+    if (n == 16) {
       const __m128i lo = eight_strided<stride>(p);
-      if constexpr (most == 8) return f16_lanes(_mm256_zextsi128_si256(lo));
       return f16_lanes(_mm256_set_m128i(eight_strided<stride>(p + 8 * stride), lo));
     }
   }
-  return f16_lanes(strided_u16<stride, most>(p, n));
+  return f16_lanes(strided_u16<stride>(p, n));
+}
+
+template <int stride>
+[[gnu::always_inline]] inline f32x16 strided_lanes(const void* const (&part)[4]) {
+  if (stride <= 20 && part[0] == part[3]) return transpose_lanes(strided_f16<stride>(part[0], 16));
+  return f16_lanes(strided_lanes_u16<stride>(part));
 }
 
 inline void k_block_scales(const void* p, const void* q, f32x16& scale, f32x16& bias) {
@@ -284,17 +364,16 @@ inline void k_block_scales(const void* p, const void* q, f32x16& scale, f32x16& 
   scale = to_float(widen_u8((u8x16)k.codes)) * f16_lanes(k.unit);
   bias = to_float(widen_u8((u8x16)k.min_codes)) * f16_lanes(k.min_unit);
 }
+inline void k_lane_scales(const void* p, const void* q, f32x16& scale, f32x16& bias) {
+  k_block_scales(p, q, scale, bias);
+  scale = transpose_lanes(scale);
+  bias = transpose_lanes(bias);
+}
 
 /// n <= 16 bytes, zeros after them.
 inline u8x16 load_first_bytes(const void* p, int64_t n) {
   return (u8x16)_mm_maskz_loadu_epi8(static_cast<__mmask16>((1U << n) - 1), p);
 }
-
-/// The first eight lanes of a, then the first eight (the last eight) of b.
-inline f32x16 join_first(f32x16 a, f32x16 b) { return {_mm512_shuffle_f32x4(a.v, b.v, 0x44)}; }
-inline f32x16 join_first_last(f32x16 a, f32x16 b) { return {_mm512_shuffle_f32x4(a.v, b.v, 0xe4)}; }
-/// The last eight lanes of both.
-inline f32x16 join_last(f32x16 a, f32x16 b) { return {_mm512_shuffle_f32x4(a.v, b.v, 0xee)}; }
 
 }  // namespace
 }  // namespace sluice::kernels

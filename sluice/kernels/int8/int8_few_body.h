@@ -1,186 +1,357 @@
 #pragma once
 
-// The 8-bit product for up to four tokens: a row's codes go through registers, sixteen groups at a time.
+// The 8-bit product for up to sixteen tokens: two rows' codes are turned into registers once for all of them.
 
-#include <type_traits>
-
-#include "sluice/kernels/float/matmul_body.h"
-#include "sluice/kernels/int8/codes_body.h"
-#include "sluice/kernels/int8_row.h"
+#include "sluice/kernels/int8/lanes_body.h"
 
 namespace sluice::kernels {
 namespace {
 
-/// Of each 128 columns, the first halves of four groups, then the other halves; zeros at the end. Returns where it ends.
-[[gnu::noinline]] inline std::byte* split_row(const std::byte* x, int64_t n, std::byte* out) {
-  for (int64_t i = 0; i < n; i += 128, x += 128, out += 128) {
-    const u8x64 more = n - i > 64 ? load_bytes64(x + 64) : and_byte(load_bytes64(x), 0);
-    u8x64 first, last;
-    split_groups(load_bytes64(x), more, first, last);
-    store_bytes(out, first);
-    store_bytes(out + 64, last);
-  }
-  return out;
+constexpr int kFewInt8Tokens = 16;
+constexpr int kMostRows = 16;  // whose sums are kept together, a multiple of 4
+
+/// A batch's groups of a token and a row: their sixteen partial sums, in the order of lanes.
+using PartialSums = float[kMostRows][kFewInt8Tokens][16];
+
+/// A token's piece of a batch.
+struct TokenPiece {
+  const std::byte* batch;
+  const std::byte* high;  // or null
+};
+
+/// Where a row's dot products with a token start.
+template <class F>
+[[gnu::always_inline]] inline Ints start_of(const TokenPiece& x) {
+  return kStartsAtZero<F> ? Ints{} : ints_at(x.batch + TokenBatch<F>::kStarts);
+}
+/// sum, and sixteen groups' dot products times their scales.
+template <class F>
+[[gnu::always_inline]] inline Floats add_groups(Ints dots, Floats scale, Floats bias,
+                                                const TokenPiece& x, Floats sum) {
+  sum = mul_add(to_float(dots), scale * floats_at(x.batch + TokenBatch<F>::kScales), sum);
+  if constexpr (F::kHasBias) sum = mul_add(bias, floats_at(x.batch + TokenBatch<F>::kSums), sum);
+  return sum;
 }
 
-/// Rows of w times n_tokens tokens. A batch is sixteen groups of a row, in four parts of four groups, each of which fills
-/// a quarter of a vector. A group of 32 does so twice: x is copied in that order, so that no sum crosses quarters.
-template <class F, int n_tokens>
+/// Piece p of a batch times one token's x: codes are multiplied as they come.
+template <class F, int p>
+[[gnu::always_inline]] inline Ints products_of_one(const BatchData& data, const std::byte* x) {
+  if constexpr (kTurnsSums<F>) {
+    Ints parts[4];
+    unrolled<4>([&](auto v) __attribute__((always_inline)) {
+      LaneSum<F> sum{};
+      unrolled<F::kGroup / 16>([&](auto half) __attribute__((always_inline)) {
+        const u8x64 codes = as_multiplied<F>(columns_of<F, v, half>(data));
+        sum.template add<half, F::kGroup / 16>(piece_of<p>(codes),
+                                               load_shared(x + 64 * (4 * half + v)));
+      });
+      parts[v] = sum.sum;
+    });
+    return fold_parts(parts);
+  } else {
+    LaneSum<F> sum{};
+    for_codes<F>(
+        data, [&](auto i, auto k, u8x64 codes) __attribute__((always_inline)) {
+          sum.template add<k, kFours<F>>(piece_of<p>(codes), load_shared(x + 64 * i));
+        });
+    return sum.sum;
+  }
+}
+template <class F, int p>
+[[gnu::always_inline]] inline Ints dots_of_one(const BatchData& data, const TokenPiece& x) {
+  const Ints low = start_of<F>(x) + products_of_one<F, p>(data, x.batch);
+  return x.high == nullptr ? low : add_high(low, products_of_one<F, p>(data, x.high));
+}
+
+/// The same of n_rows rows for many tokens, in turn.
+template <class F, int n_rows>
+struct CodesPiece {
+  Bytes codes[n_rows][kFours<F>];
+
+  template <int p>
+  [[gnu::always_inline]] void set(int k, const BatchData& data) {
+    for_codes<F>(
+        data, [&](auto i, auto, u8x64 all)
+                  __attribute__((always_inline)) { codes[k][i] = piece_of<p>(all); });
+  }
+  [[gnu::always_inline]] void multiply(const std::byte* x, LaneSum<F> (&sums)[n_rows]) const {
+    unrolled<kFours<F>>([&](auto i) __attribute__((always_inline)) {
+      const Bytes four = load_shared(x + 64 * i);
+      for (int k = 0; k < n_rows; ++k) sums[k].template add<i, kFours<F>>(codes[k][i], four);
+    });
+  }
+  [[gnu::always_inline]] void dots(const TokenPiece& x, Ints (&dots)[n_rows]) const {
+    LaneSum<F> low[n_rows];
+    for (LaneSum<F>& of : low) of.sum = start_of<F>(x);
+    multiply(x.batch, low);
+    for (int k = 0; k < n_rows; ++k) dots[k] = low[k].sum;
+    if (x.high == nullptr) return;
+    LaneSum<F> high[n_rows] = {};
+    multiply(x.high, high);
+    for (int k = 0; k < n_rows; ++k) dots[k] = add_high(dots[k], high[k].sum);
+  }
+};
+
+template <class F>
 class FewTokens {
  public:
-  FewTokens(const Matrix& w, const std::byte* const* x, std::byte* scratch)
+  FewTokens(const Matrix& w, const std::byte* const* x, int64_t n_tokens, std::byte* scratch)
       : w_(w),
-        entries_(Int8Row{w.cols}.groups(F::kGroup)),
-        whole_(w.cols / F::kGroup / 16 * 16),
-        left_(w.cols / F::kGroup - whole_),
+        n_tokens_(n_tokens),
+        n_groups_(w.cols / F::kGroup),
+        n_whole_(n_groups_ / 16),
+        slots_(n_groups_),
         scales_ahead_(w.row_bytes == 0 ? 0
                                        : (kPrefetchBytes / w.row_bytes + 1) * w.scale_row_bytes) {
-    for (int t = 0; t < n_tokens; ++t) scratch = arrange(t, x[t], scratch);
+    for (int64_t t = 0; t < n_tokens; ++t)
+      scratch = arrange<F>(x[t], w.cols, n_tokens == 1, scratch, tokens_[t]);
+    const int64_t mask = slots_.width - 1;  // width is 1, 2 or 4
+    for (int64_t i = 0; i < 16; ++i) exist_[i] = 4 * (i & mask) + i / 4 < slots_.left ? -1 : 0;
   }
 
   void rows(int64_t begin, int64_t end, float* y, int64_t y_stride) const {
-    if constexpr (kHasWordSums && !F::kWide) {
-      bool any_wide = false;
-      for (const bool wide : any_wide_) any_wide = any_wide || wide;
-      if (!any_wide) return rows_by<WordSums>(begin, end, y, y_stride);
+    alignas(64) PartialSums sums;
+    const int64_t step =
+        n_tokens_ <= 2 ? kMostRows : 4;  // the waiting for last groups and trees overlaps
+    for (int64_t r = begin; r < end; r += step) {
+      const int64_t n = end - r < step ? end - r : step;
+      if (n_tokens_ == 1) {
+        whole_batches<1, 1>(r, 0, n, sums);
+      } else if (n_tokens_ == 2) {
+        whole_batches<1, 2>(r, 0, n, sums);
+      } else {
+        const int64_t done = n / kRowsAtOnce * kRowsAtOnce;
+        whole_batches<kRowsAtOnce, 0>(r, 0, done, sums);
+        whole_batches<1, 0>(r, done, n, sums);
+      }
+      if (slots_.left > 0) last_groups(r, n, sums);
+      for (int64_t i = 0; i < n; i += 4) add_up(sums + i, n - i, y + r + i, y_stride);
     }
-    rows_by<i32x16>(begin, end, y, y_stride);
   }
 
  private:
-  template <class Part>
-  void rows_by(int64_t begin, int64_t end, float* y, int64_t y_stride) const {
-    int64_t r = begin;
-    for (; left_ > 0 && left_ <= 8 && r + 2 <= end; r += 2) {
-      const Row row = row_of(w_, r), next = row_of(w_, r + 1);
-      Sums sums, next_sums;
-      add_whole_batches<Part>(row, sums);
-      add_whole_batches<Part>(next, next_sums);
-      add_last_of_two<Part>(row, next, sums, next_sums);
-      finish(sums, y + r, y_stride);
-      finish(next_sums, y + r + 1, y_stride);
-    }
-    for (; r < end; ++r) {
-      const Row row = row_of(w_, r);
-      Sums sums;
-      add_whole_batches<Part>(row, sums);
-      if (left_ > 0) add_last<Part>(row, sums);
-      finish(sums, y + r, y_stride);
+  /// The trees of the first n <= 4 rows' sums, or of the first 4.
+  void add_up(const float (*sums)[kFewInt8Tokens][16], int64_t n, float* y,
+              int64_t y_stride) const {
+    for (int64_t t = 0; t < n_tokens_; ++t, y += y_stride) {
+      f32x16 rows[4];
+      for (int64_t i = 0; i < 4; ++i) rows[i] = load(sums[i < n ? i : 0][t]);
+      if (n >= 4) {
+        lane_sums(rows, y);
+        continue;
+      }
+      float results[4];
+      lane_sums(rows, results);
+      std::memcpy(y, results, static_cast<size_t>(4 * n));
     }
   }
 
-  static constexpr bool kTwice = F::kGroup == 32;
-  static constexpr int kVectors = F::kGroup * 16 / 64;  // of codes in a batch
-  static constexpr int kParts = 4;
-  static constexpr int kPartColumns = 4 * F::kGroup;
-  static constexpr int kProducts = kTwice ? 4 : 2;  // in each sum of 16 bits
-  /// Part: i32x16, or WordSums where no token has high parts.
-  template <class Part>
-  using Parts = Part[n_tokens][kParts];
-  template <class Part>
-  static constexpr bool kOfWords = kHasWordSums && !std::is_same_v<Part, i32x16>;
+  static constexpr int kLanes = 16 / kPieces;
 
-  struct Sums {
-    f32x16 of[n_tokens];
-    Sums() {
-      for (int t = 0; t < n_tokens; ++t) of[t] = splat(0.0F);
-    }
-  };
-
-  /// Where token t's parts are, after they were copied to scratch in the order in which they are multiplied. Returns where that ends.
-  std::byte* arrange(int t, const std::byte* x, std::byte* scratch) {
-    const Int8Row layout{w_.cols};
-    const int64_t columns = layout.padded_cols();
-    x_[t] = x;
-    high_[t] = x + layout.high_offset();
-    wide_[t] = x + layout.wide_offset();
-    groups_[t] = x + layout.group_offset(F::kGroup);
-    any_wide_[t] = false;
-    for (int64_t i = 0; i < layout.groups(32); i += 8) {
-      any_wide_[t] = any_wide_[t] || load_as<uint64_t>(wide_[t] + i) != 0;
-    }
-    if constexpr (kTwice) {
-      const auto split = [&](const std::byte*& of) {
-        const std::byte* from = of;
-        of = scratch;
-        scratch = split_row(from, columns, scratch);
-      };
-      split(x_[t]);
-      if (any_wide_[t]) split(high_[t]);
-    }
-    if constexpr (kHasDot16) {
-      if (!any_wide_[t]) return scratch;
-      const int64_t n = kTwice ? scratch - high_[t] : columns;
-      widen_row<F::kWide>(x_[t], high_[t], n, scratch);
-      x_[t] = scratch;
-      scratch += 2 * n;
-    }
-    return scratch;
+  template <int p>
+  TokenPiece piece_at(int64_t t, int64_t batch) const {
+    const Token& token = tokens_[t];
+    const bool wide = token.high != nullptr && token.wide[batch];
+    return {token.batches + batch * TokenBatch<F>::kBytes + p * kPieceBytes,
+            wide ? token.high + batch * TokenBatch<F>::kStarts + p * kPieceBytes : nullptr};
   }
 
-  static void finish(const Sums& sums, float* y, int64_t y_stride) {
-    for (int t = 0; t < n_tokens; ++t) y[t * y_stride] = tree_sum(sums.of[t]);
+  /// The whole batches of rows [r + begin, r + end), n_rows at once; with n_tokens above 0 sums stay in registers.
+  template <int n_rows, int n_tokens>
+  [[gnu::noinline]] void whole_batches(int64_t r, int64_t begin, int64_t end,
+                                       PartialSums& sums) const {
+    for (int64_t i = begin; i < end; i += n_rows) whole_rows<n_rows, n_tokens>(r, i, sums);
   }
-
-  static const std::byte* vector_data(const std::byte* batch, int v) {
-    return batch + v / F::kVectors * F::kBlockBytes;
-  }
-  static const std::byte* batch_data(const Row& row, int64_t first) {
-    return vector_data(row.data, static_cast<int>(first / 16) * kVectors);
-  }
-
-  /// Part i of the batch at p.
-  template <int i>
-  [[gnu::always_inline]] static void load_part(const std::byte* p, u8x64 (&codes)[1 + kTwice]) {
-    if constexpr (!kTwice) {
-      codes[0] = F::template codes<i % F::kVectors>(vector_data(p, i));
-    } else if constexpr (requires { F::halves(p, codes[0], codes[1]); }) {
-      F::halves(vector_data(p, 2 * i), codes[0], codes[1]);
-    } else {
-      split_groups(F::template codes<2 * i % F::kVectors>(vector_data(p, 2 * i)),
-                   F::template codes<(2 * i + 1) % F::kVectors>(vector_data(p, 2 * i + 1)),
-                   codes[0], codes[1]);
+  template <int n_rows, int n_tokens>
+  [[gnu::always_inline]] void whole_rows(int64_t r, int64_t i, PartialSums& sums) const {
+    Row rows[n_rows];
+    for (int k = 0; k < n_rows; ++k) {
+      rows[k] = row_of(w_, r + i + k);
+      if (rows[k].scales != nullptr) prefetch_new_lines(rows[k].scales);
+      if (rows[k].biases != nullptr) prefetch_new_lines(rows[k].biases);
+    }
+    Floats kept[kPieces][n_tokens > 0 ? n_tokens : 1][n_rows] = {};
+    if (n_tokens == 0) {
+      for (int k = 0; k < n_rows; ++k)
+        std::memset(sums[i + k], 0, static_cast<size_t>(64 * n_tokens_));
+    }
+    for (int64_t b = 0; b < n_whole_; ++b) {
+      const int64_t at = b * group_bytes<F>(16);
+      for (int k = 0; k < n_rows; ++k)
+        prefetch(rows[k].data + at, kPrefetchBytes, group_bytes<F>(16));
+      f32x16 scales[n_rows], biases[n_rows];
+      unrolled<n_rows>([&](auto k) __attribute__((always_inline)) {
+        lane_scales<F>(rows[k], 16 * b, BatchData::whole(rows[k].data + at), scales[k], biases[k]);
+      });
+      unrolled<kPieces>([&](auto p) __attribute__((always_inline)) {
+        keep_apart();
+        Floats scale[n_rows], bias[n_rows];
+        for (int k = 0; k < n_rows; ++k)
+          scale[k] = piece_of<p>(scales[k]), bias[k] = piece_of<p>(biases[k]);
+        if constexpr (n_tokens == 1) {
+          const TokenPiece x = piece_at<p>(0, b);
+          unrolled<n_rows>([&](auto k) __attribute__((always_inline)) {
+            const Ints dots = dots_of_one<F, p>(BatchData::whole(rows[k].data + at), x);
+            kept[p][0][k] = add_groups<F>(dots, scale[k], bias[k], x, kept[p][0][k]);
+          });
+          return;
+        }
+        CodesPiece<F, n_rows> piece;
+        unrolled<n_rows>([&](auto k) __attribute__((always_inline)) {
+          piece.template set<p>(k, BatchData::whole(rows[k].data + at));
+        });
+        const auto add = [&](int64_t t, Floats(&to)[n_rows]) __attribute__((always_inline)) {
+          const TokenPiece x = piece_at<p>(t, b);
+          Ints dots[n_rows];
+          piece.dots(x, dots);
+          for (int k = 0; k < n_rows; ++k)
+            to[k] = add_groups<F>(dots[k], scale[k], bias[k], x, to[k]);
+        };
+        if constexpr (n_tokens > 0) {
+          for (int t = 0; t < n_tokens; ++t) add(t, kept[p][t]);
+        } else {
+          for (int64_t t = 0; t < n_tokens_; ++t) {
+            Floats some[n_rows];
+            for (int k = 0; k < n_rows; ++k) some[k] = floats_at(sums[i + k][t] + p * kLanes);
+            add(t, some);
+            for (int k = 0; k < n_rows; ++k) store_piece(sums[i + k][t] + p * kLanes, some[k]);
+          }
+        }
+      });
+    }
+    for (int k = 0; k < n_rows && slots_.left > 0; ++k) {
+      prefetch(rows[k].data + n_whole_ * group_bytes<F>(16), kPrefetchBytes,
+               group_bytes<F>(slots_.left));
+    }
+    if constexpr (n_tokens > 0) {
+      unrolled<kPieces>([&](auto p) __attribute__((always_inline)) {
+        for (int k = 0; k < n_rows; ++k) {
+          for (int t = 0; t < n_tokens; ++t)
+            store_piece(sums[i + k][t] + p * kLanes, kept[p][t][k]);
+        }
+      });
     }
   }
-  [[gnu::always_inline]] static i32x16 dots(const u8x64 (&codes)[1 + kTwice], const std::byte* x) {
-    const i32x16 none = splat_int(0);
-    const u8x64 first = as_multiplied<F>(codes[0]);
-    if constexpr (kTwice) return dot8<F::kWide>(none, first, x, as_multiplied<F>(codes[1]), x + 64);
-    return dot4<F::kWide>(none, first, x);
-  }
-  [[gnu::always_inline]] static WordSums word_dots(const u8x64 (&codes)[1 + kTwice],
-                                                   const std::byte* x) {
-    if constexpr (kTwice) return word_dot(codes[0], x) + word_dot(codes[1], x + 64);
-    return word_dot(codes[0], x);
-  }
-  [[gnu::always_inline]] static i32x16 wide_dots(const u8x64 (&codes)[1 + kTwice],
-                                                 const std::byte* x) {
-    const i32x16 sum = dot16<F::kWide>(splat_int(0), codes[0], x);
-    if constexpr (kTwice) return dot16<F::kWide>(sum, codes[1], x + 128);
-    return sum;
-  }
-  /// Whether token t has high parts in the part's columns.
-  [[gnu::always_inline]] bool is_wide(int t, int64_t column) const {
-    const std::byte* wide = wide_[t] + column / 32;
-    if constexpr (kTwice) return load_as<uint32_t>(wide) != 0;
-    return load_as<uint16_t>(wide) != 0;
-  }
-  /// Codes from `column` on times x, as part `to` of the sums.
-  template <class Part>
-  [[gnu::always_inline]] void multiply(const u8x64 (&codes)[1 + kTwice], int64_t column, int to,
-                                       Parts<Part>& parts) const {
-    for (int t = 0; t < n_tokens; ++t) {
-      if constexpr (kOfWords<Part>) {
-        parts[t][to] = word_dots(codes, x_[t] + column);
-      } else if constexpr (kHasDot16) {
-        parts[t][to] =
-            any_wide_[t] ? wide_dots(codes, x_[t] + 2 * column) : dots(codes, x_[t] + column);
+
+  void last_groups(int64_t r, int64_t n, PartialSums& sums) const {
+    for (int64_t i = 0; i < n; i += slots_.n) {
+      const int64_t some = n - i < slots_.n ? n - i : slots_.n;
+      if (slots_.width == 1) {
+        last<1>(r + i, some, sums + i);
+      } else if (slots_.width == 2) {
+        last<2>(r + i, some, sums + i);
       } else {
-        i32x16 sum = dots(codes, x_[t] + column);
-        if (is_wide(t, column)) sum = sum + shift_left<7>(dots(codes, high_[t] + column));
-        parts[t][to] = sum;
+        last<4>(r + i, some, sums + i);
       }
     }
+  }
+
+  /// Where the last groups of rows [r, r + n) are as one batch. What a part has beyond them is multiplied with zeros, but must be
+  /// there: near the matrix' end they are copied to `memory`.
+  template <int width>
+  BatchData last_batch(int64_t r, int64_t n,
+                       std::byte (&memory)[4 / width][group_bytes<F>(4 * width)]) const {
+    const auto tail = [&](int64_t row) {
+      return row_of(w_, row).data + n_whole_ * group_bytes<F>(16);
+    };
+    const std::byte* end = row_of(w_, w_.rows - 1).data + group_bytes<F>(n_groups_);
+    const bool copy = end - tail(r + n - 1) < group_bytes<F>(4 * width);
+    BatchData batch;
+    for (int v = 0; v < 4; ++v) {
+      const int slot = v / width;
+      const std::byte* p = tail(r + (slot < n ? slot : 0));
+      if (copy && v % width == 0) {
+        std::memset(memory[slot], 0, sizeof memory[slot]);
+        std::memcpy(memory[slot], p, static_cast<size_t>(group_bytes<F>(slots_.left)));
+      }
+      if (copy) p = memory[slot];
+      batch.part[v] = p - group_bytes<F>(4 * width) * slot;
+    }
+    return batch;
+  }
+
+  /// The same of formats whose rows of 16-bit floats are read in the order of lanes; false: not for these.
+  template <int width>
+  [[gnu::always_inline]] bool slot_halves(int64_t r, int64_t n, f32x16& scale, f32x16& bias) const {
+    if constexpr (requires(const Row& row) { F::lane_scales(row, 0, scale, bias); }) {
+      if (F::groups_per_scale(w_) != 2 || w_.scale_type == Format::f32) return false;
+      const int64_t each = slots_.left / 2;
+      const int64_t whole = 2 * 8 * n_whole_;   // bytes
+      uint64_t scales[2] = {}, biases[2] = {};  // four of a word
+      for (int s = 0; s < 4 / width; ++s) {
+        const Row row = row_of(w_, r + (s < n ? s : 0));
+        for (int64_t k = 0; k < each; ++k) {
+          const int64_t at = 2 * width * s + k, shift = 16 * (at % 4);
+          scales[at / 4] |= uint64_t{load_as<uint16_t>(row.scales + whole + 2 * k)} << shift;
+          biases[at / 4] |= uint64_t{load_as<uint16_t>(row.biases + whole + 2 * k)} << shift;
+        }
+      }
+      Row row = row_of(w_, r);
+      row.scales = reinterpret_cast<const std::byte*>(scales);
+      row.biases = reinterpret_cast<const std::byte*>(biases);
+      return F::lane_scales(row, 0, scale, bias);
+    } else {
+      return false;
+    }
+  }
+
+  /// Their scales and biases, in the order of lanes; zeros for groups that a row does not have.
+  template <int width>
+  [[gnu::always_inline]] void last_scales(int64_t r, int64_t n, const BatchData& data,
+                                          f32x16& scale, f32x16& bias) const {
+    if constexpr (kScalesAmongCodes<F>) {
+      F::lane_scales(data, scale, bias);
+    } else if (!slot_halves<width>(r, n, scale, bias)) {
+      alignas(64) float scales[16 + 12], biases[16 + 12];  // a slot's fill what is left
+      for (int s = 0; s < 4 / width; ++s) {
+        F::scales(row_of(w_, r + (s < n ? s : 0)), 16 * n_whole_, slots_.left, scale, bias);
+        store(scales + 4 * width * s, scale);
+        if constexpr (F::kHasBias) store(biases + 4 * width * s, bias);
+      }
+      scale = transpose_lanes(load(scales));
+      if constexpr (F::kHasBias) bias = transpose_lanes(load(biases));
+    }
+    const i32x16 mask = load_int(exist_);
+    scale = floats(bits(scale) & mask);
+    if constexpr (F::kHasBias) bias = floats(bits(bias) & mask);
+  }
+
+  /// The last groups of rows [r, r + n), each in a slot of one batch; sums are theirs.
+  template <int width>
+  [[gnu::noinline]] void last(int64_t r, int64_t n, float (*sums)[kFewInt8Tokens][16]) const {
+    constexpr int kSlots = 4 / width;
+    std::byte memory[kSlots][group_bytes<F>(4 * width)];
+    const BatchData data = last_batch<width>(r, n, memory);
+    f32x16 scale, bias;
+    last_scales<width>(r, n, data, scale, bias);
+    unrolled<kPieces>([&](auto p) __attribute__((always_inline)) {
+      keep_apart();
+      CodesPiece<F, 1> piece;
+      piece.template set<p>(0, data);
+      for (int64_t t = 0; t < n_tokens_; ++t) {
+        const TokenPiece x = piece_at<p>(t, n_whole_);
+        Ints dots[1];
+        if (n_tokens_ == 1) {
+          dots[0] = dots_of_one<F, p>(data, x);
+        } else {
+          piece.dots(x, dots);
+        }
+        const auto add = [&](Floats sum) __attribute__((always_inline)) {
+          return add_groups<F>(dots[0], piece_of<p>(scale), piece_of<p>(bias), x, sum);
+        };
+        const auto at = [&](int s) { return sums[s < n ? s : 0][t] + p * kLanes; };
+        if constexpr (width == 4) {
+          store_piece(at(0), add(floats_at(at(0))));
+        } else {
+          Floats rows[kSlots];
+          for (int s = 0; s < kSlots; ++s) rows[s] = floats_at(at(s));
+          split_slots<width>(add(join_slots<width>(rows)), rows);
+          for (int s = 0; s < kSlots; ++s) {
+            if (s < n) store_piece(at(s), rows[s]);
+          }
+        }
+      }
+    });
   }
 
   /// The lines that begin within a later row's scales, a stream too thin for the processor to follow. Each once:
@@ -193,144 +364,12 @@ class FewTokens {
     }
   }
 
-  template <class Part>
-  [[gnu::always_inline]] void add_whole_batches(const Row& row, Sums& sums) const {
-    if (row.scales != nullptr) prefetch_new_lines(row.scales);
-    if (row.biases != nullptr) prefetch_new_lines(row.biases);
-    for (int64_t first = 0; first < whole_; first += 16) {
-      const std::byte* p = batch_data(row, first);
-      prefetch(p, kPrefetchBytes, kVectors / F::kVectors * F::kBlockBytes);
-      Parts<Part> parts;
-      unrolled<kParts>([&](auto i) __attribute__((always_inline)) {
-        u8x64 codes[1 + kTwice];
-        load_part<i>(p, codes);
-        multiply<Part>(codes, first * F::kGroup + i * kPartColumns, i, parts);
-      });
-      f32x16 scale, bias = splat(0.0F);
-      F::template scales<16>(row, first, 16, scale, bias);
-      add<Part>(first, parts, scale, bias, sums);
-    }
-  }
-
-  [[gnu::always_inline]] i32x16 without_zero(int t, i32x16 dots, i32x16 sums) const {
-    if constexpr (kHasDot16 && kSigned<F>) {
-      if (any_wide_[t]) return less_zero<F, false>(dots, sums);
-    }
-    return less_zero<F>(dots, sums);
-  }
-
-  /// Each group's sum.
-  template <class Part>
-  [[gnu::always_inline]] static i32x16 sums_of(const Part (&parts)[kParts]) {
-    if constexpr (kOfWords<Part>) {
-      return sums_of_4<kWordProducts<F> / kProducts>(parts);
-    } else {
-      return sums_of_4(parts);
-    }
-  }
-
-  template <class Part>
-  [[gnu::always_inline]] void add(int64_t first, const Parts<Part>& parts, f32x16 scale,
-                                  f32x16 bias, Sums& sums) const {
-    for (int t = 0; t < n_tokens; ++t) {
-      i32x16 dots = sums_of<Part>(parts[t]);
-      const std::byte* at = groups_[t] + 4 * first;
-      dots = without_zero(t, dots, int_lanes(at + 4 * entries_));
-      sums.of[t] = mul_add(to_float(dots), scale * load(at), sums.of[t]);
-      if constexpr (F::kHasBias) sums.of[t] = mul_add(bias, load(at + 8 * entries_), sums.of[t]);
-    }
-  }
-
-  /// Part i of the row's last batch at p, as part `to` of the sums; `columns` of it and of what follows it exist.
-  template <int i, class Part>
-  [[gnu::always_inline]] void last_part(const std::byte* p, int64_t columns, int64_t x_column,
-                                        int to, Parts<Part>& parts) const {
-    u8x64 codes[1 + kTwice];
-    if (columns >= kPartColumns) {
-      load_part<i>(p, codes);
-    } else if (columns <= 0) {
-      for (int t = 0; t < n_tokens; ++t) {
-        if constexpr (kOfWords<Part>) {
-          parts[t][to] = Part{};
-        } else {
-          parts[t][to] = splat_int(0);
-        }
-      }
-      return;
-    } else if constexpr (!kTwice) {
-      codes[0] = last_codes<F>(p, columns);
-    } else if (columns > 64) {
-      split_groups(F::template codes<0>(p), last_codes<F>(p + F::kBlockBytes, columns - 64),
-                   codes[0], codes[1]);
-    } else {
-      const u8x64 a = columns == 64 ? F::template codes<0>(p) : last_codes<F>(p, columns);
-      split_groups(a, and_byte(a, 0), codes[0], codes[1]);
-    }
-    multiply<Part>(codes, x_column, to, parts);
-  }
-  /// The first n parts of a row's last, partial batch, as parts from `to` on.
-  template <class Part>
-  [[gnu::always_inline]] void last_parts(const Row& row, int n, int to, Parts<Part>& parts) const {
-    const std::byte* p = batch_data(row, whole_);
-    int64_t columns = left_ * F::kGroup, x_column = whole_ * F::kGroup;
-    const auto next = [&] { columns -= kPartColumns, x_column += kPartColumns; };
-    if constexpr (F::kVectors == 1) {
-      for (int i = 0; i < n; ++i, next(), p += (1 + kTwice) * F::kBlockBytes) {
-        last_part<0, Part>(p, columns, x_column, to + i, parts);
-      }
-    } else {  // of whole blocks
-      unrolled<kParts>([&](auto i) __attribute__((always_inline)) {
-        if (i < n) last_part<i, Part>(p, columns, x_column, to + i, parts), next();
-      });
-    }
-  }
-
-  template <class Part>
-  [[gnu::noinline]] void add_last(const Row& row, Sums& sums) const {
-    Parts<Part> parts;
-    last_parts<Part>(row, kParts, 0, parts);
-    f32x16 scale, bias = splat(0.0F);
-    load_scales<F, 16>(row, whole_, left_, scale, bias);
-    add<Part>(whole_, parts, scale, bias, sums);
-  }
-
-  /// The last 8 or fewer groups of two rows, which share a batch.
-  template <class Part>
-  [[gnu::always_inline]] void add_last_of_two(const Row& row, const Row& next, Sums& sums,
-                                              Sums& next_sums) const {
-    Parts<Part> parts;
-    last_parts<Part>(row, kParts / 2, 0, parts);
-    last_parts<Part>(next, kParts / 2, kParts / 2, parts);
-    f32x16 scale, bias = splat(0.0F), next_scale, next_bias = splat(0.0F);
-    F::template scales<8>(row, whole_, left_, scale, bias);
-    F::template scales<8>(next, whole_, left_, next_scale, next_bias);
-    scale = join_first(scale, next_scale);
-    if constexpr (F::kHasBias) bias = join_first(bias, next_bias);
-    const auto twice = [](const std::byte* p) __attribute__((always_inline)) {
-      const f32x16 lanes = load(p);
-      return join_first(lanes, lanes);
-    };
-    for (int t = 0; t < n_tokens; ++t) {
-      i32x16 dots = sums_of<Part>(parts[t]);
-      const std::byte* at = groups_[t] + 4 * whole_;
-      dots = without_zero(t, dots, bits(twice(at + 4 * entries_)));
-      f32x16 both = join_first(sums.of[t], next_sums.of[t]);
-      both = mul_add(to_float(dots), scale * twice(at), both);
-      if constexpr (F::kHasBias) both = mul_add(bias, twice(at + 8 * entries_), both);
-      sums.of[t] = join_first_last(both, sums.of[t]);
-      next_sums.of[t] = join_last(both, next_sums.of[t]);
-    }
-  }
-
   const Matrix& w_;
-  const std::byte* x_[n_tokens];
-  const std::byte* high_[n_tokens];
-  const std::byte* wide_[n_tokens];
-  bool any_wide_[n_tokens];
-  const std::byte* groups_[n_tokens];  // scales; sums and scaled sums follow
-  int64_t entries_;                    // of each
-  int64_t whole_, left_;               // groups in whole batches, groups after them
+  int64_t n_tokens_, n_groups_, n_whole_;
+  Slots slots_;
   int64_t scales_ahead_;  // bytes from a row's scales to those that are asked for meanwhile
+  Token tokens_[kFewInt8Tokens];
+  int32_t exist_[16];  // all ones where a lane of a batch of last groups has one
 };
 
 }  // namespace

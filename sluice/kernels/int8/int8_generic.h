@@ -3,6 +3,8 @@
 // 64 bytes as four compiler vectors, for the sets without wider ones; what these cannot say is in int8_portable.h
 // and bytes_neon.h. Every integer here is exact, so all sets agree. Comes after one simd_*.h.
 
+#include <type_traits>
+
 #include "sluice/kernels/int8/int8_k_scales.h"
 
 namespace sluice::kernels {
@@ -12,18 +14,11 @@ struct u8x64 {
   u8x16 v[4];
 };
 
-// Up to kFewInt8Tokens tokens have a loop each (in int8_portable.h and bytes_neon.h), more are multiplied with panels.
 // A panel is 16 * kPanelVectors rows; kPanelTokens tokens are multiplied with it at a time, kPanelSteps times four
 // columns without a branch. kPanelInRegisters: sixteen vectors and their transposition fit there.
 constexpr int kPanelVectors = 1;
 constexpr int kPanelTokens = 4;
 constexpr bool kPanelInRegisters = false;
-constexpr bool kHasDot16 = false;
-template <bool wide>
-i32x16 dot16(i32x16 sum, u8x64 w,
-             const void* x);  // declared for compilers that look it up all the same
-template <bool wide>
-void widen_row(const void* low, const void* high, int64_t n, void* out);
 constexpr int kPanelSteps = 4;
 constexpr bool kHasWordSums = false;
 constexpr bool kSignedWide = false;
@@ -102,14 +97,118 @@ inline u8x64 move_bits(u8x64 a) {
   });
 }
 
-/// dot4 of w and x, then of v and y; the set's header has dot4.
-template <bool wide>
-inline i32x16 dot8(i32x16 sum, u8x64 w, const void* x, u8x64 v, const void* y) {
-  return dot4<wide>(dot4<wide>(sum, w, x), v, y);
-}
 template <bool wide>
 inline i32x16 dot8_each(i32x16 sum, u8x64 w, int32_t x, u8x64 v, int32_t y) {
   return dot4_each<wide>(dot4_each<wide>(sum, w, x), v, y);
+}
+
+// Pieces: what a register holds of 64 bytes. The set's header has piece_dot4().
+constexpr int kPieces = 4;
+constexpr int kPieceBytes = 16;
+constexpr int kRowsAtOnce = 1;
+using Bytes = u8x16;
+using Ints = std::remove_extent_t<decltype(i32x16::v)>;
+using Floats = std::remove_extent_t<decltype(f32x16::v)>;
+template <int p>
+inline Bytes piece_of(u8x64 a) {
+  return a.v[p];
+}
+template <int p>
+inline Floats piece_of(f32x16 a) {
+  return a.v[p];
+}
+inline Ints ints_at(const void* p) {
+  Ints a;
+  std::memcpy(&a, p, sizeof a);
+  return a;
+}
+inline Floats floats_at(const void* p) {
+  Floats a;
+  std::memcpy(&a, p, sizeof a);
+  return a;
+}
+inline void store_piece(float* p, Floats a) { std::memcpy(p, &a, sizeof a); }
+inline Ints add_high(Ints low, Ints high) { return low + high * 128; }
+inline Ints piece_dot4(Ints sum, Bytes w, Bytes x);
+/// A sum of products, lane by lane.
+template <class F>
+struct LaneSum {
+  Ints sum;
+  /// Adds w times x, the i-th of n that are added.
+  template <int i, int n>
+  [[gnu::always_inline]] void add(Bytes w, Bytes x) {
+    sum = piece_dot4(sum, w, x);
+  }
+};
+inline Bytes load_shared(const void* p) { return load_bytes16(p); }
+
+/// Lane 4 q + v becomes lane 4 v + q.
+inline f32x16 transpose_lanes(f32x16 a) {
+  return each<f32x16>([&](int i) { return Floats{a.v[0][i], a.v[1][i], a.v[2][i], a.v[3][i]}; });
+}
+
+/// Lane 4 q + v: the sum of quarter q of parts[v].
+inline Ints fold_parts(const Ints (&parts)[4]) {
+  Ints sums;
+  for (int v = 0; v < 4; ++v) sums[v] = parts[v][0] + parts[v][1] + parts[v][2] + parts[v][3];
+  return sums;
+}
+// Slots: lane 4 q + v of the joined vector is lane 4 q + v % width of rows[v / width], for width 1 or 2.
+template <int width>
+inline Floats join_slots(const Floats (&rows)[4 / width]) {
+  Floats joined = {};
+  for (int v = 0; v < 4; ++v) joined[v] = rows[v / width][v % width];
+  return joined;
+}
+template <int width>
+inline void split_slots(Floats joined, Floats (&rows)[4 / width]) {
+  for (int v = 0; v < 4; ++v) rows[v / width][v % width] = joined[v];
+}
+/// out[i] = tree_sum(transpose_lanes(rows[i])).
+inline void lane_sums(const f32x16 (&rows)[4], float* out) {
+  for (int i = 0; i < 4; ++i) out[i] = tree_sum(transpose_lanes(rows[i]));
+}
+
+/// Lane 4 q + v of the result's vector l is lane 4 q + l of vector v.
+inline void transpose_quarters(u8x64 (&a)[4]) {
+  using Words = uint32_t __attribute__((vector_size(16)));
+  for (int q = 0; q < 4; ++q) {
+    Words in[4];
+    for (int v = 0; v < 4; ++v) in[v] = (Words)a[v].v[q];
+    for (int l = 0; l < 4; ++l) a[l].v[q] = (u8x16)Words{in[0][l], in[1][l], in[2][l], in[3][l]};
+  }
+}
+constexpr bool kHasLanesOfEight = false;
+// Declared for compilers that look it up all the same.
+template <class = void>
+f32x16 lanes_of_eight(const void* p, bool is_bf16);
+/// Sixteen float16 values in the order of lanes: lane 4 q + v is the one at part[v] + (4 v + q) * stride.
+template <int stride>
+inline f32x16 strided_lanes(const void* const (&part)[4]) {
+  uint16_t all[16];
+  for (int i = 0; i < 16; ++i) {
+    std::memcpy(all + i, byte_at(part[i % 4], (4 * (i % 4) + i / 4) * stride), 2);
+  }
+  return load_f16(all);
+}
+/// k_block_scales() in the order of lanes.
+inline void k_lane_scales(const std::byte* p, const std::byte* q, f32x16& scale, f32x16& bias) {
+  k_block_scales(p, q, scale, bias);
+  scale = transpose_lanes(scale);
+  bias = transpose_lanes(bias);
+}
+/// Of each two quarters of a and of b: the first ones (the second ones) side by side.
+inline void join_quarters(u8x64 a, u8x64 b, u8x64& first, u8x64& second) {
+  first = {{a.v[0], b.v[0], a.v[2], b.v[2]}};
+  second = {{a.v[1], b.v[1], a.v[3], b.v[3]}};
+}
+/// Of each eight bytes the even ones, then the odd ones.
+inline u8x64 evens_first(u8x64 a) {
+  return each_bytes([&](int i) {
+    u8x16 r;
+    for (int j = 0; j < 16; ++j) r[j] = a.v[i][j / 8 * 8 + j % 4 * 2 + j / 4 % 2];
+    return r;
+  });
 }
 
 /// n <= 16 bytes, zeros after them.
@@ -119,12 +218,6 @@ inline u8x16 load_first_bytes(const void* p, int64_t n) {
   std::memcpy(some, p, static_cast<size_t>(n));
   return load_bytes16(some);
 }
-
-/// The first eight lanes of a, then the first eight (the last eight) of b.
-inline f32x16 join_first(f32x16 a, f32x16 b) { return {{a.v[0], a.v[1], b.v[0], b.v[1]}}; }
-inline f32x16 join_first_last(f32x16 a, f32x16 b) { return {{a.v[0], a.v[1], b.v[2], b.v[3]}}; }
-/// The last eight lanes of both.
-inline f32x16 join_last(f32x16 a, f32x16 b) { return {{a.v[2], a.v[3], b.v[2], b.v[3]}}; }
 
 }  // namespace
 }  // namespace sluice::kernels

@@ -10,6 +10,9 @@ namespace {
 inline int32x4_t dot4_signed(int32x4_t sum, u8x16 w, int8x16_t x) {
   return vdotq_s32(sum, vreinterpretq_s8_u8((uint8x16_t)w), x);
 }
+inline Ints piece_dot4(Ints sum, Bytes w, Bytes x) {
+  return dot4_signed(sum, w, vreinterpretq_s8_u8((uint8x16_t)x));
+}
 /// Codes up to 127 are signed bytes as they are; wider ones lose 128, which 128 times the sum of x makes good.
 template <bool wide>
 inline int32x4_t dot4_lane(int32x4_t sum, u8x16 w, int8x16_t x) {
@@ -21,12 +24,6 @@ inline int32x4_t dot4_lane(int32x4_t sum, u8x16 w, int8x16_t x) {
   }
 }
 
-template <bool wide>
-inline i32x16 dot4(i32x16 sum, u8x64 w, const void* x) {
-  const int8_t* p = static_cast<const int8_t*>(x);
-  return each<i32x16>(
-      [&](int i) { return dot4_lane<wide>(sum.v[i], w.v[i], vld1q_s8(p + 16 * i)); });
-}
 template <bool wide>
 inline i32x16 dot4_each(i32x16 sum, u8x64 w, int32_t x) {
   const int8x16_t four = vreinterpretq_s8_s32(vdupq_n_s32(x));

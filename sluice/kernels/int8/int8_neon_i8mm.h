@@ -10,10 +10,8 @@ namespace {
 inline int32x4_t dot4_lane(int32x4_t sum, u8x16 w, int8x16_t x) {
   return vusdotq_s32(sum, (uint8x16_t)w, x);
 }
-template <bool wide>
-inline i32x16 dot4(i32x16 sum, u8x64 w, const void* x) {
-  const int8_t* p = static_cast<const int8_t*>(x);
-  return each<i32x16>([&](int i) { return dot4_lane(sum.v[i], w.v[i], vld1q_s8(p + 16 * i)); });
+inline Ints piece_dot4(Ints sum, Bytes w, Bytes x) {
+  return dot4_lane(sum, w, vreinterpretq_s8_u8((uint8x16_t)x));
 }
 template <bool wide>
 inline i32x16 dot4_each(i32x16 sum, u8x64 w, int32_t x) {

@@ -1,15 +1,12 @@
 #pragma once
 
-// The 8-bit product for many tokens: panels of rows are unpacked once and multiplied with tiles of tokens.
+// The 8-bit product for more than sixteen tokens: panels of rows are unpacked once and multiplied with tiles of tokens.
 
 #include "sluice/kernels/float/elementwise_body.h"
 #include "sluice/kernels/int8/int8_unpack_body.h"
 
 namespace sluice::kernels {
 namespace {
-
-constexpr int64_t kTokensOfRuns = 16;  // so many are multiplied run by run where kPanelInRegisters
-constexpr int64_t kTileSums = 16 * kPanelTokens * kPanelRows;
 
 inline float float_at(const std::byte* p, int64_t i) { return load_as<float>(p + 4 * i); }
 
@@ -35,15 +32,6 @@ using Dots = i32x16[n_tokens][kPanelVectors];
 /// The sixteen partial sums.
 template <int n_tokens>
 using Classes = float[16][n_tokens][kPanelRows];
-
-/// Some of a panel's columns: groups [begin, end), whose codes it holds now; begin is a multiple of 16. Meanwhile,
-/// if it `asks`, the lines from `next` on are asked for, so many per group of each tile.
-struct Part {
-  const Panel& panel;
-  int64_t begin, end;
-  const std::byte* next;
-  int64_t lines;
-};
 
 template <int n_tokens>
 using Starts = int32_t[16][n_tokens][kPanelRows];
@@ -124,14 +112,12 @@ template <class Form, int n_tokens>
 }
 
 /// Sixteen groups from `first`, or as many as there are, each into its own partial sum.
-template <class Form, bool asks, bool first_batch, int n_tokens>
-[[gnu::always_inline]] inline void add_batch(const Part& part, const Int8Row& row, int64_t first,
+template <class Form, bool first_batch, int n_tokens>
+[[gnu::always_inline]] inline void add_batch(const Panel& all, const Int8Row& row, int64_t first,
                                              const std::byte* const* x,
                                              Classes<n_tokens>& classes) {
-  const Panel panel = part.panel;  // a copy: what is stored might be it
-  const std::byte* next = part.next + (first - part.begin) * part.lines * 64;
-  const int64_t lines = part.lines;
-  const std::byte* codes = panel.codes + (first - part.begin) * (Form::kGroup * kPanelRows);
+  const Panel panel = all;  // a copy: what is stored might be it
+  const std::byte* codes = panel.codes + first * (Form::kGroup * kPanelRows);
   const int64_t offset = row.group_offset(Form::kGroup), n_entries = row.groups(Form::kGroup);
   const int64_t count = panel.n_groups - first < 16 ? panel.n_groups - first : 16;
   alignas(64) Starts<n_tokens> starts;
@@ -140,7 +126,6 @@ template <class Form, bool asks, bool first_batch, int n_tokens>
   }
   for (int64_t c = 0; c < count; ++c) {
     const int64_t g = first + c;
-    if constexpr (asks) prefetch_far(next + c * lines * 64, lines);
     Dots<n_tokens> dots;
     for (int t = 0; t < n_tokens; ++t) {
       for (int v = 0; v < kPanelVectors; ++v) {
@@ -184,101 +169,62 @@ void finish_tile(const Classes<n_tokens>& classes, int64_t n_rows, float* y, int
   }
 }
 
-/// A part of a panel times n_tokens tokens, added to their partial sums; the last part gives the results.
-template <class Form, bool asks, int n_tokens>
-void multiply_tile(const Part& part, const std::byte* const* all_x, int64_t cols, int64_t n_rows,
-                   Classes<n_tokens>& classes, float* y, int64_t y_stride) {
+/// A panel times n_tokens tokens.
+template <class Form, int n_tokens>
+void multiply_tile(const Panel& panel, const std::byte* const* all_x, int64_t cols, int64_t n_rows,
+                   float* y, int64_t y_stride) {
+  alignas(64) Classes<n_tokens> classes;
   const Int8Row row{cols};
   const std::byte* x[n_tokens];
   for (int t = 0; t < n_tokens; ++t) x[t] = all_x[t];
-  int64_t first = part.begin;
-  if (first == 0) {
-    for (int64_t c = part.panel.n_groups; c < 16; ++c)
-      std::memset(classes[c], 0, sizeof classes[c]);
-    add_batch<Form, asks, true, n_tokens>(part, row, 0, x, classes);
-    first = 16;
+  for (int64_t c = panel.n_groups; c < 16; ++c) std::memset(classes[c], 0, sizeof classes[c]);
+  add_batch<Form, true, n_tokens>(panel, row, 0, x, classes);
+  for (int64_t first = 16; first < panel.n_groups; first += 16) {
+    add_batch<Form, false, n_tokens>(panel, row, first, x, classes);
   }
-  for (; first < part.end; first += 16) {
-    add_batch<Form, asks, false, n_tokens>(part, row, first, x, classes);
-  }
-  if (part.end == part.panel.n_groups) finish_tile<n_tokens>(classes, n_rows, y, y_stride);
+  finish_tile<n_tokens>(classes, n_rows, y, y_stride);
 }
 
-/// The same for any number of tokens; each tile's partial sums are sums_apart floats after those of the one before.
-template <class Form, bool asks>
-void multiply(Part part, const std::byte* const* x, int64_t cols, int64_t n_tokens, int64_t n_rows,
-              float* sums, int64_t sums_apart, float* y, int64_t y_stride) {
-  for (int64_t t = 0; t < n_tokens; t += kPanelTokens, sums += sums_apart) {
+/// The same for any number of tokens.
+template <class Form>
+void multiply(const Panel& panel, const std::byte* const* x, int64_t cols, int64_t n_tokens,
+              int64_t n_rows, float* y, int64_t y_stride) {
+  for (int64_t t = 0; t < n_tokens; t += kPanelTokens) {
     const int64_t left = n_tokens - t < kPanelTokens ? n_tokens - t : kPanelTokens;
     unrolled<kPanelTokens>([&](auto i) __attribute__((always_inline)) {
       if (left == i + 1) {
-        multiply_tile<Form, asks, i + 1>(part, x + t, cols, n_rows,
-                                         *reinterpret_cast<Classes<i + 1>*>(sums), y + t * y_stride,
-                                         y_stride);
+        multiply_tile<Form, i + 1>(panel, x + t, cols, n_rows, y + t * y_stride, y_stride);
       }
     });
-    part.next += (part.end - part.begin) * part.lines * 64;
   }
 }
 
-/// Unpacks columns from `first` on of sixteen of the rows [r, r + n_rows), to column `to` of vector v. After a row's end the rows
-/// that are `rows_on` rows later are asked for.
+/// Unpacks columns from `first` on of sixteen of the rows [r, r + n_rows), as vector v. After a row's end the rows that are
+/// sixteen rows later are asked for.
 template <class F>
-void unpack_run(const Matrix& w, int64_t r, int64_t n_rows, int v, int64_t first, int64_t to,
-                int64_t rows_on, const Panel& panel) {
+void unpack_run(const Matrix& w, int64_t r, int64_t n_rows, int v, int64_t first,
+                const Panel& panel) {
   const int64_t left = n_rows - 16 * v, n = left < 0 ? 0 : left < 16 ? left : 16;
   const int64_t ahead = first + kRunColumns < w.cols
                             ? kRunBytes<F>
-                            : rows_on * w.row_bytes - first / kRunColumns * kRunBytes<F>;
-  unpack_codes<F>({w, r + 16 * v, n, first, to, v, ahead}, panel);
+                            : 16 * w.row_bytes - first / kRunColumns * kRunBytes<F>;
+  unpack_codes<F>({w, r + 16 * v, n, first, v, ahead}, panel);
 }
 
-/// For so many tokens that unpacking costs little: a whole panel is unpacked, then multiplied.
 template <class F>
 void many_int8_rows(const Matrix& w, int64_t begin, int64_t end, const std::byte* const* x,
                     int64_t n_tokens, float* y, int64_t y_stride, std::byte* scratch) {
-  alignas(64) float sums[kTileSums];
   const Panel panel(scratch, w.cols, F::kGroup);
   for (int64_t r = begin; r < end; r += kPanelRows) {
     const int64_t n_rows = end - r < kPanelRows ? end - r : kPanelRows;
     prefetch_scales(w, r, n_rows);
     for (int v = 0; v < kPanelVectors; ++v) {
       for (int64_t first = 0; first < w.cols; first += kRunColumns) {
-        unpack_run<F>(w, r, n_rows, v, first, first, 16, panel);
+        unpack_run<F>(w, r, n_rows, v, first, panel);
       }
     }
     unpack_all_scales<F>(w, r, n_rows, panel);
-    multiply<PanelFormOf<F>, false>({panel, 0, panel.n_groups, nullptr, 0}, x, w.cols, n_tokens,
-                                    n_rows, sums, 0, y + r, y_stride);
-  }
-}
-
-/// For up to kTokensOfRuns, where memory is waited for: each run is multiplied while its codes are in the first cache, and
-/// meanwhile the next panel is asked for, evenly.
-template <class F>
-void some_int8_rows(const Matrix& w, int64_t begin, int64_t end, const std::byte* const* x,
-                    int64_t n_tokens, float* y, int64_t y_stride, std::byte* scratch) {
-  alignas(64) float sums[kTokensOfRuns / kPanelTokens * kTileSums];
-  const Panel panel(scratch, w.cols, F::kGroup);
-  const int64_t n_tiles = (n_tokens + kPanelTokens - 1) / kPanelTokens;
-  const int64_t places = panel.n_groups * n_tiles;  // where something is asked for
-  for (int64_t r = begin; r < end; r += kPanelRows) {
-    const int64_t n_rows = end - r < kPanelRows ? end - r : kPanelRows;
-    const int64_t n_next = end - r - n_rows < kPanelRows ? end - r - n_rows : kPanelRows;
-    const int64_t lines = (n_next * w.row_bytes / 64 + places - 1) / places;
-    const std::byte* next = row_of(w, r + n_rows).data;
-    if (n_next > 0) prefetch_scales(w, r + n_rows, n_next);
-    for (int64_t first = 0; first < w.cols; first += kRunColumns) {
-      for (int v = 0; v < kPanelVectors; ++v) {
-        unpack_run<F>(w, r, n_rows, v, first, 0, kPanelRows, panel);
-      }
-      if (first == 0) unpack_all_scales<F>(w, r, n_rows, panel);
-      const int64_t group = first / F::kGroup, left = panel.n_groups - group;
-      const int64_t n = left < kRunColumns / F::kGroup ? left : kRunColumns / F::kGroup;
-      multiply<PanelFormOf<F>, true>(
-          {panel, group, group + n, next + group * n_tiles * lines * 64, lines}, x, w.cols,
-          n_tokens, n_rows, sums, kTileSums, y + r, y_stride);
-    }
+    multiply<PanelFormOf<F>>(panel, x, w.cols, n_tokens, n_rows, y + r, y_stride);
   }
 }
 

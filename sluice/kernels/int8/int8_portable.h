@@ -9,8 +9,6 @@
 namespace sluice::kernels {
 namespace {
 
-constexpr int kFewInt8Tokens = 1;
-
 /// `value` where a bit of `where` is set, else 0.
 inline u8x64 select_bytes(uint64_t where, uint8_t value) {
   return each_bytes([=](int i) {
@@ -44,10 +42,6 @@ inline void split_fours(u8x64 a, u8x64& first, u8x64& last) {
   first = load_bytes64(out[0]);
   last = load_bytes64(out[1]);
 }
-/// The 128 nibbles of 64 bytes in order, split as by split_groups.
-inline void nibble_pairs(const void* p, u8x64& first, u8x64& last) {
-  split_groups(unpack_lsb<4>(p), unpack_lsb<4>(byte_at(p, 32)), first, last);
-}
 /// sum[i] += w[4 i] x[4 i] + ... + w[4 i + 3] x[4 i + 3]; w unsigned, x signed. Codes are below 128 unless `wide`.
 template <bool wide>
 inline i32x16 dot4(i32x16 sum, u8x64 w, const void* x) {
@@ -62,6 +56,12 @@ inline i32x16 dot4(i32x16 sum, u8x64 w, const void* x) {
   }
   return load_int(out);
 }
+inline Floats to_float(Ints a) { return __builtin_convertvector(a, Floats); }
+inline Floats mul_add(Floats a, Floats b, Floats c) { return a * b + c; }
+inline Ints piece_dot4(Ints sum, Bytes w, Bytes x) {
+  for (int i = 0; i < 16; ++i) sum[i / 4] += w[i] * static_cast<int8_t>(x[i]);
+  return sum;
+}
 /// The same with the four bytes of x for every lane.
 template <bool wide>
 inline i32x16 dot4_each(i32x16 sum, u8x64 w, int32_t x) {
@@ -70,16 +70,6 @@ inline i32x16 dot4_each(i32x16 sum, u8x64 w, int32_t x) {
   return dot4<wide>(sum, w, all);
 }
 
-/// Sixteen sums of four neighbouring lanes: v[i] has four of them.
-inline i32x16 sums_of_4(const i32x16* v) {
-  int32_t in[4][16], out[16];
-  std::memcpy(in, v, sizeof in);
-  for (int i = 0; i < 16; ++i) {
-    const int32_t* p = in[i / 4] + i % 4 * 4;
-    out[i] = p[0] + p[1] + p[2] + p[3];
-  }
-  return load_int(out);
-}
 /// v[i] lane j becomes v[j] lane i.
 inline void transpose(i32x16* v) {
   int32_t in[16][16], out[16][16];
@@ -118,8 +108,8 @@ inline f32x16 repeat_bf16(const void* p, int64_t n) {
   repeat_u16<repeat>(p, n, all);
   return floats(shift_left<16>(load_u16(all)));
 }
-/// n <= most float16 values, `stride` bytes apart; after them the first one again.
-template <int stride, int most>
+/// n <= 16 float16 values, `stride` bytes apart; after them the first one again.
+template <int stride>
 inline f32x16 strided_f16(const void* p, int64_t n) {
   uint16_t all[16];
   for (int i = 0; i < 16; ++i) std::memcpy(all + i, byte_at(p, i < n ? i * stride : 0), 2);

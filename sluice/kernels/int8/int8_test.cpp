@@ -221,6 +221,21 @@ TEST(Int8, sets_that_fuse_agree_to_the_bit) {
   });
 }
 
+#ifdef SLUICE_HAS_EMULATED_VNNI
+/// avx_vnni is compiled once more with its instruction written out, so that every processor that has AVX2 tests the rest of it.
+TEST(Int8, avx_vnni_without_its_instruction_agrees_to_the_bit) {
+  if (kernels().isa == "portable") GTEST_SKIP() << "portable rounds products";
+  for (const int64_t tokens : {1, 2, 5, 19}) {
+    for_each_problem(33, tokens, [&](Problem p) {
+      std::vector<float> y = p.output();
+      avx_vnni_emulated_table.matmul_int8(p.w.matrix, 0, p.w.matrix.rows, p.x.data(), p.n_tokens,
+                                          y.data(), p.y_stride, p.scratch.data());
+      ASSERT_EQ(y, p.one_by_one()) << p.w.name;
+    });
+  }
+}
+#endif
+
 std::vector<std::byte> quantized(const KernelTable& table, const std::vector<float>& x,
                                  float clip) {
   const auto cols = static_cast<int64_t>(x.size());

@@ -34,11 +34,11 @@ struct Panel {
 };
 
 /// A run: up to kRunColumns columns, from `first` on, of sixteen rows from `begin` on, of which n exist; the others are zeros.
-/// They go to column `to` of vector `part` of the panel. Rows that lie side by side are too many streams for the processor
+/// They go to vector `part` of the panel. Rows that lie side by side are too many streams for the processor
 /// to follow, so what is `ahead` bytes on is asked for meanwhile.
 struct Run {
   const Matrix& w;
-  int64_t begin, n, first, to;
+  int64_t begin, n, first;
   int part;
   int64_t ahead;
 
@@ -72,7 +72,7 @@ int64_t unpack_nibbles(const Run& run, const Panel& panel) {
       prefetch(row + first / 64 * F::kBlockBytes / F::kVectors, run.ahead, 64);
     }
     transpose(words);
-    std::byte* out = panel.fours(run.to + column, run.part);
+    std::byte* out = panel.fours(first, run.part);
     for_vectors<16>([&](int j) __attribute__((always_inline)) {
       constexpr int kWords = F::kApart / 4;
       std::byte* to = out + (j / kWords * (2 * F::kApart / 4) + j % kWords) * kFoursBytes;
@@ -131,7 +131,7 @@ void unpack_codes(const Run& run, const Panel& panel) {
     i32x16 lanes[16];
     for (int r = 0; r < 16; ++r) lanes[r] = int_lanes(codes[r] + column);
     transpose(lanes);
-    std::byte* out = panel.fours(run.to + done + column, run.part);
+    std::byte* out = panel.fours(run.first + done + column, run.part);
     for_vectors<16>([&](int k) __attribute__((always_inline)) {
       store_bytes(out + k * kFoursBytes, bytes_of(lanes[k]));
     });
@@ -146,7 +146,7 @@ void unpack_scales(const Matrix& w, int64_t begin, int64_t n, int part, const Pa
     i32x16 scale[16], bias[16];
     for_vectors<16>([&](int r) __attribute__((always_inline)) {
       f32x16 s = splat(0.0F), b = splat(0.0F);
-      if (r < n) load_scales<F, 16>(row_of(w, begin + r), first, count, s, b);
+      if (r < n) load_scales<F>(row_of(w, begin + r), first, count, s, b);
       scale[r] = bits(s);
       bias[r] = bits(b);
     });
