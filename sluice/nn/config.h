@@ -102,6 +102,12 @@ struct LatentAttentionConfig {
   IndexConfig index = {};
 };
 
+/// Residual streams, and how they are mixed (ops::HyperSpec). n 0: there is one.
+struct HyperConfig {
+  int64_t n = 0, iterations = 0;
+  float eps = 0;
+};
+
 /// Gated delta net (Yang et al. 2024, arXiv:2412.06464).
 struct GatedDeltaConfig {
   int64_t n_key_heads = 0, n_value_heads = 0, key_dim = 0, value_dim = 0;
@@ -221,6 +227,7 @@ struct Config {
   float residual_scale = 1;       ///< of what a block adds to the residual
   int64_t residual_block =
       0;  ///< so many layers' sum is a residual that later ones attend (Kimi K3); 0: not
+  HyperConfig hyper = {};
   float logits_scale = 1;
   float logits_softcap = 0;  ///< 0: none
 
