@@ -181,7 +181,8 @@ TEST_P(Indexed, chunks_branches_and_what_is_trimmed_change_no_bit) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Indices, Indexed,
-                         testing::Values(indexed_keys_model(), indexed_blocks_model()),
+                         testing::Values(indexed_keys_model(), indexed_blocks_model(),
+                                         compressed_rows_model()),
                          [](const auto& of) { return of.param.name; });
 
 INSTANTIATE_TEST_SUITE_P(States, Hybrid,

@@ -388,6 +388,46 @@ inline HybridModel indexed_blocks_model() {
           hybrid_tensors({layer, layer, layer})};
 }
 
+/// DeepSeek-V4.1: rows of three tokens, of which a token attends the 20 that an indexer chooses from four runs of eight, beside a
+/// window; the second layer attends and chooses of the first one's. Rows, keys and queries are rounded.
+inline HybridModel compressed_rows_model() {
+  const TensorShapes mixes = {{"fn", {8, 64}}, {"base", {8}}, {"scale", {3}}};
+  const TensorShapes experts = within("gate", {{"weight", {4, 32}}}) +
+                               within("experts.switch_mlp", {{"gate_proj.weight", {4, 24, 32}},
+                                                             {"up_proj.weight", {4, 24, 32}},
+                                                             {"down_proj.weight", {4, 32, 24}}}) +
+                               within("shared_experts", {{"gate_proj.weight", {24, 32}},
+                                                         {"up_proj.weight", {24, 32}},
+                                                         {"down_proj.weight", {32, 24}}});
+  const TensorShapes attention = {
+      {"q_a_proj.weight", {16, 32}},     {"q_a_norm.weight", {16}},
+      {"q_b_proj.weight", {3 * 32, 16}}, {"kv_proj.weight", {32, 32}},
+      {"kv_norm.weight", {32}},          {"o_a_proj.weight", {3, 8, 32}},
+      {"o_b_proj.weight", {32, 24}},     {"sinks", {3}}};
+  const TensorShapes layer =
+      within("mlp", experts) + within("attn_hc", mixes) + within("ffn_hc", mixes) +
+      within("self_attn", attention) +
+      TensorShapes{{"input_layernorm.weight", {32}}, {"post_attention_layernorm.weight", {32}}};
+  const TensorShapes chooses = within(
+      "self_attn.indexer", {{"q_b_proj.weight", {6 * 32, 16}}, {"weights_proj.weight", {6, 32}}});
+  const TensorShapes makes = within("self_attn", {{"indexer.k_proj.weight", {32, 32}},
+                                                  {"indexer.k_norm.weight", {32}},
+                                                  {"compressor.kv_proj.weight", {32, 32}},
+                                                  {"compressor.gate_proj.weight", {32, 32}},
+                                                  {"compressor.kv_norm.weight", {32}}});
+  return {"compressed_rows",
+          hybrid_config("deepseek_v41", R"("num_attention_heads": 3, "rms_norm_eps": 1e-5,
+            "head_dim": 32, "qk_rope_head_dim": 8, "q_lora_rank": 16, "o_groups": 3,
+            "o_lora_rank": 8, "moe_intermediate_size": 24, "n_routed_experts": 4,
+            "num_experts_per_tok": 2, "sliding_window": 70, "rope_theta": 10000.0, "hc_mult": 2,
+            "compress_ratios": [3, 3, 0], "kv_source_layer_ids": [0],
+            "index_source_layer_ids": [0, 1], "candidate_source_layer_id": 0,
+            "candidate_topk_blocks": 4, "candidate_block_size": 8, "index_n_heads": 6,
+            "index_head_dim": 32, "index_topk": 20)"),
+          hybrid_tensors({layer + chooses + makes, layer + chooses, layer}) +
+              TensorShapes{{"lm_head.weight", {kHybridVocab, 32}}}};
+}
+
 /// Element i of a tensor; nothing: a random one.
 using ValueOf = std::function<std::optional<float>(const std::string& name, int64_t i)>;
 

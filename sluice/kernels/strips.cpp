@@ -1,6 +1,7 @@
 #include "sluice/kernels/strips.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 namespace sluice::kernels {
@@ -78,9 +79,13 @@ int32_t zero_of(const Matrix& w, int64_t row, int64_t g) {
   return static_cast<int32_t>(stored() + static_cast<uint32_t>(p.zero)) & ((1 << w.bits) - 1);
 }
 
-/// n numbers of `type` as float32.
+/// n numbers of `type` as float32; of mxfp8 its scales, bytes that are exponents.
 void read_floats(const KernelTable& kernels, const std::byte* data, Format type, int64_t n,
                  float* out) {
+  if (type == Format::mxfp8) {
+    for (int64_t i = 0; i < n; ++i) out[i] = std::ldexp(1.0F, static_cast<int>(data[i]) - 127);
+    return;
+  }
   Matrix row;
   row.format = type;
   row.rows = 1;

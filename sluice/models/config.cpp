@@ -129,9 +129,12 @@ void read_router(MoeConfig& moe, const Source& s) {
   const int64_t gating = s.integer({"", "%.expert_gating_func"}).value_or(1);
   if (scoring == "sigmoid" || scoring == "noaux_tc" || gating == 2)
     r.scoring = ops::RouterSpec::Scoring::sigmoid_then_top_k;
+  if (scoring == "sqrtsoftplus") r.scoring = ops::RouterSpec::Scoring::root_softplus_then_top_k;
   if (gating > 2)
     fail(ErrorKind::unsupported, "{}: router function {} is not supported", s.where(), gating);
-  if (!scoring.empty() && scoring != "sigmoid" && scoring != "noaux_tc" && scoring != "softmax") {
+  static constexpr std::string_view kKnown[] = {"", "sigmoid", "noaux_tc", "softmax",
+                                                "sqrtsoftplus"};
+  if (std::ranges::find(kKnown, scoring) == std::end(kKnown)) {
     fail(ErrorKind::unsupported, "{}: scoring_func '{}' is not supported", s.where(),
          printable(scoring));
   }

@@ -113,6 +113,9 @@ inline constexpr TensorName kLatentTensors[] = {
 void read_latent_attention(nn::Config& c, const Source& source, nn::WeightTable& weights,
                            const Defaults& defaults);
 
+/// DeepSeek-V4.1's attention, in all layers of a decoder that read_decoder() has read.
+void read_compressed_attention(nn::Config& c, const Source& source);
+
 /// RoPE of one kind of layers. layer_type: whose numbers, where rope_parameters has them by layer
 /// type.
 nn::RopeConfig read_rope(const Source& source, nn::WeightTable& weights, const nn::Config& c,

@@ -164,6 +164,8 @@ void read_fp8(Keys& keys, PublishedQuantization& q) {
   const auto [rows, columns] = keys.block("weight_block_size");
   q.block_rows = rows;
   q.schemes = {{true, 8, columns}};
+  if (keys.text("scale_fmt", "") == "ue8m0" && columns == 32)
+    q.schemes.push_back({true, 4, columns});  // DeepSeek's experts
   keys.ignore(kOfNoUse);
 }
 

@@ -76,6 +76,50 @@ TEST(Config, sizes_of_states_are_checked) {
   EXPECT_EQ(refusal(kimi), "config.json: kda_layers has 3, there are 2 layers");
 }
 
+TEST(Config, layers_share_compressed_rows_of_the_same_length_only) {
+  const nlohmann::json shared{{"model_type", "deepseek_v41"},
+                              {"vocab_size", 100},
+                              {"hidden_size", 64},
+                              {"num_hidden_layers", 4},
+                              {"num_attention_heads", 4},
+                              {"head_dim", 32},
+                              {"qk_rope_head_dim", 8},
+                              {"n_routed_experts", 4},
+                              {"num_experts_per_tok", 2},
+                              {"compress_ratios", {3, 3, 0, 3}},
+                              {"kv_source_layer_ids", {0}},
+                              {"index_source_layer_ids", {0, 3}},
+                              {"candidate_source_layer_id", 0},
+                              {"candidate_topk_blocks", 4},
+                              {"candidate_block_size", 8},
+                              {"index_topk", 25}};
+  const nn::Config c = read(shared);
+  const auto of = [&](size_t i) {
+    return std::get<nn::CompressedAttentionConfig>(c.layers[i].mixer);
+  };
+  EXPECT_TRUE(of(0).compresses && of(0).finds_candidates && !of(0).chooses_candidates);
+  EXPECT_TRUE(of(1).rows_of_layer == 0 && !of(1).chooses && !of(1).compresses);
+  EXPECT_EQ(of(2).rows_of_layer, -1) << "it has the window alone";
+  EXPECT_TRUE(of(3).keys_of_layer == 0 && of(3).chooses_candidates);
+  EXPECT_TRUE(of(2).rope.theta == 10000 && of(3).rope.theta == 160000);
+  EXPECT_EQ(refusal(with(shared, {{"compress_ratios", {3, 4, 0, 3}}})),
+            "config.json: layer 1 has rows of 4 tokens and shares layer 0's of 3");
+  EXPECT_EQ(refusal(with(shared, {{"index_topk", 26}})),
+            "config.json: index_topk is 26, of 32 candidates");
+  EXPECT_EQ(refusal(with(shared, {{"compress_ratios", {3, 0.5}}})),
+            "config.json: compress_ratios has 0.5, wanted whole numbers from 0 on");
+  EXPECT_EQ(refusal(with(shared, {{"engram_layer_ids", {1}}})),
+            "config.json: engram_layer_ids names layers with an engram memory, which Sluice does "
+            "not have");
+  for (const auto& damaged :
+       {nlohmann::json{{"hc_mult", 0}}, nlohmann::json{{"o_groups", 3}},
+        nlohmann::json{{"head_dim", 0}}, nlohmann::json{{"sliding_window", 0}},
+        nlohmann::json{{"index_head_dim", 4}}, nlohmann::json{{"candidate_block_size", 0}},
+        nlohmann::json{{"gate_temp", 0}}}) {
+    EXPECT_NE(refusal(with(shared, damaged)), "") << damaged;
+  }
+}
+
 TEST(Config, both_spellings_of_rope_parameters_are_understood) {
   auto config = llama_config();
   config["rope_theta"] = 500000.0;

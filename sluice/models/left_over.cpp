@@ -17,13 +17,13 @@ using std::string_view;
 constexpr auto kNotNeeded = std::to_array<string_view>(
     {".rotary_emb.inv_freq", ".rotary_emb.cos_cached", ".rotary_emb.sin_cached", ".k_scale",
      ".v_scale", "rope_factors_short.weight", ".attention.bias", ".attention.masked_bias",
-     ".attn.bias", ".attn.masked_bias"});
+     ".attn.bias", ".attn.masked_bias", ".gate.bias_vl"});
 
 /// How names of what sees and hears begin.
 constexpr auto kOtherSenses = std::to_array<string_view>(
     {"vision_tower.", "vision_adapter.", "vision_projection.", "multi_modal_projector.",
      "mm_projector.", "vision_model.", "visual.", "audio_tower.", "embed_vision.", "embed_audio.",
-     "vision_embedder."});
+     "vision_embedder.", "vision.", "aligner.", "image_"});
 
 bool is_of_other_senses(string_view raw) {
   for (const string_view outer : {"model.", "language_model."}) {

@@ -32,7 +32,9 @@ struct RopeConfig {
   double mscale = 1, mscale_all_dim = 0;                 ///< yarn
   double attention_factor = 0;  ///< longrope, yarn: magnitude given outright; 0: derived
   std::vector<double> divisors =
-      {};  ///< per pair: the frequency is divided by it (longrope; GGUF's tables)
+      {};                ///< per pair: the frequency is divided by it (longrope; GGUF's tables)
+  int64_t stride = 1;    ///< so many positions are rotated as the first of them
+  bool inverse = false;  ///< back again
 
   friend bool operator==(const RopeConfig&, const RopeConfig&) = default;
 };
@@ -102,6 +104,31 @@ struct LatentAttentionConfig {
   IndexConfig index = {};
 };
 
+/// Attention to the rows of a window of tokens and to compressed ones, which stand for several (DeepSeek-V4.1). A row is every
+/// head's key and value.
+struct CompressedAttentionConfig {
+  int64_t n_heads = 0, head_dim = 0;
+  int64_t q_lora_rank = 0;
+  int64_t sliding_window = 0;
+  int64_t n_output_groups = 0,
+          o_lora_rank = 0;  ///< heads' results are projected group by group first
+  RopeConfig rope;          ///< of a head's last elements
+  int64_t ratio = 0;        ///< tokens of a compressed row; 0: the layer has the window alone
+  bool compresses = false, chooses = false;  ///< it makes compressed rows; it chooses of them
+  int64_t rows_of_layer = -1;                ///< whose it attends; -1: there are none
+  int64_t keys_of_layer = -1;                ///< by whose keys it chooses
+  IndexConfig index = {};
+  /// The keys that later layers choose from: k runs of `unit`. This layer finds them; or it chooses from them.
+  IndexConfig candidates = {};
+  bool finds_candidates = false, chooses_candidates = false;
+};
+
+/// Residual streams, and how they are mixed (ops::HyperSpec). n 0: there is one.
+struct HyperConfig {
+  int64_t n = 0, iterations = 0;
+  float eps = 0;
+};
+
 /// Gated delta net (Yang et al. 2024, arXiv:2412.06464).
 struct GatedDeltaConfig {
   int64_t n_key_heads = 0, n_value_heads = 0, key_dim = 0, value_dim = 0;
@@ -151,9 +178,9 @@ struct ShortConvConfig {
 };
 
 /// What mixes tokens in a layer.
-using MixerConfig =
-    std::variant<AttentionConfig, LatentAttentionConfig, GatedDeltaConfig, Mamba2Config,
-                 MambaConfig, LightningConfig, ShortConvConfig, NoMixer>;
+using MixerConfig = std::variant<AttentionConfig, LatentAttentionConfig, CompressedAttentionConfig,
+                                 GatedDeltaConfig, Mamba2Config, MambaConfig, LightningConfig,
+                                 ShortConvConfig, NoMixer>;
 
 /// A feed-forward block, or each of a layer's experts. intermediate_size 0: the layer has none.
 struct MlpConfig {
@@ -161,6 +188,7 @@ struct MlpConfig {
   kernels::Activation activation = kernels::Activation::silu;
   float activation_limit = 0;
   float clamp = 0;  ///< as ops::GatedActivation's, as are these
+  float bound = 0;
   float situ = 0, situ_linear = 0;
   /// Gates count from so many standard deviations above their mean on (Gemma 3n).
   std::optional<float> cutoff = std::nullopt;
@@ -221,6 +249,7 @@ struct Config {
   float residual_scale = 1;       ///< of what a block adds to the residual
   int64_t residual_block =
       0;  ///< so many layers' sum is a residual that later ones attend (Kimi K3); 0: not
+  HyperConfig hyper = {};
   float logits_scale = 1;
   float logits_softcap = 0;  ///< 0: none
 

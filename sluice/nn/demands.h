@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "sluice/nn/kv_cache.h"
@@ -18,6 +19,11 @@ struct StepDemands {
   int64_t n_experts = 0, n_experts_per_tok = 0, expert_inner = 0;
   int64_t n_kv_heads = 0, heads_per_kv = 0,
           head_dim = 0;  ///< of attention, which shares out its work
+};
+
+/// Where a layer's compressed rows and its index keys lie in `kept`, if it has any.
+struct CompressedSlots {
+  std::optional<size_t> rows, keys;
 };
 
 /// What a model's parts ask for beside weights. They say it as they are made.
@@ -47,6 +53,7 @@ class Demands {
 
   KvLayout kept;                        ///< of each sequence
   std::vector<size_t> attention_slots;  ///< of `kept`, by attention in the order of layers
+  std::vector<CompressedSlots> compressed_slots;  ///< by layer
   StepDemands step;
 };
 

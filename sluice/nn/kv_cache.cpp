@@ -64,15 +64,22 @@ size_t KvLayout::add_kv(int64_t n_kv_heads, int64_t head_dim, int64_t window) {
   return add({.window = format_.recent + 1, .keeps_first = true}, layer, bytes);
 }
 
-size_t KvLayout::add_latent(int64_t width) {
+size_t KvLayout::add_latent(int64_t width, int64_t window, int64_t ratio) {
   if (format_.code) {
     fail(ErrorKind::unsupported,
          "--kv-bits: this model keeps vectors without values of their own (MLA, or an indexer's "
          "keys), "
          "which have no form of few bits; leave it out");
   }
-  return add({}, {1, width, format_.type, 0, true},
-             kKvBlockTokens * width * ops::element_bytes(format_.type));
+  const int64_t rows = (kKvBlockTokens + ratio - 1) / ratio;
+  return add({.window = window}, {1, width, format_.type, 0, true, ratio},
+             rows * width * ops::element_bytes(format_.type));
+}
+
+size_t KvLayout::add_pair(int64_t width, int64_t window) {
+  constexpr auto kFloats = kernels::KvType::f32;
+  return add({.window = window}, {1, width, kFloats},
+             2 * kKvBlockTokens * width * ops::element_bytes(kFloats));
 }
 
 std::optional<size_t> KvLayout::group_of_codes() const {

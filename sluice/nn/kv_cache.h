@@ -33,8 +33,10 @@ struct KvLayout {
 
   /// Room for one layer's keys and values; window 0: unbounded. Returns the slot, an index of `layers`.
   size_t add_kv(int64_t n_kv_heads, int64_t head_dim, int64_t window);
-  /// Room for one row of a layer, which is every head's key and value.
-  size_t add_latent(int64_t width);
+  /// Room for one row of a layer, which is every head's key and value; for `ratio` tokens together.
+  size_t add_latent(int64_t width, int64_t window = 0, int64_t ratio = 1);
+  /// Room for two rows of a token, of float32 whatever the others are.
+  size_t add_pair(int64_t width, int64_t window);
   /// Room for so many floats that a layer carries from token to token.
   size_t add_state(int64_t n_floats);
 

@@ -1,5 +1,7 @@
 #include "sluice/nn/mixer.h"
 
+#include "sluice/base/error.h"
+
 namespace sluice::nn {
 namespace {
 
@@ -16,6 +18,9 @@ struct Make {
   }
   Part operator()(const LatentAttentionConfig& a) const {
     return LatentAttention(c, a, w["self_attn"], std::move(norms), demands);
+  }
+  Part operator()(const CompressedAttentionConfig&) const {
+    fail(ErrorKind::internal, "{}: compressed rows are for layers that share them", w.path());
   }
   Part operator()(const GatedDeltaConfig& g) const {
     const bool as_attention = w["self_attn"]["b_proj"].has();  // Kimi's files

@@ -32,6 +32,7 @@ ops::GatedActivation activation_of(const MlpConfig& mlp, const Weights& w) {
   return {.activation = mlp.activation,
           .limit = mlp.activation_limit,
           .clamp = mlp.clamp,
+          .bound = mlp.bound,
           .situ = mlp.situ,
           .situ_linear = mlp.situ_linear,
           .xielu = of_files ? of_files : mlp.xielu};

@@ -273,6 +273,26 @@ void bind_int8(Binder& b) {
   b.set_groups(n_groups);
 }
 
+bool is_byte_scale(TensorType type) {
+  return type == TensorType::u8 || type == TensorType::f8_e8m0;
+}
+
+/// E4M3 whose rows share bytes of scales, powers of two, in tiles (DeepSeek-V4.1).
+void bind_fp8_tiles(Binder& b) {
+  const int64_t rows = b.wanted.rows, cols = b.wanted.cols, block = b.published().block_rows;
+  const int64_t size =
+      b.group_size(b.stored.scales->shape.size() == 2 ? b.stored.scales->shape[1] : 0);
+  b.require(b.stored.weight, "codes", TensorType::f8_e4m3, {rows, cols});
+  b.check_columns(32);
+  const int64_t n_groups = size > 0 ? (cols + size - 1) / size : 0;
+  b.require(b.stored.scales, "scales", b.stored.scales->type,
+            {(rows + block - 1) / block, n_groups});
+  b.matrix().scale_type = Format::mxfp8;
+  b.matrix().packing.rows_per_scale = block;
+  b.pack(Packing::Codes::rows, Format::fp8, 8);
+  b.set_groups(n_groups);
+}
+
 /// E4M3 with a scale per block of rows and columns, per row, or for all.
 void bind_fp8(Binder& b) {
   const int64_t rows = b.wanted.rows, cols = b.wanted.cols;
@@ -336,10 +356,6 @@ void bind_in_place(Binder& b, Format format, int64_t bits, int64_t group_size) {
   b.check_scheme({true, bits, group_size}, cols / group_size);
 }
 
-bool is_byte_scale(TensorType type) {
-  return type == TensorType::u8 || type == TensorType::f8_e8m0;
-}
-
 }  // namespace
 
 float global_scale(const StoredMatrix& stored, const Binding& wanted) {
@@ -374,6 +390,10 @@ StoredMatrix find_stored(const std::string& path,
   stored.weight = first({".weight", "", ".qweight", ".weight_packed"});
   if (stored.weight == nullptr) return stored;
   stored.scales = first({".scales", ".weight_scale", ".weight_scale_inv", ".SCB"});
+  // As DeepSeek publishes them; elsewhere a number that has nothing to do with the matrix may be called so.
+  if (stored.scales == nullptr &&
+      (stored.weight->type == TensorType::f8_e4m3 || stored.weight->type == TensorType::i8))
+    stored.scales = take(path + ".scale");
   stored.biases = first({".biases", ".qzeros", ".weight_zero_point"});
   stored.groups = first({".g_idx", ".weight_g_idx"});
   stored.global = first({".weight_scale_2", ".weight_global_scale", ".global_scale"});
@@ -393,10 +413,13 @@ std::optional<residency::Weight> bind_published(const StoredMatrix& stored, cons
   const auto bind = [&]() -> void (*)(Binder&) {
     if (weight.name.ends_with(".qweight")) return bind_columns;
     if (is_packed && weight.type == TensorType::i32) return bind_packed_rows;
+    if (weight.type == TensorType::i8 && is_byte_scale(scales))  // two of E2M1 a byte
+      return [](Binder& x) { bind_in_place(x, Format::mxfp4, 4, 32); };
     if (weight.type == TensorType::i8 && has_scales) return bind_int8;
     if (weight.type == TensorType::u8 && wanted.published->method == Method::bitnet)
       return has_scales && scales == TensorType::u8 ? nullptr : bind_quarters;
     const bool is_e4m3 = weight.type == TensorType::f8_e4m3 && has_scales;
+    if (is_e4m3 && is_byte_scale(scales) && wanted.published->block_rows > 1) return bind_fp8_tiles;
     if (is_e4m3 && is_byte_scale(scales))
       return [](Binder& x) { bind_in_place(x, Format::mxfp8, 8, 32); };
     if (is_e4m3) return bind_fp8;

@@ -92,7 +92,8 @@ Rope::Rope(RopeConfig config) : config_(std::move(config)) {
 }
 
 double Rope::angle(int64_t position, int64_t pair) const {
-  const auto p = static_cast<double>(position);
+  position -= position % config_.stride;
+  const auto p = static_cast<double>(config_.inverse ? -position : position);
   if (config_.kind == Kind::dynamic && position >= config_.max_positions) {
     // The base grows with the context a token has, so a token's angle does not depend on what comes after it
     // (mlx-lm uses the length of the whole pass, and its chunked prefill differs from its single pass).

@@ -18,6 +18,8 @@ struct GatedActivation {
   float limit = 0.0F;  ///< swiglu_clipped's bound
   /// Above 0: min(act(gate), clamp) * clip(up, -clamp, clamp).
   float clamp = 0.0F;
+  /// Above 0: act(min(gate, bound)) * clip(up, -bound, bound).
+  float bound = 0.0F;
   /// SiTU (Kimi K3), above 0: situ tanh(gate / situ) sigmoid(gate) * up, where up, if situ_linear is above 0, is
   /// situ_linear tanh(up / situ_linear) first.
   float situ = 0.0F, situ_linear = 0.0F;

@@ -30,6 +30,12 @@ void join_situ(const GatedActivation& how, const float* gate, const float* up, i
 void join(const Context& context, const GatedActivation& how, const float* gate, const float* up,
           int64_t n, float* y) {
   if (how.situ > 0) return join_situ(how, gate, up, n, y);
+  if (how.bound > 0) {
+    for (int64_t i = 0; i < n; ++i) y[i] = std::min(gate[i], how.bound);
+    context.kernels.activate(how.activation, y, n, y);
+    for (int64_t i = 0; i < n; ++i) y[i] *= std::clamp(up[i], -how.bound, how.bound);
+    return;
+  }
   if (how.clamp <= 0) return context.kernels.gated(how.activation, how.limit, gate, up, n, y);
   context.kernels.activate(how.activation, gate, n, y);
   for (int64_t i = 0; i < n; ++i)

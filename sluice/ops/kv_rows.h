@@ -25,7 +25,8 @@ struct LayerRows {
 
 /// The rows a block shared with a snapshot already had, for this layer.
 inline void copy_shared_rows(const LayerRows& rows, const SequenceKv& sequence) {
-  const int64_t kept = sequence.position % kernels::kKvBlockTokens;
+  const int64_t first = rows.layout.first_row(sequence.position / kernels::kKvBlockTokens);
+  const int64_t kept = rows.layout.rows_before(sequence.position) - first;
   const residency::KvBlock& to =
       *sequence.blocks[static_cast<size_t>(sequence.position / kernels::kKvBlockTokens)];
   for (int64_t head = 0; head < rows.layout.n_kv_heads; ++head) {

@@ -40,8 +40,10 @@ void transform_head(const kernels::KernelTable& table, const HeadTransform& tran
   } else {
     std::memcpy(out, in, static_cast<size_t>(head_dim) * sizeof(float));
   }
-  if (n_pairs > 0) table.rope(out, cos, sin, n_pairs, transform.interleaved);
+  float* const rotated = transform.rotates_end ? out + head_dim - 2 * n_pairs : out;
+  if (n_pairs > 0) table.rope(rotated, cos, sin, n_pairs, transform.interleaved);
   if (transform.norm && transform.norm_last) norm(out);
+  round_row(transform.rounding, out, head_dim);
 }
 
 mx::array transform_heads(const Context& context, const mx::array& x, int64_t n_heads,

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "sluice/ops/linear.h"
+#include "sluice/ops/rounding.h"
 
 namespace sluice::ops {
 
@@ -21,8 +22,10 @@ struct HeadTransform {
   Vector norm = nullptr;  ///< [head_dim], or null
   float norm_offset = 0.0F;
   float norm_eps = 0.0F;
-  bool norm_last = false;    ///< after the rotation
-  bool interleaved = false;  ///< pairs (2i, 2i + 1) instead of (i, i + n_pairs)
+  bool norm_last = false;              ///< after the rotation
+  bool interleaved = false;            ///< pairs (2i, 2i + 1) instead of (i, i + n_pairs)
+  bool rotates_end = false;            ///< the last 2 * n_pairs elements instead of the first
+  Rounding rounding = Rounding::none;  ///< of the result
 };
 
 /// out[head_dim] = the head `in`, transformed; cos, sin: [n_pairs], its token's. The two must not overlap.

@@ -54,21 +54,25 @@ void best_runs(const std::vector<float>& values, int64_t k, int32_t* out) {
 class SelectCall {
  public:
   SelectCall(const Context& context, const SelectSpec& spec, const KvLayerLayout& layout,
-             bool rotates, int64_t n_rows, int64_t n_pairs, const Buffers& b)
+             bool rotates, int64_t n_rows, int64_t n_pairs,
+             const std::optional<SelectionShape>& within, const Buffers& b)
       : context_(context),
         spec_(spec),
         rows_{layout},
         rotates_(rotates),
         n_rows_(n_rows),
         n_pairs_(n_pairs),
+        within_(within),
         buffers_(b) {}
 
   void run(const std::vector<SequenceKv>& sequences) {
     auto* const out = static_cast<int32_t*>(buffers_.outputs[0]);
     std::fill_n(out, n_rows_ * spec_.shape.n_groups * spec_.shape.k, -1);
     for (const SequenceKv& sequence : sequences) {
-      if (sequence.copy_from) copy_shared_rows(rows_, sequence);
-      store(sequence);
+      if (spec_.stores) {
+        if (sequence.copy_from) copy_shared_rows(rows_, sequence);
+        store(sequence);
+      }
       for (int64_t i = spec_.shape.n_dense(sequence); i < sequence.n_tokens; ++i)
         choose(sequence, i, out + (sequence.first_row + i) * spec_.shape.n_groups * spec_.shape.k);
     }
@@ -116,7 +120,8 @@ class SelectCall {
 
   /// The runs of one token.
   void choose(const SequenceKv& sequence, int64_t token, int32_t* out) {
-    const int64_t row = sequence.first_row + token, n_keys = sequence.position + token + 1;
+    const int64_t row = sequence.first_row + token;
+    const int64_t n_keys = rows_.layout.rows_before(sequence.position + token + 1);
     queries_.resize(static_cast<size_t>(spec_.n_heads * spec_.head_dim));
     for (int64_t head = 0; head < spec_.n_heads; ++head) {
       transform(spec_.query, buffers_.input(0) + (row * spec_.n_heads + head) * spec_.head_dim, row,
@@ -124,17 +129,33 @@ class SelectCall {
     }
     scores_.resize(static_cast<size_t>(spec_.shape.n_groups * n_keys));
     context_.pool.parallel_for(
-        (n_keys + kKvBlockTokens - 1) / kKvBlockTokens, 1, [&](int64_t begin, int64_t end) {
+        rows_.layout.block_of(n_keys - 1) + 1, 1, [&](int64_t begin, int64_t end) {
           for (int64_t b = begin; b < end; ++b) {
-            const int64_t first = b * kKvBlockTokens;
-            score(*sequence.blocks[static_cast<size_t>(b)], first,
-                  std::min<int64_t>(kKvBlockTokens, n_keys - first), n_keys, row);
+            const int64_t first = rows_.layout.first_row(b);
+            const int64_t n = std::min(rows_.layout.first_row(b + 1), n_keys) - first;
+            if (n > 0) score(*sequence.blocks[static_cast<size_t>(b)], first, n, n_keys, row);
           }
         });
+    if (within_) leave_out_others(row, n_keys);
     for (int64_t group = 0; group < spec_.shape.n_groups; ++group) {
       pool_runs(scores_.data() + group * n_keys, n_keys);
       best_runs(runs_, spec_.shape.k, out + group * spec_.shape.k);
     }
+  }
+
+  /// Keys that are not within.
+  void leave_out_others(int64_t row, int64_t n_keys) {
+    const int32_t* const runs =
+        buffers_.ids(2 + (spec_.summed ? 1 : 0) + (rotates_ ? 1 : 0)) + row * within_->k;
+    if (runs[0] < 0) return;  // all are
+    float* const scores = scores_.data();
+    int64_t next = 0;
+    for (int64_t i = 0; i < within_->k; ++i) {
+      const int64_t begin = runs[i] * within_->unit;
+      std::fill(scores + next, scores + begin, -kInfinity);
+      next = std::min(begin + within_->unit, n_keys);
+    }
+    std::fill(scores + next, scores + n_keys, -kInfinity);
   }
 
   /// The best score of each run; NaN is no score.
@@ -154,6 +175,7 @@ class SelectCall {
   const LayerRows rows_;
   bool rotates_;
   int64_t n_rows_, n_pairs_;
+  std::optional<SelectionShape> within_;
   const Buffers& buffers_;
   std::vector<float> key_, queries_, scores_, runs_;
 };
@@ -163,19 +185,24 @@ class SelectCall {
 Selection select_runs(const Context& context, const mx::array& q, const mx::array& k,
                       const std::optional<mx::array>& weights,
                       const std::optional<mx::array>& angles, const SelectSpec& spec,
-                      const KvLayerLayout& layout, KvView kv) {
+                      const KvLayerLayout& layout, KvView kv,
+                      const std::optional<Selection>& within) {
   std::vector<mx::array> inputs{q, k};
   if (weights) inputs.push_back(*weights);
   if (angles) inputs.push_back(*angles);
+  if (within) inputs.push_back(within->runs);
+  const auto shape_within = within ? std::optional(within->shape) : std::nullopt;
   const int n_rows = q.shape(0);
   const int64_t n_pairs = angles ? angles->shape(2) : 0;
   const mx::Shape shape{n_rows, static_cast<int>(spec.shape.n_groups * spec.shape.k)};
-  return {spec.shape,
-          kernel_op(context, "select_runs", std::move(inputs), {{shape, mx::int32}},
-                    [&context, spec, layout, n_rows, n_pairs, rotates = angles.has_value(),
-                     kv = std::move(kv)](const Buffers& b) {
-                      SelectCall(context, spec, layout, rotates, n_rows, n_pairs, b).run(*kv);
-                    })[0]};
+  return {
+      spec.shape,
+      kernel_op(
+          context, "select_runs", std::move(inputs), {{shape, mx::int32}},
+          [&context, spec, layout, n_rows, n_pairs, shape_within, rotates = angles.has_value(),
+           kv = std::move(kv)](const Buffers& b) {
+            SelectCall(context, spec, layout, rotates, n_rows, n_pairs, shape_within, b).run(*kv);
+          })[0]};
 }
 
 }  // namespace sluice::ops

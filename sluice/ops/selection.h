@@ -13,10 +13,12 @@ namespace sluice::ops {
 /// How keys are chosen: k runs of `unit` positions, for each of n_groups groups of consecutive query heads.
 struct SelectionShape {
   int64_t n_groups = 1, k = 0, unit = 1;
+  int64_t ratio = 1;  ///< a key stands for so many positions, and is seen once the last of them is
 
   /// How many of a sequence's tokens in this step see all before them, having no more than k runs: the first ones.
   int64_t n_dense(const SequenceKv& sequence) const {
-    return std::clamp<int64_t>(k * unit - sequence.position, 0, sequence.n_tokens);
+    const int64_t first = (k * unit + 1) * ratio - 1;  // position, that sees more
+    return std::clamp<int64_t>(first - sequence.position, 0, sequence.n_tokens);
   }
 };
 
@@ -36,15 +38,18 @@ struct SelectSpec {
   bool summed = false;
   int64_t n_local =
       0;  ///< so many last runs, the token's own among them, are chosen whatever their scores
+  bool stores = true;  ///< false: the keys are there
   SelectionShape shape;
   HeadTransform query = {}, key = {};
 };
 
 /// Transforms the heads, stores this step's keys in the blocks, then chooses. q: float32 [T, n_heads * head_dim]; k: [T, head_dim],
 /// one for all heads; weights: [T, n_heads] where scores are summed; angles: as attention()'s. layout: of keys only, one head.
+/// within: keys of other runs have no chance; it has one group, and k keys always.
 Selection select_runs(const Context& context, const mx::array& q, const mx::array& k,
                       const std::optional<mx::array>& weights,
                       const std::optional<mx::array>& angles, const SelectSpec& spec,
-                      const KvLayerLayout& layout, KvView kv);
+                      const KvLayerLayout& layout, KvView kv,
+                      const std::optional<Selection>& within = std::nullopt);
 
 }  // namespace sluice::ops

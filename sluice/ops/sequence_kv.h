@@ -19,12 +19,18 @@ struct KvLayerLayout {
   int64_t n_kv_heads = 0;
   int64_t head_dim = 0;
   kernels::KvType type = kernels::KvType::f16;
-  int64_t offset = 0;         ///< bytes
-  bool keys_only = false;     ///< keys are the values too
+  int64_t offset = 0;      ///< bytes
+  bool keys_only = false;  ///< keys are the values too
+  int64_t ratio = 1;  ///< a row stands for so many tokens, and is there once the last of them is
   kernels::KvCode code = {};  ///< of whole blocks, if any
   int64_t code_offset = 0;    ///< bytes: where heads lie one after the other in a block of codes
   int64_t recent =
       0;  ///< a token reads a block in few bits once so many lie between its end and the token
+
+  /// How many rows tokens before `position` have, and where they lie: in the block of the token that a row ends with.
+  int64_t rows_before(int64_t position) const { return position / ratio; }
+  int64_t block_of(int64_t row) const { return ((row + 1) * ratio - 1) / kernels::kKvBlockTokens; }
+  int64_t first_row(int64_t block) const { return rows_before(block * kernels::kKvBlockTokens); }
 
   /// The position from which on tokens read block b in few bits. The first never is: it holds attention's sinks.
   int64_t coded_from(int64_t b) const {

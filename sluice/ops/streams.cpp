@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "sluice/ops/kernel_op.h"
+#include "sluice/ops/states.h"
 
 namespace sluice::ops {
 namespace {
@@ -43,6 +44,31 @@ float coefficient(const Vector& coefficients, int64_t row, const float* modaliti
   for (int64_t i = 0; i < n; ++i)
     sum += (*coefficients)[static_cast<size_t>(row * n + i)] * std::tanh(modalities[i]);
   return sum;
+}
+
+/// Divides runs of n elements, `stride` apart, by their sums: i begins at x + i * step.
+void normalize(float* x, int64_t n, int64_t step, int64_t stride, float eps) {
+  for (int64_t i = 0; i < n; ++i) {
+    float* const run = x + i * step;
+    float sum = 0;
+    for (int64_t j = 0; j < n; ++j) sum += run[j * stride];
+    for (int64_t j = 0; j < n; ++j) run[j * stride] /= sum + eps;
+  }
+}
+
+/// x: [n, n], of which rows become parts of a softmax first.
+void make_stochastic(float* x, int64_t n, int64_t iterations, float eps) {
+  for (float* row = x; row < x + n * n; row += n) {
+    const float most = *std::max_element(row, row + n);
+    float sum = 0;
+    for (int64_t j = 0; j < n; ++j) sum += row[j] = std::exp(row[j] - most);
+    for (int64_t j = 0; j < n; ++j) row[j] = row[j] / sum + eps;
+  }
+  normalize(x, n, 1, n, eps);
+  for (int64_t i = 1; i < iterations; ++i) {
+    normalize(x, n, n, 1, eps);
+    normalize(x, n, 1, n, eps);
+  }
 }
 
 }  // namespace
@@ -116,6 +142,57 @@ mx::array mean_stream(const Context& context, const mx::array& x, const Streams&
                      float sum = 0;
                      for (int64_t i = 0; i < s.n; ++i) sum += in[i * s.width + d];
                      b.output()[t * s.width + d] = sum / static_cast<float>(s.n);
+                   }
+                 });
+}
+
+mx::array hyper_mix(const Context& context, const mx::array& projected, const HyperSpec& spec,
+                    const Streams& s) {
+  return by_rows(context, "hyper_mix", {projected}, projected.shape(),
+                 [spec, n = s.n](const Buffers& b, int64_t t) {
+                   const int64_t size = 2 * n + n * n;
+                   const float* const in = b.input(0) + t * size;
+                   float* const out = b.output() + t * size;
+                   for (int64_t i = 0; i < size; ++i) {
+                     const auto part = static_cast<size_t>(std::min<int64_t>(i / n, 2));
+                     out[i] = in[i] * (*spec.scale)[part] + (*spec.base)[static_cast<size_t>(i)];
+                   }
+                   for (int64_t i = 0; i < n; ++i) out[i] = sigmoid(out[i]) + spec.eps;
+                   for (int64_t i = n; i < 2 * n; ++i) out[i] = 2 * sigmoid(out[i]);
+                   make_stochastic(out + 2 * n, n, spec.iterations, spec.eps);
+                 });
+}
+
+mx::array collapse_streams(const Context& context, const mx::array& x, const mx::array& mix,
+                           const Streams& s) {
+  return by_rows(context, "collapse_streams", {x, mix}, {x.shape(0), static_cast<int>(s.width)},
+                 [s](const Buffers& b, int64_t t) {
+                   const float* const in = b.input(0) + t * s.n * s.width;
+                   const float* const pre = b.input(1) + t * (2 * s.n + s.n * s.n);
+                   float* const out = b.output() + t * s.width;
+                   std::fill_n(out, s.width, 0.0F);
+                   for (int64_t i = 0; i < s.n; ++i) {
+                     for (int64_t d = 0; d < s.width; ++d) out[d] += pre[i] * in[i * s.width + d];
+                   }
+                 });
+}
+
+mx::array expand_streams(const Context& context, const mx::array& x, const mx::array& y,
+                         const mx::array& mix, const Streams& s) {
+  return by_rows(context, "expand_streams", {x, y, mix}, x.shape(),
+                 [s](const Buffers& b, int64_t t) {
+                   const float* const in = b.input(0) + t * s.n * s.width;
+                   const float* const made = b.input(1) + t * s.width;
+                   const float* const post = b.input(2) + t * (2 * s.n + s.n * s.n) + s.n;
+                   const float* const comb = post + s.n;
+                   for (int64_t j = 0; j < s.n; ++j) {
+                     float* const out = b.output() + (t * s.n + j) * s.width;
+                     std::fill_n(out, s.width, 0.0F);
+                     for (int64_t i = 0; i < s.n; ++i) {
+                       for (int64_t d = 0; d < s.width; ++d)
+                         out[d] += comb[i * s.n + j] * in[i * s.width + d];
+                     }
+                     for (int64_t d = 0; d < s.width; ++d) out[d] += post[j] * made[d];
                    }
                  });
 }

@@ -12,10 +12,15 @@ ALL_CASES = CASES + GGUF_CASES
 # Of the largest |logit|: the most that any row's middle error may be, in models of random weights. Where a token's experts are
 # chosen a rounding may choose another one, whose output has nothing to do with the first, also for the tokens that
 # attend to it: there a quarter of the rows must be near. Gemma 4's gates of gates multiply errors, and so do Falcon-H1's factors
-# and Muse's of scores; GLM-5 may choose other keys too.
+# and Muse's of scores; GLM-5 may choose other keys too, and DeepSeek-V4.1
+# rows, which are rounded to few bits once more.
 ROW_TOLERANCE = {"int8": 4e-2, "refined": 3e-2}
-ROUGHER = {"gemma4_text": 2.0, "falcon_h1": 4.0, "muse_glimmer": 1.5, "glm_moe_dsa": 1.5}
+ROUGHER = {"gemma4_text": 2.0, "falcon_h1": 4.0, "muse_glimmer": 1.5, "glm_moe_dsa": 1.5, "deepseek_v41": 2.0}
 OTHER_EXPERTS_TOLERANCE = 0.25
+# Its keys, values and queries are rounded to E4M3 and E2M1: moving the embeddings by 1e-7 moves mlx-lm's own logits by up to 0.24
+# of the largest from the token on where an element falls on the other side of a tie, and its greedy tokens with them. The family
+# with heads that nobody rounds is held by all of these tests; what is rounded is compared bit by bit in ops/rounding_test.cpp.
+ROUNDED = "deepseek_v41-rounded"
 EXPERT_KEYS = ("num_experts", "num_local_experts", "n_routed_experts", "top_k_experts", "moe_num_experts")
 
 
@@ -27,12 +32,16 @@ def test_logits_equal_the_reference_and_do_not_depend_on_chunks(
     model, golden = case.model_path(directory), np.load(directory / "golden.npz")
     one_pass = sluice.logits(model, golden["tokens"])
     assert one_pass.dtype == np.float32
-    assert relative_error(one_pass, golden["logits"]) < case.tolerance
+    if case.name.startswith(ROUNDED):
+        rows = np.abs(one_pass - golden["logits"]).max(axis=1) / np.abs(golden["logits"]).max()
+        assert np.quantile(rows, 0.25) < case.tolerance, np.sort(rows)
+    else:
+        assert relative_error(one_pass, golden["logits"]) < case.tolerance
     for chunk in (7, 1):
         assert np.array_equal(sluice.logits(model, golden["tokens"], "--chunk", chunk), one_pass), f"chunk {chunk}"
 
 
-@pytest.mark.parametrize("case", ALL_CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [case for case in ALL_CASES if not case.name.startswith(ROUNDED)], ids=lambda case: case.name)
 def test_greedy_tokens_equal_the_reference(case: Case | GgufCase, sluice: Sluice, tiny_models: Path) -> None:
     directory = tiny_models / case.name
     golden = np.load(directory / "golden.npz")

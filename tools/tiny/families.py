@@ -852,6 +852,18 @@ FAMILIES |= {
 }  # fmt: skip
 FAMILIES["laguna-softplus"] = FAMILIES["laguna"] | {"moe_router_score_func": "sqrtsoftplus", "moe_router_logit_softcapping": 0.0}
 
+FAMILIES["deepseek_v41"] = _config(
+    "deepseek_v41", "DeepseekV41ForCausalLM", num_hidden_layers=7, num_key_value_heads=1, head_dim=40, q_lora_rank=64,
+    qk_rope_head_dim=16, o_groups=3, o_lora_rank=32, moe_intermediate_size=64, n_routed_experts=7, num_experts_per_tok=3,
+    scoring_func="sqrtsoftplus", gate_temp=1.3, routed_scaling_factor=1.5, swiglu_limit=1.5, sliding_window=16,
+    compress_ratios=[1, 0, 3, 3, 3, 3, 3], kv_source_layer_ids=[0, 2, 5], index_source_layer_ids=[0, 2, 4, 6],
+    candidate_source_layer_id=2, candidate_topk_blocks=3, candidate_block_size=4, index_n_heads=10, index_head_dim=24,
+    index_topk=5, compress_rope_theta=1e3, rope_scaling={"type": "yarn"} | _YARN, hc_mult=3, hc_sinkhorn_iters=5, hc_eps=1e-6,
+    engram_layer_ids=[], tie_word_embeddings=False,
+)  # fmt: skip
+# Heads that are whole blocks: rows, keys and queries are rounded to few bits.
+FAMILIES["deepseek_v41-rounded"] = FAMILIES["deepseek_v41"] | {"head_dim": 64, "index_head_dim": 32}
+
 # A family's configuration as transformers >= 5 writes it; mlx-lm reads this for qwen3.
 _QWEN3 = FAMILIES["qwen3"]
 FAMILIES["qwen3-rope_parameters"] = {k: v for k, v in _QWEN3.items() if k != "rope_theta"} | {

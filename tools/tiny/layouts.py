@@ -254,6 +254,32 @@ def _muse_spark(weights: Weights, config: dict) -> Weights:
     return raw
 
 
+_DEEPSEEK_V41 = {
+    "model.embed_tokens.": "embed.", "lm_head.": "head.", ".self_attn.": ".attn.", ".mlp.": ".ffn.",
+    ".input_layernorm.": ".attn_norm.", ".post_attention_layernorm.": ".ffn_norm.", ".attn_hc.": ".hc_attn_",
+    ".ffn_hc.": ".hc_ffn_", ".sinks": ".attn_sink", ".q_a_proj.": ".wq_a.", ".q_b_proj.": ".wq_b.",
+    ".compressor.gate_proj.": ".compressor.wgate.", ".kv_proj.": ".wkv.", ".o_a_proj.": ".wo_a.", ".o_b_proj.": ".wo_b.",
+    ".q_a_norm.": ".q_norm.", ".compressor.kv_norm.": ".compressor.norm.", ".indexer.k_proj.": ".indexer.wk.",
+    ".gate.e_score_correction_bias": ".gate.bias", ".experts.switch_mlp.": ".switch_mlp.",
+}  # fmt: skip
+
+
+def _deepseek_v41(weights: Weights) -> Weights:
+    """Names of its own without "model.", experts apart, and matrices of groups of heads below each other."""
+    raw: Weights = {}
+    for name, value in weights.items():
+        for ours, theirs in _DEEPSEEK_V41.items():
+            name = name.replace(ours, theirs)
+        name = name.removeprefix("model.")
+        raw[name] = value.reshape(-1, value.shape[-1]) if ".wo_a." in name else value
+    raw = _unstack_experts(raw)
+    for ours, theirs in _EXPERT_NAMES.items():
+        raw = {re.sub(rf"(\.ffn\..*)\.{ours}\.", rf"\1.{theirs}.", name): value for name, value in raw.items()}
+    raw["layers.0.ffn.gate.bias_vl"] = mx.zeros(4)
+    raw["mtp.0.head.weight"] = raw["vision.patch_embed.weight"] = mx.zeros((4, 4))
+    return raw
+
+
 _TRANSPOSED = {"gpt2": _gpt2, "dbrx": _dbrx, "llama4": _llama4}
 
 
@@ -271,6 +297,8 @@ def to_hugging_face(weights: Weights, config: dict) -> Weights:
         return _muse_spark(weights, config)
     if config["model_type"] == "kimi_k3":
         return weights
+    if config["model_type"] == "deepseek_v41":
+        return _deepseek_v41(weights)
     if config["model_type"] == "phixtral":
         return _phixtral(weights)
     if config["model_type"] == "hunyuan" and config["num_experts"] == 1:

@@ -5,6 +5,7 @@ their names, and the weight as those tensors define it: the reference is the flo
 """
 
 import json
+import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -198,6 +199,23 @@ def mxfp4(w: np.ndarray) -> Packed:
     return {"weight_packed": ("U8", codes), "weight_scale": scale}, values * np.repeat(2.0**exponent, 32, axis=1)
 
 
+def fp8_tiles(w: np.ndarray) -> Packed:
+    """DeepSeek's: E4M3 in tiles of 32 rows and 32 columns, whose scale is a power of two."""
+    rows, cols = w.shape
+    exponents = np.zeros((-(-rows // 32), cols // 32))
+    for r, c in np.ndindex(exponents.shape):
+        exponents[r, c] = np.ceil(np.log2(np.abs(w[r * 32 : (r + 1) * 32, c * 32 : (c + 1) * 32]).max() / 448))
+    spread = np.kron(2.0**exponents, np.ones((32, 32)))[:rows].astype(np.float32)
+    codes, values = _e4m3(w / spread)
+    return {"weight": codes, "scale": ("F8_E8M0", (exponents + 127).astype(np.uint8))}, values * spread
+
+
+def fp4_rows(w: np.ndarray) -> Packed:
+    """Its experts': MXFP4 under other names."""
+    parts, values = mxfp4(w)
+    return {"weight": ("I8", parts["weight_packed"][1]), "scale": ("F8_E8M0", parts["weight_scale"][1])}, values
+
+
 def quarters(w: np.ndarray, *, divided: bool) -> Packed:
     """-1, 0 or 1 in 2 bits: rows of all four quarters in a byte, and one scale, which divides where it says so."""
     scale, scales = _bfloat(np.array([1 / np.abs(w).mean() if divided else np.abs(w).mean()]))
@@ -228,6 +246,8 @@ PACKERS: dict[str, Callable[[np.ndarray], Packed]] = {
     "nvfp4-modelopt": lambda w: nvfp4(w, divided=False),
     "nvfp4-stack": nvfp4_stack,
     "mxfp4-packed": mxfp4,
+    "fp8-tiles": fp8_tiles,
+    "fp4-rows": fp4_rows,
     "bitnet": lambda w: quarters(w, divided=False),
     "bitnet-divided": lambda w: quarters(w, divided=True),
 }
@@ -238,6 +258,16 @@ def is_packed(name: str, published: Published) -> bool:
     module = name.removesuffix(".weight")
     is_projection = ".layers." in name and module.endswith(("_proj", "_proj_with_mqa", ".w1", ".w2", ".w3"))
     return is_projection and not module.endswith(published.kept or ("-",))
+
+
+def packer_of(name: str, published: Published) -> str | None:
+    """How a tensor is packed; none: it stays floats."""
+    if published.packer != "fp8-tiles":
+        return published.packer if is_packed(name, published) else None
+    if re.search(r"\.experts\.\d+\.w[123]\.weight$", name):
+        return "fp4-rows"
+    is_tiled = re.search(r"\.(wq_a|wq_b|wkv|wo_a|wo_b|w1|w2|w3)\.weight$", name) and not name.startswith("mtp.")
+    return published.packer if is_tiled and ".compressor." not in name else None
 
 
 def write_safetensors(path: Path, tensors: dict[str, Tensor]) -> None:
@@ -258,10 +288,11 @@ def pack(weights: dict[str, np.ndarray], published: Published) -> tuple[dict[str
     tensors: dict[str, Tensor] = {}
     floats: dict[str, np.ndarray] = {}
     for name, value in weights.items():
-        if not is_packed(name, published):
+        packer = packer_of(name, published)
+        if packer is None:
             tensors[name], floats[name] = ("F32", value), value
             continue
-        parts, floats[name] = PACKERS[published.packer](value)
+        parts, floats[name] = PACKERS[packer](value)
         module = name.removesuffix(".weight")
         tensors |= {f"{module}.{ending}" if ending[:1].isalpha() else module + ending: t for ending, t in parts.items()}
     return tensors, floats
