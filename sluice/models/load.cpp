@@ -104,7 +104,7 @@ void build(LoadedModel& loaded, const Family& family, const Source& source, nn::
     loaded.mtp = make_mtp(c, *family.mtp, table);
     if (loaded.mtp) loaded.extents_with_mtp = extents_of(table, c.n_layers + 1, per_tok);
   }
-  loaded.left_out = check_all_bound(table, family, c, source.where());
+  loaded.left_out = check_all_bound(table, family, c, source);
   // Perhaps all of it was asked for before it turned out to be another one.
   const bool has_mtp = nn::Weights(table)["model"]["layers"].layer(c.n_layers)["eh_proj"].has();
   if (has_mtp && !loaded.mtp) loaded.left_out.drafting = true;
