@@ -88,12 +88,17 @@ void build(LoadedModel& loaded, const Family& family, const Source& source, nn::
   }
   config.kv.code = options.kv_code;
   config.kv.recent = options.kv_recent;
+  config.kv.state_type = options.state_type;
   reduce_experts(options, config);
   loaded.model = family.make(std::move(config), nn::Weights(table));
   const nn::Config& c = loaded.model->config();
   if (options.kv_code && !loaded.model->kv_layout().group_of_codes()) {
     fail(ErrorKind::unsupported,
          "--kv-bits: no layer of this model keeps keys and values of all tokens; leave it out");
+  }
+  if (options.state_type != kernels::KvType::f32 && !loaded.model->kv_layout().has_recurrences()) {
+    fail(ErrorKind::unsupported,
+         "--state-type: no layer of this model carries a recurrent state; leave it out");
   }
   const int64_t per_tok = loaded.model->step_demands().n_experts_per_tok;
   loaded.extents = extents_of(table, c.n_layers, per_tok);
