@@ -168,6 +168,13 @@ void bind_options(nb::module_& module) {
                                                         {"f16", kernels::KvType::f16},
                                                         {"bf16", kernels::KvType::bf16}});
            })
+      .def("set_state_type",
+           [](EngineOptions& o, std::string_view given) {
+             o.load.state_type = word_of<kernels::KvType>("state_type", given,
+                                                          {{"f32", kernels::KvType::f32},
+                                                           {"f16", kernels::KvType::f16},
+                                                           {"bf16", kernels::KvType::bf16}});
+           })
       .def("set_kv_bits",
            [](EngineOptions& o, std::string_view given, int64_t recent) {
              o.load.kv_code = word_of<kernels::KvCode>(

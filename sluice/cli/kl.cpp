@@ -79,8 +79,9 @@ void kl(KlOptions o, const Globals& globals) {
   std::optional<TextWindows> windows;
   int64_t vocab_size = 0;
   {
-    ModelOptions first = o.model;  // the reference, so never in few bits
+    ModelOptions first = o.model;  // the reference, so never in fewer bits
     first.engine.load.kv_code = {};
+    first.engine.load.state_type = kernels::KvType::f32;
     OpenModel a(first, globals.quiet);
     windows.emplace(*a, text, o.file, o.window, o.most_windows);
     vocab_size = a->config().vocab_size;

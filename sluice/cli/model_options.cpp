@@ -160,6 +160,14 @@ void add_step_options(CLI::App& command, ModelOptions& o) {
        {"bf16", kernels::KvType::bf16}},
       [&o](auto type) { o.engine.load.kv_type = type; },
       "What keys and values are kept as (default: as the weights)");
+  add_choice<kernels::KvType>(
+      command, "--state-type", "TYPE",
+      {{"f32", kernels::KvType::f32},
+       {"f16", kernels::KvType::f16},
+       {"bf16", kernels::KvType::bf16}},
+      [&o](auto type) { o.engine.load.state_type = type; },
+      "What recurrent layers' states are kept as between tokens (default: f32)")
+      ->group(kLossy);
   add_choice<kernels::KvCode>(
       command, "--kv-bits", "WIDTH", {{"8", {8, 8}}, {"4", {4, 4}}, {"k8v4", {8, 4}}},
       [&o](auto code) { o.engine.load.kv_code = code; },

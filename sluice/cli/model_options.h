@@ -24,7 +24,7 @@ std::filesystem::path resolve_model(const std::string& model);
 
 /// The required MODEL.
 void add_model_argument(CLI::App& command, std::string& model);
-/// What decides how much a step takes: threads, --kv-type, --chunk, --exact-activations.
+/// What decides how much a step takes: threads, --kv-type, --state-type, --chunk, --exact-activations.
 void add_step_options(CLI::App& command, ModelOptions& options);
 /// --speculate and --draft-model, of commands that generate.
 void add_speculation_options(CLI::App& command, ModelOptions& options);

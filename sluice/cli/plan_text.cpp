@@ -125,6 +125,8 @@ std::string to_text(const engine::PlanReport& r, BarStyle style) {
     text += fmt::format("Lossy: keys in {} bits and values in {}, but for {} recent tokens\n",
                         kv.code.key_bits, kv.code.value_bits, kv.recent);
   }
+  if (r.config.kv.state_type != kernels::KvType::f32)
+    text += "Lossy: states of recurrent layers in 16 bits\n";
   text += describe_parts(r, style) + describe_speed(r) + describe_table(r);
   text += fmt::format("\nIt runs from {} on; from {} all is mapped.\n", to_string(r.smallest),
                       to_string(r.mapped));

@@ -172,7 +172,7 @@ void read_layers(SourceModel& model, nn::WeightTable table) {
   const auto built = model.family->make(std::move(config), nn::Weights(table));
   model.config = built->config();
   model.left_out =
-      models::check_all_bound(table, *model.family, model.config, model.source->where()).text();
+      models::check_all_bound(table, *model.family, model.config, *model.source).text();
   describe_all(model, all, table);
   find_types(model);
 }

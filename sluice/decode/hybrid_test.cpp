@@ -24,7 +24,7 @@ struct HybridFiles : testing::WithParamInterface<HybridModel> {
 
 class Hybrid : public HybridFiles, public ModelTest {
  protected:
-  Hybrid() : ModelTest(directory.path(), 3) {}
+  Hybrid() : ModelTest(directory.path(), 3, GetParam().options) {}
 
   static Tokens tokens(int64_t n, int32_t seed) {
     Tokens all;
@@ -190,6 +190,12 @@ INSTANTIATE_TEST_SUITE_P(States, Hybrid,
                                          kimi_model(), lightning_model(), rwkv7_model(),
                                          griffin_model(), ngram_model(), convolved_keys_model(),
                                          short_conv_model(), conv_mixer_model()),
+                         [](const auto& of) { return of.param.name; });
+
+INSTANTIATE_TEST_SUITE_P(StatesOf16Bits, Hybrid,
+                         testing::Values(with_states(gated_delta_model(), kernels::KvType::bf16),
+                                         with_states(mamba_model(), kernels::KvType::f16),
+                                         with_states(griffin_model(), kernels::KvType::bf16)),
                          [](const auto& of) { return of.param.name; });
 
 }  // namespace

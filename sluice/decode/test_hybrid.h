@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "sluice/io/formats/test_files.h"
+#include "sluice/models/load.h"
 
 // For tests: random models whose layers carry states, one for each kind, in float32: rows of 32, three layers.
 namespace sluice::decode {
@@ -24,9 +25,17 @@ using TensorShapes = std::map<std::string, std::vector<int64_t>>;
 struct HybridModel {
   std::string name, config;
   TensorShapes tensors;
+  models::LoadOptions options = {};
 
   friend std::ostream& operator<<(std::ostream& out, const HybridModel& m) { return out << m.name; }
 };
+
+/// The same, which keeps 16 bits of its states.
+inline HybridModel with_states(HybridModel model, kernels::KvType type) {
+  model.name += type == kernels::KvType::f16 ? "_in_f16" : "_in_bf16";
+  model.options.state_type = type;
+  return model;
+}
 
 inline std::string hybrid_config(const std::string& model_type, const std::string& more) {
   return fmt::format(R"({{"model_type": "{}", "vocab_size": 53, "hidden_size": 32,
@@ -116,6 +125,14 @@ inline HybridModel mimo_model() {
                                                                 {"hidden_layernorm.weight", {32}},
                                                                 {"input_proj.weight", {32, 64}},
                                                                 {"final_layernorm.weight", {32}}})};
+}
+
+/// Mistral: attention to 300 tokens, no states.
+inline HybridModel windows_model() {
+  const TensorShapes layer = two_norms_and_mlp() + attention();
+  return {"windows", hybrid_config("mistral", R"("num_attention_heads": 4, "num_key_value_heads": 2,
+            "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "sliding_window": 300)"),
+          hybrid_tensors({layer, layer, layer})};
 }
 
 /// Falcon-H1: attention and Mamba-2 beside each other.

@@ -14,9 +14,10 @@ namespace sluice::decode {
 /// A model on the test's thread, which then owns MLX's stream, and what steps of it need.
 class ModelTest : public testing::Test {
  protected:
-  ModelTest(const std::filesystem::path& model, int n_threads)
+  ModelTest(const std::filesystem::path& model, int n_threads,
+            const models::LoadOptions& options = {})
       : pool(n_threads),
-        loaded((mx::set_default_device(mx::Device::cpu), models::load_model(model, {}))) {}
+        loaded((mx::set_default_device(mx::Device::cpu), models::load_model(model, options))) {}
 
   nn::KvCache empty() { return {layout, kv_pool}; }
 

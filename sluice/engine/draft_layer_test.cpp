@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+
 #include "sluice/decode/sampler.h"
 #include "sluice/decode/test_hybrid.h"
 #include "sluice/engine/engine_impl.h"
@@ -78,6 +80,8 @@ decode::HybridModel drafting_gated_delta() {
   return model;
 }
 
+constexpr std::array kKinds{"states", "attention", "states_of_16_bits"};
+
 /// What follows a token depends on that token alone, in the model and in its drafting layer.
 Files files_that_are_right() {
   decode::HybridModel model = drafting_gated_delta();
@@ -96,7 +100,14 @@ Files files_that_are_right() {
   });
 }
 
-class DraftingLayer : public testing::TestWithParam<decode::HybridModel> {};
+class DraftingLayer : public testing::TestWithParam<decode::HybridModel> {
+ protected:
+  static EngineOptions with(Speculation speculation, Guessers guessers = Guessers::layer) {
+    EngineOptions options = engine::with(speculation, guessers);
+    options.load = GetParam().options;
+    return options;
+  }
+};
 
 TEST_P(DraftingLayer, that_knows_nothing_changes_no_token_nor_its_logprob) {
   const Files files(GetParam());
@@ -136,6 +147,45 @@ TEST_P(DraftingLayer, changes_no_token_of_a_batch) {
           << i;
     }
   }
+}
+
+/// Blocks are too few for all: sequences are given up, computed again, cancelled and paused, and so are what their layers follow.
+TEST_P(DraftingLayer, changes_no_token_of_sequences_that_are_computed_again) {
+  const Files files(GetParam());
+  const auto plain = Engine::open(files.path(), with(Speculation::off));
+  const auto engine = Engine::open(files.path(), with(Speculation::always));
+  Engine::Impl& impl = engine->impl();
+  const auto of = [](int i) {
+    Request request = request_of(varied_tokens(200 + 9 * i, i), i % 2 == 0 ? 0.0 : 1.0, {});
+    request.max_tokens = 120;
+    return request;
+  };
+  impl.worker.run([&] {  // what two sequences need and a half
+    Bytes all{};
+    for (const auto& group : impl.kv_layout->groups) all.count += 2 * group.block_bytes.count;
+    impl.kv_pool.set_cap({all.count * 5 / 2});
+  });
+  std::vector<std::shared_ptr<Recorder>> recorders;
+  std::vector<std::unique_ptr<Generation>> generations;
+  for (int i = 0; i < 8; ++i) {
+    recorders.push_back(std::make_shared<Recorder>());
+    generations.push_back(begin_generation(*engine, of(i), recorders.back()));
+  }
+  recorders[3]->wait_for_tokens(5);
+  generations[3]->cancel();
+  generations[5]->set_paused(true);
+  generations[5]->set_paused(false);
+  for (size_t i = 0; i < 8; ++i) {
+    Request alone = of(static_cast<int>(i));
+    alone.cache_salt = std::to_string(i);
+    const auto recorder = std::make_shared<Recorder>();
+    const auto generation = begin_generation(*plain, alone, recorder);
+    const Tokens expected = recorder->wait().tokens, got = recorders[i]->wait().tokens;
+    ASSERT_LE(got.size(), expected.size());
+    EXPECT_TRUE(std::equal(got.begin(), got.end(), expected.begin())) << i;
+    EXPECT_TRUE(i == 3 || got.size() == expected.size()) << i;
+  }
+  EXPECT_GT(engine->scheduler().preemptions, 0);
 }
 
 /// Its guesses are those of the text alone, whatever was guessed and seen before, and after what was kept of a conversation.
@@ -186,8 +236,10 @@ TEST_P(DraftingLayer, says_what_it_would_say_without_what_came_before) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, DraftingLayer,
-                         testing::Values(drafting_gated_delta(), decode::mimo_model()),
-                         [](const auto& of) { return of.index == 0 ? "states" : "attention"; });
+                         testing::Values(drafting_gated_delta(), decode::mimo_model(),
+                                         decode::with_states(drafting_gated_delta(),
+                                                             kernels::KvType::bf16)),
+                         [](const auto& of) { return kKinds[of.index]; });
 
 /// Also over blocks' ends, after prompts that were found again, and in a conversation's next turn.
 TEST(DraftLayer, that_is_right_is_believed) {

@@ -44,7 +44,10 @@ decode::Draft GuessMaker::Guesses::draft(std::span<const int32_t> timeline, int6
     } catch (const Error&) {
       failed_ = true;
     }
-    if (failed_) draft_ = {};
+    if (failed_) {  // also what was guessed before the error: nothing is learned of it
+      draft_ = {};
+      probabilities_.clear();
+    }
     guessed_at_ = std::ssize(timeline);
   }
   decode::Draft wanted = draft_;

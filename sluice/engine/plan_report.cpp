@@ -10,6 +10,7 @@
 #include "sluice/engine/hub/model_store.h"
 #include "sluice/engine/probe.h"
 #include "sluice/engine/residency_json.h"
+#include "sluice/ops/sequence_kv.h"
 #include "sluice/residency/machine/memory.h"
 
 namespace sluice::engine {
@@ -127,6 +128,7 @@ nlohmann::json to_json(const PlanReport& r) {
                       {"bytes_active", r.bytes_active.count},
                       {"simulated", r.simulated},
                       {"kv_bits", kv_bits_json(r.config.kv)},
+                      {"state_bits", 8 * ops::element_bytes(r.config.kv.state_type)},
                       {"memory_bandwidth", known(r.machine.memory_bandwidth)},
                       {"disk_bandwidth", known(r.machine.disk_bandwidth)},
                       {"smallest_budget", r.smallest.count},

@@ -37,6 +37,24 @@ class Oracle : public decode::Drafter {
   Wrong wrong_;
 };
 
+/// Of n guesses the n-th is wrong, n from 1 to 8 by turns; then none are made at all.
+class NowAndThen : public decode::Drafter {
+ public:
+  explicit NowAndThen(Tokens whole)
+      : oracle_(std::move(whole), [this](size_t i, size_t) { return i == right_; }) {}
+
+  decode::Draft draft(std::span<const int32_t> timeline, int64_t most) override {
+    const size_t turn = calls_++ % 16;
+    if (turn % 2 == 1) return {};
+    right_ = turn / 2;
+    return oracle_.draft(timeline, std::min<int64_t>(most, static_cast<int64_t>(right_) + 1));
+  }
+
+ private:
+  size_t calls_ = 0, right_ = 0;
+  Oracle oracle_;
+};
+
 /// Says what it must not.
 class Broken : public decode::Drafter {
  public:
@@ -85,6 +103,7 @@ std::vector<std::pair<std::string, Oracle::Wrong>> kinds_of_wrong() {
       {"never", [](size_t, size_t) { return false; }},
       {"always", [](size_t, size_t) { return true; }},
       {"every fifth token", [](size_t, size_t n) { return n % 5 == 0; }},
+      {"around the ends of blocks", [](size_t, size_t n) { return (n + 2) % 256 < 4 || n == 10; }},
       {"at random", [random = std::make_shared<std::mt19937>(3)](size_t, size_t) {
          return (*random)() % 3 == 0;
        }}};
@@ -115,6 +134,7 @@ void expect_plain_answers(Engine& engine, Engine& plain, int vocab, int n_prompt
       EXPECT_TRUE(name != "always" || result.drafted.accepted == 0);
       EXPECT_GT(result.drafted.tokens, 0) << name;
     }
+    EXPECT_EQ(answer(engine, request, std::make_shared<NowAndThen>(whole)).tokens, expected.tokens);
     EXPECT_EQ(answer(engine, request, std::make_shared<Broken>()).tokens, expected.tokens);
     EXPECT_EQ(answer(engine, request, std::make_shared<decode::MatchDrafter>()).tokens,
               expected.tokens);
@@ -136,13 +156,29 @@ TEST(Speculation, changes_no_token_of_a_mixture_nor_its_logprob) {
   for (const int n_prompt : {5, 250}) expect_plain_answers(*engine, *plain, 50, n_prompt, 40);
 }
 
-TEST(Speculation, changes_no_token_of_layers_that_carry_states) {
+void expect_plain_answers_of(const decode::HybridModel& model,
+                             const std::vector<int>& prompt_lengths, int64_t n) {
   const io::TestDirectory directory;
-  decode::write_hybrid(directory);
+  decode::write_hybrid(directory, model);
   std::filesystem::copy_file(kTinyMoe / "tokenizer.json", directory.path() / "tokenizer.json");
-  const auto engine = Engine::open(directory.path(), with(Speculation::always));
-  const auto plain = Engine::open(directory.path(), with(Speculation::off));
-  for (const int n_prompt : {5, 230}) expect_plain_answers(*engine, *plain, 53, n_prompt, 50);
+  EngineOptions always = with(Speculation::always), off = with(Speculation::off);
+  always.load = off.load = model.options;
+  const auto engine = Engine::open(directory.path(), always);
+  const auto plain = Engine::open(directory.path(), off);
+  for (const int n_prompt : prompt_lengths)
+    expect_plain_answers(*engine, *plain, decode::kHybridVocab, n_prompt, n);
+}
+
+TEST(Speculation, changes_no_token_of_layers_that_carry_states) {
+  expect_plain_answers_of(decode::gated_delta_model(), {5, 230}, 50);
+  expect_plain_answers_of(decode::with_states(decode::gated_delta_model(), kernels::KvType::bf16),
+                          {230}, 50);
+}
+
+/// Wrong guesses over the ends of blocks, where blocks have been dropped already; also beside states.
+TEST(Speculation, changes_no_token_of_layers_with_windows) {
+  expect_plain_answers_of(decode::windows_model(), {5, 700}, 340);
+  expect_plain_answers_of(decode::griffin_model(), {700}, 80);
 }
 
 TEST(Speculation, changes_no_token_within_a_budget) {
@@ -173,6 +209,77 @@ TEST(Speculation, ends_where_plain_decoding_ends) {
     EXPECT_EQ(result.text, expected.text);
     EXPECT_EQ(result.tokens, expected.tokens);
     EXPECT_EQ(result.finish_reason, FinishReason::stop_string);
+  }
+}
+
+/// The end token within guesses that are right but for what follows it: nothing of that is told or counted.
+TEST(Speculation, ends_with_the_end_token) {
+  const auto engine = Engine::open(kTinyMoe, with(Speculation::always));
+  const auto plain = Engine::open(kTinyMoe, with(Speculation::off));
+  const text::Token end = engine->tokenizer().eos().front();
+  int n_ended = 0;
+  for (int i = 0; i < 12; ++i) {
+    Request request = request_of(prompt(30, 100 + i), 64, 1.0);
+    request.ignore_eos = false;
+    request.sampling.logit_bias = {{end, 4.0F + static_cast<float>(i % 4)}};
+    std::vector<float> wanted, got;
+    const Result expected =
+        answer(*plain, request, nullptr, [&](float logprob) { wanted.push_back(logprob); });
+    Tokens timeline = request.tokens;
+    timeline.insert(timeline.end(), expected.tokens.begin(), expected.tokens.end());
+    timeline.insert(timeline.end(), {end, 7, 8, 9, 10, 11, 12, 13, 14});
+    const auto never = [](size_t, size_t) { return false; };
+    const Result result = answer(*engine, request, std::make_shared<Oracle>(timeline, never),
+                                 [&](float logprob) { got.push_back(logprob); });
+    EXPECT_EQ(result.tokens, expected.tokens);
+    EXPECT_EQ(result.text, expected.text);
+    EXPECT_EQ(result.finish_reason, expected.finish_reason);
+    EXPECT_EQ(got, wanted);
+    EXPECT_LE(result.drafted.accepted, std::ssize(result.tokens) + 1);
+    n_ended += result.finish_reason == FinishReason::eos && result.tokens.size() > 2 ? 1 : 0;
+  }
+  EXPECT_GT(n_ended, 3);
+}
+
+/// Allows tokens by what came before, and ends the text.
+class Pattern : public Constraint {
+ public:
+  void mask(std::span<float> logits) override {
+    for (size_t i = 0; i < logits.size(); ++i) {
+      if ((i + sum_) % 3 != 0) logits[i] = -std::numeric_limits<float>::infinity();
+    }
+  }
+  bool accept(text::Token token) override {
+    EXPECT_EQ((static_cast<size_t>(token) + sum_) % 3, 0U) << "a guess that was not accepted";
+    sum_ += static_cast<size_t>(token) % 7 + 1;
+    return ++n_ < 30;
+  }
+
+ private:
+  size_t sum_ = 0, n_ = 0;
+};
+
+TEST(Speculation, keeps_to_a_constraint) {
+  const auto engine = Engine::open(kTinyMoe, with(Speculation::always));
+  const auto plain = Engine::open(kTinyMoe, with(Speculation::off));
+  for (const double temperature : {0.0, 1.0}) {
+    const auto constrained = [&] {
+      Request request = request_of(prompt(30), 64, temperature);
+      request.constraint = std::make_shared<Pattern>();
+      return request;
+    };
+    const Result expected = answer(*plain, constrained(), nullptr);
+    EXPECT_EQ(expected.tokens.size(), 30U);
+    Tokens timeline = constrained().tokens;
+    timeline.insert(timeline.end(), expected.tokens.begin(), expected.tokens.end());
+    timeline.insert(timeline.end(), 20, 9);
+    for (const auto& [name, wrong] : kinds_of_wrong()) {
+      const Result result =
+          answer(*engine, constrained(), std::make_shared<Oracle>(timeline, wrong));
+      EXPECT_EQ(result.tokens, expected.tokens) << name;
+      EXPECT_EQ(result.finish_reason, expected.finish_reason) << name;
+      EXPECT_GT(result.drafted.tokens, 0) << name;
+    }
   }
 }
 
@@ -211,8 +318,12 @@ TEST(Speculation, changes_no_token_of_a_batch) {
     recorders.push_back(std::make_shared<Recorder>());
     generations.push_back(begin_generation(*engine, request, recorders.back()));
   }
-  for (size_t i = 0; i < recorders.size(); ++i)
-    EXPECT_EQ(recorders[i]->wait().tokens, expected[i].tokens) << i;
+  for (size_t i = 0; i < recorders.size(); ++i) {
+    const Result result = recorders[i]->wait();
+    EXPECT_EQ(result.tokens, expected[i].tokens) << i;
+    EXPECT_GT(result.drafted.accepted, 0) << i;
+    EXPECT_EQ(result.drafted.off_because, "") << i;
+  }
 }
 
 }  // namespace

@@ -67,8 +67,7 @@ AttentionConfig read_heads(const Config& c, const Source& s, const Defaults& d) 
 
 void read_sizes(Config& c, const Source& s, const nn::WeightTable& weights, const Defaults& d) {
   c.hidden_size = s.required_integer({"hidden_size", "%.embedding_length"});
-  c.n_layers =
-      d.n_layers > 0 ? d.n_layers : s.required_integer({"num_hidden_layers", "%.block_count"});
+  c.n_layers = d.n_layers > 0 ? d.n_layers : s.layer_count({"num_hidden_layers", "%.block_count"});
   c.max_position_embeddings =
       s.integer({"max_position_embeddings", "%.context_length"}).value_or(0);
   if (s.is_gguf()) {  // the embedding table knows best; some files lack the key

@@ -31,7 +31,8 @@ std::vector<bool> sliding_layers(const Source& source, int64_t n_layers,
   const auto n = static_cast<size_t>(n_layers);
   constexpr Key kPattern{"sliding_window_pattern", "%.attention.sliding_window_pattern"};
   if (source.is_array(kPattern)) {  // one flag per layer
-    const std::vector<double> flags = source.numbers(kPattern).value_or(std::vector<double>{});
+    std::vector<double> flags = source.numbers(kPattern).value_or(std::vector<double>{});
+    source.drop_drafting(flags, n_layers);
     if (flags.size() != n) {
       fail(ErrorKind::bad_model, "{}: sliding_window_pattern has {} flags for {} layers",
            source.where(), flags.size(), n);

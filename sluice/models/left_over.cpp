@@ -33,21 +33,34 @@ bool is_of_other_senses(string_view raw) {
                              [&](string_view begin) { return raw.starts_with(begin); });
 }
 
-/// The layer that a tensor is in; -1: none.
+/// The layer that a tensor is in, by our name or by a GGUF's; -1: none.
 int64_t layer_of(string_view name) {
-  constexpr string_view kLayers = "model.layers.";
   int64_t layer = -1;
-  if (name.starts_with(kLayers))
-    std::from_chars(name.data() + kLayers.size(), name.data() + name.size(), layer);
+  for (const string_view layers : {"model.layers.", "blk."}) {
+    if (name.starts_with(layers))
+      std::from_chars(name.data() + layers.size(), name.data() + name.size(), layer);
+  }
   return layer;
 }
 
 /// Of layers that draft tokens and that nobody asked for.
-bool is_drafting(const nn::WeightTable::Named& left, const Family& family,
-                 const nn::Config& config) {
+bool is_drafting(const nn::WeightTable::Named& left, const Family& family, const nn::Config& config,
+                 const Source& source) {
   const auto begins = [&](string_view begin) { return left.tensor->name.starts_with(begin); };
+  const int64_t beyond = layer_of(left.name) - config.n_layers;
   return std::ranges::any_of(family.drafting, begins) ||
-         (family.drops_layers_beyond && layer_of(left.name) >= config.n_layers);
+         (beyond >= 0 && (family.drops_layers_beyond || beyond < source.n_drafting_layers()));
+}
+
+/// A GGUF may count layers as drafting that are the model's, which would then be another one.
+void check_drafts(const nn::WeightTable& table, const nn::WeightTable::Named& left,
+                  const nn::Config& config, const Source& source) {
+  const int64_t layer = layer_of(left.name);
+  if (layer < config.n_layers || layer >= config.n_layers + source.n_drafting_layers() ||
+      table.find(fmt::format("model.layers.{}.eh_proj.weight", layer)) != nullptr)
+    return;
+  fail(ErrorKind::bad_model, "{}: counts {} layers that draft tokens, but layer {} has no {}",
+       source.where(), source.n_drafting_layers(), layer, "nextn.eh_proj.weight");
 }
 
 bool is_not_needed(const nn::WeightTable::Named& left, const nn::Config& config) {
@@ -66,18 +79,19 @@ std::string LeftOut::text() const {
 }
 
 LeftOut check_all_bound(const nn::WeightTable& table, const Family& family,
-                        const nn::Config& config, const std::string& where) {
+                        const nn::Config& config, const Source& source) {
   std::vector<nn::WeightTable::Named> left = table.left_over();
   const auto senses =
       std::erase_if(left, [](const auto& named) { return is_of_other_senses(named.tensor->name); });
-  const auto drafting =
-      std::erase_if(left, [&](const auto& named) { return is_drafting(named, family, config); });
+  for (const auto& named : left) check_drafts(table, named, config, source);
+  const auto drafting = std::erase_if(
+      left, [&](const auto& named) { return is_drafting(named, family, config, source); });
   std::erase_if(left, [&](const auto& named) { return is_not_needed(named, config); });
   if (left.empty()) return {.senses = senses > 0, .drafting = drafting > 0};
   const nn::WeightTable::Named& first = left.front();
   if (layer_of(first.name) >= config.n_layers) {
-    fail(ErrorKind::bad_model, "{}: counts {} layers, but there is {}", where, config.n_layers,
-         table.where(*first.tensor));
+    fail(ErrorKind::bad_model, "{}: counts {} layers, but there is {}", source.where(),
+         config.n_layers, table.where(*first.tensor));
   }
   fail(ErrorKind::unsupported,
        "{}: is no part of '{}' as Sluice computes it{}; answers would be wrong without it",

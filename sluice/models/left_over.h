@@ -18,6 +18,6 @@ struct LeftOut {
 /// table of RoPE frequencies, the output projection of a model that ties it) and what the family
 /// leaves out. Throws Error(bad_model) when the config counts fewer layers than there are. Returns what was left out.
 LeftOut check_all_bound(const nn::WeightTable& table, const Family& family,
-                        const nn::Config& config, const std::string& where);
+                        const nn::Config& config, const Source& source);
 
 }  // namespace sluice::models

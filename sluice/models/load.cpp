@@ -88,12 +88,17 @@ void build(LoadedModel& loaded, const Family& family, const Source& source, nn::
   }
   config.kv.code = options.kv_code;
   config.kv.recent = options.kv_recent;
+  config.kv.state_type = options.state_type;
   reduce_experts(options, config);
   loaded.model = family.make(std::move(config), nn::Weights(table));
   const nn::Config& c = loaded.model->config();
   if (options.kv_code && !loaded.model->kv_layout().group_of_codes()) {
     fail(ErrorKind::unsupported,
          "--kv-bits: no layer of this model keeps keys and values of all tokens; leave it out");
+  }
+  if (options.state_type != kernels::KvType::f32 && !loaded.model->kv_layout().has_recurrences()) {
+    fail(ErrorKind::unsupported,
+         "--state-type: no layer of this model carries a recurrent state; leave it out");
   }
   const int64_t per_tok = loaded.model->step_demands().n_experts_per_tok;
   loaded.extents = extents_of(table, c.n_layers, per_tok);
@@ -104,7 +109,7 @@ void build(LoadedModel& loaded, const Family& family, const Source& source, nn::
     loaded.mtp = make_mtp(c, *family.mtp, table);
     if (loaded.mtp) loaded.extents_with_mtp = extents_of(table, c.n_layers + 1, per_tok);
   }
-  loaded.left_out = check_all_bound(table, family, c, source.where());
+  loaded.left_out = check_all_bound(table, family, c, source);
   // Perhaps all of it was asked for before it turned out to be another one.
   const bool has_mtp = nn::Weights(table)["model"]["layers"].layer(c.n_layers)["eh_proj"].has();
   if (has_mtp && !loaded.mtp) loaded.left_out.drafting = true;

@@ -58,6 +58,7 @@ struct LoadOptions {
   // Of nn::KvFormat.
   kernels::KvCode kv_code = {};
   int64_t kv_recent = nn::KvFormat{}.recent;
+  kernels::KvType state_type = nn::KvFormat{}.state_type;
 };
 
 /// path: a .gguf file, or a directory with config.json and safetensors. Mapped, nothing but

@@ -65,6 +65,11 @@ nn::Embedding embedding_of(const nn::Config& c, const nn::Weights& w) {
   return {own["embed_tokens"].has() ? own : w["model"], c};
 }
 
+ops::Norm norm_of(const nn::Config& c, const nn::Weights& w) {
+  const nn::Weights own = scope_of(c, w)["shared_head"]["norm"];
+  return nn::norm(own.has() ? own : w["model"]["norm"], c);
+}
+
 ops::Projection head_of(const nn::Config& c, const nn::Weights& w, const nn::Embedding& embedding) {
   const nn::Weights own = scope_of(c, w)["shared_head"]["head"];
   if (!own.has() && c.tie_word_embeddings) return embedding.projection();
@@ -84,7 +89,7 @@ MtpLayer::MtpLayer(nn::Config config, const MtpForm& form, const nn::Weights& w)
       joined_{nn::linear(scope_of(config_, w)["eh_proj"], 2 * config_.hidden_size,
                          config_.hidden_size)},
       layer_(config_, scope_of(config_, w), config_.n_layers, demands_),
-      norm_(nn::norm(scope_of(config_, w)["shared_head"]["norm"], config_)),
+      norm_(norm_of(config_, w)),
       head_{head_of(config_, w, embedding_)} {}
 
 std::optional<MtpLayer::Said> MtpLayer::operator()(const mx::array& states,

@@ -55,8 +55,7 @@ nn::Config read_qwen_hybrid(const Source& s, nn::WeightTable& w, Defaults defaul
   for (const char* other : {"attn_output_gate", "mamba_ssm_dtype", "mtp_num_hidden_layers",
                             "mtp_use_dedicated_embeddings"})
     s.ignore({other, ""});
-  for (const char* other :
-       {"%.attention.recurrent_layers", "%.rope.dimension_sections", "%.nextn_predict_layers"})
+  for (const char* other : {"%.attention.recurrent_layers", "%.rope.dimension_sections"})
     s.ignore({"", other});
   return c;
 }

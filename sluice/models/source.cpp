@@ -59,6 +59,7 @@ Source Source::from_gguf(const io::Gguf& gguf, std::string where) {
   const auto type = gguf.metadata.string("general.architecture");
   if (!type) fail(ErrorKind::bad_model, "{}: has no general.architecture", source.where_);
   source.architecture_ = *type;
+  source.n_drafting_layers_ = source.integer({"", "%.nextn_predict_layers"}).value_or(0);
   return source;
 }
 
@@ -165,6 +166,22 @@ int64_t Source::required_integer(const Key& key) const {
   return *value;
 }
 
+int64_t Source::layer_count(const Key& key) const {
+  const int64_t all = required_integer(key);
+  if (n_drafting_layers_ == 0) return all;
+  if (n_drafting_layers_ >= all) {
+    fail(ErrorKind::bad_model, "{}: {} of {} layers draft tokens, which leaves no model", where_,
+         n_drafting_layers_, all);
+  }
+  translate(key, all - n_drafting_layers_);
+  return all - n_drafting_layers_;
+}
+
+void Source::drop_drafting(std::vector<double>& of_layers, int64_t n_layers) const {
+  if (std::ssize(of_layers) == n_layers + n_drafting_layers_)
+    of_layers.resize(static_cast<size_t>(n_layers));
+}
+
 std::optional<int64_t> Source::uniform_integer(const Key& key) const {
   if (!is_gguf() || !is_array(key)) return integer(key);
   const std::vector<double> values = numbers(key).value_or(std::vector<double>{});
@@ -179,7 +196,8 @@ std::vector<int64_t> Source::integers_of_layers(const Key& key, int64_t n_layers
                                                 int64_t otherwise) const {
   const auto n = static_cast<size_t>(n_layers);
   if (!is_array(key)) return std::vector<int64_t>(n, integer(key).value_or(otherwise));
-  const std::vector<double> given = numbers(key).value_or(std::vector<double>{});
+  std::vector<double> given = numbers(key).value_or(std::vector<double>{});
+  drop_drafting(given, n_layers);
   if (given.size() != n) wrong(key, "an array of one number a layer");
   std::vector<int64_t> values;
   for (const double value : given) values.push_back(whole(key, value));

@@ -61,6 +61,14 @@ class Source {
   /// Throws Error(bad_model) when absent.
   int64_t required_integer(const Key& key) const;
 
+  /// How many layers the model has; a GGUF counts those after them that draft tokens too. Throws Error(bad_model) when absent,
+  /// and when all of them draft.
+  int64_t layer_count(const Key& key) const;
+  /// Of a GGUF, how many layers after the model's draft tokens.
+  int64_t n_drafting_layers() const { return n_drafting_layers_; }
+  /// What a GGUF says of each layer, without those that draft tokens.
+  void drop_drafting(std::vector<double>& of_layers, int64_t n_layers) const;
+
   /// Whether config.json has the key, be it null.
   bool has(std::string_view hf) const;
   /// Whether config.json has a string there.
@@ -107,6 +115,7 @@ class Source {
   const io::GgufMetadata* gguf_ = nullptr;
   std::string where_;
   std::string architecture_, text_architecture_;
+  int64_t n_drafting_layers_ = 0;
   std::shared_ptr<nlohmann::json> translated_;
   mutable std::map<std::string, std::string, std::less<>> also_;
   mutable std::set<std::string, std::less<>> asked_;  // paths in config.json, whole keys in a GGUF

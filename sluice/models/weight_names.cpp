@@ -54,6 +54,12 @@ constexpr TensorName kCommonNames[] = {
     {"ffn_gate_shexp", "mlp.shared_expert.gate_proj"},
     {"ffn_up_shexp", "mlp.shared_expert.up_proj"},
     {"ffn_down_shexp", "mlp.shared_expert.down_proj"},
+    {"nextn.enorm", "enorm"},
+    {"nextn.hnorm", "hnorm"},
+    {"nextn.eh_proj", "eh_proj"},
+    {"nextn.embed_tokens", "embed_tokens"},
+    {"nextn.shared_head_norm", "shared_head.norm"},
+    {"nextn.shared_head_head", "shared_head.head"},
     {"ssm_in", "mamba.in_proj"},
     {"ssm_conv1d", "mamba.conv1d"},
     {"ssm_x", "mamba.x_proj"},
@@ -86,7 +92,9 @@ std::optional<std::string> layer_name(const std::string& name,
   const size_t dot = name.rfind('.');
   if (dot == std::string::npos) return find_name(common, name);
   std::string module = name.substr(0, dot), expert;
-  if (const auto ours = find_name(family_names, module)) return *ours + name.substr(dot);
+  for (const auto names : {family_names, common}) {
+    if (const auto ours = find_name(names, module)) return *ours + name.substr(dot);
+  }
   // Old Mixtral files list experts one by one: "ffn_gate.5".
   if (const size_t number = module.find('.'); number != std::string::npos) {
     expert = module.substr(number + 1);

@@ -111,7 +111,7 @@ GatedDelta::GatedDelta(const Config& c, const GatedDeltaConfig& g, const Weights
            g.norm_eps > 0 ? g.norm_eps : c.rms_norm_eps};
   out_ = linear(first_of(w, {"out_proj", "o_proj"}), values, c.hidden_size);
   conv_slot_ = demands.kept.add_state(conv.state_floats());
-  delta_slot_ = demands.kept.add_state(delta.state_floats());
+  delta_slot_ = demands.kept.add_recurrence(delta.state_floats());
   const int64_t heads = 2 * g.n_value_heads + decays;
   const int64_t twice = qkvz_fused_ || in_.size() == 6 ? delta.row_floats() + values : 0;
   demands.add_rows(2 * delta.row_floats() + 2 * values + 2 * heads + twice, values);

@@ -53,7 +53,7 @@ Griffin::Griffin(const Config& c, const Weights& w, BlockNorms norms, Demands& d
                                .recurrent_bias = unit["recurrent_gate_bias"].values(width)});
   out_ = linear(w["linear_out"], width, c.hidden_size);
   conv_slot_ = demands.kept.add_state(conv_->state_floats());
-  state_slot_ = demands.kept.add_state(width);
+  state_slot_ = demands.kept.add_recurrence(width);
   demands.add_rows(6 * width, width);
 }
 

@@ -88,10 +88,19 @@ std::optional<size_t> KvLayout::group_of_codes() const {
   return static_cast<size_t>(found - groups.begin());
 }
 
-size_t KvLayout::add_state(int64_t n_floats) {
-  constexpr int64_t kLine = 16;  // floats
-  return add({.recurrent = true}, {},
-             (n_floats + kLine - 1) / kLine * kLine * static_cast<int64_t>(sizeof(float)));
+size_t KvLayout::add_state(int64_t n, kernels::KvType type) {
+  constexpr int64_t kLine = 64;  // bytes
+  ops::KvLayerLayout layer;
+  layer.type = type;
+  return add({.recurrent = true}, layer,
+             (n * ops::element_bytes(type) + kLine - 1) / kLine * kLine);
+}
+
+size_t KvLayout::add_state(int64_t n_floats) { return add_state(n_floats, kernels::KvType::f32); }
+
+size_t KvLayout::add_recurrence(int64_t n) {
+  has_recurrences_ = true;
+  return add_state(n, format_.state_type);
 }
 
 bool KvLayout::has_states() const {

@@ -39,8 +39,11 @@ struct KvLayout {
   size_t add_pair(int64_t width, int64_t window);
   /// Room for so many floats that a layer carries from token to token.
   size_t add_state(int64_t n_floats);
+  /// Room for so many numbers that a recurrence carries, which are kept as KvFormat::state_type.
+  size_t add_recurrence(int64_t n);
 
   bool has_states() const;
+  bool has_recurrences() const { return has_recurrences_; }
   std::optional<size_t> group_of_codes() const;
 
   std::vector<Group> groups;
@@ -51,7 +54,9 @@ struct KvLayout {
   size_t group_like(const Group& wanted);
   int64_t take(size_t group, int64_t bytes);
   size_t add(const Group& group, const ops::KvLayerLayout& layer, int64_t bytes);
+  size_t add_state(int64_t n, kernels::KvType type);
   KvFormat format_;
+  bool has_recurrences_ = false;
 };
 
 /// The blocks that hold one stretch of 256 tokens, an entry per group; null where a sliding window has passed, and where

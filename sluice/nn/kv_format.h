@@ -6,13 +6,15 @@
 
 namespace sluice::nn {
 
-/// How keys and values are kept.
+/// How keys, values and states are kept.
 struct KvFormat {
   kernels::KvType type = kernels::KvType::f16;
   /// Of layers that see everything, if any: each whole block but the first, for tokens that are `recent` and more
   /// behind its end (decision 015).
   kernels::KvCode code = {};
   int64_t recent = 128;
+  /// What recurrences carry from token to token; not the last inputs of convolutions and the like.
+  kernels::KvType state_type = kernels::KvType::f32;
 };
 
 }  // namespace sluice::nn

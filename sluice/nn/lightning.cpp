@@ -26,7 +26,7 @@ LightningAttention::LightningAttention(const Config& c, const LightningConfig& a
                                .head_dim = a.head_dim,
                                .decay = std::make_shared<const std::vector<float>>(a.decays),
                                .scale = 1.0F / std::sqrt(static_cast<float>(a.head_dim))});
-  slot_ = demands.kept.add_state(spec_->state_floats());
+  slot_ = demands.kept.add_recurrence(spec_->state_floats());
   demands.add_rows(8 * width, width);
 }
 

@@ -42,7 +42,7 @@ Mamba::Mamba(const Config& c, const MambaConfig& m, const Weights& w, BlockNorms
                               .d = w["D"].values(inner)};
   out_ = linear(w["out_proj"], inner, c.hidden_size);
   conv_slot_ = demands.kept.add_state(conv.state_floats());
-  scan_slot_ = demands.kept.add_state(scan.state_floats());
+  scan_slot_ = demands.kept.add_recurrence(scan.state_floats());
   demands.add_rows(5 * inner + 2 * all, inner);
   conv_ = std::make_shared<const ops::CausalConvSpec>(std::move(conv));
   scan_ = std::make_shared<const ops::SelectiveScanSpec>(std::move(scan));

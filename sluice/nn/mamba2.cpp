@@ -60,7 +60,7 @@ Mamba2::Mamba2(const Config& c, const Mamba2Config& m, const Weights& w, BlockNo
   conv.activation = kernels::Activation::silu;
   conv.weight = scaled_taps(conv, mamba, scales_);
   conv_slot_ = demands.kept.add_state(conv.state_floats());
-  mamba_slot_ = demands.kept.add_state(mamba.state_floats());
+  mamba_slot_ = demands.kept.add_recurrence(mamba.state_floats());
   demands.add_rows(2 * mixed + 2 * inner + m.n_heads, inner);
   conv_ = std::make_shared<const ops::CausalConvSpec>(std::move(conv));
   mamba_ = std::make_shared<const ops::Mamba2Spec>(std::move(mamba));

@@ -97,7 +97,7 @@ TimeMix::TimeMix(const Config& c, const Weights& w, ops::Norm norm, Demands& dem
                               .eps = kNormEps,
                               .centered = true,
                               .bias = w["g_norm"]["bias"].values(width)}});
-  slot_ = demands.kept.add_state(spec_->state_floats());
+  slot_ = demands.kept.add_recurrence(spec_->state_floats());
   demands.add_rows(16 * width, width);
   demands.add_mlp(rank);
 }

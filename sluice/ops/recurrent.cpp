@@ -19,8 +19,9 @@ void convolve(const kernels::KernelTable& table, const CausalConvSpec& spec, con
   // The rows before the first token, which the new state may overwrite.
   thread_local std::vector<float> memory;
   memory.assign(static_cast<size_t>(n_before * n), 0.0F);
-  for (int64_t j = 0; state.before != nullptr && j < n_before; ++j)
-    std::copy_n(state.before + j * width + begin, n, memory.data() + j * n);
+  const auto* const before = reinterpret_cast<const float*>(state.before);
+  for (int64_t j = 0; before != nullptr && j < n_before; ++j)
+    std::copy_n(before + j * width + begin, n, memory.data() + j * n);
   const auto row = [&](int64_t t) {  // of x; t >= -n_before
     return t < 0 ? memory.data() + (t + n_before) * n : x + t * width + begin;
   };
@@ -35,9 +36,9 @@ void convolve(const kernels::KernelTable& table, const CausalConvSpec& spec, con
       table.add_product(spec.weight->data() + j * width + begin, row(t - n_before + j), n, out);
     if (spec.activation) table.activate(*spec.activation, out, n, out);
   }
-  const auto keep = [&](float* to, int64_t after) {
+  const auto keep = [&](std::byte* to, int64_t after) {
     for (int64_t j = 0; j < n_before; ++j)
-      std::copy_n(row(after - n_before + j), n, to + j * width + begin);
+      std::copy_n(row(after - n_before + j), n, reinterpret_cast<float*>(to) + j * width + begin);
   };
   if (state.kept != nullptr) keep(state.kept, state.kept_after);
   keep(state.after, n_tokens);

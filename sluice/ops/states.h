@@ -11,9 +11,9 @@ namespace sluice::ops {
 /// Of one layer and sequence: the state before the step's tokens, where the one after them goes, and the one after some
 /// of them that is kept beside it.
 struct State {
-  const float* before = nullptr;  ///< null: zeros
-  float* after = nullptr;
-  float* kept = nullptr;  ///< null: none
+  const std::byte* before = nullptr;  ///< null: zeros
+  std::byte* after = nullptr;
+  std::byte* kept = nullptr;  ///< null: none
   int64_t kept_after = 0;
 };
 State state_of(const SequenceKv& sequence, const KvLayerLayout& layout);
@@ -31,7 +31,8 @@ struct StateToken {
   int64_t position = 0;
 };
 
-/// step(token, part, state of the part) for every part and token of every sequence, a part's tokens in order.
+/// step(token, part, state of the part) for every part and token of every sequence, a part's tokens in order. Between tokens a
+/// state is what layout.type keeps of it, also where both are of one step.
 void for_each_state(const Context& context, const std::vector<SequenceKv>& sequences,
                     const KvLayerLayout& layout, const StateParts& parts,
                     const std::function<void(StateToken, int64_t part, float* state)>& step);

@@ -15,7 +15,9 @@ from mlx.utils import tree_flatten
 from mlx_lm.utils import save_config
 from tiny.checkpoint import build_model
 from tiny.families import FAMILIES
-from tiny.layouts import to_hugging_face
+from tiny.gguf_cases import GgufCase
+from tiny.gguf_file import write_gguf
+from tiny.layouts import Weights, to_hugging_face
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,15 @@ class MtpCase:
     norms_less_one: bool = False
     layout: str = "hf"
     own_ends: bool = False  # it has a table and an output matrix of its own
+    own_norm: bool = True  # behind the layer; else the model's
     n_tokens: int = 41
 
     @property
     def name(self) -> str:
         return f"{self.family}-{self.layout}"
+
+    def path(self, directory: Path) -> Path:
+        return directory / "model.gguf" if self.layout == "gguf" else directory
 
 
 _QWEN = {
@@ -62,6 +68,13 @@ CASES = [
         "mimo", -1, _MIMO, f"{_MIMO}token_layernorm", f"{_MIMO}hidden_layernorm", f"{_MIMO}input_proj",
         f"{_MIMO}final_layernorm", state_first=True,
     ),
+    # As llama.cpp's converter writes them.
+    MtpCase("qwen3_5", like_layer=2, layout="gguf", n_tokens=307),
+    MtpCase("qwen3_5_moe", like_layer=2, layout="gguf"),
+    MtpCase("qwen3_next", like_layer=2, layout="gguf", own_norm=False),
+    MtpCase("glm4_moe", like_layer=-1, layout="gguf", own_ends=True),
+    MtpCase("glm4_moe_lite", like_layer=-1, layout="gguf"),
+    MtpCase("deepseek_v3", like_layer=-1, layout="gguf", own_norm=False),
 ]  # fmt: skip
 
 
@@ -97,26 +110,42 @@ class Emulation:
         n_layers = len(inner.model.layers)
         i = range(n_layers)[case.like_layer]
         self._layer = self._inner(donor).model.layers[i]
+        own = {"enorm": self._token_norm, "hnorm": self._state_norm, "eh_proj": self._projection}
+        if case.own_norm:
+            own["shared_head_norm"] = self._last_norm
+        else:
+            self._last_norm = inner.model.norm.weight
+        if case.own_ends:
+            own |= {"embed_tokens": self._table, "shared_head_head": own_head}
+        of_donor = {k: v for k, v in tree_flatten(donor.parameters()) if f".layers.{i}." in k}
+        directory.mkdir(parents=True, exist_ok=True)
+        if case.layout == "gguf":
+            drafting = {k.replace(f".layers.{i}.", f".layers.{n_layers}."): v for k, v in of_donor.items()}
+            drafting |= {f"blk.{n_layers}.nextn.{name}.weight": v for name, v in own.items()}
+            write_gguf(GgufCase(case.name, config), self._model, directory, drafting)
+        else:
+            self._save(config, directory, of_donor, own, i)
 
+    def _save(self, config: dict, directory: Path, of_donor: Weights, own: Weights, i: int) -> None:
+        """As safetensors; of_donor: of its layer i."""
+        case, n_layers = self._case, len(self._inner(self._model).model.layers)
+        names = {
+            "enorm": case.token_norm,
+            "hnorm": case.state_norm,
+            "eh_proj": case.projection,
+            "shared_head_norm": case.last_norm,
+            "embed_tokens": f"{case.layer}embed_tokens",
+            "shared_head_head": f"{case.layer}shared_head.head",
+        }
         weights = dict(tree_flatten(self._model.parameters()))
         if case.layout == "hf":
             weights = to_hugging_face(weights, config)
-        shift = 1.0 if case.norms_less_one else 0.0
-        of_donor = {k: v for k, v in tree_flatten(donor.parameters()) if f".layers.{i}." in k}
         for name, value in to_hugging_face(of_donor, config).items():
             if f".layers.{i}." in name:
                 weights[case.layer.format(n=n_layers) + name.split(f".layers.{i}.")[1]] = value
-        for name, value in (
-            (case.token_norm, self._token_norm - shift),
-            (case.state_norm, self._state_norm - shift),
-            (case.last_norm, self._last_norm - shift),
-            (case.projection, self._projection),
-        ):
-            weights[name.format(n=n_layers) + ".weight"] = value
-        if case.own_ends:
-            weights[case.layer.format(n=n_layers) + "embed_tokens.weight"] = self._table
-            weights[case.layer.format(n=n_layers) + "shared_head.head.weight"] = own_head
-        directory.mkdir(parents=True, exist_ok=True)
+        for name, value in own.items():
+            shift = 1.0 if case.norms_less_one and name.endswith("norm") else 0.0
+            weights[names[name].format(n=n_layers) + ".weight"] = value - shift
         mx.save_safetensors(str(directory / "model.safetensors"), weights, metadata={"format": "pt"})
         save_config(config, directory / "config.json")
 
@@ -131,6 +160,9 @@ class Emulation:
         states = inner(tokens)
         inner.norm = norm
         return states
+
+    def model_logits(self, tokens: np.ndarray) -> np.ndarray:
+        return np.array(self._model(mx.array(tokens[None])))[0]
 
     def logits(self, tokens: np.ndarray) -> np.ndarray:
         """What follows each of tokens [L] but the first: float32 [L - 1, vocab_size]."""

@@ -171,9 +171,11 @@ def test_few_bits_of_keys_and_values_begin_where_they_are_not_recent(model):
             logits = few.logits(tokens)
         np.testing.assert_array_equal(logits[:first], wanted[:first])
         assert not np.array_equal(logits[first:], wanted[first:])
-    for bad in ({"kv_bits": 5}, {"kv_bits": 8, "kv_recent": -1}):
+    for bad in ({"kv_bits": 5}, {"kv_bits": 8, "kv_recent": -1}, {"state_type": "int8"}):
         with pytest.raises(sluice.BadRequest, match=list(bad)[-1]):
             sluice.load(CHAT_MODEL, **bad)
+    with pytest.raises(sluice.Unsupported, match="carries a recurrent state"):
+        sluice.load(CHAT_MODEL, state_type="bf16")
 
 
 def test_vectors_are_the_commands_alone_and_together(model):

@@ -14,6 +14,7 @@ from tiny import gguf_metadata as metadata
 from tiny.families import Config
 from tiny.gguf_cases import GgufCase
 from tiny.gguf_types import Type, encode
+from tiny.layouts import Weights
 
 _FLOAT32_ALWAYS = ("bias", ".gate.weight", ".router.weight", ".shared_expert_gate.weight")
 _MAMBA2 = ("nemotron_h", "granitemoehybrid", "falcon_h1", "mamba2")
@@ -38,6 +39,8 @@ _STACKS = {"altup_projections": "altup_proj.weight", "altup_unembed_projections"
 
 
 def _gguf_name(path: str, names: gguf.TensorNameMap) -> str:
+    if path.startswith("blk."):
+        return path
     path = path.removeprefix("language_model.").replace("model.language_model.", "model.")
     if path.endswith(".dt_bias"):
         return f"blk.{path.split('.')[2]}.ssm_dt.bias"
@@ -129,17 +132,19 @@ def _type_of(path: str, values: np.ndarray, case: GgufCase) -> Type:
     return Type[case.tensor_type]
 
 
-def _add_tensors(writer: gguf.GGUFWriter, model: nn.Module, case: GgufCase) -> None:
+def _add_tensors(writer: gguf.GGUFWriter, model: nn.Module, case: GgufCase, drafting: Weights) -> None:
     """Sets the model's parameters to what the file says, so that its logits are the reference."""
     config = case.config
-    names = gguf.get_tensor_name_map(metadata.ARCHITECTURES[config["model_type"]], config["num_hidden_layers"])
+    n_layers = config["num_hidden_layers"] + bool(drafting)
+    names = gguf.get_tensor_name_map(metadata.ARCHITECTURES[config["model_type"]], n_layers)
     slopes: dict[str, list[float]] = defaultdict(list)  # Apertus', a number of each layer
     stacks: dict[str, list[np.ndarray]] = defaultdict(list)  # Gemma 3n's, a matrix of each stream but the first
-    for path, parameter in tree_flatten(model.parameters()):
+    for path, parameter in [*tree_flatten(model.parameters()), *drafting.items()]:
         values = np.array(parameter)
         type_ = _type_of(path, values, case)
         encoded, decoded = encode(values, type_, [case.seed, zlib.crc32(path.encode())])
-        model.load_weights([(path, mx.array(decoded))], strict=False)
+        if path not in drafting:
+            model.load_weights([(path, mx.array(decoded))], strict=False)
         if "norm" in path and config["model_type"] in _SHIFTED_NORM:
             encoded = encoded + np.float32(1)
         if ".act_fn." in path:
@@ -158,8 +163,9 @@ def _add_tensors(writer: gguf.GGUFWriter, model: nn.Module, case: GgufCase) -> N
         writer.add_tensor(name, np.array(divisors, np.float32))
 
 
-def write_gguf(case: GgufCase, model: nn.Module, directory: Path) -> None:
-    """Writes model.gguf (or its parts) and leaves the model with the values that were written."""
+def write_gguf(case: GgufCase, model: nn.Module, directory: Path, drafting: Weights | None = None) -> None:
+    """Writes model.gguf (or its parts) and leaves the model with the values that were written. drafting: a layer after the
+    model's that drafts tokens, by paths as the model's or by names as in the file."""
     directory.mkdir(parents=True, exist_ok=True)
     architecture = gguf.MODEL_ARCH_NAMES[metadata.ARCHITECTURES[case.config["model_type"]]]
     writer = gguf.GGUFWriter(
@@ -167,14 +173,14 @@ def write_gguf(case: GgufCase, model: nn.Module, directory: Path) -> None:
     )
     writer.add_name(case.name)
     writer.add_vocab_size(case.config["vocab_size"])
-    metadata.add_shape(writer, case.config)
+    metadata.add_shape(writer, case.config, n_drafting=int(bool(drafting)))
     metadata.add_attention(writer, case.config)
     metadata.add_rope(writer, case.config)
     metadata.add_router(writer, case.config)
     metadata.add_states(writer, case.config)
     metadata.add_scales(writer, case.config)
     metadata.add_tokenizer(writer, case.config["vocab_size"])
-    _add_tensors(writer, model, case)
+    _add_tensors(writer, model, case, drafting or {})
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

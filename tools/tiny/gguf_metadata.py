@@ -242,9 +242,11 @@ def _rope_values(config: Config) -> Config:
     return config | config.get("rope_parameters", {})
 
 
-def add_shape(writer: gguf.GGUFWriter, config: Config) -> None:
-    """Sizes, heads, experts, norms."""
-    writer.add_block_count(config["num_hidden_layers"])
+def add_shape(writer: gguf.GGUFWriter, config: Config, n_drafting: int = 0) -> None:
+    """Sizes, heads, experts, norms. n_drafting: layers after the model's that draft tokens."""
+    writer.add_block_count(config["num_hidden_layers"] + n_drafting)
+    if n_drafting:
+        writer.add_nextn_predict_layers(n_drafting)
     writer.add_context_length(config["max_position_embeddings"])
     writer.add_embedding_length(config["hidden_size"])
     writer.add_feed_forward_length(_feed_forward_length(config))

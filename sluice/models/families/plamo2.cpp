@@ -47,7 +47,7 @@ class ConvolvedMamba {
     dt_ = {nn::linear(w["dt_proj"], rank, m.n_heads)};
     out_ = nn::linear(w["out_proj"], inner, c.hidden_size);
     conv_slot_ = demands.kept.add_state(conv.state_floats());
-    mamba_slot_ = demands.kept.add_state(mamba.state_floats());
+    mamba_slot_ = demands.kept.add_recurrence(mamba.state_floats());
     demands.add_rows(8 * inner + 4 * n + 2 * rank + m.n_heads, inner);
     conv_ = std::make_shared<const ops::CausalConvSpec>(std::move(conv));
     mamba_ = std::make_shared<const ops::Mamba2Spec>(std::move(mamba));
