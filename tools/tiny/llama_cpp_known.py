@@ -20,6 +20,7 @@ KNOWN: dict[str, str] = {
     "gpt_bigcode-converted": _TANH,
     "gpt_neox-converted": _TANH,
     "phi-converted": _GELU,
+    "phi-gguf": _GELU,
     "nemotron_h-gguf": "it knows no dense layers beside experts",
     "nemotron_h-converted": "it knows no dense layers beside experts",
     "deepseek_v2-gguf": "it knows full queries of 27 layers only",
