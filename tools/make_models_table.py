@@ -5,6 +5,7 @@
     tools/make_models_table.py --check    fails where it is not current
 """
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -13,12 +14,14 @@ from typing import NamedTuple
 import gguf
 
 from tiny.cases import CASES
+from tiny.families import FAMILIES as CONFIGS
 from tiny.gguf_cases import GGUF_CASES
 from tiny.gguf_metadata import ARCHITECTURES
 
 ROOT = Path(__file__).resolve().parents[1]
 FAMILIES = ROOT / "sluice/models/families"
 PAGE = ROOT / "docs/models.md"
+RECORD = ROOT / "tests/golden/llama_cpp.json"
 # BitNet's GGUF is refused: llama.cpp computes another activation.
 GGUF_NAMES = set(gguf.MODEL_ARCH_NAMES.values()) - {"bitnet"} | {"mistral4", "exaone-moe"}
 
@@ -33,9 +36,12 @@ random weights give the reference's logits (float32 within 1e-4 of the largest, 
 with any chunks: mlx-lm 0.32.2 for safetensors; for GGUF, mlx-lm's from a file written as llama.cpp's converter writes it.
 A form that is not named there, and a name beside the one that a case has, is read by the same code and was never compared
 with a reference.
+**llama.cpp** is how far logits from a float32 GGUF were from llama.cpp's, relative to the largest, most of all files
+of the family, when `tools/check_tiny_gguf.py` was last run ([testing-with-llama-cpp.md](testing-with-llama-cpp.md));
+in brackets why it is more than 1e-4, or why llama.cpp computed nothing; - where no file of the family was compared.
 
-| family | models | config.json | GGUF | tested |
-|---|---|---|---|---|
+| family | models | config.json | GGUF | tested | llama.cpp |
+|---|---|---|---|---|---|
 """
 
 
@@ -65,7 +71,7 @@ class Family(NamedTuple):
 
 # Architectures of GGUF whose models' config.json has another name.
 _GGUF_ONLY = {
-    "bailingmoe", "bailingmoe2", "chatglm", "deci", "deepseek2", "glm4moe", "lfm2moe", "mistral3", "qwen2moe", "qwen2vl",
+    "bailingmoe", "bailingmoe2", "chatglm", "deci", "gptneox", "phi2", "deepseek2", "glm4moe", "lfm2moe", "mistral3", "qwen2moe", "qwen2vl",
     "qwen35", "qwen35moe", "qwen3moe", "qwen3next", "qwen3vl", "qwen3vlmoe", "starcoder", "nemotron_h_moe",
 }  # fmt: skip
 
@@ -89,16 +95,33 @@ def tested(family: Family) -> str:
     return ", ".join(forms) or "no"
 
 
+def beside_llama_cpp(family: Family, record: dict[str, dict]) -> str:
+    """The largest difference where nothing explains one, then what explains the others."""
+    agreed, reasons = [], {}
+    for name, said in record.items():
+        config = CONFIGS.get(re.sub("-(gguf|converted)$", "", name))
+        if config is None or config["model_type"] not in family.names:
+            continue
+        if said["why"]:
+            reasons[said["why"]] = f"{said['sluice']:.0e}: " if "sluice" in said else ""
+        else:
+            agreed.append(said["sluice"])
+    parts = [f"{max(agreed):.0e}"] if agreed else []
+    parts += [f"({difference}{why})" for why, difference in reasons.items()]
+    return " ".join(parts) or "-"
+
+
 def code(names: list[str]) -> str:
     return ", ".join(f"`{name}`" for name in names) or "-"
 
 
 def page() -> str:
     rows = []
+    record = json.loads(RECORD.read_text())
     for path in sorted(FAMILIES.glob("*.cpp")):
         f = read_family(path)
         link = f"[{path.stem}](../sluice/models/families/{f.file})"
-        rows.append(f"| {link} | {f.models} | {code(f.config)} | {code(f.gguf)} | {tested(f)} |\n")
+        rows.append(f"| {link} | {f.models} | {code(f.config)} | {code(f.gguf)} | {tested(f)} | {beside_llama_cpp(f, record)} |\n")
     return HEAD + "".join(rows)
 
 

@@ -102,6 +102,16 @@ bool is_copy(const Product& product, const Weight& source) {
          product.change.added == 0;
 }
 
+/// Rows of one product that are read, encoded and written together.
+struct Piece {
+  size_t product = 0;                      ///< in the plan
+  const Weight* source = nullptr;          ///< null: the product's own values
+  int64_t first = 0;                       ///< the source's first row in the product
+  int64_t begin = 0, n = 0;                ///< which of the source's rows
+  bool is_first = false, is_last = false;  ///< of its product
+};
+
+/// While a piece is encoded, the next one is read and the one before is written.
 class Writer {
  public:
   Writer(const Plan& plan, const std::filesystem::path& directory, const WriteOptions& options)
@@ -118,20 +128,26 @@ class Writer {
 
  private:
   void begin_files();
-  void write_product(const Product& product);
-  void write_rows(const Product& product, const Weight& source, int64_t first, int64_t begin,
-                  int64_t n);
-  void read_rows(const Product& product, const Weight& source, int64_t first, int64_t begin,
-                 int64_t n);
-  void encode_rows(const Product& product, const Weight& source, int64_t n, Rows& out);
+  std::vector<Piece> pieces_from(size_t product) const;
+  void read_piece(const Piece& piece, Rows& in) const;
+  void encode_piece(const Piece& piece, Rows& in, Rows& out);
+  void encode_rows(const Product& product, const Matrix& from, Rows& out);
+  void write_piece(const Piece& piece, const Rows& rows, Journal& journal);
+  void write_all(Journal& journal);
   void keep(const Journal& journal);
+  struct Part {
+    size_t product = 0;
+    int64_t begin = 0, n = 0;  ///< which of its rows
+  };
+  void read_back(const Part& part, Rows& rows) const;
   void check(const Journal& journal);
   void advance(Progress::Stage stage, uint64_t bytes);
 
   int64_t rows_at_once(int64_t row_bytes) const {
     const auto buffers = static_cast<int64_t>(options_.buffers.count);
-    return std::max<int64_t>(1, buffers / 3 / std::max<int64_t>(1, row_bytes));
+    return std::max<int64_t>(1, buffers / 4 / std::max<int64_t>(1, row_bytes));
   }
+  const Product& product_of(const Piece& piece) const { return plan_.products[piece.product]; }
 
   const Plan& plan_;
   std::filesystem::path directory_;
@@ -139,13 +155,10 @@ class Writer {
   ThreadPool pool_;
   std::vector<io::File> sources_, files_;
   std::vector<io::FileStamp> stamps_;
-  Rows read_;
-  std::array<Rows, 2> encoded_;  // one is computed while the other is written
-  size_t turn_ = 0;
+  std::array<Rows, 2> read_, encoded_;  // one of each is at hand, the other read or written
   uint64_t done_ = 0;
   Clock::time_point next_keep_;
-  std::optional<Tags> tags_;   // of the product at hand
-  std::future<void> writing_;  // uses all of the above, and is waited for before that goes
+  std::optional<Tags> tags_;  // of the product that is written
 };
 
 void Writer::advance(Progress::Stage stage, uint64_t bytes) {
@@ -160,10 +173,32 @@ void Writer::begin_files() {
   }
 }
 
-void Writer::read_rows(const Product& product, const Weight& source, int64_t first, int64_t begin,
-                       int64_t n) {
-  read_.resize(source, n);
-  const Streams streams = streams_of(source);
+std::vector<Piece> Writer::pieces_from(size_t product) const {
+  std::vector<Piece> pieces;
+  for (; product < plan_.products.size(); ++product) {
+    const Product& made = plan_.products[product];
+    const size_t before = pieces.size();
+    int64_t first = 0;
+    for (const Weight& source : made.sources) {
+      const int64_t at_once =
+          rows_at_once(std::max(bytes_of_row(source), bytes_of_row(made.target)));
+      for (int64_t begin = 0; begin < source.rows(); begin += at_once)
+        pieces.push_back(
+            {product, &source, first, begin, std::min(at_once, source.rows() - begin)});
+      first += source.rows();
+    }
+    if (!made.values.empty() || pieces.size() == before) pieces.push_back({.product = product});
+    pieces[before].is_first = true;
+    pieces.back().is_last = true;
+  }
+  return pieces;
+}
+
+void Writer::read_piece(const Piece& piece, Rows& in) const {
+  if (piece.source == nullptr) return;
+  const Product& product = product_of(piece);
+  in.resize(*piece.source, piece.n);
+  const Streams streams = streams_of(*piece.source);
   for (size_t i = 0; i < streams.size(); ++i) {
     const FilePlace place = streams[i].place;
     const int64_t row_bytes = streams[i].row_bytes;
@@ -172,24 +207,23 @@ void Writer::read_rows(const Product& product, const Weight& source, int64_t fir
     const auto at = [&](int64_t row) {
       return place.offset + static_cast<uint64_t>(row * row_bytes);
     };
-    const std::span<std::byte> out(read_.streams[i]);
+    const std::span<std::byte> out(in.streams[i]);
     if (product.change.rows == Change::Rows::kept) {
-      file.read(at(begin), out);
-      file.expect(at(begin + n), out.size());
+      file.read(at(piece.begin), out);
+      file.expect(at(piece.begin + piece.n), out.size());
       continue;
     }
     const auto size = static_cast<size_t>(row_bytes);
-    for (int64_t r = 0; r < n; ++r) {
-      const int64_t row = source_row(product, first + begin + r) - first;
+    for (int64_t r = 0; r < piece.n; ++r) {
+      const int64_t row = source_row(product, piece.first + piece.begin + r) - piece.first;
       file.read(at(row), out.subspan(static_cast<size_t>(r) * size, size));
     }
   }
 }
 
-void Writer::encode_rows(const Product& product, const Weight& source, int64_t n, Rows& out) {
-  const Weight& target = product.target;
-  const Matrix from = read_.matrix(source, n);
-  const Matrix& as = target.matrix;
+void Writer::encode_rows(const Product& product, const Matrix& from, Rows& out) {
+  const Matrix& as = product.target.matrix;
+  const int64_t n = from.rows;
   const float* importance = nullptr;
   if (options_.importance != nullptr) {
     const auto found = options_.importance->find(product.column_path);
@@ -219,49 +253,60 @@ void Writer::encode_rows(const Product& product, const Weight& source, int64_t n
   });
 }
 
-void Writer::write_rows(const Product& product, const Weight& source, int64_t first, int64_t begin,
-                        int64_t n) {
-  read_rows(product, source, first, begin, n);
-  Rows& out = encoded_[turn_ ^= 1];
-  if (is_copy(product, source)) {
-    std::swap(out, read_);
+void Writer::encode_piece(const Piece& piece, Rows& in, Rows& out) {
+  const Product& product = product_of(piece);
+  if (piece.source == nullptr) {
+    const auto bytes = std::as_bytes(std::span(product.values));
+    out = {};
+    out.streams[0].assign(bytes.begin(), bytes.end());
+  } else if (is_copy(product, *piece.source)) {
+    std::swap(out, in);
   } else {
-    out.resize(product.target, n);
-    encode_rows(product, source, n, out);
+    out.resize(product.target, piece.n);
+    encode_rows(product, in.matrix(*piece.source, piece.n), out);
   }
-  if (writing_.valid()) writing_.get();
-  writing_ = std::async(std::launch::async, [this, &product, &out, row = first + begin] {
-    tags_->update(out);
-    const Streams streams = streams_of(product.target);
-    for (size_t i = 0; i < streams.size(); ++i) {
-      const auto [place, row_bytes] = streams[i];
-      if (row_bytes > 0) {
-        files_[place.file].write(place.offset + static_cast<uint64_t>(row * row_bytes),
-                                 out.streams[i]);
-      }
-    }
-  });
-  advance(Progress::Stage::writing, static_cast<uint64_t>(n * bytes_of_row(product.target)));
 }
 
-void Writer::write_product(const Product& product) {
-  tags_.emplace(product.name);
-  int64_t first = 0;
-  for (const Weight& source : product.sources) {
-    const int64_t at_once =
-        rows_at_once(std::max(bytes_of_row(source), bytes_of_row(product.target)));
-    for (int64_t begin = 0; begin < source.rows(); begin += at_once)
-      write_rows(product, source, first, begin, std::min(at_once, source.rows() - begin));
-    first += source.rows();
-  }
-  if (writing_.valid()) writing_.get();
-  if (product.values.empty()) return;
-  Rows rows;
-  const auto bytes = std::as_bytes(std::span(product.values));
-  rows.streams[0].assign(bytes.begin(), bytes.end());
+void Writer::write_piece(const Piece& piece, const Rows& rows, Journal& journal) {
+  const Product& product = product_of(piece);
+  if (piece.is_first) tags_.emplace(product.name);
   tags_->update(rows);
-  files_[product.target.data.file].write(product.target.data.offset, bytes);
-  advance(Progress::Stage::writing, bytes.size());
+  const Streams streams = streams_of(product.target);
+  for (size_t i = 0; i < streams.size(); ++i) {
+    const auto [place, row_bytes] = streams[i];
+    if (rows.streams[i].empty()) continue;
+    const int64_t row = piece.source == nullptr ? 0 : piece.first + piece.begin;
+    files_[place.file].write(place.offset + static_cast<uint64_t>(row * row_bytes),
+                             rows.streams[i]);
+  }
+  if (piece.is_last) journal.tags.push_back(tags_->finish());
+}
+
+void Writer::write_all(Journal& journal) {
+  const std::vector<Piece> pieces = pieces_from(journal.tags.size());
+  std::future<void> reading, writing;  // waited for before the pieces go
+  const auto read_ahead = [&](size_t i) {
+    if (i == pieces.size()) return;
+    reading = std::async(std::launch::async,
+                         [this, &piece = pieces[i], &in = read_[i % 2]] { read_piece(piece, in); });
+  };
+  read_ahead(0);
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    reading.get();
+    read_ahead(i + 1);
+    const Piece& piece = pieces[i];
+    Rows& out = encoded_[i % 2];
+    encode_piece(piece, read_[i % 2], out);
+    uint64_t bytes = 0;
+    for (const auto& stream : out.streams) bytes += stream.size();
+    if (writing.valid()) writing.get();
+    writing = std::async(std::launch::async,
+                         [this, &piece, &out, &journal] { write_piece(piece, out, journal); });
+    advance(Progress::Stage::writing, bytes);
+    if (i + 1 < pieces.size() && (!piece.is_last || Clock::now() < next_keep_)) continue;
+    writing.get();
+    keep(journal);
+  }
 }
 
 void Writer::keep(const Journal& journal) {
@@ -278,28 +323,44 @@ void Writer::keep(const Journal& journal) {
       each_time ? end : end + std::max<Clock::duration>(options_.journal_every, 10 * (end - begin));
 }
 
+void Writer::read_back(const Part& part, Rows& rows) const {
+  const Weight& target = plan_.products[part.product].target;
+  rows.resize(target, part.n);
+  const Streams streams = streams_of(target);
+  for (size_t i = 0; i < streams.size(); ++i) {
+    const auto [place, row_bytes] = streams[i];
+    if (row_bytes > 0) {
+      const auto skipped = static_cast<uint64_t>(part.begin * row_bytes);
+      files_[place.file].read(place.offset + skipped, rows.streams[i]);
+    }
+  }
+}
+
 void Writer::check(const Journal& journal) {
   done_ = 0;
+  std::vector<Part> parts;
   for (size_t p = 0; p < plan_.products.size(); ++p) {
+    const Weight& target = plan_.products[p].target;
+    const int64_t at_once = rows_at_once(bytes_of_row(target));
+    for (int64_t begin = 0; begin < target.rows(); begin += at_once)
+      parts.push_back({p, begin, std::min(at_once, target.rows() - begin)});
+  }
+  std::future<void> reading;  // waited for before the parts go
+  const auto read_ahead = [&](size_t i) {
+    if (i == parts.size()) return;
+    reading = std::async(std::launch::async,
+                         [this, &part = parts[i], &rows = read_[i % 2]] { read_back(part, rows); });
+  };
+  read_ahead(0);
+  for (size_t i = 0; i < parts.size(); ++i) {
+    reading.get();
+    read_ahead(i + 1);
+    const auto& [p, begin, n] = parts[i];
     const Product& product = plan_.products[p];
-    Tags tags(product.name);
-    const int64_t at_once = rows_at_once(bytes_of_row(product.target));
-    for (int64_t begin = 0; begin < product.target.rows(); begin += at_once) {
-      const int64_t n = std::min(at_once, product.target.rows() - begin);
-      Rows& rows = encoded_[0];
-      rows.resize(product.target, n);
-      const Streams streams = streams_of(product.target);
-      for (size_t i = 0; i < streams.size(); ++i) {
-        const auto [place, row_bytes] = streams[i];
-        if (row_bytes > 0) {
-          const io::File& file = files_[place.file];
-          file.read(place.offset + static_cast<uint64_t>(begin * row_bytes), rows.streams[i]);
-        }
-      }
-      tags.update(rows);
-      advance(Progress::Stage::checking, static_cast<uint64_t>(n * bytes_of_row(product.target)));
-    }
-    if (tags.finish() != journal.tags[p]) {
+    if (begin == 0) tags_.emplace(product.name);
+    tags_->update(read_[i % 2]);
+    advance(Progress::Stage::checking, static_cast<uint64_t>(n * bytes_of_row(product.target)));
+    if (begin + n == product.target.rows() && tags_->finish() != journal.tags[p]) {
       std::filesystem::remove(directory_ / kJournal);
       fail(ErrorKind::io, "{}: {} is not what was written; the disk may be failing, convert again",
            plan_.files[product.target.data.file].name, product.name);
@@ -319,11 +380,7 @@ Written Writer::run() {
   }
   done_ = written.resumed.count;
   keep(journal);
-  for (size_t p = journal.tags.size(); p < plan_.products.size(); ++p) {
-    write_product(plan_.products[p]);
-    journal.tags.push_back(tags_->finish());
-    if (Clock::now() >= next_keep_ || p + 1 == plan_.products.size()) keep(journal);
-  }
+  write_all(journal);
   check(journal);
   std::filesystem::remove(directory_ / kJournal);
   return written;

@@ -141,6 +141,8 @@ void each_moe(nn::Config& c, const Change& change) {
 
 /// Layers that see all do not rotate, where some layers have a window.
 void rotate_where_sliding(nn::Config& c);
+/// Layers with a window rotate without being stretched.
+void stretch_where_not_sliding(nn::Config& c);
 /// For Defaults::slides: all layers, or all but every period-th.
 inline bool every_layer(int64_t) { return true; }
 template <int64_t period>

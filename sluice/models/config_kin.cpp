@@ -66,6 +66,12 @@ void read_minicpm_scales(nn::Config& c, const Source& s) {
   }
 }
 
+void stretch_where_not_sliding(nn::Config& c) {
+  each_attention(c, [](nn::AttentionConfig& a) {
+    if (a.sliding_window > 0) a.rope = {.dims = a.rope.dims, .theta = a.rope.theta};
+  });
+}
+
 void rotate_where_sliding(nn::Config& c) {
   bool some = false;
   each_attention(c, [&](const nn::AttentionConfig& a) { some |= a.sliding_window > 0; });

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -172,3 +173,11 @@ def write_checkpoint(case: Case, directory: Path) -> nn.Module:
     _write_shards(directory, weights, case.n_shards, case.has_index)
     save_config(config, directory / "config.json")
     return model
+
+
+def write_hugging_face(model: nn.Module, config: dict, directory: Path, layout: Callable[[Weights], Weights]) -> None:
+    """Writes the model as published, in one file, whatever mlx-lm would read it back as."""
+    directory.mkdir(parents=True, exist_ok=True)
+    weights = to_hugging_face(dict(tree_flatten(model.parameters())), config)
+    _write_shards(directory, layout(weights), n_shards=1, has_index=False)
+    save_config(dict(config), directory / "config.json")

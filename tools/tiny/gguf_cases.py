@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tiny.cases import FLOAT32_TOLERANCE, HALF_TOLERANCE, LONG, QUANTIZED_TOLERANCE
 from tiny.families import FAMILIES, Config
+from tiny.llama_cpp_cases import CHANGES
 
 # GGUF has no key for these: a window in plain llama, dynamic NTK scaling, expert weights that are not normalized and
 # dense layers in Qwen3-MoE, gemma3's rounded embedding scale and attention scalar, the form of the JSON.
@@ -17,6 +18,7 @@ _NOT_IN_GGUF = (
     "qwen3-rope_parameters",
     "llama-wide",
     "qwen3-wide",
+    "stablelm-12b",
     "falcon_h1-converted",  # tied, whose logits mlx-lm scales
 )
 # Those whose files llama.cpp's converter writes as tiny.gguf_file does.
@@ -28,8 +30,12 @@ MODEL_TYPES = (
     "falcon_mamba", "mamba2", "kimi_linear",
     "granitemoe", "apertus", "ernie4_5_moe", "bailing_moe",
     "afmoe", "deepseek", "deepseek_v2", "arcee", "glm_moe_dsa", "gemma3n",
+    "olmo3", "minicpm3", "phi", "stablelm", "plamo3",
 )  # fmt: skip
 _LONG_FAMILIES = ("gemma3_text-exact", "phi3-longrope", "gpt_oss")
+
+# Numbers that have no key, in shapes that llama.cpp loads.
+_SAID_OTHERWISE = {family: FAMILIES[family] | CHANGES[family] for family in ("minicpm3",)}
 
 TENSOR_TYPES = (
     "F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL",
@@ -80,8 +86,9 @@ def _family_cases() -> list[GgufCase]:
             f"{family}-gguf",
             config,
             n_tokens=LONG if family in _LONG_FAMILIES else 41,
+            reference_chunk=int(family == "plamo3"),
         )
-        for family, config in FAMILIES.items()
+        for family, config in (FAMILIES | _SAID_OTHERWISE).items()
         if family not in _NOT_IN_GGUF and config["model_type"] in MODEL_TYPES
     ]
 

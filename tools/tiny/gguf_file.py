@@ -15,6 +15,7 @@ from tiny.families import Config
 from tiny.gguf_cases import GgufCase
 from tiny.gguf_types import Type, encode
 from tiny.layouts import Weights
+from tiny.vocabulary import add_tokenizer
 
 _FLOAT32_ALWAYS = ("bias", ".gate.weight", ".router.weight", ".shared_expert_gate.weight")
 _MAMBA2 = ("nemotron_h", "granitemoehybrid", "falcon_h1", "mamba2")
@@ -124,6 +125,14 @@ def _split(path: str, rows: np.ndarray) -> list[tuple[str, np.ndarray]]:
     return list(zip(names, np.split(rows, 2), strict=True))
 
 
+def _plamo3_norm(path: str, values: np.ndarray) -> np.ndarray:
+    """Norms as they multiply; the files of the original have them less another number each."""
+    if not path.endswith("norm.weight"):
+        return values
+    offsets = {"post_mixer_norm.weight": 1 / 5, "post_mlp_norm.weight": 1 / 5**1.5}
+    return values + np.float32(next((offset for end, offset in offsets.items() if path.endswith(end)), 1))
+
+
 def _type_of(path: str, values: np.ndarray, case: GgufCase) -> Type:
     if values.ndim == 1 or path.endswith(_FLOAT32_ALWAYS):
         return Type.F32
@@ -147,6 +156,8 @@ def _add_tensors(writer: gguf.GGUFWriter, model: nn.Module, case: GgufCase, draf
             model.load_weights([(path, mx.array(decoded))], strict=False)
         if "norm" in path and config["model_type"] in _SHIFTED_NORM:
             encoded = encoded + np.float32(1)
+        if config["model_type"] == "plamo3":
+            encoded = _plamo3_norm(path, encoded)
         if ".act_fn." in path:
             slopes[path.rsplit(".", 1)[1]].append(float(decoded))
             continue
@@ -179,7 +190,7 @@ def write_gguf(case: GgufCase, model: nn.Module, directory: Path, drafting: Weig
     metadata.add_router(writer, case.config)
     metadata.add_states(writer, case.config)
     metadata.add_scales(writer, case.config)
-    metadata.add_tokenizer(writer, case.config["vocab_size"])
+    add_tokenizer(writer, case.config["vocab_size"])
     _add_tensors(writer, model, case, drafting or {})
     writer.write_header_to_file()
     writer.write_kv_data_to_file()

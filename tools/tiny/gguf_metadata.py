@@ -1,8 +1,6 @@
 """The GGUF keys of each family, as llama.cpp's converter sets them from a Hugging Face configuration."""
 
-import itertools
 import math
-import string
 from statistics import NormalDist
 
 import gguf
@@ -60,6 +58,12 @@ ARCHITECTURES = {
     "deepseek_v2": gguf.MODEL_ARCH.DEEPSEEK2,
     "glm_moe_dsa": gguf.MODEL_ARCH.GLM_DSA,
     "gemma3n": gguf.MODEL_ARCH.GEMMA3N,
+    "olmo3": gguf.MODEL_ARCH.OLMO2,
+    "minicpm3": gguf.MODEL_ARCH.MINICPM3,
+    "phi": gguf.MODEL_ARCH.PHI2,
+    "glm": gguf.MODEL_ARCH.CHATGLM,
+    "stablelm": gguf.MODEL_ARCH.STABLELM,
+    "plamo3": gguf.MODEL_ARCH.PLAMO3,
 }
 _INTERLEAVED_ROPE = (
     "llama", "mistral", "mixtral", "smollm3", "granite", "granitemoehybrid", "ministral3", "granitemoe", "deepseek",
@@ -80,7 +84,7 @@ def _kv_heads(config: Config) -> int | list[int]:
     layers = range(config["num_hidden_layers"])
     if config["model_type"] == "kimi_linear":
         return [int(i + 1 in config["linear_attn_config"]["full_attn_layers"]) for i in layers]
-    if "kv_lora_rank" in config:
+    if "kv_lora_rank" in config and config["model_type"] != "minicpm3":
         return 1
     if "num_attention_heads" not in config:
         return 0
@@ -162,6 +166,9 @@ def add_latent(writer: gguf.GGUFWriter, config: Config) -> None:
     writer.add_kv_lora_rank(config["kv_lora_rank"])
     if config.get("q_lora_rank"):
         writer.add_q_lora_rank(config["q_lora_rank"])
+    if config["model_type"] == "minicpm3":
+        writer.add_key_length(config["qk_nope_head_dim"] + config["qk_rope_head_dim"])
+        return
     writer.add_key_length(config["kv_lora_rank"] + config["qk_rope_head_dim"])
     writer.add_value_length(config["kv_lora_rank"])
     writer.add_key_length_mla(config["qk_nope_head_dim"] + config["qk_rope_head_dim"])
@@ -252,7 +259,10 @@ def add_shape(writer: gguf.GGUFWriter, config: Config, n_drafting: int = 0) -> N
     writer.add_feed_forward_length(_feed_forward_length(config))
     writer.add_head_count(config.get("num_attention_heads", 0))
     writer.add_head_count_kv(_kv_heads(config))
-    writer.add_layer_norm_rms_eps(config.get("rms_norm_eps", config.get("norm_eps", config.get("layer_norm_epsilon"))))
+    if "layer_norm_eps" in config:
+        writer.add_layer_norm_eps(config["layer_norm_eps"])
+    else:
+        writer.add_layer_norm_rms_eps(config.get("rms_norm_eps", config.get("norm_eps", config.get("layer_norm_epsilon"))))
     if config["model_type"] == "nemotron_h":
         writer.add_layer_norm_eps(config["layer_norm_epsilon"])
     if "global_head_dim" in config:
@@ -294,6 +304,15 @@ def add_attention(writer: gguf.GGUFWriter, config: Config) -> None:
     """Windows and soft caps. llama.cpp knows each family's pattern of windows; plain llama and mistral have none."""
     if config["model_type"] in ("gemma2", "gemma3_text", "gpt_oss", "afmoe"):
         writer.add_sliding_window(config["sliding_window"])
+    if config["model_type"] == "olmo3":
+        writer.add_sliding_window(config["sliding_window"])
+        writer.add_sliding_window_pattern([(i + 1) % 4 != 0 for i in range(config["num_hidden_layers"])])
+    if config["model_type"] == "plamo3":
+        writer.add_sliding_window(config["sliding_window"])
+        writer.add_sliding_window_pattern(config["sliding_window_pattern"])
+        writer.add_rope_freq_base_swa(config["rope_local_theta"])
+    if config["model_type"] == "stablelm":
+        writer.add_parallel_residual(True)  # what the converter says where config.json says nothing
     if config["model_type"] == "phi3":
         writer.add_sliding_window(config.get("sliding_window") or 0)
     if "attn_logit_softcapping" in config:
@@ -348,7 +367,9 @@ def add_rope(writer: gguf.GGUFWriter, config: Config) -> None:
         writer.add_rope_scaling_orig_ctx_len(scaling["original_max_position_embeddings"])
         writer.add_rope_scaling_yarn_beta_fast(scaling["beta_fast"])
         writer.add_rope_scaling_yarn_beta_slow(scaling["beta_slow"])
-    if kind == "longrope":
+    if config["model_type"] == "glm":
+        writer.add_rope_dimension_count(_head_dim(config) // 2)
+    if kind == "longrope" and config["model_type"] != "minicpm3":  # whose factors' tensors say it
         original = config["original_max_position_embeddings"]
         ratio = config["max_position_embeddings"] / original
         writer.add_rope_scaling_type(gguf.RopeScalingType.LONGROPE)
@@ -385,20 +406,3 @@ def rope_tensors(config: Config) -> dict[str, list[float]]:
             "rope_factors_short.weight": scaling["short_factor"],
         }
     return {}
-
-
-def add_tokenizer(writer: gguf.GGUFWriter, vocab_size: int) -> None:
-    """The smallest SentencePiece-style vocabulary that llama.cpp loads (Phi-3 needs <|endoftext|>): specials, the newline byte, letters, pairs."""
-    pairs = ("".join(pair) for pair in itertools.product(string.ascii_lowercase, repeat=2))
-    pieces = itertools.chain(["<unk>", "<s>", "</s>", "<0x0A>", "<|endoftext|>", "\u2581"], string.ascii_lowercase, pairs)
-    tokens = list(itertools.islice(pieces, vocab_size))
-    kind = gguf.TokenType
-    kinds = [kind.UNKNOWN, kind.CONTROL, kind.CONTROL, kind.BYTE, kind.CONTROL]
-    writer.add_tokenizer_model("llama")
-    writer.add_tokenizer_pre("default")
-    writer.add_token_list(tokens)
-    writer.add_token_scores([-float(i) for i in range(vocab_size)])
-    writer.add_token_types(kinds + [kind.NORMAL] * (vocab_size - len(kinds)))
-    writer.add_bos_token_id(1)
-    writer.add_eos_token_id(2)
-    writer.add_unk_token_id(0)

@@ -6,7 +6,7 @@ from typing import Any
 
 _TOOLS = Path(__file__).parent
 _REQUIREMENTS = _TOOLS.parent.parent / "requirements-test.txt"
-_LISTS = ("families.py", "cases.py", "gguf_cases.py")  # a case carries what it needs of these
+_LISTS = ("families.py", "cases.py", "gguf_cases.py", "llama_cpp_cases.py", "llama_cpp_known.py")  # a case carries what it needs of these
 
 
 def fingerprint(case: Any) -> str:

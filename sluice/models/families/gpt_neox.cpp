@@ -14,11 +14,12 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
                                .gated_mlp = false,
                                .centered_norms = true,
                                .rope_theta = 1e4});
-  if (!s.boolean({"use_parallel_residual", ""}).value_or(true))
+  if (!s.boolean({"use_parallel_residual", "%.use_parallel_residual"}).value_or(true))
     fail(ErrorKind::unsupported, "{}: use_parallel_residual is false, which is not supported",
          s.where());
   const double share = s.number({"rotary_pct", ""}).value_or(0.25);
   const double base = s.number({"rotary_emb_base", ""}).value_or(1e4);
+  if (s.is_gguf()) return c;  // whose rows of all queries come before those of all keys
   each_attention(c, [&](nn::AttentionConfig& a) {
     a.qkv_per_group = true;
     a.rope.dims = static_cast<int64_t>(share * static_cast<double>(a.head_dim));
@@ -37,7 +38,7 @@ constexpr TensorName kTensors[] = {{"gpt_neox.", "model."},
                                    {".attention.dense.", ".self_attn.o_proj."},
                                    {".mlp.dense_h_to_4h.", ".mlp.up_proj."},
                                    {".mlp.dense_4h_to_h.", ".mlp.down_proj."}};
-constexpr std::string_view kNames[] = {"gpt_neox"};
+constexpr std::string_view kNames[] = {"gpt_neox", "gptneox"};
 
 }  // namespace
 

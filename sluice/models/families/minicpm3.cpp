@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "sluice/models/config.h"
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
@@ -10,6 +12,11 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
   nn::Config c = read_decoder(s, w, defaults);
   read_latent_attention(c, s, w, defaults);
   read_minicpm_scales(c, s);
+  if (s.is_gguf()) {  // which has no keys for them: the published model's, as llama.cpp takes them
+    c.embedding_scale = 12;
+    c.residual_scale = 1.4F / std::sqrt(static_cast<float>(c.n_layers));
+    c.logits_scale = 256.0F / static_cast<float>(c.hidden_size);
+  }
   for (nn::LayerConfig& layer : c.layers) {
     auto& a = std::get<nn::LatentAttentionConfig>(layer.mixer);
     a.rope.interleaved = false;

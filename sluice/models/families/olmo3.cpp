@@ -7,10 +7,7 @@ namespace {
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
   nn::Config c = read_decoder(s, w, {.rms_norm_eps = 1e-5, .slides = all_but_every<4>});
-  each_attention(c, [](nn::AttentionConfig& a) {  // stretched where all tokens are seen
-    if (a.sliding_window == 0) return;
-    a.rope = {.dims = a.rope.dims, .theta = a.rope.theta};
-  });
+  stretch_where_not_sliding(c);
   return c;
 }
 

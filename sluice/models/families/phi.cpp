@@ -21,7 +21,7 @@ constexpr TensorName kTensors[] = {{".self_attn.dense.", ".self_attn.o_proj."},
                                    {"model.final_layernorm.", "model.norm."},
                                    {".mlp.fc1.", ".mlp.up_proj."},
                                    {".mlp.fc2.", ".mlp.down_proj."}};
-constexpr std::string_view kNames[] = {"phi"};
+constexpr std::string_view kNames[] = {"phi", "phi2"};
 
 }  // namespace
 

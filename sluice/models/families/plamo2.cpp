@@ -187,7 +187,13 @@ constexpr TensorName kTensors[] = {{"^model.layers.layers.", "model.layers."},
                                    {".C_norm_weight", ".c_layernorm.weight"}};
 constexpr TensorName kGgufTensors[] = {{"ffn_norm", "pre_feedforward_layernorm"},
                                        {"ffn_up", "mlp.gate_up_proj"},
-                                       {"ssm_dt.bias", "mamba.dt_bias"}};
+                                       {"ssm_dt.bias", "mamba.dt_bias"},
+                                       // Without an ending.
+                                       {"post_attention_norm", "post_attention_layernorm.weight"},
+                                       {"post_ffw_norm", "post_feedforward_layernorm.weight"},
+                                       {"ssm_dt_norm", "mamba.dt_layernorm.weight"},
+                                       {"ssm_b_norm", "mamba.b_layernorm.weight"},
+                                       {"ssm_c_norm", "mamba.c_layernorm.weight"}};
 constexpr std::string_view kNames[] = {"plamo2", "plamo3"};
 
 }  // namespace

@@ -14,6 +14,7 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
                                .rotary_share = 0.25});
   for (const char* told : {"use_parallel_residual", "qk_layernorm", "use_qkv_bias"})
     s.ignore({told, ""});  // the files tell
+  s.ignore({"", "%.use_parallel_residual"});
   return c;
 }
 

@@ -1,0 +1,179 @@
+"""The tiny checkpoints that llama.cpp's own converter makes GGUF files of, one per architecture or more.
+
+They are `families.FAMILIES` in shapes that llama.cpp loads: it takes some sizes for granted (heads times their width is the
+hidden size, GPT-2's blocks are four times as wide), some numbers for the published models' (MiniCPM3's scales), and some
+patterns of layers. Each change says so by its key.
+"""
+
+import re
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlx.core as mx
+import mlx.nn as nn
+
+from tiny.checkpoint import build_model, write_hugging_face
+from tiny.families import FAMILIES, Config
+
+Weights = dict[str, mx.array]
+
+_EVERY_FOURTH = [["sliding_attention", "full_attention"][i % 4 == 3] for i in range(5)]
+# Experts of other groups are minus infinity to llama.cpp, 0 to transformers; DeepSeek-V2's groups count by their best expert.
+_ONE_GROUP: Config = {"n_group": 1, "topk_group": 1}
+_SQUARE: Config = {"head_dim": 16}  # 6 heads over 96
+
+
+def _without_kv_b(weights: Weights) -> Weights:
+    """mlx-lm's two halves of latent attention's `kv_b_proj` as the one matrix that is published."""
+    raw: Weights = {}
+    for name, value in weights.items():
+        if name.endswith(".embed_q.weight"):
+            keys = value.swapaxes(1, 2)
+            both = mx.concatenate([keys, weights[name.replace("embed_q", "unembed_out")]], axis=1)
+            raw[name.replace("embed_q", "kv_b_proj")] = both.reshape(-1, both.shape[2])
+        elif not name.endswith(".unembed_out.weight"):
+            raw[name] = value
+    return raw
+
+
+def _renamed(*pairs: tuple[str, str]) -> Callable[[Weights], Weights]:
+    def rename(weights: Weights) -> Weights:
+        raw = {}
+        for name, value in weights.items():
+            for theirs, ours in pairs:
+                name = re.sub(theirs, ours, name)
+            raw[name] = value
+        return raw
+
+    return rename
+
+
+def _without_mask(weights: Weights) -> Weights:
+    return {name: value for name, value in weights.items() if not name.endswith(".attn.bias")}
+
+
+_FACTORS = FAMILIES["minicpm3"]["rope_scaling"]["long_factor"]
+_SAME_FACTORS = {"type": "longrope", "short_factor": _FACTORS, "long_factor": _FACTORS, "original_max_position_embeddings": 1024}
+
+
+def _kept(part: Config, **otherwise: float) -> Config:
+    """llama.cpp's converter has no name for what mlx-lm calls the linear layer in a block's place."""
+    return otherwise if "replace_with_linear" in part else part
+
+
+# As published: what a block does not have is null.
+_BLOCKS = [
+    {
+        "attention": {"n_heads_in_group": None, "no_op": False, "replace_with_linear": False} | _kept(block["attention"], n_heads_in_group=2),
+        "ffn": {"ffn_mult": None, "no_op": False, "replace_with_linear": False} | _kept(block["ffn"], ffn_mult=1.3),
+    }
+    for block in FAMILIES["nemotron-nas"]["block_configs"]
+]
+# Family -> what is changed in its configuration.
+CHANGES: dict[str, Config] = {
+    "cohere-plus": {"num_hidden_layers": 64},  # fewer have no norms of queries and keys for llama.cpp
+    "cohere2": {"rotary_pct": 1.0, "sliding_window_pattern": 4},
+    "deepseek_v2": {"q_lora_rank": 64} | _ONE_GROUP,
+    "deepseek_v3": _ONE_GROUP,
+    "deepseek_v32": {"architectures": ["DeepseekV32ForCausalLM"], "index_head_dim": 64} | _ONE_GROUP,
+    "glm_moe_dsa": {"index_head_dim": 64},
+    "kimi_k25": _ONE_GROUP,
+    "glm4_moe": _ONE_GROUP,
+    "nemotron_h-latent": _ONE_GROUP,
+    "ernie4_5_moe": {"intermediate_size": 256},  # of shared experts: this by the number of key heads
+    "exaone": {"rms_norm_eps": 1e-5},
+    "exaone4": _SQUARE | {"num_hidden_layers": 64, "sliding_window_pattern": "LLLG"},
+    "exaone4-full": _SQUARE,
+    "exaone_moe": {
+        "scoring_func": "sigmoid", "first_k_dense_replace": 1, "layer_types": _EVERY_FOURTH, **_ONE_GROUP,
+    },
+    "gemma3n": {"hidden_size_per_layer_input": 256, "laurel_rank": 64, "intermediate_size": [160] * 7},
+    "glm": _SQUARE | {"partial_rotary_factor": 0.5},
+    "gpt_bigcode": {"n_inner": 384},
+    "llama4": {"attention_chunk_size": 8192, "floor_scale": 8192, "interleave_moe_layer_step": 1},
+    "laguna": {"mlp_layer_types": ["dense"] + ["sparse"] * 4},
+    "laguna-softplus": {"mlp_layer_types": ["dense"] + ["sparse"] * 4},
+    # Numbers that have no key, and factors that as published do not depend on the length.
+    "minicpm3": {"scale_emb": 12.0, "dim_model_base": 256, "rope_scaling": _SAME_FACTORS},
+    "mellum": {"rope_parameters": FAMILIES["mellum"]["rope_parameters"] | {
+        "sliding_attention": {"rope_type": "default", "rope_theta": 100000.0}}},  # llama.cpp takes the other's base
+    "hunyuan": {
+        "architectures": ["HunYuanMoEV1ForCausalLM"], "moe_topk": [2] * 5, "num_shared_expert": [1] * 5,
+        "moe_intermediate_size": [64] * 5, "intermediate_size": 64, "use_cla": False,
+        "rope_scaling": {"type": "default", "alpha": 1.0, "factor": 1.0},
+    },
+    "nemotron": _SQUARE,
+    "nemotron-nas": {"block_configs": _BLOCKS},
+    "phi": {"intermediate_size": 384},
+    "phimoe": {"router_jitter_noise": 0.01},
+    "plamo2": {"rms_norm_eps": 1e-6},
+    "qwen": {"rms_norm_eps": 1e-6},
+    "stablelm": {"use_parallel_residual": False},
+    "stablelm-12b": {"use_parallel_residual": True},
+}  # fmt: skip
+# Family -> its tensors as they are published, where tiny.layouts leaves them as mlx-lm has them.
+LAYOUTS: dict[str, Callable[[Weights], Weights]] = {
+    "gpt2": _without_mask,
+    "laguna": _renamed((r"\.gate\.proj\.", ".gate.")),
+    "laguna-softplus": _renamed((r"\.gate\.proj\.", ".gate.")),
+    "gpt_neox": _renamed((r"^model\.embed_out", "embed_out"), (r"^model\.h\.", "gpt_neox.layers."), (r"^model\.", "gpt_neox.")),
+}
+# llama.cpp has no such architecture.
+_UNKNOWN = (
+    "Klear", "afm7", "baichuan_m1", "bailing_hybrid", "bailing_moe_linear", "gear", "gptj", "helium", "hunyuan-dense",
+    "iquestloopcoder", "lille-130m", "longcat_flash", "longcat_flash_ngram", "mimo", "muse_spark", "nanochat", "olmo_hybrid",
+    "phi3small", "phixtral", "prism_hadamard_qwen35", "recurrent_gemma",
+)  # fmt: skip
+# What a GGUF cannot say, or says as another family does; and what its converter reads from a format of its own.
+_NOT_SAID = (
+    "llama-wide", "qwen3-wide", "falcon_h1-converted", "llama-dynamic", "llama-sliding", "llama-tied", "qwen3_moe-mixed", "gpt_oss",
+    "bitnet",
+)  # fmt: skip
+# Its converter wants a tokenizer of these, the published models' sizes, or names that mlx-lm does not keep; of afmoe and dots1 it
+# loses experts (`return` within a generator). tools/make_tiny_gguf.py writes files of them.
+_WRITTEN = (
+    "gemma3_text", "gemma3_text-exact", "gemma4_text", "gemma4_text-moe", "ministral3", "hunyuan_v1_dense", "afmoe", "dots1", "lfm2",
+    "lfm2_moe", "qwen3_5", "qwen3_5_moe", "qwen3_next", "granitemoehybrid", "granitemoehybrid-dense", "mamba2", "bailing_moe",
+)  # fmt: skip
+# Sluice reads no GGUF of these.
+_NOT_READ = ("kimi_k3", "minimax_m3_vl", "mimo_v2_flash", "muse_glimmer", "bailing_moe_v3", "step3p5", "rwkv7")
+
+
+@dataclass(frozen=True)
+class ConvertedCase:
+    """A checkpoint as published, of which llama.cpp's converter makes a GGUF file."""
+
+    family: str
+    config: Config
+    n_tokens: int = 41
+    reference_chunk: int = 0
+
+    @property
+    def name(self) -> str:
+        return f"{self.family}-converted"
+
+    @property
+    def seed(self) -> int:
+        return zlib.crc32(self.name.encode())
+
+
+def write_published(case: ConvertedCase, directory: Path) -> nn.Module:
+    model = build_model(case.config, case.seed)
+    layout = LAYOUTS.get(case.family, lambda weights: weights)
+    write_hugging_face(model, case.config, directory, lambda weights: layout(_without_kv_b(weights)))
+    return model
+
+
+def converted_cases() -> list[ConvertedCase]:
+    cases = []
+    for family, config in FAMILIES.items():
+        if family in _UNKNOWN + _NOT_SAID + _WRITTEN + _NOT_READ:
+            continue
+        changes = CHANGES.get(family, {})
+        changed = config | changes
+        if "text_config" in changed:
+            changed["text_config"] = changed["text_config"] | {k: v for k, v in changes.items() if k != "architectures"}
+        cases.append(ConvertedCase(family, changed, reference_chunk=int(family == "plamo3")))
+    return cases

@@ -1,0 +1,39 @@
+"""Where llama.cpp computes something else than the published model, or refuses a tiny file, and why. Lines are of its version 0.5.0."""
+
+_GELU = "its GELU is a table of float16"
+_TANH = "its GELU is the tanh form, in a table of float16"
+_NO_EXPERTS = "it loads no Llama 4 without experts"
+KNOWN: dict[str, str] = {
+    "lfm2_moe-gguf": "it has no key for routed_scaling_factor",
+    "kimi_linear-gguf": "experts of other groups are minus infinity to it, not 0",
+    "gemma-gguf": _GELU,
+    "gemma2-gguf": _GELU,
+    "gemma3_text-exact-gguf": _GELU,
+    "gemma4_text-gguf": f"{_GELU}, and there are many",
+    "gemma4_text-moe-gguf": f"{_GELU}, and there are many",
+    "gemma-converted": _GELU,
+    "gemma2-converted": _GELU,
+    "gemma3n-converted": "not explained yet: all three programs differ; of the written file, which llama.cpp does not load, Sluice agrees with mlx-lm",
+    "spark2_5-converted": _GELU,
+    "starcoder2-converted": _TANH,
+    "gpt2-converted": _GELU,
+    "gpt_bigcode-converted": _TANH,
+    "gpt_neox-converted": _TANH,
+    "phi-converted": _GELU,
+    "phi-gguf": _GELU,
+    "nemotron_h-gguf": "it knows no dense layers beside experts",
+    "nemotron_h-converted": "it knows no dense layers beside experts",
+    "deepseek_v2-gguf": "it knows full queries of 27 layers only",
+    "kimi_vl-converted": "it knows full queries of 27 layers only",
+    "glm_moe_dsa-gguf": "it turns indexer heads of a multiple of 64 only (Hadamard); the converted file has such",
+    "gemma3n-gguf": "it knows 256 inputs of each layer only",
+    "plamo-converted": "its converter wants PLaMo 13B's own sizes",
+    "stablelm-12b-converted": "its converter loses norms of queries (a return within a generator, conversion/stablelm.py)",
+    "phimoe-converted": "it takes root-mean-square norms for layer norms and plain shares for SparseMixer (src/models/phi3.cpp); that Sluice is 0.9 from mlx-lm here is not explained yet",
+    "nemotron-nas-converted": "not explained yet: Sluice agrees with mlx-lm",
+    "laguna-converted": "Sluice reads no Laguna from a GGUF: its heads differ from layer to layer",
+    "laguna-softplus-converted": "Sluice reads no Laguna from a GGUF: its heads differ from layer to layer",
+    "plamo2-converted": "it does not end",
+    "llama4_text-converted": _NO_EXPERTS,
+    "llama4_text-nope-converted": _NO_EXPERTS,
+}
