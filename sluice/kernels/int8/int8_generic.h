@@ -21,7 +21,6 @@ constexpr int kPanelTokens = 4;
 constexpr bool kPanelInRegisters = false;
 constexpr int kPanelSteps = 4;
 constexpr bool kHasWordSums = false;
-constexpr bool kSignedWide = false;
 using WordSums = i32x16;  // a name for what has none here
 
 template <class Each>

@@ -7,6 +7,8 @@
 namespace sluice::kernels {
 namespace {
 
+constexpr bool kSignedWide = false;
+
 inline int32x4_t dot4_lane(int32x4_t sum, u8x16 w, int8x16_t x) {
   return vusdotq_s32(sum, (uint8x16_t)w, x);
 }

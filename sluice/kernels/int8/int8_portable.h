@@ -9,6 +9,8 @@
 namespace sluice::kernels {
 namespace {
 
+constexpr bool kSignedWide = false;
+
 /// `value` where a bit of `where` is set, else 0.
 inline u8x64 select_bytes(uint64_t where, uint8_t value) {
   return each_bytes([=](int i) {
