@@ -125,6 +125,9 @@ std::string to_text(const engine::PlanReport& r, BarStyle style) {
     text += fmt::format("Lossy: keys in {} bits and values in {}, but for {} recent tokens\n",
                         kv.code.key_bits, kv.code.value_bits, kv.recent);
   }
+  if (const int64_t size = r.config.kv.max_size; size > 0)
+    text += fmt::format("Lossy: a token sees the first {} tokens and the last {}\n",
+                        ops::kFirstTokens, size - ops::kFirstTokens);
   text += describe_parts(r, style) + describe_speed(r) + describe_table(r);
   text += fmt::format("\nIt runs from {} on; from {} all is mapped.\n", to_string(r.smallest),
                       to_string(r.mapped));

@@ -34,6 +34,7 @@ nlohmann::json lossy_json(const engine::Engine& engine) {
   if (engine.has_lossy_kv()) json["kv_type"] = kv_type_name(engine.config().kv.type);
   if (const nlohmann::json bits = engine::kv_bits_json(engine.config().kv); !bits.is_null())
     json["kv_bits"] = bits;
+  if (const int64_t size = engine.config().kv.max_size; size > 0) json["max_kv_size"] = size;
   if (o.load.top_k_experts > 0) json["top_k_experts"] = o.load.top_k_experts;
   if (o.load.adaptive_experts) json["top_k_experts"] = "adaptive";
   if (o.skip_missing_experts) json["on_miss"] = "skip";

@@ -58,6 +58,7 @@ struct LoadOptions {
   // Of nn::KvFormat.
   kernels::KvCode kv_code = {};
   int64_t kv_recent = nn::KvFormat{}.recent;
+  int64_t max_kv_size = 0;
 };
 
 /// path: a .gguf file, or a directory with config.json and safetensors. Mapped, nothing but

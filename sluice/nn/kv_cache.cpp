@@ -57,7 +57,8 @@ size_t KvLayout::add_kv(int64_t n_kv_heads, int64_t head_dim, int64_t window) {
   ops::KvLayerLayout layer{n_kv_heads, head_dim, format_.type, 0, false};
   const int64_t bytes =
       2 * n_kv_heads * kKvBlockTokens * head_dim * ops::element_bytes(format_.type);
-  if (!format_.code || window > 0) return add({.window = window}, layer, bytes);
+  if (window > 0) return add({.window = window}, layer, bytes);
+  if (!format_.code) return add_bounded(layer, bytes);
   layer.code = format_.code;
   layer.recent = format_.recent;
   layer.code_offset = take(group_like({.codes = true}), n_kv_heads * format_.code.bytes(head_dim));
@@ -71,8 +72,20 @@ size_t KvLayout::add_latent(int64_t width) {
          "keys), "
          "which have no form of few bits; leave it out");
   }
-  return add({}, {1, width, format_.type, 0, true},
-             kKvBlockTokens * width * ops::element_bytes(format_.type));
+  return add_bounded({1, width, format_.type, 0, true},
+                     kKvBlockTokens * width * ops::element_bytes(format_.type));
+}
+
+/// Of a layer that sees everything, or what the format leaves of that.
+size_t KvLayout::add_bounded(ops::KvLayerLayout layer, int64_t bytes) {
+  if (format_.max_size == 0) return add({}, layer, bytes);
+  layer.last = format_.max_size - ops::kFirstTokens;
+  return add({.window = layer.last, .keeps_first = true}, layer, bytes);
+}
+
+bool KvLayout::is_bounded() const {
+  return std::ranges::any_of(layers,
+                             [](const ops::KvLayerLayout& layer) { return layer.last > 0; });
 }
 
 std::optional<size_t> KvLayout::group_of_codes() const {

@@ -13,6 +13,8 @@ struct KvFormat {
   /// behind its end (decision 015).
   kernels::KvCode code = {};
   int64_t recent = 128;
+  /// Above 0: layers that see everything see so many tokens, of which the first ones stay (decision 016).
+  int64_t max_size = 0;
 };
 
 }  // namespace sluice::nn
