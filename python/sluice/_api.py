@@ -255,6 +255,7 @@ def load(
     kv_bits: int | str | None = None,
     kv_recent: int = 128,
     state_type: str = "f32",
+    max_kv_size: int | None = None,
     draft_model: str | None = None,
     speculate: str = "auto",
     kv_reserve: int = 0,
@@ -270,12 +271,14 @@ def load(
       read from disk while the rest computes. None: the files are mapped, and the system decides.
     context: most tokens of a sequence; 0: what the model was trained for.
     threads: to compute with; 0: every processor this process may use.
-    chunk: tokens of a prompt per step. Changes no result, nor do ram, threads and what follows state_type.
+    chunk: tokens of a prompt per step. Changes no result, nor do ram, threads and what follows max_kv_size.
     activations: "int8", "refined" or "float32": what they are rounded to where they meet quantized weights.
     kv_type: "f32", "f16" or "bf16"; None: what fits the weights.
     kv_bits: 8, 4 or "k8v4" (8 of keys, 4 of values) of those that are not recent, which is lossy; None: as kv_type.
     kv_recent: tokens that see a block's keys and values in full before kv_bits does.
     state_type: "f32", or "f16" or "bf16", which are lossy: what recurrent layers' states are kept as between tokens.
+    max_kv_size: of a sequence, the most tokens whose keys and values are kept, the first 4 and the most recent ones, which is lossy;
+      None: all.
     draft_model: a smaller model with the same vocabulary, named as `model`, which guesses tokens; ram is for both.
     speculate: "auto" checks guessed tokens where that was measured to be faster, "always", "off"; "match", "mtp" or "draft" as "auto", by what
       the text repeats, the model's own drafting layer or draft_model alone. None changes a result.
@@ -293,6 +296,10 @@ def load(
     if kv_bits is not None:
         options.set_kv_bits(str(kv_bits), kv_recent)
     options.set_state_type(state_type)
+    if max_kv_size is not None:
+        if max_kv_size < 1:
+            raise BadRequest(f"max_kv_size is {max_kv_size}, it must be positive")
+        options.set_max_kv_size(max_kv_size)
     options.set_speculation(speculate)
     if ram is not None:
         options.set_ram(str(ram))

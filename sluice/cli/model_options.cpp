@@ -183,6 +183,15 @@ void add_step_options(CLI::App& command, ModelOptions& o) {
       ->check(at_least(0))
       ->group(kLossy);
   command
+      .add_option(
+          "--max-kv-size", o.engine.load.max_kv_size,
+          "Keep the keys and values of N tokens, the first 4 and the most recent ones, in "
+          "layers without a window: a context of any length in bounded memory (default: all)")
+      ->type_name("N")
+      ->check(at_least(5))
+      ->excludes("--kv-bits")
+      ->group(kLossy);
+  command
       .add_option("--chunk", o.engine.chunk,
                   "Prompt tokens per step; does not change the result (default: 512)")
       ->type_name("N")

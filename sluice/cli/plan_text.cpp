@@ -127,6 +127,9 @@ std::string to_text(const engine::PlanReport& r, BarStyle style) {
   }
   if (r.config.kv.state_type != kernels::KvType::f32)
     text += "Lossy: states of recurrent layers in 16 bits\n";
+  if (const int64_t size = r.config.kv.max_size; size > 0)
+    text += fmt::format("Lossy: a token sees the first {} tokens and the last {}\n",
+                        ops::kFirstTokens, size - ops::kFirstTokens);
   text += describe_parts(r, style) + describe_speed(r) + describe_table(r);
   text += fmt::format("\nIt runs from {} on; from {} all is mapped.\n", to_string(r.smallest),
                       to_string(r.mapped));

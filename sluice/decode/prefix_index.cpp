@@ -230,7 +230,8 @@ void PrefixIndex::thin(Node& leaf) {
       const nn::KvLayout::Group& group = layout_->groups[g];
       const int64_t needed = group.recurrent ? 1 : group.window / kKvBlockTokens + 1;
       // Of states some in between, and of what is not in few bits: where others will leave this path is not known.
-      const bool kept = (group.recurrent || group.keeps_first) && depth % kStatesApart == 0;
+      const bool alone = group.recurrent || (group.keeps_first && needed == 1);
+      const bool kept = alone && depth % kStatesApart == 0;
       if (group.passes(depth - 1) && distance > needed && !kept) release(node->blocks, g);
     }
   }

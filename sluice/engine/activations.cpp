@@ -46,7 +46,7 @@ int64_t primitive_bytes(const nn::StepDemands& d, const StepSize& step) {
 int64_t thread_bytes(const nn::StepDemands& d, const StepSize& step) {
   const int64_t part = kFloat * (kernels::kPartHeader + (d.head_dim + 15) / 16 * 16);
   const int64_t widest = std::max({d.hidden_size, d.mixed, d.inner, d.expert_inner});
-  const int64_t blocks = step.context / kernels::kKvBlockTokens + 1;
+  const int64_t blocks = step.attended / kernels::kKvBlockTokens + 1;
   return kStack + 2 * kFloat * ops::most_results_at_a_time(step.n_tokens) +
          kernels::Int8Row{widest}.scratch_bytes() + static_cast<int64_t>(step.strip.count) +
          3 * std::max(kTileQueries, d.heads_per_kv) * part + 2 * blocks * d.heads_per_kv * part;

@@ -18,7 +18,7 @@ nn::StepDemands demands(int64_t n_experts) {
 TEST(Activations, more_tokens_threads_context_or_floats_never_take_less) {
   for (const int64_t n_experts : {0, 64}) {
     const nn::StepDemands c = demands(n_experts);
-    const StepSize base{.n_tokens = 64, .context = 4096, .n_threads = 2, .all_int8 = true};
+    const StepSize base{.n_tokens = 64, .attended = 4096, .n_threads = 2, .all_int8 = true};
     const auto more = [&](auto change) {
       StepSize step = base;
       change(step);
@@ -26,7 +26,7 @@ TEST(Activations, more_tokens_threads_context_or_floats_never_take_less) {
     };
     EXPECT_TRUE(more([](StepSize& s) { s.n_tokens = 512; }));
     EXPECT_TRUE(more([](StepSize& s) { s.n_threads = 16; }));
-    EXPECT_TRUE(more([](StepSize& s) { s.context = 1 << 20; }));
+    EXPECT_TRUE(more([](StepSize& s) { s.attended = 1 << 20; }));
     EXPECT_TRUE(more([](StepSize& s) { s.all_int8 = false; }));
     EXPECT_TRUE(more([](StepSize& s) { s.logits = {1 << 30}; }));
     EXPECT_TRUE(more([](StepSize& s) { s.embedding = {1 << 30}; }));
@@ -34,7 +34,7 @@ TEST(Activations, more_tokens_threads_context_or_floats_never_take_less) {
 }
 
 TEST(Activations, a_prompt_of_512_tokens_takes_its_rows) {
-  const StepSize step{.n_tokens = 512, .context = 4096, .n_threads = 2, .all_int8 = true};
+  const StepSize step{.n_tokens = 512, .attended = 4096, .n_threads = 2, .all_int8 = true};
   // Rows of 2048 + 2048 + 2 * 1024 floats, and 2 * 128 of angles.
   EXPECT_EQ(array_bytes(demands(0), step).count, 512u * 4 * (6144 + 256));
   EXPECT_GT(activation_bytes(demands(0), step).count, 25u << 20);

@@ -18,8 +18,11 @@ int64_t layer_tokens(const Engine::Impl& engine) {
   constexpr int64_t kMost = 4096;  // their rows wait in memory
   // What a step reads and writes is not in few bits: a small part of a context whose rest is.
   constexpr int64_t kLeast = 1024;
-  const bool few_bits = engine.kv_layout->group_of_codes().has_value();
-  const int64_t most = few_bits ? std::clamp(engine.context / 16, kLeast, kMost) : kMost;
+  const nn::KvLayout& layout = *engine.kv_layout;
+  const int64_t most = layout.group_of_codes() ? std::clamp(engine.context / 16, kLeast, kMost)
+                       : layout.is_bounded()
+                           ? std::clamp(engine.options.load.max_kv_size, kLeast, kMost)
+                           : kMost;
   return std::max(std::min(engine.context, most), engine.options.chunk);
 }
 
@@ -37,6 +40,19 @@ namespace {
 /// The most tokens of a sequence whose blocks a step may read and write.
 int64_t step_tokens(const Engine::Impl& engine) {
   return std::min(layer_tokens(engine), engine.context);
+}
+
+/// The most tokens whose blocks attention goes over.
+int64_t attended_tokens(const Engine::Impl& engine) {
+  int64_t most = 0;
+  for (const auto& group : engine.kv_layout->groups) {
+    if (group.recurrent) continue;
+    const int64_t seen = group.window == 0
+                             ? engine.context
+                             : group.window + step_tokens(engine) + kernels::kKvBlockTokens;
+    most = std::max(most, std::min(engine.context, seen));
+  }
+  return most;
 }
 
 /// Code and constants of the program and its libraries, once all of it was called that will be: 24 MB. What is there
@@ -107,7 +123,7 @@ StepSize step_of(const Engine::Impl& engine) {
   const Bytes sampled{static_cast<uint64_t>((4 + kSamplingBytes) * vocab_size)};
   return {.n_tokens = std::max(chunk, options.n_sequences),
           .n_waiting = std::max<int64_t>(0, layer_tokens(engine) - chunk),
-          .context = engine.context,
+          .attended = attended_tokens(engine),
           .n_threads = engine.pool.size(),
           .all_int8 = loaded.only_int8 && options.activations != ops::Activations::float32,
           .logits = std::max(sampled, logits_within_budget(engine)),

@@ -153,7 +153,7 @@ int64_t choose_context(const EngineOptions& options, int64_t trained) {
     fail(ErrorKind::bad_request, "--ctx is {}, it must be from 1 to {}", asked, kMost);
   if (asked > 0) return asked;
   const int64_t most = trained > 0 ? trained : kUsualContext;
-  if (!options.counts_memory()) return most;
+  if (!options.counts_memory() || options.load.max_kv_size > 0) return most;
   // Keys and values of a context that nobody asked for would take the weights' memory.
   return std::min(most, options.sequence_tokens > 0 ? options.sequence_tokens : kUsualContext);
 }

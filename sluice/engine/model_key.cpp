@@ -46,6 +46,8 @@ std::string describe_layout(const nn::KvLayout& layout) {
     text += fmt::format("layer {} {} {} {} {} {} {} {}\n", layout.group_of_layer[i],
                         layer.n_kv_heads, layer.head_dim, static_cast<int>(layer.type),
                         layer.offset, layer.code.key_bits, layer.code.value_bits, layer.recent);
+    if (layer.last > 0)
+      text += fmt::format("first {} and last {}\n", ops::kFirstTokens, layer.last);
   }
   return text;
 }

@@ -122,20 +122,23 @@ nlohmann::json to_json(const PlanReport& r) {
     table.push_back(std::move(entry));
   }
   const auto known = [](double speed) { return speed > 0 ? nlohmann::json(speed) : nullptr; };
-  nlohmann::json json{{"model", r.model},
-                      {"architecture", r.config.architecture},
-                      {"file_bytes", r.file_bytes.count},
-                      {"bytes_active", r.bytes_active.count},
-                      {"simulated", r.simulated},
-                      {"kv_bits", kv_bits_json(r.config.kv)},
-                      {"state_bits", 8 * ops::element_bytes(r.config.kv.state_type)},
-                      {"memory_bandwidth", known(r.machine.memory_bandwidth)},
-                      {"disk_bandwidth", known(r.machine.disk_bandwidth)},
-                      {"smallest_budget", r.smallest.count},
-                      {"mapped_budget", r.mapped.count},
-                      {"residency", residency_json(r.plan, r.context)},
-                      {"parts", std::move(parts)},
-                      {"table", std::move(table)}};
+  nlohmann::json json{
+      {"model", r.model},
+      {"architecture", r.config.architecture},
+      {"file_bytes", r.file_bytes.count},
+      {"bytes_active", r.bytes_active.count},
+      {"simulated", r.simulated},
+      {"kv_bits", kv_bits_json(r.config.kv)},
+      {"state_bits", 8 * ops::element_bytes(r.config.kv.state_type)},
+      {"max_kv_size",
+       r.config.kv.max_size > 0 ? nlohmann::json(r.config.kv.max_size) : nlohmann::json(nullptr)},
+      {"memory_bandwidth", known(r.machine.memory_bandwidth)},
+      {"disk_bandwidth", known(r.machine.disk_bandwidth)},
+      {"smallest_budget", r.smallest.count},
+      {"mapped_budget", r.mapped.count},
+      {"residency", residency_json(r.plan, r.context)},
+      {"parts", std::move(parts)},
+      {"table", std::move(table)}};
   json.update(speeds(r.plan, r.machine));
   if (r.download) {
     json["download_bytes"] = r.download->bytes.count;

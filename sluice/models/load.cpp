@@ -64,6 +64,18 @@ void reduce_experts(const LoadOptions& options, nn::Config& config) {
   }
 }
 
+void check_max_kv_size(const LoadOptions& options) {
+  const int64_t size = options.max_kv_size;
+  if (size == 0) return;
+  if (size <= ops::kFirstTokens || size > INT32_MAX) {
+    fail(ErrorKind::bad_request, "--max-kv-size is {}, it must be from {} to {}", size,
+         ops::kFirstTokens + 1, INT32_MAX);
+  }
+  if (options.kv_code)
+    fail(ErrorKind::bad_request,
+         "--max-kv-size keeps no block that --kv-bits is for; leave one out");
+}
+
 uint64_t count_parameters(const nn::WeightTable& table) {
   int64_t n = 0;
   std::set<std::string> paths;  // a table is bound again where it gives the logits too
@@ -89,6 +101,8 @@ void build(LoadedModel& loaded, const Family& family, const Source& source, nn::
   config.kv.code = options.kv_code;
   config.kv.recent = options.kv_recent;
   config.kv.state_type = options.state_type;
+  config.kv.max_size = options.max_kv_size;
+  check_max_kv_size(options);
   reduce_experts(options, config);
   loaded.model = family.make(std::move(config), nn::Weights(table));
   const nn::Config& c = loaded.model->config();
@@ -99,6 +113,10 @@ void build(LoadedModel& loaded, const Family& family, const Source& source, nn::
   if (options.state_type != kernels::KvType::f32 && !loaded.model->kv_layout().has_recurrences()) {
     fail(ErrorKind::unsupported,
          "--state-type: no layer of this model carries a recurrent state; leave it out");
+  }
+  if (options.max_kv_size > 0 && !loaded.model->kv_layout().is_bounded()) {
+    fail(ErrorKind::unsupported,
+         "--max-kv-size: no layer of this model keeps keys and values of all tokens; leave it out");
   }
   const int64_t per_tok = loaded.model->step_demands().n_experts_per_tok;
   loaded.extents = extents_of(table, c.n_layers, per_tok);

@@ -59,6 +59,7 @@ struct LoadOptions {
   kernels::KvCode kv_code = {};
   int64_t kv_recent = nn::KvFormat{}.recent;
   kernels::KvType state_type = nn::KvFormat{}.state_type;
+  int64_t max_kv_size = 0;
 };
 
 /// path: a .gguf file, or a directory with config.json and safetensors. Mapped, nothing but

@@ -134,6 +134,9 @@ Attention::Attention(const Config& c, const AttentionConfig& a, const Weights& w
       o_(linear(w["o_proj"], a.n_heads * value_dim(a), c.hidden_size)),
       rope_(a.rope),
       slot_(slot_for(a, demands)) {
+  if (a.sparse.block > 0 && c.kv.max_size > 0)
+    fail(ErrorKind::unsupported, "--max-kv-size: {}: its attention is sparse; leave it out",
+         w.path());
   norms_.scale *= a.out_scale;
   gated_ = in_.size() == 4;
   if (a.has_gate && w["gate_proj"].has()) {

@@ -57,7 +57,8 @@ size_t KvLayout::add_kv(int64_t n_kv_heads, int64_t head_dim, int64_t window) {
   ops::KvLayerLayout layer{n_kv_heads, head_dim, format_.type, 0, false};
   const int64_t bytes =
       2 * n_kv_heads * kKvBlockTokens * head_dim * ops::element_bytes(format_.type);
-  if (!format_.code || window > 0) return add({.window = window}, layer, bytes);
+  if (window > 0) return add({.window = window}, layer, bytes);
+  if (!format_.code) return add_bounded(layer, bytes);
   layer.code = format_.code;
   layer.recent = format_.recent;
   layer.code_offset = take(group_like({.codes = true}), n_kv_heads * format_.code.bytes(head_dim));
@@ -72,14 +73,34 @@ size_t KvLayout::add_latent(int64_t width, int64_t window, int64_t ratio) {
          "which have no form of few bits; leave it out");
   }
   const int64_t rows = (kKvBlockTokens + ratio - 1) / ratio;
-  return add({.window = window}, {1, width, format_.type, 0, true, ratio},
-             rows * width * ops::element_bytes(format_.type));
+  const ops::KvLayerLayout layer{1, width, format_.type, 0, true, ratio};
+  const int64_t bytes = rows * width * ops::element_bytes(format_.type);
+  if (window == 0 && ratio == 1) return add_bounded(layer, bytes);
+  if (format_.max_size > 0 && window == 0) {
+    fail(ErrorKind::unsupported,
+         "--max-kv-size: this model keeps rows that stand for {} tokens, of which none is left "
+         "out; leave it out",
+         ratio);
+  }
+  return add({.window = window}, layer, bytes);
 }
 
 size_t KvLayout::add_pair(int64_t width, int64_t window) {
   constexpr auto kFloats = kernels::KvType::f32;
   return add({.window = window}, {1, width, kFloats},
              2 * kKvBlockTokens * width * ops::element_bytes(kFloats));
+}
+
+/// Of a layer that sees everything, or what the format leaves of that.
+size_t KvLayout::add_bounded(ops::KvLayerLayout layer, int64_t bytes) {
+  if (format_.max_size == 0) return add({}, layer, bytes);
+  layer.last = format_.max_size - ops::kFirstTokens;
+  return add({.window = layer.last, .keeps_first = true}, layer, bytes);
+}
+
+bool KvLayout::is_bounded() const {
+  return std::ranges::any_of(layers,
+                             [](const ops::KvLayerLayout& layer) { return layer.last > 0; });
 }
 
 std::optional<size_t> KvLayout::group_of_codes() const {

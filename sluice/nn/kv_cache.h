@@ -13,7 +13,8 @@ namespace sluice::nn {
 
 /// How a model's keys, values and states are laid out in blocks. Layers with the same sliding window share
 /// blocks, since they drop them together; so do layers with states. Layers that keep few bits have blocks of two
-/// groups: of codes, and of what is not read in few bits yet, which slides as a window does but for its first block.
+/// groups: of codes, and of what is not read in few bits yet, which slides as a window does but for its first block; so
+/// do those of layers whose cache is bounded.
 struct KvLayout {
   struct Group {
     int64_t window = 0;        ///< 0: unbounded
@@ -45,6 +46,7 @@ struct KvLayout {
   bool has_states() const;
   bool has_recurrences() const { return has_recurrences_; }
   std::optional<size_t> group_of_codes() const;
+  bool is_bounded() const;  ///< layers that would see everything do not
 
   std::vector<Group> groups;
   std::vector<size_t> group_of_layer;      ///< by slot
@@ -55,6 +57,7 @@ struct KvLayout {
   int64_t take(size_t group, int64_t bytes);
   size_t add(const Group& group, const ops::KvLayerLayout& layer, int64_t bytes);
   size_t add_state(int64_t n, kernels::KvType type);
+  size_t add_bounded(ops::KvLayerLayout layer, int64_t bytes);
   KvFormat format_;
   bool has_recurrences_ = false;
 };

@@ -15,6 +15,8 @@ struct KvFormat {
   int64_t recent = 128;
   /// What recurrences carry from token to token; not the last inputs of convolutions and the like.
   kernels::KvType state_type = kernels::KvType::f32;
+  /// Above 0: layers that see everything see so many tokens, of which the first ones stay (decision 016).
+  int64_t max_size = 0;
 };
 
 }  // namespace sluice::nn

@@ -16,8 +16,8 @@ using kernels::kPartHeader;
 
 /// A thread's memory for one item, kept from call to call.
 struct ThreadMemory {
-  std::vector<float> queries, part, state, key, sparse_part;
-  std::vector<kernels::Visible> visible;
+  std::vector<float> queries, part, state, key, inner_part;
+  std::vector<kernels::Visible> visible, window;
   std::vector<std::byte> keys, values;  // those of a block that were selected
 };
 ThreadMemory& memory() {
@@ -55,7 +55,7 @@ class Call {
       if (layout_.code) code_completed(sequence);
     }
     plan_ = plan_attention(selection_ ? dense_part() : sequences_, layout_.n_kv_heads,
-                           heads_per_kv_, spec_.window, context_.pool.size());
+                           heads_per_kv_, {window(), keeps_first()}, context_.pool.size());
     thread_local std::vector<float> all_parts;
     parts_ = at_least(all_parts, plan_.n_parts * part_floats());
     context_.pool.parallel_for(static_cast<int64_t>(plan_.items.size()), 1,
@@ -70,6 +70,9 @@ class Call {
   }
 
  private:
+  /// Of a layer without a window, what its bounded cache keeps.
+  bool keeps_first() const { return spec_.window == 0 && layout_.last > 0; }
+  int64_t window() const { return spec_.window == 0 ? layout_.last : spec_.window; }
   int64_t part_floats() const { return kPartHeader + lanes_; }
   int64_t n_queries(const AttentionTile& tile) const { return tile.n_tokens * heads_per_kv_; }
 
@@ -149,9 +152,9 @@ class Call {
   /// What query i sees of a block.
   kernels::Visible visible(const AttentionTile& tile, int64_t i, int64_t block) const {
     const int64_t last = position_of(tile, i);
-    const int64_t first = spec_.chunk > 0    ? last / spec_.chunk * spec_.chunk
-                          : spec_.window > 0 ? std::max<int64_t>(0, last - spec_.window + 1)
-                                             : 0;
+    const int64_t first = spec_.chunk > 0 ? last / spec_.chunk * spec_.chunk
+                          : window() > 0  ? std::max<int64_t>(0, last - window() + 1)
+                                          : 0;
     const auto in_block = [&](int64_t position) {
       return static_cast<int32_t>(
           std::clamp<int64_t>(position - block * kKvBlockTokens, 0, kKvBlockTokens));
@@ -182,11 +185,14 @@ class Call {
 
     const bool whole = tile.first_part < 0;
     float* states = whole ? empty_states(mine.state, n) : nullptr;
-    for (int64_t b = item.first_block; b < item.end_block; ++b) {
-      task.parts = whole ? at_least(mine.part, n * part_floats()) : part(tile, b, 0);
-      task.next = b + 1 < item.end_block ? first_read(tile, b + 1) : nullptr;
+    for (int64_t at = item.first_block; at < item.end_block; ++at) {
+      const int64_t b = tile.block(at);
+      task.parts = whole ? at_least(mine.part, n * part_floats()) : part(tile, at, 0);
+      task.next = at + 1 < item.end_block ? first_read(tile, tile.block(at + 1)) : nullptr;
       for (int64_t i = 0; i < n; ++i) mine.visible[static_cast<size_t>(i)] = visible(tile, i, b);
-      if (spec_.sparse.block > 0) {
+      if (keeps_first() && b == 0) {
+        attend_first(tile, task);
+      } else if (spec_.sparse.block > 0) {
         attend_sparsely(tile, b, task);
       } else {
         attend_block(tile, b, task);
@@ -218,6 +224,32 @@ class Call {
     context_.kernels.attend_coded(task);
   }
 
+  /// Block 0 of a bounded cache, of which a token sees the first tokens, and then what its window has. Where that is all of
+  /// it, it is one part, as in a cache without bounds.
+  void attend_first(const AttentionTile& tile, kernels::AttendTask task) const {
+    ThreadMemory& mine = memory();
+    const auto n = static_cast<size_t>(task.n_queries);
+    std::vector<kernels::Visible>& seen = mine.window;
+    seen.assign(mine.visible.begin(), mine.visible.begin() + static_cast<ptrdiff_t>(n));
+    float* const joined = task.parts;
+    set_empty(joined, task.n_queries);
+    task.parts = at_least(mine.inner_part, task.n_queries * part_floats());
+    const auto attend_and_join = [&] {
+      attend_block(tile, 0, task);
+      join_parts(task, joined);
+    };
+    constexpr auto kFirst = static_cast<int32_t>(kFirstTokens);
+    const auto is_all = [&](size_t i) { return seen[i].begin <= kFirst; };
+    for (size_t i = 0; i < n; ++i) {
+      const auto last = position_of(tile, static_cast<int64_t>(i));
+      mine.visible[i] = {
+          0, is_all(i) ? seen[i].end : static_cast<int32_t>(std::min(kFirstTokens, last + 1))};
+    }
+    attend_and_join();
+    for (size_t i = 0; i < n; ++i) mine.visible[i] = is_all(i) ? kernels::Visible{0, 0} : seen[i];
+    attend_and_join();
+  }
+
   /// The sparse blocks of block b one after the other, of which each query sees some.
   void attend_sparsely(const AttentionTile& tile, int64_t b, kernels::AttendTask task) const {
     ThreadMemory& mine = memory();
@@ -225,7 +257,7 @@ class Call {
     const std::vector<kernels::Visible> all(mine.visible.begin(), mine.visible.begin() + n);
     float* const joined = task.parts;
     set_empty(joined, n);
-    task.parts = at_least(mine.sparse_part, n * part_floats());
+    task.parts = at_least(mine.inner_part, n * part_floats());
     for (int64_t first = 0; first < kKvBlockTokens; first += size) {
       const int64_t of_key = (b * kKvBlockTokens + first) / size;
       for (int64_t i = 0; i < n; ++i) {

@@ -15,7 +15,7 @@ int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 }  // namespace
 
 AttentionPlan plan_attention(const std::vector<SequenceKv>& sequences, int64_t n_kv_heads,
-                             int64_t heads_per_kv, int64_t window, int64_t n_threads) {
+                             int64_t heads_per_kv, const Reach& reach, int64_t n_threads) {
   constexpr int64_t kBlock = kernels::kKvBlockTokens;
   int64_t all_tokens = 0;
   for (const SequenceKv& sequence : sequences) all_tokens += sequence.n_tokens;
@@ -33,8 +33,15 @@ AttentionPlan plan_attention(const std::vector<SequenceKv>& sequences, int64_t n
     for (int64_t token = 0; token < sequence.n_tokens; token += tile_tokens) {
       const int64_t n = std::min(tile_tokens, sequence.n_tokens - token);
       const int64_t position = sequence.position + token;
-      const int64_t first = window == 0 ? 0 : std::max<int64_t>(0, position - window + 1);
-      AttentionTile tile{s, 0, token, n, first / kBlock, (position + n - 1) / kBlock + 1, -1};
+      const int64_t first =
+          reach.window == 0 ? 0 : std::max<int64_t>(0, position - reach.window + 1) / kBlock;
+      const bool sees_first = reach.first && first > 0;
+      AttentionTile tile{.sequence = s,
+                         .first_token = token,
+                         .n_tokens = n,
+                         .first_block = first - (sees_first ? 1 : 0),
+                         .end_block = (position + n - 1) / kBlock + 1,
+                         .sees_first = sees_first};
       for (; tile.kv_head < n_kv_heads; ++tile.kv_head) plan.tiles.push_back(tile);
       total += n_kv_heads * cost_of(tile, tile.end_block - tile.first_block);
     }

@@ -258,8 +258,8 @@ TEST(AttentionPlan, covers_every_query_and_block_once_and_uses_every_thread) {
         Shape{5, 9000, 2, 40, 1000}, Shape{512, 3000, 8, 2, 0}}) {
     for (const int64_t n_threads : {1, 2, 16}) {
       const std::vector<SequenceKv> sequences(2, {0, shape.n_tokens, shape.position, {}, nullptr});
-      const AttentionPlan plan =
-          plan_attention(sequences, shape.n_kv_heads, shape.heads_per_kv, shape.window, n_threads);
+      const AttentionPlan plan = plan_attention(sequences, shape.n_kv_heads, shape.heads_per_kv,
+                                                {shape.window}, n_threads);
       int64_t cost = 0, tile_cost = 0, tokens = 0, parts = 0, largest = 0;
       for (const AttentionTile& tile : plan.tiles) {
         const int64_t queries = tile.n_tokens * shape.heads_per_kv;

@@ -13,6 +13,9 @@ namespace sluice::ops {
 /// Of a kept key or value.
 inline int64_t element_bytes(kernels::KvType type) { return type == kernels::KvType::f32 ? 4 : 2; }
 
+/// Tokens at the beginning that stay where a cache is bounded (attention's sinks: Xiao et al. 2023, arXiv:2309.17453).
+inline constexpr int64_t kFirstTokens = 4;
+
 /// Where one layer's keys and values lie inside a KV block: keys [n_kv_heads, 256, head_dim] at
 /// `offset`, values of the same shape right after them. Of a layer that carries a state: its floats from `offset` on.
 struct KvLayerLayout {
@@ -26,6 +29,8 @@ struct KvLayerLayout {
   int64_t code_offset = 0;    ///< bytes: where heads lie one after the other in a block of codes
   int64_t recent =
       0;  ///< a token reads a block in few bits once so many lie between its end and the token
+  /// Above 0: a token sees the first kFirstTokens and the last so many, itself included, of a layer that would see all.
+  int64_t last = 0;
 
   /// How many rows tokens before `position` have, and where they lie: in the block of the token that a row ends with.
   int64_t rows_before(int64_t position) const { return position / ratio; }

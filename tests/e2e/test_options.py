@@ -26,6 +26,8 @@ BENCH = ["bench", MODEL, "-p", "1", "-n", "1"]
         ([*RUN, "--load", "1"], "--load"),
         ([*RUN, "--kv-type", "f8"], "--kv-type"),
         ([*RUN, "--threads", "0"], "--threads"),
+        ([*RUN, "--max-kv-size", "4"], "'4' is not a whole number from 5 to"),
+        ([*RUN, "--max-kv-size", "512", "--kv-bits", "8"], "--kv-bits"),
         ([*RUN, "--chunk", "0"], "'0' is not a whole number from 1 to"),
         ([*RUN, "--ctx", "0"], "'0' is not a whole number from 1 to"),
         ([*RUN, "--ctx", "100000000000"], "2147483647"),

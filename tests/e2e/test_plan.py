@@ -21,6 +21,7 @@ FIELDS = {
     "bytes_active",
     "simulated",
     "kv_bits",
+    "max_kv_size",
     "memory_bandwidth",
     "disk_bandwidth",
     "smallest_budget",

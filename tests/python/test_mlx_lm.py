@@ -225,7 +225,7 @@ def test_a_file_that_is_no_prompt_cache_is_refused(tmp_path, content):
 
 @pytest.mark.parametrize(
     ("argument", "value"),
-    [("max_kv_size", 512), ("kv_bits", 3), ("input_embeddings", mx.zeros((1, 4))), ("prefill_step_size", 64), ("draft_model", object())],
+    [("kv_bits", 3), ("input_embeddings", mx.zeros((1, 4))), ("prefill_step_size", 64), ("draft_model", object())],
 )
 def test_an_argument_that_is_not_honoured_is_an_error(loaded, argument, value):
     with pytest.raises(sluice.Unsupported, match=f"{argument} is not honoured; "):
@@ -246,7 +246,10 @@ def test_a_draft_model_changes_no_token_and_few_bits_are_the_engines(loaded, pro
     draft, _ = load(CHAT_MODEL)
     drafted = [r.token for r in stream_generate(model, tokenizer, draft_model=draft, **asked)]
     assert drafted == [r.token for r in stream_generate(model, tokenizer, **asked)]
-    assert generate(model, tokenizer, kv_bits=8, **asked) == generate(*load(CHAT_MODEL, kv_bits=8), **asked)
+    for lossy in ({"kv_bits": 8}, {"max_kv_size": 8}):
+        assert generate(model, tokenizer, **lossy, **asked) == generate(*load(CHAT_MODEL, **lossy), **asked)
+    bounded = batch_generate(model, tokenizer, [prompt], max_tokens=12, max_kv_size=8).texts
+    assert bounded == [generate(model, tokenizer, max_kv_size=8, **asked)]
     draft.close()
     with load(CHAT_MODEL, ram="1GB")[0] as bounded, pytest.raises(sluice.Unsupported, match="give load"):
         generate(bounded, tokenizer, draft_model=model, **asked)

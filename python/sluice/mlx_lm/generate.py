@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 _OF_STEPS = {
     "stream": (None, "Sluice has streams of its own"),
-    "max_kv_size": (None, "the model's own window decides; bound memory with load(ram=...)"),
     "input_embeddings": (None, "give tokens"),
     "prefill_step_size": (2048, "sluice.load(chunk=...) decides, which changes no result"),
 }
@@ -36,7 +35,6 @@ _OF_DRAFTS = {
 _OF_BATCHES = {
     "completion_batch_size": (32, "the scheduler decides"),
     "prefill_batch_size": (8, "the scheduler decides"),
-    "max_kv_size": _OF_STEPS["max_kv_size"],
     "prefill_step_size": _OF_STEPS["prefill_step_size"],
     "stream": _OF_STEPS["stream"],
 }
@@ -111,7 +109,8 @@ def _prompt_tokens(tokenizer: Tokenizer, prompt: Any) -> list[int]:
 
 
 def _asked_of(
-    model: Engine, draft_model: Engine | None, num_draft_tokens: int | None, kv_bits: int | None, kv_group_size: int, quantized_kv_start: int
+    model: Engine, draft_model: Engine | None, num_draft_tokens: int | None, kv_bits: int | None, kv_group_size: int, quantized_kv_start: int,
+    max_kv_size: int | None,
 ) -> Engine:
     """The model as it is opened with these, which Sluice decides when it opens one."""
     changes: dict[str, Any] = {}
@@ -123,6 +122,8 @@ def _asked_of(
         given = {"kv_bits": None if kv_bits in (4, 8) else kv_bits, "kv_group_size": kv_group_size, "quantized_kv_start": quantized_kv_start}
         refuse("stream_generate", given, _OF_KV_BITS)
         changes["kv_bits"] = kv_bits
+    if max_kv_size is not None:
+        changes["max_kv_size"] = max_kv_size
     return model.variant(**changes)
 
 
@@ -150,15 +151,16 @@ def stream_generate(
     kv_bits: int | None = None,
     kv_group_size: int = 64,
     quantized_kv_start: int = 5000,
+    max_kv_size: int | None = None,
     **kwargs: Any,
 ) -> Iterator[GenerationResponse]:
     """Yields the answer to a prompt (text or token ids) piece by piece. A prompt_cache goes on where it is, and holds
-    afterwards what was generated. A draft_model changes no token, only the time; which tokens it guessed is not told. With it or
-    with kv_bits the model is opened once more (Engine.variant). num_draft_tokens, kv_group_size and quantized_kv_start mean
+    afterwards what was generated. A draft_model changes no token, only the time; which tokens it guessed is not told. With it,
+    with kv_bits or with max_kv_size the model is opened once more (Engine.variant). num_draft_tokens, kv_group_size and quantized_kv_start mean
     nothing without a draft_model and kv_bits, as in mlx_lm."""
     shows_logits = kwargs.pop("_shows_logits", True)  # generate() has no use for them
     refuse("stream_generate", kwargs, _OF_STEPS)
-    model = _asked_of(model, draft_model, num_draft_tokens, kv_bits, kv_group_size, quantized_kv_start)
+    model = _asked_of(model, draft_model, num_draft_tokens, kv_bits, kv_group_size, quantized_kv_start, max_kv_size)
     tokens = _prompt_tokens(tokenizer, prompt)
     options = engine_options(sampler, logits_processors, shows_logits)
     options |= {"logits": shows_logits, "progress": prompt_progress_callback}
@@ -255,11 +257,14 @@ def batch_generate(
     *,
     sampler: Any = None,
     logits_processors: Sequence[Any] | None = None,
+    max_kv_size: int | None = None,
     **kwargs: Any,
 ) -> BatchResponse:
     """Answers to all prompts (token ids), computed together; each is what it would be alone. prompt_caches are gone on
     from, not changed. Log probabilities are those of the tokens before a sampler changes them."""
     refuse("batch_generate", kwargs, _OF_BATCHES)
+    if max_kv_size is not None:
+        model = model.variant(max_kv_size=max_kv_size)
     most = [max_tokens] * len(prompts) if isinstance(max_tokens, int) else list(max_tokens)
     if len(most) != len(prompts) or (prompt_caches is not None and len(prompt_caches) != len(prompts)):
         raise BadRequest(f"batch_generate: there are {len(prompts)} prompts, and not as many max_tokens or prompt_caches")

@@ -65,6 +65,7 @@ def load(
     ram: str | int | None = None,
     draft_model: str | None = None,
     kv_bits: int | str | None = None,
+    max_kv_size: int | None = None,
 ) -> tuple[Engine, TokenizerWrapper]: ...
 @overload
 def load(
@@ -80,6 +81,7 @@ def load(
     ram: str | int | None = None,
     draft_model: str | None = None,
     kv_bits: int | str | None = None,
+    max_kv_size: int | None = None,
 ) -> tuple[Engine, TokenizerWrapper, dict[str, Any]]: ...
 def load(
     path_or_hf_repo: str,
@@ -94,8 +96,9 @@ def load(
     ram: str | int | None = None,
     draft_model: str | None = None,
     kv_bits: int | str | None = None,
+    max_kv_size: int | None = None,
 ) -> tuple[Engine, TokenizerWrapper] | tuple[Engine, TokenizerWrapper, dict[str, Any]]:
-    """A model and its tokenizer; one that is on the hub only is downloaded. `ram`, draft_model and kv_bits are Sluice's: see sluice.load().
+    """A model and its tokenizer; one that is on the hub only is downloaded. `ram`, draft_model, kv_bits and max_kv_size are Sluice's: see sluice.load().
     Weights are always mapped, whatever `lazy` says, and no model's code is ever run, whatever is trusted."""
     given = {"model_config": model_config, "adapter_path": adapter_path}
     refuse("load", given, {
@@ -107,7 +110,7 @@ def load(
         pull(model, revision=revision or "main")
     elif revision is not None:
         raise Unsupported(f"load: revision is not honoured for what is here already; `sluice pull {model} --revision {revision}`")
-    engine = load_engine(model, ram=ram, draft_model=draft_model, kv_bits=kv_bits, disk_cache=True)
+    engine = load_engine(model, ram=ram, draft_model=draft_model, kv_bits=kv_bits, max_kv_size=max_kv_size, disk_cache=True)
     tokenizer = TokenizerWrapper(engine._native.tokenizer(), engine._native.chat_template)
     _check_tokenizer_config(tokenizer_config, tokenizer)
     return (engine, tokenizer, _config_of(_native.resolve(model))) if return_config else (engine, tokenizer)

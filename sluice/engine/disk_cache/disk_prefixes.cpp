@@ -95,7 +95,10 @@ std::vector<StoredStretch> DiskPrefixes::look_up(std::string_view salt,
     const auto of = tokens.subspan(i * kKvBlockTokens, kKvBlockTokens);
     chain = next_chain(chain, of);
     auto found = store_.find(chain, of);
-    if (!found && i >= n_held) break;
+    const auto may_lack = [&](const nn::KvLayout::Group& group) {  // windows have passed it
+      return group.passes(static_cast<int64_t>(i));
+    };
+    if (!found && i >= n_held && !std::ranges::all_of(layout_->groups, may_lack)) break;
     stored.push_back(found ? std::move(*found) : StoredStretch{});
     chains.push_back(chain);
   }
