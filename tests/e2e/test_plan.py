@@ -22,6 +22,7 @@ FIELDS = {
     "simulated",
     "kv_bits",
     "max_kv_size",
+    "state_bits",
     "memory_bandwidth",
     "disk_bandwidth",
     "smallest_budget",
