@@ -10,7 +10,7 @@ namespace {
 constexpr int kFewInt8Tokens = 16;
 constexpr int kMostRows = 16;  // whose sums are kept together, a multiple of 4
 
-/// A batch's groups of a token and a row: their sixteen partial sums, in the order of lanes.
+/// Of a row and a token the sixteen partial sums, in the order of lanes.
 using PartialSums = float[kMostRows][kFewInt8Tokens][16];
 
 /// A token's piece of a batch.
@@ -63,7 +63,7 @@ template <class F, int p>
   return x.high == nullptr ? low : add_high(low, products_of_one<F, p>(data, x.high));
 }
 
-/// The same of n_rows rows for many tokens, in turn.
+/// Piece of n_rows rows' batch, for many tokens in turn.
 template <class F, int n_rows>
 struct CodesPiece {
   Bytes codes[n_rows][kFours<F>];
@@ -326,30 +326,34 @@ class FewTokens {
     last_scales<width>(r, n, data, scale, bias);
     unrolled<kPieces>([&](auto p) __attribute__((always_inline)) {
       keep_apart();
+      const auto add = [&](int64_t t, Ints dots, const TokenPiece& x)
+          __attribute__((always_inline)) {
+        const auto with = [&](Floats sum) __attribute__((always_inline)) {
+          return add_groups<F>(dots, piece_of<p>(scale), piece_of<p>(bias), x, sum);
+        };
+        const auto at = [&](int s) { return sums[s < n ? s : 0][t] + p * kLanes; };
+        if constexpr (width == 4) {
+          store_piece(at(0), with(floats_at(at(0))));
+        } else {
+          Floats rows[kSlots];
+          for (int s = 0; s < kSlots; ++s) rows[s] = floats_at(at(s));
+          split_slots<width>(with(join_slots<width>(rows)), rows);
+          for (int s = 0; s < kSlots; ++s) {
+            if (s < n) store_piece(at(s), rows[s]);
+          }
+        }
+      };
+      if (n_tokens_ == 1) {
+        const TokenPiece x = piece_at<p>(0, n_whole_);
+        return add(0, dots_of_one<F, p>(data, x), x);
+      }
       CodesPiece<F, 1> piece;
       piece.template set<p>(0, data);
       for (int64_t t = 0; t < n_tokens_; ++t) {
         const TokenPiece x = piece_at<p>(t, n_whole_);
         Ints dots[1];
-        if (n_tokens_ == 1) {
-          dots[0] = dots_of_one<F, p>(data, x);
-        } else {
-          piece.dots(x, dots);
-        }
-        const auto add = [&](Floats sum) __attribute__((always_inline)) {
-          return add_groups<F>(dots[0], piece_of<p>(scale), piece_of<p>(bias), x, sum);
-        };
-        const auto at = [&](int s) { return sums[s < n ? s : 0][t] + p * kLanes; };
-        if constexpr (width == 4) {
-          store_piece(at(0), add(floats_at(at(0))));
-        } else {
-          Floats rows[kSlots];
-          for (int s = 0; s < kSlots; ++s) rows[s] = floats_at(at(s));
-          split_slots<width>(add(join_slots<width>(rows)), rows);
-          for (int s = 0; s < kSlots; ++s) {
-            if (s < n) store_piece(at(s), rows[s]);
-          }
-        }
+        piece.dots(x, dots);
+        add(t, dots[0], x);
       }
     });
   }
