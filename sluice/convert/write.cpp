@@ -111,6 +111,23 @@ struct Piece {
   bool is_first = false, is_last = false;  ///< of its product
 };
 
+/// read(items[i], buffers[i % 2]), then use(i, buffers[i % 2]), for each i; while one is used, the next one is read.
+template <class Item, class Read, class Use>
+void read_ahead(const std::vector<Item>& items, std::array<Rows, 2>& buffers, const Read& read,
+                const Use& use) {
+  std::future<void> reading;  // waited for before the items go
+  const auto begin = [&](size_t i) {
+    if (i == items.size()) return;
+    reading = std::async(std::launch::async, [&, i] { read(items[i], buffers[i % 2]); });
+  };
+  begin(0);
+  for (size_t i = 0; i < items.size(); ++i) {
+    reading.get();
+    begin(i + 1);
+    use(i, buffers[i % 2]);
+  }
+}
+
 /// While a piece is encoded, the next one is read and the one before is written.
 class Writer {
  public:
@@ -284,29 +301,22 @@ void Writer::write_piece(const Piece& piece, const Rows& rows, Journal& journal)
 
 void Writer::write_all(Journal& journal) {
   const std::vector<Piece> pieces = pieces_from(journal.tags.size());
-  std::future<void> reading, writing;  // waited for before the pieces go
-  const auto read_ahead = [&](size_t i) {
-    if (i == pieces.size()) return;
-    reading = std::async(std::launch::async,
-                         [this, &piece = pieces[i], &in = read_[i % 2]] { read_piece(piece, in); });
-  };
-  read_ahead(0);
-  for (size_t i = 0; i < pieces.size(); ++i) {
-    reading.get();
-    read_ahead(i + 1);
+  std::future<void> writing;  // waited for before the pieces go
+  const auto read = [this](const Piece& piece, Rows& in) { read_piece(piece, in); };
+  read_ahead(pieces, read_, read, [&](size_t i, Rows& in) {
     const Piece& piece = pieces[i];
     Rows& out = encoded_[i % 2];
-    encode_piece(piece, read_[i % 2], out);
+    encode_piece(piece, in, out);
     uint64_t bytes = 0;
     for (const auto& stream : out.streams) bytes += stream.size();
     if (writing.valid()) writing.get();
     writing = std::async(std::launch::async,
                          [this, &piece, &out, &journal] { write_piece(piece, out, journal); });
     advance(Progress::Stage::writing, bytes);
-    if (i + 1 < pieces.size() && (!piece.is_last || Clock::now() < next_keep_)) continue;
+    if (i + 1 < pieces.size() && (!piece.is_last || Clock::now() < next_keep_)) return;
     writing.get();
     keep(journal);
-  }
+  });
 }
 
 void Writer::keep(const Journal& journal) {
@@ -345,27 +355,19 @@ void Writer::check(const Journal& journal) {
     for (int64_t begin = 0; begin < target.rows(); begin += at_once)
       parts.push_back({p, begin, std::min(at_once, target.rows() - begin)});
   }
-  std::future<void> reading;  // waited for before the parts go
-  const auto read_ahead = [&](size_t i) {
-    if (i == parts.size()) return;
-    reading = std::async(std::launch::async,
-                         [this, &part = parts[i], &rows = read_[i % 2]] { read_back(part, rows); });
-  };
-  read_ahead(0);
-  for (size_t i = 0; i < parts.size(); ++i) {
-    reading.get();
-    read_ahead(i + 1);
+  const auto read = [this](const Part& part, Rows& rows) { read_back(part, rows); };
+  read_ahead(parts, read_, read, [&](size_t i, Rows& rows) {
     const auto& [p, begin, n] = parts[i];
     const Product& product = plan_.products[p];
     if (begin == 0) tags_.emplace(product.name);
-    tags_->update(read_[i % 2]);
+    tags_->update(rows);
     advance(Progress::Stage::checking, static_cast<uint64_t>(n * bytes_of_row(product.target)));
     if (begin + n == product.target.rows() && tags_->finish() != journal.tags[p]) {
       std::filesystem::remove(directory_ / kJournal);
       fail(ErrorKind::io, "{}: {} is not what was written; the disk may be failing, convert again",
            plan_.files[product.target.data.file].name, product.name);
     }
-  }
+  });
 }
 
 Written Writer::run() {
