@@ -21,30 +21,8 @@ EngineOptions with(int64_t max_size, int64_t chunk = 512) {
   return options;
 }
 
-/// 300 tokens and once more the same ones, so that there is something to guess.
-Tokens long_prompt(int n) {
-  Tokens tokens;
-  for (int i = 0; i < n; ++i) tokens.push_back(100 + i % 300 * 37 % 4000);
-  return tokens;
-}
-
-Request request_of(const Tokens& tokens, int64_t n, double temperature) {
-  Request request;
-  request.tokens = tokens;
-  request.max_tokens = n;
-  request.ignore_eos = true;
-  request.sampling = {.temperature = temperature, .seed = 3};
-  return request;
-}
-
-Result answer(Engine& engine, const Request& request) {
-  const auto recorder = std::make_shared<Recorder>();
-  const auto generation = begin_generation(engine, request, recorder);
-  return recorder->wait();
-}
-
 TEST(BoundedKv, logits_do_not_depend_on_chunks_and_are_those_of_all_while_all_is_seen) {
-  const Tokens tokens = long_prompt(1100);
+  const Tokens tokens = repeating_prompt(1100);
   const auto all = logits_of(*Engine::open(kTinyMoe, with(0)), tokens);
   const size_t row = all.size() / tokens.size();
   // Within the first block, at its end, over it, and as much as there is.
@@ -68,9 +46,9 @@ TEST(BoundedKv, answers_do_not_depend_on_guesses_batches_or_what_was_there_befor
     std::vector<Request> requests;
     std::vector<Tokens> expected;
     for (const int n : {890, 750, 511, 300}) {
-      requests.push_back(request_of(long_prompt(n), 40, n % 4 == 0 ? 0.0 : 1.0));
+      requests.push_back(sampled_request(repeating_prompt(n), 40, n % 4 == 0 ? 0.0 : 1.0));
       requests.back().cache_salt = std::to_string(n);
-      expected.push_back(answer(*alone, requests.back()).tokens);
+      expected.push_back(generated(*alone, requests.back()).tokens);
     }
     EngineOptions guessing = with(size, 100);
     guessing.speculation = Speculation::always;
@@ -83,31 +61,31 @@ TEST(BoundedKv, answers_do_not_depend_on_guesses_batches_or_what_was_there_befor
     }
     for (size_t i = 0; i < requests.size(); ++i) {
       EXPECT_EQ(recorders[i]->wait().tokens, expected[i]) << i;
-      const Result again = answer(*engine, requests[i]);
+      const Result again = generated(*engine, requests[i]);
       EXPECT_GT(again.reused_tokens, 256);
       EXPECT_EQ(again.tokens, expected[i]) << i;
       Request longer = requests[i];
       longer.tokens.insert(longer.tokens.end(), expected[i].begin(), expected[i].end());
       longer.tokens.insert(longer.tokens.end(), {7, 8, 9});
-      const Result went_on = answer(*engine, longer);
+      const Result went_on = generated(*engine, longer);
       EXPECT_GT(went_on.reused_tokens, std::ssize(requests[i].tokens));
       longer.cache_salt = "alone " + std::to_string(i);
-      EXPECT_EQ(went_on.tokens, answer(*alone, longer).tokens) << i;
+      EXPECT_EQ(went_on.tokens, generated(*alone, longer).tokens) << i;
     }
   }
 }
 
 TEST(BoundedKv, comes_back_from_disk_to_the_bit_and_only_to_the_same_size) {
   const io::TestDirectory directory;
-  Request request = request_of(long_prompt(1300), 20, 1);
+  Request request = sampled_request(repeating_prompt(1300), 20, 1);
   request.uses_disk = true;
   for (const int64_t size : {0, 300, 301}) {
     EngineOptions options = with(size);
     options.disk_cache.folder = directory.path();
     options.disk_cache.even_if_slower = true;
-    const Result first = answer(*Engine::open(kTinyMoe, options), request);
+    const Result first = generated(*Engine::open(kTinyMoe, options), request);
     EXPECT_EQ(first.reused_tokens, 0) << "what other sizes have written";
-    const Result again = answer(*Engine::open(kTinyMoe, options), request);
+    const Result again = generated(*Engine::open(kTinyMoe, options), request);
     EXPECT_EQ(again.reused_tokens, 1280);
     EXPECT_EQ(again.tokens, first.tokens);
   }
@@ -122,7 +100,7 @@ TEST(BoundedKv, takes_the_same_memory_at_any_length_and_no_more_than_was_planned
     options.baseline = Bytes{0};
     options.speculation = Speculation::off;  // its book of the timeline grows with it
     const auto engine = Engine::open(kTinyMoe, options);
-    logits_of(*engine, long_prompt(static_cast<int>(std::min<int64_t>(context, 6000))));
+    logits_of(*engine, repeating_prompt(static_cast<int>(std::min<int64_t>(context, 6000))));
     EXPECT_LE(engine->kv_bytes(), engine->plan()->kv);
     planned[context] = engine->plan()->total;
     taken[context] = engine->kv_bytes();

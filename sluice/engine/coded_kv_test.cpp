@@ -25,30 +25,8 @@ EngineOptions with(kernels::KvCode code, int64_t chunk = 512, int64_t recent = 1
   return options;
 }
 
-/// 300 tokens and once more the same ones, so that there is something to guess.
-Tokens long_prompt(int n = 890) {
-  Tokens tokens;
-  for (int i = 0; i < n; ++i) tokens.push_back(100 + i % 300 * 37 % 4000);
-  return tokens;
-}
-
-Request request_of(const Tokens& tokens, int64_t n, double temperature = 1.0) {
-  Request request;
-  request.tokens = tokens;
-  request.max_tokens = n;
-  request.ignore_eos = true;
-  request.sampling = {.temperature = temperature, .seed = 3};
-  return request;
-}
-
-Result answer(Engine& engine, const Request& request) {
-  const auto recorder = std::make_shared<Recorder>();
-  const auto generation = begin_generation(engine, request, recorder);
-  return recorder->wait();
-}
-
 TEST(CodedKv, logits_do_not_depend_on_chunks) {
-  const Tokens tokens = long_prompt();
+  const Tokens tokens = repeating_prompt(890);
   const auto full = logits_of(*Engine::open(kTinyMoe, with({})), tokens);
   for (const kernels::KvCode code : kCodes) {
     for (const int64_t recent : {0, 128}) {
@@ -74,9 +52,9 @@ TEST(CodedKv, answers_do_not_depend_on_guesses_batches_or_what_was_there_before)
     for (const int n :
          {890, 750, 511, 640,
           760}) {  // over the ends of blocks, and over where they are read in few bits
-      requests.push_back(request_of(long_prompt(n), 40, n % 4 == 0 ? 0.0 : 1.0));
+      requests.push_back(sampled_request(repeating_prompt(n), 40, n % 4 == 0 ? 0.0 : 1.0));
       requests.back().cache_salt = std::to_string(n);
-      expected.push_back(answer(*alone, requests.back()).tokens);
+      expected.push_back(generated(*alone, requests.back()).tokens);
     }
     EngineOptions guessing = with(code, 100);
     guessing.speculation = Speculation::always;
@@ -91,16 +69,16 @@ TEST(CodedKv, answers_do_not_depend_on_guesses_batches_or_what_was_there_before)
       const Result result = recorders[i]->wait();
       EXPECT_EQ(result.tokens, expected[i]) << i;
       // And the same once more, from its prefix, and a longer one that goes on from it.
-      const Result again = answer(*engine, requests[i]);
+      const Result again = generated(*engine, requests[i]);
       EXPECT_GT(again.reused_tokens, 256);
       EXPECT_EQ(again.tokens, expected[i]) << i;
       Request longer = requests[i];
       longer.tokens.insert(longer.tokens.end(), expected[i].begin(), expected[i].end());
       longer.tokens.insert(longer.tokens.end(), {7, 8, 9});
-      const Result went_on = answer(*engine, longer);
+      const Result went_on = generated(*engine, longer);
       EXPECT_GT(went_on.reused_tokens, std::ssize(requests[i].tokens));
       longer.cache_salt = "alone " + std::to_string(i);
-      EXPECT_EQ(went_on.tokens, answer(*alone, longer).tokens) << i;
+      EXPECT_EQ(went_on.tokens, generated(*alone, longer).tokens) << i;
     }
   }
 }
@@ -109,9 +87,9 @@ TEST(CodedKv, a_session_that_goes_back_gets_the_bits_of_computing_it) {
   const auto engine = Engine::open(kTinyMoe, with({4, 4}, 100));
   Session session(*engine);
   const auto nobody = [](const Event&) {};
-  session.generate(request_of(long_prompt(1500), 20), nobody);
+  session.generate(sampled_request(repeating_prompt(1500), 20), nobody);
   for (const int n : {1490, 1281, 1279, 900, 300}) {
-    Request request = request_of(long_prompt(n), 20);
+    Request request = sampled_request(repeating_prompt(n), 20);
     request.tokens.push_back(5);
     const Tokens got = session.generate(request, nobody).tokens;
     EXPECT_EQ(got, Session(*Engine::open(kTinyMoe, with({4, 4}))).generate(request, nobody).tokens)
@@ -121,16 +99,16 @@ TEST(CodedKv, a_session_that_goes_back_gets_the_bits_of_computing_it) {
 
 TEST(CodedKv, comes_back_from_disk_to_the_bit_and_only_to_the_same_setting) {
   const io::TestDirectory directory;
-  Request request = request_of(long_prompt(1300), 20);
+  Request request = sampled_request(repeating_prompt(1300), 20);
   request.uses_disk = true;
   for (const kernels::KvCode code : kCodes) {
     EngineOptions options = with(code);
     options.disk_cache.folder = directory.path();
     options.disk_cache.even_if_slower = true;
-    const Result first = answer(*Engine::open(kTinyMoe, options), request);
+    const Result first = generated(*Engine::open(kTinyMoe, options), request);
     EXPECT_EQ(first.reused_tokens, 0) << "what other settings have written";
     const auto engine = Engine::open(kTinyMoe, options);
-    const Result again = answer(*engine, request);
+    const Result again = generated(*engine, request);
     EXPECT_EQ(again.reused_tokens, 1280);
     EXPECT_EQ(again.tokens, first.tokens);
   }
@@ -145,7 +123,7 @@ TEST(CodedKv, takes_less_memory_than_floats_and_no_more_than_was_planned) {
     options.ram = Bytes{1 << 30};
     options.baseline = Bytes{0};
     const auto engine = Engine::open(kTinyMoe, options);
-    logits_of(*engine, long_prompt(4000));
+    logits_of(*engine, repeating_prompt(4000));
     EXPECT_LE(engine->kv_bytes(), engine->plan()->kv);
     if (!code) full = engine->kv_bytes().count;
     const double part = static_cast<double>(engine->kv_bytes().count) / static_cast<double>(full);

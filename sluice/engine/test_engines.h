@@ -24,6 +24,23 @@ inline std::vector<text::Token> prompt(int n, int first = 100) {
   return tokens;
 }
 
+/// 300 tokens and once more the same ones, so that there is something to guess.
+inline std::vector<text::Token> repeating_prompt(int n) {
+  std::vector<text::Token> tokens;
+  for (int i = 0; i < n; ++i) tokens.push_back(100 + i % 300 * 37 % 4000);
+  return tokens;
+}
+
+inline Request sampled_request(const std::vector<text::Token>& tokens, int64_t n,
+                               double temperature = 1.0) {
+  Request request;
+  request.tokens = tokens;
+  request.max_tokens = n;
+  request.ignore_eos = true;
+  request.sampling = {.temperature = temperature, .seed = 3};
+  return request;
+}
+
 /// Logits of all tokens, one row after the other.
 inline std::vector<float> logits_of(Engine& engine, const std::vector<text::Token>& tokens) {
   std::vector<float> all;

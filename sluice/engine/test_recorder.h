@@ -4,6 +4,7 @@
 
 #include <condition_variable>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -75,5 +76,11 @@ class Recorder : public Listener {
   std::optional<Result> result_;
   std::exception_ptr error_;
 };
+
+inline Result generated(Engine& engine, const Request& request) {
+  const auto recorder = std::make_shared<Recorder>();
+  const auto generation = begin_generation(engine, request, recorder);
+  return recorder->wait();
+}
 
 }  // namespace sluice::engine

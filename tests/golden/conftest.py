@@ -68,6 +68,20 @@ def comma_separated(tokens: np.ndarray) -> str:
     return ",".join(str(int(t)) for t in tokens)
 
 
+def random_tokens(directory: Path, n: int) -> np.ndarray:
+    """Of a tiny model's vocabulary."""
+    vocab = int(np.load(directory / "golden.npz")["logits"].shape[1])
+    return np.random.default_rng(5).integers(0, vocab, n)
+
+
+def refusal(model: Path, scratch: Path, *options: str) -> str:
+    """What `sluice logits` with these options says, which refuses them."""
+    command = [BINARY, "logits", model, "--tokens", comma_separated(np.arange(3)), "--out", scratch / "x.npy", *options]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode != 0
+    return done.stderr
+
+
 def relative_error(got: np.ndarray, wanted: np.ndarray) -> float:
     """The largest difference relative to the largest |logit|."""
     assert got.shape == wanted.shape, f"got {got.shape}, wanted {wanted.shape}"

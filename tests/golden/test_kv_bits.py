@@ -1,11 +1,10 @@
 """Keys and values in few bits: the same bits however the prompt is cut, with windows, sinks, shared heads and states beside them."""
 
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import BINARY, Sluice, comma_separated
+from conftest import Sluice, random_tokens, refusal
 
 # Of windows, sinks, states, keys of other layers, chunks of attention, heads of no round size.
 MODELS = ["gpt_oss-mlx", "gemma3_text-hf", "gemma4_text-hf", "qwen3_next-hf", "llama4-hf", "phi-hf", "falcon_h1-hf"]
@@ -13,16 +12,11 @@ WITHOUT = {"deepseek_v3-hf": "MLA", "mamba2-hf": "no layer of this model"}
 N_TOKENS = 700
 
 
-def tokens_of(directory: Path) -> np.ndarray:
-    vocab = int(np.load(directory / "golden.npz")["logits"].shape[1])
-    return np.random.default_rng(5).integers(0, vocab, N_TOKENS)
-
-
 @pytest.mark.parametrize("width", ["8", "k8v4", "4"])
 @pytest.mark.parametrize("name", MODELS)
 def test_few_bits_do_not_depend_on_chunks(name: str, width: str, sluice: Sluice, tiny_models: Path) -> None:
     directory = tiny_models / name
-    tokens = tokens_of(directory)
+    tokens = random_tokens(directory, N_TOKENS)
     full = sluice.logits(directory, tokens)
     options = ["--kv-bits", width, "--kv-recent", 60]
     one_pass = sluice.logits(directory, tokens, *options, "--chunk", 1024)
@@ -36,9 +30,5 @@ def test_few_bits_do_not_depend_on_chunks(name: str, width: str, sluice: Sluice,
 
 @pytest.mark.parametrize("name", WITHOUT)
 def test_a_model_that_cannot_refuses(name: str, tiny_models: Path, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [BINARY, "logits", tiny_models / name, "--tokens", comma_separated(np.arange(3)), "--out", tmp_path / "x.npy", "--kv-bits", "8"],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode != 0 and "--kv-bits" in done.stderr and WITHOUT[name] in done.stderr
+    said = refusal(tiny_models / name, tmp_path, "--kv-bits", "8")
+    assert "--kv-bits" in said and WITHOUT[name] in said

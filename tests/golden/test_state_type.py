@@ -1,27 +1,21 @@
 """Recurrent states in 16 bits: the same bits however the prompt is cut, told, and refused where nothing carries one."""
 
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import BINARY, Sluice, comma_separated
+from conftest import Sluice, random_tokens, refusal
 
 # A gated delta net, Mamba 1 and 2, RWKV-7, a fixed decay, Griffin, Kimi's.
 MODELS = ["qwen3_next-hf", "jamba-hf", "falcon_h1-hf", "rwkv7-hf", "bailing_moe_linear-hf", "recurrent_gemma-hf", "kimi_linear-hf"]
 N_TOKENS = 300
 
 
-def tokens_of(directory: Path) -> np.ndarray:
-    vocab = int(np.load(directory / "golden.npz")["logits"].shape[1])
-    return np.random.default_rng(5).integers(0, vocab, N_TOKENS)
-
-
 @pytest.mark.parametrize("kept", ["bf16", "f16"])
 @pytest.mark.parametrize("name", MODELS)
 def test_states_of_16_bits_do_not_depend_on_chunks(name: str, kept: str, sluice: Sluice, tiny_models: Path) -> None:
     directory = tiny_models / name
-    tokens = tokens_of(directory)
+    tokens = random_tokens(directory, N_TOKENS)
     full = sluice.logits(directory, tokens)
     one_pass = sluice.logits(directory, tokens, "--state-type", kept, "--chunk", 1024)
     for chunk in (100, 7):
@@ -33,9 +27,5 @@ def test_states_of_16_bits_do_not_depend_on_chunks(name: str, kept: str, sluice:
 
 
 def test_a_model_without_states_refuses(tiny_models: Path, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [BINARY, "logits", tiny_models / "llama-hf", "--tokens", comma_separated(np.arange(3)), "--out", tmp_path / "x.npy", "--state-type", "bf16"],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode != 0 and "--state-type: no layer of this model carries" in done.stderr
+    said = refusal(tiny_models / "llama-hf", tmp_path, "--state-type", "bf16")
+    assert "--state-type: no layer of this model carries" in said
