@@ -88,10 +88,10 @@ inline u8x64 as_multiplied(u8x64 codes) {
   return codes;
 }
 /// Dot products less what the weights' zero adds to them. sums: of x.
-template <class F, bool is_signed = kSigned<F>>
+template <class F>
 inline i32x16 less_zero(i32x16 dots, i32x16 sums) {
   constexpr int zero = F::kZeroShift > 0 ? 1 << F::kZeroShift : 0;
-  if constexpr (is_signed) {
+  if constexpr (kSigned<F>) {
     constexpr int more = 128 - zero;
     static_assert(more == 0 || more == 64 || more == 128);
     if constexpr (more > 0) return dots + shift_left < more == 64 ? 6 : 7 > (sums);
