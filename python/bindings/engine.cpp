@@ -183,6 +183,13 @@ void bind_options(nb::module_& module) {
                fail(ErrorKind::bad_request, "kv_recent is {}, it must be 0 or more", recent);
              o.load.kv_recent = recent;
            })
+      .def(
+          "set_spill",
+          [](EngineOptions& o, const std::string& folder, const std::optional<std::string>& limit) {
+            o.spill.folder = folder;
+            if (limit) o.spill.limit = parse_bytes(*limit);
+          },
+          nb::arg("folder"), nb::arg("limit").none())
       .def("set_max_kv_size", [](EngineOptions& o, int64_t size) { o.load.max_kv_size = size; })
       .def("set_speculation", [](EngineOptions& o, std::string_view given) {
         o.speculate(engine::speculating_named(given));

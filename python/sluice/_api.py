@@ -256,6 +256,8 @@ def load(
     kv_recent: int = 128,
     state_type: str = "f32",
     max_kv_size: int | None = None,
+    spill: str | None = None,
+    spill_limit: str | int | None = None,
     draft_model: str | None = None,
     speculate: str = "auto",
     kv_reserve: int = 0,
@@ -279,6 +281,8 @@ def load(
     state_type: "f32", or "f16" or "bf16", which are lossy: what recurrent layers' states are kept as between tokens.
     max_kv_size: of a sequence, the most tokens whose keys and values are kept, the first 4 and the most recent ones, which is lossy;
       None: all.
+    spill: a folder on a fast disk for keys and values that ram has no room for; they come back to the bit, and nothing is left there.
+    spill_limit: most that is written there, all in all, as "20GB" (None) or bytes.
     draft_model: a smaller model with the same vocabulary, named as `model`, which guesses tokens; ram is for both.
     speculate: "auto" checks guessed tokens where that was measured to be faster, "always", "off"; "match", "mtp" or "draft" as "auto", by what
       the text repeats, the model's own drafting layer or draft_model alone. None changes a result.
@@ -300,6 +304,10 @@ def load(
         if max_kv_size < 1:
             raise BadRequest(f"max_kv_size is {max_kv_size}, it must be positive")
         options.set_max_kv_size(max_kv_size)
+    if spill is not None:
+        options.set_spill(str(spill), None if spill_limit is None else str(spill_limit))
+    elif spill_limit is not None:
+        raise BadRequest("spill_limit is for spill, which is not given")
     options.set_speculation(speculate)
     if ram is not None:
         options.set_ram(str(ram))

@@ -76,6 +76,7 @@ void add_streaming_options(CLI::App& command, ModelOptions& o) {
           "does not fit is read from disk when it is needed; the result stays the same to the bit")
       ->type_name("SIZE")
       ->group(kStreaming);
+  add_spill_options(command, o)->needs("--ram");
   add_choice<residency::PolicyKind>(
       command, "--policy", "NAME",
       {{"lru", residency::PolicyKind::lru},
@@ -146,6 +147,26 @@ void add_lossy_options(CLI::App& command, ModelOptions& o) {
 }
 
 }  // namespace
+
+CLI::Option* add_spill_options(CLI::App& command, ModelOptions& o) {
+  CLI::Option* const spill =
+      command
+          .add_option(
+              "--spill", o.engine.spill.folder,
+              "Where keys and values go that --ram has no room for: a folder on a fast disk. "
+              "They come back to the bit; nothing is left there when the process ends")
+          ->type_name("DIR")
+          ->group(kStreaming);
+  command
+      .add_option_function<std::string>(
+          "--spill-limit",
+          [&o](const std::string& size) { o.engine.spill.limit = parse_bytes(size); },
+          "Most that is written there, all in all (default: 20GB)")
+      ->needs(spill)
+      ->type_name("SIZE")
+      ->group(kStreaming);
+  return spill;
+}
 
 void add_step_options(CLI::App& command, ModelOptions& o) {
   command

@@ -26,6 +26,8 @@ std::filesystem::path resolve_model(const std::string& model);
 void add_model_argument(CLI::App& command, std::string& model);
 /// What decides how much a step takes: threads, --kv-type, --state-type, --chunk, --exact-activations.
 void add_step_options(CLI::App& command, ModelOptions& options);
+/// --spill and --spill-limit. Returns the first.
+CLI::Option* add_spill_options(CLI::App& command, ModelOptions& options);
 /// --speculate and --draft-model, of commands that generate.
 void add_speculation_options(CLI::App& command, ModelOptions& options);
 /// --ctx.

@@ -69,6 +69,7 @@ void add_plan(CLI::App& app, Globals& globals) {
                   "Memory for the whole process, as 3GB or 700MB, or auto: what the system can "
                   "spare (default: auto)")
       ->type_name("SIZE");
+  add_spill_options(command, o->model);
   add_context_option(command, o->model);
   add_step_options(command, o->model);
   command

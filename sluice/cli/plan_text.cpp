@@ -130,6 +130,12 @@ std::string to_text(const engine::PlanReport& r, BarStyle style) {
   if (const int64_t size = r.config.kv.max_size; size > 0)
     text += fmt::format("Lossy: a token sees the first {} tokens and the last {}\n",
                         ops::kFirstTokens, size - ops::kFirstTokens);
+  if (r.spilled.count > 0)
+    text += fmt::format(
+        "Keys and values of {} tokens stay in memory; at the end of the context each token reads "
+        "{} "
+        "that are spilled\n",
+        r.kept_tokens, to_string(r.spilled));
   text += describe_parts(r, style) + describe_speed(r) + describe_table(r);
   text += fmt::format("\nIt runs from {} on; from {} all is mapped.\n", to_string(r.smallest),
                       to_string(r.mapped));

@@ -1,6 +1,6 @@
 #include "sluice/decode/append.h"
 
-#include <utility>
+#include "sluice/decode/make_room.h"
 
 namespace sluice::decode {
 
@@ -26,7 +26,7 @@ bool append(Stepper& stepper, nn::KvCache& kv, std::span<const int32_t> tokens,
                          .cancel = options.cancel}});
       begin = chunk.begin + chunk.n_tokens;
     }
-    stepper.begin(std::move(passes));
+    begin_with_room(stepper, passes);
     for (const Outcome& outcome : stepper.finish()) {
       if (outcome.error) std::rethrow_exception(outcome.error);
       if (outcome.cancelled) return false;

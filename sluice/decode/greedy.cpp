@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "sluice/decode/make_room.h"
 #include "sluice/decode/sampler.h"
 
 namespace sluice::decode {
@@ -28,12 +29,13 @@ void continue_greedily(Stepper& stepper, std::span<nn::KvCache* const> caches,
                        std::vector<int32_t> tokens, int64_t n, bool ahead,
                        const std::function<void(std::span<const int32_t>)>& on_step) {
   const auto at_once = static_cast<size_t>(stepper.max_logit_rows());
-  ahead = ahead && std::ssize(caches) <= stepper.max_ahead();
+  const bool may_spill = !caches.empty() && caches[0]->pool().spill() != nullptr;
+  ahead = ahead && !may_spill && std::ssize(caches) <= stepper.max_ahead();
   for (int64_t left = n; left > 0; --left) {
     for (size_t first = 0; first < caches.size(); first += at_once) {
       const auto some = caches.subspan(first, std::min(at_once, caches.size() - first));
       const std::span<int32_t> of = std::span(tokens).subspan(first, some.size());
-      if (stepper.in_flight() == 0) stepper.begin({rows_of(some, of)});
+      if (stepper.in_flight() == 0) begin_with_room(stepper, {rows_of(some, of)});
       if (ahead && left > 1) stepper.begin({rows_of(some, {})});
       const std::vector<Outcome> outcomes = stepper.finish();
       for (size_t i = 0; i < some.size(); ++i) {

@@ -26,6 +26,18 @@ Tokens stretch_of(Tokens tokens, int64_t i) {
   return tokens.subspan(static_cast<size_t>(i * kKvBlockTokens), kKvBlockTokens);
 }
 
+/// Whether its memory comes back when the index does without it.
+bool is_unused(const std::shared_ptr<residency::KvBlock>& block) {
+  return block && block.use_count() == 1 && block->in_memory();
+}
+
+/// Whether its place in the file is free then.
+bool is_unused_spilled(const std::shared_ptr<residency::KvBlock>& block) {
+  return block && block.use_count() == 1 && !block->in_memory();
+}
+
+bool is_any(const std::shared_ptr<residency::KvBlock>& block) { return block != nullptr; }
+
 bool begins_with(Tokens tokens, Tokens beginning) {
   return common_prefix(tokens, beginning) == std::ssize(beginning);
 }
@@ -111,8 +123,8 @@ PrefixIndex::Place PrefixIndex::walk(std::string_view salt, Tokens tokens) {
 bool PrefixIndex::restorable(int64_t length, std::span<const nn::KvStretch> stretches) const {
   for (size_t g = 0; g < layout_->groups.size(); ++g) {
     for (int64_t i = 0; i * kKvBlockTokens < length; ++i) {
-      if (layout_->groups[g].needs(i, length) && !stretches[static_cast<size_t>(i)][g])
-        return false;
+      const auto& block = stretches[static_cast<size_t>(i)][g];
+      if (layout_->groups[g].needs(i, length) && (!block || block->is_lost())) return false;
     }
   }
   return true;
@@ -196,9 +208,10 @@ void PrefixIndex::add(std::string_view salt, Tokens tokens, std::span<const Seal
       child = node->children.emplace(hash_of(of), std::move(made))->second.get();
     }
     for (size_t g = 0; g < stretch.blocks.size(); ++g) {
-      if (child->blocks[g] || !stretch.blocks[g]) continue;
+      const bool has_it = child->blocks[g] && !child->blocks[g]->is_lost();
+      if (has_it || !stretch.blocks[g]) continue;
+      if (!child->blocks[g]) held_ = held_ + layout_->groups[g].block_bytes;
       child->blocks[g] = stretch.blocks[g];
-      held_ = held_ + layout_->groups[g].block_bytes;
     }
     child->last_use = now;
     std::erase_if(node->ends, [&](const Node::End& end) {
@@ -241,7 +254,7 @@ Bytes PrefixIndex::unused() const {
   Bytes sum;
   const auto count = [&](const nn::KvStretch& blocks) {
     for (size_t g = 0; g < blocks.size(); ++g) {
-      if (blocks[g] && blocks[g].use_count() == 1) sum = sum + layout_->groups[g].block_bytes;
+      if (is_unused(blocks[g])) sum = sum + layout_->groups[g].block_bytes;
     }
   };
   const std::function<void(const Node&)> visit = [&](const Node& node) {
@@ -297,12 +310,12 @@ void PrefixIndex::add_end(std::string_view salt, Tokens tokens, const nn::KvCach
   shrink_to(cap_);
 }
 
-std::vector<PrefixIndex::Victim> PrefixIndex::victims(bool unused_only) {
+std::vector<PrefixIndex::Victim> PrefixIndex::victims(Wanted wanted_block) {
   std::vector<Victim> all;
   const auto wanted = [&](const nn::KvStretch& blocks, int64_t i, bool passed_only) {
     for (size_t g = 0; g < blocks.size(); ++g) {
       if (passed_only && !layout_->groups[g].passes(i)) continue;
-      if (blocks[g] && (!unused_only || blocks[g].use_count() == 1)) return true;
+      if (wanted_block(blocks[g])) return true;
     }
     return false;
   };
@@ -329,7 +342,7 @@ uint64_t PrefixIndex::give_up(const Victim& victim) {
     for (size_t g = 0; g < blocks.size(); ++g) {
       if (!blocks[g] || (passed_only && !layout_->groups[g].passes(victim.stretch))) continue;
       held_ = difference(held_, layout_->groups[g].block_bytes);
-      if (blocks[g].use_count() == 1) freed += layout_->groups[g].block_bytes.count;
+      if (is_unused(blocks[g])) freed += layout_->groups[g].block_bytes.count;
       blocks[g].reset();
     }
   };
@@ -349,10 +362,53 @@ uint64_t PrefixIndex::give_up(const Victim& victim) {
   return freed;
 }
 
+/// Gives up what was spilled and used before then. False when there is nothing.
+bool PrefixIndex::forget_spilled(uint64_t before) {
+  const auto oldest = victims(is_unused_spilled);
+  if (oldest.empty() || oldest.front().last_use >= before) return false;
+  give_up(oldest.front());
+  return true;
+}
+
+Bytes PrefixIndex::spill(Bytes wanted) {
+  const residency::KvSpill* const file = pool_.spill();
+  if (file == nullptr || !file->may_write_unused()) return {};
+  struct Unused {
+    uint64_t last_use;
+    size_t group;
+    std::weak_ptr<residency::KvBlock> block;  // what is forgotten meanwhile is gone
+  };
+  std::vector<Unused> all;
+  const auto add = [&](const nn::KvStretch& blocks, uint64_t last_use) {
+    for (size_t g = 0; g < blocks.size(); ++g) {
+      if (!layout_->groups[g].recurrent && is_unused(blocks[g]))
+        all.push_back({last_use, g, blocks[g]});
+    }
+  };
+  const std::function<void(const Node&)> visit = [&](const Node& node) {
+    add(node.blocks, node.last_use);
+    for (const Node::End& end : node.ends) add(end.blocks, end.last_use);
+    for (const auto& [hash, child] : node.children) visit(*child);
+  };
+  for (const auto& [salt, root] : roots_) visit(*root);
+  std::ranges::stable_sort(all, {}, &Unused::last_use);
+  Bytes got;
+  for (const Unused& unused : all) {
+    if (got >= wanted) break;
+    while (!file->has_place_for_unused()) {
+      if (!forget_spilled(unused.last_use)) return got;
+    }
+    const nn::KvLayout::Group& group = layout_->groups[unused.group];
+    const auto block = unused.block.lock();
+    if (block && block->spill(group.parts)) got = got + group.block_bytes;
+  }
+  return got;
+}
+
 bool PrefixIndex::evict(Bytes wanted) {
   uint64_t freed = 0;
   while (freed < wanted.count) {
-    const auto round = victims(/*unused_only=*/true);
+    const auto round = victims(is_unused);
     if (round.empty()) return false;
     for (const Victim& victim : round) {
       freed += give_up(victim);
@@ -364,7 +420,7 @@ bool PrefixIndex::evict(Bytes wanted) {
 
 void PrefixIndex::shrink_to(Bytes most) {
   while (held_ > most) {
-    const auto round = victims(/*unused_only=*/false);
+    const auto round = victims(is_any);
     if (round.empty()) return;
     for (const Victim& victim : round) {
       give_up(victim);

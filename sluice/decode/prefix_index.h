@@ -47,12 +47,16 @@ class PrefixIndex {
   /// Keeps all of a sequence that holds `tokens`, and is not used any more.
   void add_whole(std::string_view salt, std::span<const int32_t> tokens, const nn::KvCache& kv);
 
+  /// Spills blocks that nobody uses until `wanted` bytes are back in the pool, those used longest ago first; states stay. Where
+  /// the file has no place for them, it forgets what was spilled and used before. Returns what came back. While no step is in
+  /// flight.
+  Bytes spill(Bytes wanted);
   /// Gives up blocks that nobody uses until `wanted` bytes are back in the pool. False when there are none left.
   bool evict(Bytes wanted);
   /// Forgets a partition.
   void drop(std::string_view salt);
 
-  /// Bytes of blocks that nobody else uses: evict() can give back as many.
+  /// Bytes of blocks in memory that nobody else uses: evict() can give back as many.
   Bytes unused() const;
   Bytes held() const { return held_; }  ///< blocks in the index, used by sequences or not
   int64_t n_stretches() const;
@@ -67,7 +71,9 @@ class PrefixIndex {
   void thin(Node& leaf);
   void release(nn::KvStretch& blocks, size_t group);
   void shrink_to(Bytes most);
-  std::vector<Victim> victims(bool unused_only);
+  using Wanted = bool (*)(const std::shared_ptr<residency::KvBlock>&);
+  std::vector<Victim> victims(Wanted wanted);
+  bool forget_spilled(uint64_t before);
   uint64_t give_up(const Victim& victim);
   Bytes bytes_of(const nn::KvStretch& blocks) const;
   bool restorable(int64_t length, std::span<const nn::KvStretch> stretches) const;

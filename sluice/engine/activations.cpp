@@ -69,7 +69,11 @@ Bytes array_bytes(const nn::StepDemands& d, const StepSize& step) {
 
 Bytes activation_bytes(const nn::StepDemands& demands, const StepSize& step) {
   const int64_t attention_plan = 128 * step.n_tokens * demands.n_kv_heads;
-  const int64_t bytes = primitive_bytes(demands, step) + attention_plan +
+  const int64_t kept = step.spills
+                           ? kFloat * step.n_tokens * demands.n_kv_heads * demands.heads_per_kv *
+                                 (kernels::kPartHeader + (demands.head_dim + 15) / 16 * 16)
+                           : 0;
+  const int64_t bytes = primitive_bytes(demands, step) + attention_plan + kept +
                         step.n_threads * thread_bytes(demands, step);
   return array_bytes(demands, step) + Bytes{static_cast<uint64_t>(bytes)};
 }

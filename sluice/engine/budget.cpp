@@ -16,10 +16,11 @@ namespace sluice::engine {
 
 int64_t layer_tokens(const Engine::Impl& engine) {
   constexpr int64_t kMost = 4096;  // their rows wait in memory
-  // What a step reads and writes is not in few bits: a small part of a context whose rest is.
+  // What a step reads and writes is not in few bits, nor spilled: a small part of a context whose rest is.
   constexpr int64_t kLeast = 1024;
   const nn::KvLayout& layout = *engine.kv_layout;
-  const int64_t most = layout.group_of_codes() ? std::clamp(engine.context / 16, kLeast, kMost)
+  const bool is_small = layout.group_of_codes() || !engine.options.spill.folder.empty();
+  const int64_t most = is_small ? std::clamp(engine.context / 16, kLeast, kMost)
                        : layout.is_bounded()
                            ? std::clamp(engine.options.load.max_kv_size, kLeast, kMost)
                            : kMost;
@@ -124,11 +125,56 @@ StepSize step_of(const Engine::Impl& engine) {
   return {.n_tokens = std::max(chunk, options.n_sequences),
           .n_waiting = std::max<int64_t>(0, layer_tokens(engine) - chunk),
           .attended = attended_tokens(engine),
+          .spills = !options.spill.folder.empty(),
           .n_threads = engine.pool.size(),
           .all_int8 = loaded.only_int8 && options.activations != ops::Activations::float32,
           .logits = std::max(sampled, logits_within_budget(engine)),
           .strip = loaded.strip,
           .embedding = embedding_bytes(loaded.extents, chunk)};
+}
+
+/// Half of what spilled parts are read into: some of them, and at least what a layer has of one stretch.
+Bytes stage_half(const nn::KvLayout& layout) {
+  constexpr uint64_t kParts = 16, kMost = 8 << 20;
+  uint64_t stretch = 0;
+  for (const auto& group : layout.groups) {
+    uint64_t largest = 0;
+    for (const residency::KvPart& part : group.parts)
+      largest = std::max(largest, io::aligned_span(part.offset, part.bytes).bytes);
+    if (!group.recurrent) stretch += largest;
+  }
+  return {std::max(stretch, std::min(kMost, kParts * stretch))};
+}
+
+/// Stretches that are spilled at once, at most: what the limit allows, or several times what sequences have, the rest of
+/// which nobody uses.
+uint64_t spilled_stretches(const Engine::Impl& engine) {
+  constexpr uint64_t kTimes = 8;
+  const auto of_sequences = static_cast<uint64_t>((engine.context / kernels::kKvBlockTokens + 1) *
+                                                  engine.options.n_sequences);
+  uint64_t stretch = 1;
+  for (const auto& group : engine.kv_layout->groups) {
+    if (!group.recurrent) stretch += group.block_bytes.count;
+  }
+  return std::min(kTimes * of_sequences, engine.options.spill.limit.count / stretch + 1);
+}
+
+/// What spilling takes itself: parts on their way, and what is known of each block in the file.
+Bytes spill_bytes(const Engine::Impl& engine) {
+  if (engine.options.spill.folder.empty()) return {};
+  constexpr uint64_t kOfBlock = 512, kOfPart = 48;
+  uint64_t stretch = 0;
+  for (const auto& group : engine.kv_layout->groups)
+    stretch += kOfBlock + kOfPart * group.parts.size();
+  return Bytes{2 * stage_half(*engine.kv_layout).count + spilled_stretches(engine) * stretch};
+}
+
+/// Has the pool spill what it has no room for.
+void spill_kv(Engine::Impl& engine) {
+  residency::KvSpillOptions options = engine.options.spill;
+  if (options.folder.empty()) return;
+  options.most_blocks = spilled_stretches(engine) * engine.kv_layout->groups.size();
+  engine.kv_pool.spill_to(options, stage_half(*engine.kv_layout));
 }
 
 /// Freed arrays that MLX keeps for reuse.
@@ -179,8 +225,8 @@ residency::Footprint footprint_of(const Engine::Impl& engine, bool drafts) {
       residency::footprint_of(drafts ? loaded.extents_with_mtp : loaded.extents);
   count_kv(engine, *engine.kv_layout, footprint);
   footprint.baseline = engine.options.baseline.value_or(process_baseline() + engine.options.beside);
-  footprint.activations =
-      activation_bytes(loaded.model->step_demands(), step_of(engine)) + mlx_cache(engine);
+  footprint.activations = activation_bytes(loaded.model->step_demands(), step_of(engine)) +
+                          mlx_cache(engine) + spill_bytes(engine);
   footprint.staging = book_bytes(loaded.extents) + drafter_bytes(engine);
   if (drafts) {
     count_kv(engine, loaded.mtp->kv_layout(), footprint);
@@ -195,6 +241,19 @@ residency::Footprint footprint_of(const Engine::Impl& engine, bool drafts) {
   if (!engine.options.disk_cache.folder.empty())
     footprint.baseline = footprint.baseline + DiskPrefixes::kMemory;
   return footprint;
+}
+
+int64_t kept_tokens(const Engine::Impl& engine, const residency::Footprint& footprint, Bytes ram) {
+  constexpr int64_t kBlock = kernels::kKvBlockTokens;
+  const auto fits = [&](int64_t n) { return residency::mapped_budget(footprint, n) <= ram; };
+  if (engine.options.spill.folder.empty() || fits(engine.context)) return engine.context;
+  int64_t least = std::min(engine.context, step_tokens(engine) + 2 * kBlock);
+  for (int64_t most = engine.context; most - least > kBlock;) {
+    const int64_t middle = least + (most - least) / 2 / kBlock * kBlock;
+    if (middle == least) break;
+    (fits(middle) ? least : most) = middle;
+  }
+  return least;
 }
 
 bool mtp_fits(const Engine::Impl& engine, Bytes ram) {
@@ -223,10 +282,11 @@ residency::ResidencyPlan hold_weights_within(Bytes ram, Engine::Impl& engine) {
   residency::WeightStore& store = *engine.loaded.store;
   const io::ReaderOptions reader = reader_for(engine);
   mx::set_cache_limit(mlx_cache(engine).count);
-  residency::ResidencyPlan plan =
-      residency::plan_residency(footprint_of(engine, engine.loaded.mtp != nullptr), ram,
-                                engine.context, {}, residency::uniform_reuse());
+  const residency::Footprint footprint = footprint_of(engine, engine.loaded.mtp != nullptr);
+  residency::ResidencyPlan plan = residency::plan_residency(
+      footprint, ram, kept_tokens(engine, footprint, ram), {}, residency::uniform_reuse());
   engine.kv_pool.set_cap(plan.kv);
+  spill_kv(engine);
   if (plan.mapped) {
     store.release_pages(/*few=*/false);
   } else {

@@ -18,6 +18,10 @@ Bytes process_baseline();
 /// layer that drafts tokens, which the model has.
 residency::Footprint footprint_of(const Engine::Impl& engine, bool drafts);
 
+/// Tokens of a sequence whose keys and values stay in memory within `ram`: all of the context, or where the others can be
+/// spilled as many as fit beside the weights, and those of a step at least.
+int64_t kept_tokens(const Engine::Impl& engine, const residency::Footprint& footprint, Bytes ram);
+
 /// Whether the model has a layer that drafts tokens and all of its weights fit into `ram` with it. Where they are streamed,
 /// reading more of them for guesses would cost what is gained.
 bool mtp_fits(const Engine::Impl& engine, Bytes ram);

@@ -198,6 +198,16 @@ mx::Stream own_stream() {
   }
 }
 
+void check_spill(const EngineOptions& o, const nn::KvLayout& layout) {
+  if (o.spill.folder.empty()) return;
+  if (!o.ram && o.load.mode != residency::LoadMode::headers)
+    fail(ErrorKind::bad_request, "--spill: there is no --ram that bounds memory; give one");
+  if (layout.selects) {
+    fail(ErrorKind::unsupported,
+         "--spill: this model chooses among all keys, which must be in memory; leave it out");
+  }
+}
+
 void check_guessers(const EngineOptions& o) {
   if (o.guessers == Guessers::model && !o.draft_model)
     fail(ErrorKind::bad_request, "--speculate draft: there is no --draft-model; give one");
@@ -264,6 +274,7 @@ std::unique_ptr<Engine> Engine::open(const std::filesystem::path& path,
     open_text(path, e.loaded, e.tokenizer, e.chat_template);
     if (options.chat_template) e.chat_template = options.chat_template;
     e.kv_layout = std::make_shared<const nn::KvLayout>(e.loaded.model->kv_layout());
+    check_spill(options, *e.kv_layout);
     Timeline* const timeline = options.reader.timeline;
     e.ops_context.emplace(ops::Context{own_stream(), e.pool, e.kernels, *e.loaded.store, e.errors,
                                        e.scratch, options.activations, options.skip_missing_experts,
@@ -398,6 +409,10 @@ residency::Footprint Engine::footprint_within(Bytes ram) const {
   return footprint_of(*impl_, mtp_fits(*impl_, ram));
 }
 
+int64_t Engine::kept_tokens(const residency::Footprint& footprint, Bytes ram) const {
+  return engine::kept_tokens(*impl_, footprint, ram);
+}
+
 const residency::ResidencyPlan* Engine::plan() const {
   return impl_->plan ? &*impl_->plan : nullptr;
 }
@@ -407,6 +422,10 @@ std::optional<residency::StreamStatistics> Engine::statistics() const {
 }
 std::optional<residency::GovernorReport> Engine::governor() const {
   return impl_->governor ? std::optional(impl_->governor->report()) : std::nullopt;
+}
+std::optional<residency::KvSpillReport> Engine::spilled() const {
+  const residency::KvSpill* const spill = impl_->kv_pool.spill();
+  return spill != nullptr ? std::optional(spill->report()) : std::nullopt;
 }
 double Engine::disk_bandwidth() const { return impl_->disk_bandwidth; }
 

@@ -47,6 +47,8 @@ struct EngineOptions {
   /// becomes so large.
   int64_t n_sequences = 1;
   int64_t sequence_tokens = 0;
+  /// Where keys and values go that `ram` has no room for, and come back from to the bit. Needs `ram`.
+  residency::KvSpillOptions spill;
   /// What was computed is kept for prompts to come that begin alike, which takes a block of keys and values for each
   /// sequence, and no more than these bytes.
   bool keep_prefixes = true;
@@ -156,12 +158,16 @@ class Engine {
   residency::Footprint footprint() const;
   /// The same as it would be opened within `ram`: without a layer that drafts, where that leaves too little.
   residency::Footprint footprint_within(Bytes ram) const;
+  /// Tokens of a sequence whose keys and values stay in memory within `ram`: the context, or less where `spill` takes the rest.
+  int64_t kept_tokens(const residency::Footprint& footprint, Bytes ram) const;
   /// How the budget was divided; null without one.
   const residency::ResidencyPlan* plan() const;
   /// What streaming weights did so far; nothing when all are mapped.
   std::optional<residency::StreamStatistics> statistics() const;
   /// How memory pressure changed the experts' memory; nothing when it may not.
   std::optional<residency::GovernorReport> governor() const;
+  /// What was spilled; nothing where nothing can be.
+  std::optional<residency::KvSpillReport> spilled() const;
   /// Bytes per second that the disk was measured to give; 0 when it was not.
   double disk_bandwidth() const;
 

@@ -79,16 +79,21 @@ PlanReport report_of(const std::string& model, const Engine& engine, Bytes budge
                     .bytes_active = engine.bytes_active(),
                     .context = engine.context(),
                     .simulated = machine.sim_ram || machine.sim_disk || machine.sim_bandwidth};
-  report.smallest = residency::smallest_budget(footprint, report.context);
-  report.mapped = residency::mapped_budget(footprint, report.context);
+  report.kept_tokens = engine.kept_tokens(footprint, budget);
+  report.spilled = {footprint.kv_per_token.count *
+                    static_cast<uint64_t>(report.context - report.kept_tokens)};
+  const int64_t least_kept = engine.kept_tokens(footprint, {});
+  report.smallest = residency::smallest_budget(footprint, least_kept);
+  report.mapped = residency::mapped_budget(footprint, least_kept);
   report.has_tokenizer = engine.has_tokenizer();
   const auto reuse = residency::trained_reuse();
   // Refused before anything is measured.
-  (void)residency::plan_residency(footprint, budget, report.context, {}, reuse);
+  (void)residency::plan_residency(footprint, budget, report.kept_tokens, {}, reuse);
   report.machine = choose_machine(machine, engine.options().n_threads, disk_file);
-  report.plan = residency::plan_residency(footprint, budget, report.context, report.machine, reuse);
+  report.plan =
+      residency::plan_residency(footprint, budget, report.kept_tokens, report.machine, reuse);
   report.parts = residency::parts_of(footprint, report.plan);
-  report.table = residency::plan_table(footprint, report.context, kRows, report.machine, reuse);
+  report.table = residency::plan_table(footprint, least_kept, kRows, report.machine, reuse);
   return report;
 }
 
@@ -132,6 +137,8 @@ nlohmann::json to_json(const PlanReport& r) {
       {"state_bits", 8 * ops::element_bytes(r.config.kv.state_type)},
       {"max_kv_size",
        r.config.kv.max_size > 0 ? nlohmann::json(r.config.kv.max_size) : nlohmann::json(nullptr)},
+      {"kept_tokens", r.kept_tokens},
+      {"spilled_bytes", r.spilled.count},
       {"memory_bandwidth", known(r.machine.memory_bandwidth)},
       {"disk_bandwidth", known(r.machine.disk_bandwidth)},
       {"smallest_budget", r.smallest.count},

@@ -27,7 +27,9 @@ struct PlanReport {
   nn::Config config;
   Bytes file_bytes, bytes_active;
   int64_t context = 0;
-  bool simulated = false;  ///< some of the machine is given, not measured
+  int64_t kept_tokens = 0;  ///< whose keys and values stay in memory: the context, but with `spill`
+  Bytes spilled = {};       ///< of keys and values at the end of the context; each token reads them
+  bool simulated = false;   ///< some of the machine is given, not measured
   bool has_tokenizer = true;
   Bytes smallest = {}, mapped = {};
   residency::Machine machine = {};  ///< a disk speed of 0 is not known

@@ -44,12 +44,19 @@ nlohmann::json residency_json(const Engine& engine,
   nlohmann::json json = residency_json(*plan, engine.context());
   json["streaming"] = nullptr;
   json["governor"] = nullptr;
+  json["spill"] = nullptr;
   if (streaming) json["streaming"] = to_json(*streaming, engine.disk_bandwidth());
   if (const auto governor = engine.governor()) {
     json["governor"] = {{"expert_bytes", governor->size.count},
                         {"shrinks", governor->shrinks},
                         {"grows", governor->grows},
                         {"reason", governor->reason}};
+  }
+  if (const auto spilled = engine.spilled()) {
+    json["spill"] = {{"limit", spilled->limit.count},
+                     {"bytes_written", spilled->written.count},
+                     {"bytes_read", spilled->read.count},
+                     {"bytes_held", spilled->held.count}};
   }
   return json;
 }

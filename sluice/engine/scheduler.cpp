@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "sluice/base/error.h"
+#include "sluice/decode/make_room.h"
 
 namespace sluice::engine {
 namespace {
@@ -77,6 +78,7 @@ Worker::Turn Scheduler::turn(bool others_wait) {
   if (stepper_.in_flight() == 0) {
     sweep();
     admit();
+    bring_back();
     if (!begin()) {
       step_began_ = {};
       publish();
@@ -190,13 +192,17 @@ bool Scheduler::admit_one() {
     if (best == nullptr || given(sequence) < given(*best)) best = &sequence;
   }
   if (best == nullptr || !fits(**best)) return false;
-  if (reads_.begin(**best, pace_.prompt_token_seconds())) return true;  // it waits for that
+  if (!(*best)->is_aside() && reads_.begin(**best, pace_.prompt_token_seconds()))
+    return true;  // it waits for that
   const Ptr sequence = *best;
   waiting_.erase(waiting_.begin() + (best - waiting_.data()));
   try {
     // The last token is computed in any case, for what follows it.
     const auto prefix = std::span(sequence->timeline()).first(sequence->timeline().size() - 1);
-    sequence->activate(keeps_prefix(*sequence)
+    auto aside = sequence->take_back();
+    if (aside && aside->is_lost()) aside.reset();
+    sequence->activate(aside ? std::move(*aside)
+                       : keeps_prefix(*sequence)
                            ? prefixes_.find(sequence->request().cache_salt, prefix)
                            : new_cache_());
     reads_.forget(*sequence);
@@ -325,43 +331,70 @@ bool Scheduler::begin() {
         continue;
       }
       if (lacks_room && make_room(plan)) continue;
-      fail_all(plan);
+      const Error told = decode::with_why_not(error, pool_);
+      fail_all(plan, std::make_exception_ptr(lacks_room ? told : error));
     } catch (...) {
-      fail_all(plan);
+      fail_all(plan, std::current_exception());
     }
     release_ended();
   }
 }
 
-/// With the exception that is being handled.
-void Scheduler::fail_all(const Plan& plan) {
+void Scheduler::fail_all(const Plan& plan, const std::exception_ptr& error) {
   for (const Ptr& sequence : plan.of_row) {
-    if (!sequence->ended()) sequence->fail(std::current_exception());
+    if (!sequence->ended()) sequence->fail(error);
   }
 }
 
 /// False when there is nothing left to give up.
 bool Scheduler::make_room(const Plan& plan) {
-  std::map<const nn::KvCache*, int64_t> tokens;
-  for (const auto& pass : plan.passes) {
-    for (const decode::Row& row : pass) tokens[row.kv] += row.n_tokens();
-  }
-  Bytes wanted;
-  for (const auto& [kv, n] : tokens) wanted = wanted + bytes_of(kv->needs(n));
-  const Bytes lacking = difference(wanted, difference(pool_.cap(), pool_.in_use()));
-  if (lacking.count > 0 && prefixes_.evict(lacking)) return true;
+  const Bytes lacking = decode::lacking_for(plan.passes, pool_);
+  if (lacking.count > 0 && prefixes_.spill(lacking) >= lacking) return true;
+  if (lacking.count > 0 && prefixes_.evict(decode::lacking_for(plan.passes, pool_))) return true;
   if (lacking.count > 0 && options_.maker != nullptr && options_.maker->give_up_kept(lacking))
     return true;
   if (reads_.give_up()) return true;
-  if (active_.size() < 2) return false;
+  if (active_.size() < 2) return decode::spill_for(plan.passes, pool_) || give_up_aside();
   // The youngest has the least to compute again, as a rule.
   const Ptr youngest = active_.back();
   active_.pop_back();
-  youngest->release();
+  if (pool_.spill() != nullptr) {
+    youngest->put_aside();
+  } else {
+    youngest->release();
+  }
   waiting_.insert(waiting_.begin(), youngest);
   const std::lock_guard lock(mutex_);
   ++report_.preemptions;
   return true;
+}
+
+/// Of a sequence that was put aside the blocks that cannot be spilled: then it computes its timeline anew.
+bool Scheduler::give_up_aside() {
+  const auto last = std::find_if(waiting_.rbegin(), waiting_.rend(),
+                                 [](const Ptr& sequence) { return sequence->is_aside(); });
+  if (last == waiting_.rend()) return false;
+  (*last)->release();
+  return true;
+}
+
+/// Blocks that were spilled and are used again, as far as there is room beside what sequences will take next.
+void Scheduler::bring_back() {
+  if (pool_.spill() == nullptr) return;
+  const auto is_prompt = [](const Ptr& s) { return !s->is_paused() && !s->is_decoding(); };
+  if (std::ranges::any_of(active_, is_prompt)) return;
+  constexpr int64_t kAhead = 2 * kernels::kKvBlockTokens;
+  Bytes kept;
+  for (size_t i = 0; i < active_.size(); ++i) kept = kept + bytes_of(new_cache_().needs(kAhead));
+  for (const Ptr& sequence : active_) {
+    try {
+      const Bytes room = difference(pool_.cap(), pool_.in_use());
+      if (kept < room) sequence->kv().restore(difference(room, kept));
+    } catch (...) {
+      sequence->fail(std::current_exception());
+    }
+  }
+  release_ended();
 }
 
 /// The step after `first`, as far as it is certain: all go on with what they are about to choose.
@@ -446,6 +479,7 @@ void Scheduler::finish() {
   plans_.erase(plans_.begin());
   if (stepper_.in_flight() == 0) plans_.clear();  // the one ahead was given up
   learn_from(plan, outcomes);
+  spare_others(plan, outcomes);
   for (size_t i = 0; i < outcomes.size(); ++i) {
     Sequence& sequence = *plan.of_row[i];
     if (sequence.ended()) continue;
@@ -460,6 +494,17 @@ void Scheduler::finish() {
     } catch (...) {
       if (!sequence.ended()) sequence.fail(std::current_exception());
     }
+  }
+}
+
+/// Spilled bytes that did not come back are an error of whose they are; the others compute the step again.
+void Scheduler::spare_others(const Plan& plan, std::span<decode::Outcome> outcomes) const {
+  const auto is_lost = [](const Ptr& s) {
+    return !s->ended() && s->is_active() && s->kv().is_lost();
+  };
+  if (std::ranges::none_of(plan.of_row, is_lost)) return;
+  for (size_t i = 0; i < outcomes.size(); ++i) {
+    if (outcomes[i].error && !is_lost(plan.of_row[i])) outcomes[i] = {};
   }
 }
 

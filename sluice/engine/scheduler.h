@@ -82,8 +82,11 @@ class Scheduler {
   void add_prompts(Plan& plan);
   Plan compose_ahead(const Plan& first) const;
   bool begin();
-  void fail_all(const Plan& plan);
+  static void fail_all(const Plan& plan, const std::exception_ptr& error);
   bool make_room(const Plan& plan);
+  bool give_up_aside();
+  void bring_back();
+  void spare_others(const Plan& plan, std::span<decode::Outcome> outcomes) const;
   void begin_ahead();
   void finish();
   std::vector<decode::Outcome> wait(const Plan& plan);

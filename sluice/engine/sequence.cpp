@@ -58,6 +58,14 @@ void Sequence::activate(nn::KvCache kv) {
 void Sequence::release() {
   if (made_ && made_->sees_states()) made_.reset();  // it keeps in step with the keys and values
   kv_.reset();
+  aside_.reset();
+}
+
+void Sequence::put_aside() {
+  std::optional<nn::KvCache> kv = std::move(kv_);
+  release();
+  kv->spill(residency::KvPool::kNoCap, nn::KvCache::Spilled::whole);
+  aside_ = std::move(kv);
 }
 
 void Sequence::begin_guesses(GuessMaker& maker) {

@@ -5,6 +5,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "sluice/decode/pooler.h"
@@ -21,7 +22,7 @@ namespace sluice::engine {
 /// One request on its way: its timeline, how the next token is chosen, and what its listener is told.
 ///
 /// waiting -> active: it has keys and values, if only of nothing -> ended: the listener was told. An active one that
-/// is preempted waits again, and computes its timeline anew.
+/// is preempted waits again, and computes its timeline anew, or goes on where it was put aside.
 class Sequence {
  public:
   using Clock = std::chrono::steady_clock;
@@ -47,6 +48,11 @@ class Sequence {
   void activate(nn::KvCache kv);
   /// Lets go of them, while no step uses them. One that has not ended computes them again.
   void release();
+  /// The same, but its keys and values stay, and are spilled.
+  void put_aside();
+  /// Those, for activate().
+  std::optional<nn::KvCache> take_back() { return std::exchange(aside_, std::nullopt); }
+  bool is_aside() const { return aside_.has_value(); }
   /// Has the maker's guesses follow it from here on: it was just activated.
   void begin_guesses(GuessMaker& maker);
   /// A step of it is over: whoever follows it may know.
@@ -103,7 +109,7 @@ class Sequence {
   std::atomic<bool> cancelled_ = false, paused_ = false;
 
   std::vector<text::Token> timeline_;  // the prompt and what was taken
-  std::optional<nn::KvCache> kv_;
+  std::optional<nn::KvCache> kv_, aside_;
   text::Detokenizer detokenizer_;
   decode::StopMatcher stops_;
   Result result_;

@@ -54,6 +54,7 @@ CompressedAttention::CompressedAttention(const Config& c, const CompressedAttent
   q_norm_ = load_norm(c, w["q_a_norm"], a.q_lora_rank);
   row_norm_ = load_norm(c, w["kv_norm"], a.head_dim);
   q_b_ = {linear(w["q_b_proj"], a.q_lora_rank, queries)};
+  demands.kept.selects = true;
   window_slot_ = demands.kept.add_latent(a.head_dim, a.sliding_window);
   demands.compressed_slots.emplace_back();
   if (a.compresses) load_compressor(c, w["compressor"], demands);

@@ -16,6 +16,7 @@ Indexer::Indexer(const Config& c, const IndexConfig& index, int64_t query_width,
   if (c.kv.max_size > 0)
     fail(ErrorKind::unsupported,
          "--max-kv-size: {}: this model chooses among all keys; leave it out", w.path());
+  demands.kept.selects = true;
   constexpr float kLayerNormEps = 1e-6F;  // the reference's own constant
   constexpr int64_t kMostRuns = 1 << 17;
   of_block_.push_back(linear(w["wk"], c.hidden_size, index.head_dim));

@@ -39,9 +39,11 @@ size_t KvLayout::group_like(const Group& wanted) {
   return i;
 }
 
-/// Room for so many bytes in a group's blocks. Returns where.
-int64_t KvLayout::take(size_t group, int64_t bytes) {
+/// Room for so many bytes in a group's blocks. Returns where, and which part of them that is.
+int64_t KvLayout::take(size_t group, int64_t bytes, size_t& part) {
   const uint64_t before = groups[group].block_bytes.count;
+  part = groups[group].parts.size();
+  groups[group].parts.push_back({before, static_cast<uint64_t>(bytes)});
   groups[group].block_bytes.count += static_cast<uint64_t>(bytes);
   return static_cast<int64_t>(before);
 }
@@ -49,7 +51,7 @@ int64_t KvLayout::take(size_t group, int64_t bytes) {
 size_t KvLayout::add(const Group& wanted, const ops::KvLayerLayout& layer, int64_t bytes) {
   group_of_layer.push_back(group_like(wanted));
   layers.push_back(layer);
-  layers.back().offset = take(group_of_layer.back(), bytes);
+  layers.back().offset = take(group_of_layer.back(), bytes, layers.back().part);
   return layers.size() - 1;
 }
 
@@ -61,7 +63,8 @@ size_t KvLayout::add_kv(int64_t n_kv_heads, int64_t head_dim, int64_t window) {
   if (!format_.code) return add_bounded(layer, bytes);
   layer.code = format_.code;
   layer.recent = format_.recent;
-  layer.code_offset = take(group_like({.codes = true}), n_kv_heads * format_.code.bytes(head_dim));
+  layer.code_offset =
+      take(group_like({.codes = true}), n_kv_heads * format_.code.bytes(head_dim), layer.code_part);
   return add({.window = format_.recent + 1, .keeps_first = true}, layer, bytes);
 }
 
@@ -179,6 +182,44 @@ void KvCache::trim(int64_t length) {
   if (!can_trim(length))
     fail(ErrorKind::internal, "KV of {} tokens cannot be trimmed to {}", length_, length);
   length_ = length;  // append() drops the blocks behind it
+}
+
+Bytes KvCache::spill(Bytes wanted, Spilled what) {
+  Bytes got;
+  for (size_t g = 0; g < table_->size(); ++g) {
+    const KvLayout::Group& group = layout_->groups[g];
+    if (group.recurrent || (group.window > 0 && what == Spilled::seen_by_all)) continue;
+    // First what is in the file already; then the last ones, so that a sequence that grows beyond memory writes each block
+    // once, and its beginning stays.
+    auto& blocks = (*table_)[g];
+    for (const bool written : {true, false}) {
+      for (auto block = blocks.rbegin(); block != blocks.rend() && got < wanted; ++block) {
+        if (!*block || (*block)->writer() != residency::KvBlock::kSealed) continue;
+        if (written && !(*block)->stored()) continue;
+        // Others go on with it: it is in their tables, and in the prefix index.
+        if (what == Spilled::whole && block->use_count() > 2) continue;
+        if ((*block)->spill(group.parts)) got = got + group.block_bytes;
+      }
+    }
+  }
+  return got;
+}
+
+void KvCache::restore(Bytes room) {
+  for (size_t g = 0; g < table_->size(); ++g) {
+    const Bytes bytes = layout_->groups[g].block_bytes;
+    for (const auto& block : (*table_)[g]) {
+      if (!block || block->in_memory()) continue;
+      if (room < bytes || !block->restore()) break;
+      room = difference(room, bytes);
+    }
+  }
+}
+
+bool KvCache::is_lost() const {
+  return std::ranges::any_of(*table_, [](const auto& blocks) {
+    return std::ranges::any_of(blocks, [](const auto& block) { return block && block->is_lost(); });
+  });
 }
 
 bool KvCache::may_write(size_t group, size_t block) const {

@@ -22,6 +22,7 @@ struct KvLayout {
     bool codes = false;        ///< a block has few bits of a whole stretch, and the first has none
     bool keeps_first = false;  ///< the window never passes the first block
     Bytes block_bytes = {};
+    std::vector<residency::KvPart> parts = {};  ///< of a block, a layer's each
 
     /// Whether a token at `position`, or a later one, needs something of the blocks of stretch `i`, which ends at
     /// `position` or before, or holds it.
@@ -48,13 +49,14 @@ struct KvLayout {
   std::optional<size_t> group_of_codes() const;
   bool is_bounded() const;  ///< layers that would see everything do not
 
+  bool selects = false;  ///< layers choose among all keys, so that these must be in memory
   std::vector<Group> groups;
   std::vector<size_t> group_of_layer;      ///< by slot
   std::vector<ops::KvLayerLayout> layers;  ///< by slot
 
  private:
   size_t group_like(const Group& wanted);
-  int64_t take(size_t group, int64_t bytes);
+  int64_t take(size_t group, int64_t bytes, size_t& part);
   size_t add(const Group& group, const ops::KvLayerLayout& layer, int64_t bytes);
   size_t add_state(int64_t n, kernels::KvType type);
   size_t add_bounded(ops::KvLayerLayout layer, int64_t bytes);
@@ -102,6 +104,15 @@ class KvCache {
   bool can_trim(int64_t length) const;
   /// Forgets the tokens from `length` on. Throws Error(internal) unless can_trim(length).
   void trim(int64_t length);
+
+  /// Which blocks are spilled: those that every step reads (all of a layer without a window), or also those that windows
+  /// have, of a sequence that waits.
+  enum class Spilled : uint8_t { seen_by_all, whole };
+  /// Spills sealed blocks, while no step is in flight, until the pool has got `wanted` bytes. Returns what it got.
+  Bytes spill(Bytes wanted, Spilled what);
+  /// Has spilled blocks come back, the first ones first, as long as `room` has room for them. Throws residency::SpillError.
+  void restore(Bytes room);
+  bool is_lost() const;  ///< spilled bytes of it are gone
 
   /// The blocks that append() of n_tokens will take, one entry per group.
   std::vector<residency::KvNeed> needs(int64_t n_tokens, int64_t step_end = 0) const;

@@ -7,6 +7,7 @@
 #include "sluice/ops/attention_plan.h"
 #include "sluice/ops/kernel_op.h"
 #include "sluice/ops/kv_rows.h"
+#include "sluice/ops/spilled_ranges.h"
 
 namespace sluice::ops {
 namespace {
@@ -50,12 +51,24 @@ class Call {
   void run() {
     for (const SequenceKv& sequence : sequences_) {
       if (!spec_.stores) break;
-      if (sequence.copy_from) copy_shared_rows(rows_, sequence);
+      if (sequence.copy_from) copy_shared_rows(rows_, sequence, shared_rows(*sequence.copy_from));
       store(sequence);
       if (layout_.code) code_completed(sequence);
     }
-    plan_ = plan_attention(selection_ ? dense_part() : sequences_, layout_.n_kv_heads,
-                           heads_per_kv_, {window(), keeps_first()}, context_.pool.size());
+    std::vector<SequenceKv> sequences = selection_ ? dense_part() : sequences_;
+    const std::vector<SpilledRange> spilled =
+        spilled_ranges(sequences, layout_, {window(), keeps_first()});
+    for (const SpilledRange& range : spilled) sequences[range.sequence].n_tokens = 0;
+    attend_all(sequences, {window(), keeps_first()});
+    if (!spilled.empty()) attend_spilled(spilled);
+    if (selection_) attend_selected();
+  }
+
+ private:
+  /// What these see within reach, of blocks that are in memory.
+  void attend_all(const std::vector<SequenceKv>& sequences, const Reach& reach) {
+    plan_ =
+        plan_attention(sequences, layout_.n_kv_heads, heads_per_kv_, reach, context_.pool.size());
     thread_local std::vector<float> all_parts;
     parts_ = at_least(all_parts, plan_.n_parts * part_floats());
     context_.pool.parallel_for(static_cast<int64_t>(plan_.items.size()), 1,
@@ -66,10 +79,8 @@ class Call {
     for (const AttentionTile& tile : plan_.tiles) {
       if (tile.first_part >= 0) merge(tile);
     }
-    if (selection_) attend_selected();
   }
 
- private:
   /// Of a layer without a window, what its bounded cache keeps.
   bool keeps_first() const { return spec_.window == 0 && layout_.last > 0; }
   int64_t window() const { return spec_.window == 0 ? layout_.last : spec_.window; }
@@ -184,7 +195,7 @@ class Call {
     task.q = queries;
 
     const bool whole = tile.first_part < 0;
-    float* states = whole ? empty_states(mine.state, n) : nullptr;
+    float* states = !whole ? nullptr : range_ ? kept_states(tile) : empty_states(mine.state, n);
     for (int64_t at = item.first_block; at < item.end_block; ++at) {
       const int64_t b = tile.block(at);
       task.parts = whole ? at_least(mine.part, n * part_floats()) : part(tile, at, 0);
@@ -199,6 +210,7 @@ class Call {
       }
       if (whole) join_parts(task, states);
     }
+    if (range_) return;
     for (int64_t i = 0; whole && i < n; ++i) finish(tile, i, states + i * part_floats());
   }
 
@@ -212,15 +224,15 @@ class Call {
     if (n > 0) {
       const residency::KvBlock& block = *sequence.blocks[static_cast<size_t>(b)];
       task.n_queries = n;
-      task.k = rows_.keys(block, tile.kv_head, 0);
-      task.v = rows_.values(block, tile.kv_head, 0);
+      task.k = keys_of(block, tile.kv_head);
+      task.v = layout_.keys_only ? task.k : task.k + rows_.half_bytes();
       context_.kernels.attend(task);
     }
     if (n == all) return;
     task.n_queries = all - n;
     task.q += n * lanes_;
     task.parts += n * part_floats();
-    task.k = rows_.codes(*sequence.coded[static_cast<size_t>(b)], tile.kv_head);
+    task.k = codes_of(*sequence.coded[static_cast<size_t>(b)], tile.kv_head);
     context_.kernels.attend_coded(task);
   }
 
@@ -285,8 +297,8 @@ class Call {
     const SequenceKv& sequence = sequences_[tile.sequence];
     const auto i = static_cast<size_t>(b);
     return sequence.position + tile.first_token < layout_.coded_from(b)
-               ? rows_.keys(*sequence.blocks[i], tile.kv_head, 0)
-               : rows_.codes(*sequence.coded[i], tile.kv_head);
+               ? keys_of(*sequence.blocks[i], tile.kv_head)
+               : codes_of(*sequence.coded[i], tile.kv_head);
   }
 
   /// The part that block `b` of a shared out tile gives query `i`.
@@ -308,24 +320,92 @@ class Call {
   /// Joins what other items left of a tile.
   void merge(const AttentionTile& tile) const {
     const int64_t query_floats = (tile.end_block - tile.first_block) * part_floats();
-    context_.pool.parallel_for(n_queries(tile), std::max<int64_t>(1, 8192 / query_floats),
-                               [&](int64_t begin, int64_t end) {
-                                 for (int64_t i = begin; i < end; ++i) {
-                                   float* state = empty_states(memory().state, 1);
-                                   for (int64_t b = tile.first_block; b < tile.end_block; ++b) {
-                                     context_.kernels.join_part(
-                                         part(tile, b, i), static_cast<int32_t>(layout_.head_dim),
+    context_.pool.parallel_for(
+        n_queries(tile), std::max<int64_t>(1, 8192 / query_floats),
+        [&](int64_t begin, int64_t end) {
+          for (int64_t i = begin; i < end; ++i) {
+            float* state =
+                range_ ? kept_states(tile) + i * part_floats() : empty_states(memory().state, 1);
+            for (int64_t b = tile.first_block; b < tile.end_block; ++b) {
+              context_.kernels.join_part(part(tile, b, i), static_cast<int32_t>(layout_.head_dim),
                                          state);
-                                   }
-                                   finish(tile, i, state);
-                                 }
-                               });
+            }
+            if (!range_) finish(tile, i, state);
+          }
+        });
   }
 
   void finish(const AttentionTile& tile, int64_t i, const float* state) const {
     const float* sink = spec_.sinks ? spec_.sinks->data() + head_of(tile, i) : nullptr;
     context_.kernels.finish_part(state, sink, static_cast<int32_t>(layout_.head_dim),
                                  buffers_.output() + place(tile, i));
+  }
+
+  // --- blocks that are spilled
+
+  const std::byte* bytes_of(const residency::KvBlock& block, int64_t offset) const {
+    if (block.in_memory()) return block.data() + offset;
+    const auto at = std::ranges::find(range_->blocks, &block) - range_->blocks.begin();
+    return block.pool().stage().at(static_cast<size_t>(at));
+  }
+  const std::byte* keys_of(const residency::KvBlock& block, int64_t head) const {
+    return bytes_of(block, layout_.offset) + head * kKvBlockTokens * rows_.row_bytes();
+  }
+  const std::byte* codes_of(const residency::KvBlock& block, int64_t head) const {
+    return bytes_of(block, layout_.code_offset) + head * layout_.code.bytes(layout_.head_dim);
+  }
+  const std::byte* shared_rows(const residency::KvBlock& block) const {
+    if (block.in_memory()) return block.data() + layout_.offset;
+    residency::KvStage& stage = block.pool().stage();
+    stage.bring({{block.stored(), layout_.part}});
+    return stage.at(0);
+  }
+
+  /// Range after range, in the order of blocks; the next one is read while one is computed with. What queries have of the
+  /// ranges before waits in kept_.
+  void attend_spilled(const std::vector<SpilledRange>& ranges) {
+    residency::KvStage& stage = ranges[0].stage();
+    thread_local std::vector<float> kept;
+    std::vector<SequenceKv> one = sequences_;
+    for (SequenceKv& sequence : one) sequence.n_tokens = 0;
+    for (size_t i = 0; i < ranges.size(); ++i) {
+      const SpilledRange& range = ranges[i];
+      const SequenceKv& sequence = sequences_[range.sequence];
+      const int64_t n = sequence.n_tokens * spec_.n_heads;
+      if (range.begin == 0) {
+        kept_ = at_least(kept, n * part_floats());
+        set_empty(kept_, n);
+      }
+      stage.bring(range.wanted);
+      stage.expect(i + 1 < ranges.size() ? ranges[i + 1].wanted : of_next_layer(ranges[0].wanted));
+      range_ = &range;
+      one[range.sequence].n_tokens = sequence.n_tokens;
+      attend_all(one, {window(), keeps_first(), range.begin, range.end});
+      one[range.sequence].n_tokens = 0;
+      if (i + 1 == ranges.size() || ranges[i + 1].sequence != range.sequence)
+        finish_kept(range.sequence);
+    }
+    range_ = nullptr;
+  }
+
+  /// Of a sequence, [n_kv_heads, n_tokens, heads_per_kv], so that a tile's lie side by side.
+  float* kept_states(const AttentionTile& tile) const {
+    const int64_t n_tokens = sequences_[tile.sequence].n_tokens;
+    return kept_ + (tile.kv_head * n_tokens + tile.first_token) * heads_per_kv_ * part_floats();
+  }
+
+  void finish_kept(size_t sequence) const {
+    const int64_t n_tokens = sequences_[sequence].n_tokens;
+    context_.pool.parallel_for(layout_.n_kv_heads * n_tokens, 16, [&](int64_t begin, int64_t end) {
+      for (int64_t at = begin; at < end; ++at) {
+        const AttentionTile tile{.sequence = sequence,
+                                 .kv_head = at / n_tokens,
+                                 .first_token = at % n_tokens,
+                                 .n_tokens = 1};
+        for (int64_t i = 0; i < heads_per_kv_; ++i)
+          finish(tile, i, kept_states(tile) + i * part_floats());
+      }
+    });
   }
 
   /// The tokens that see all before them.
@@ -446,6 +526,8 @@ class Call {
   int64_t heads_per_kv_, lanes_;
   AttentionPlan plan_;
   float* parts_ = nullptr;
+  const SpilledRange* range_ = nullptr;  // null: what is computed with is in memory
+  float* kept_ = nullptr;
 };
 
 }  // namespace

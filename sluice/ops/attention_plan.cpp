@@ -35,13 +35,16 @@ AttentionPlan plan_attention(const std::vector<SequenceKv>& sequences, int64_t n
       const int64_t position = sequence.position + token;
       const int64_t first =
           reach.window == 0 ? 0 : std::max<int64_t>(0, position - reach.window + 1) / kBlock;
-      const bool sees_first = reach.first && first > 0;
+      const bool sees_first = reach.first && first > 0 && reach.begin_block == 0;
+      const int64_t end = std::min((position + n - 1) / kBlock + 1, reach.end_block);
+      const int64_t begin = std::min(std::max(first, reach.begin_block), end);
       AttentionTile tile{.sequence = s,
                          .first_token = token,
                          .n_tokens = n,
-                         .first_block = first - (sees_first ? 1 : 0),
-                         .end_block = (position + n - 1) / kBlock + 1,
+                         .first_block = begin - (sees_first ? 1 : 0),
+                         .end_block = end,
                          .sees_first = sees_first};
+      if (tile.first_block == tile.end_block) continue;
       for (; tile.kv_head < n_kv_heads; ++tile.kv_head) plan.tiles.push_back(tile);
       total += n_kv_heads * cost_of(tile, tile.end_block - tile.first_block);
     }

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <limits>
+
 #include "sluice/ops/attention.h"
 
 namespace sluice::ops {
@@ -37,6 +39,8 @@ struct AttentionPlan {
 struct Reach {
   int64_t window = 0;  ///< so many tokens, itself included; 0: all
   bool first = false;  ///< and some at the beginning
+  /// Of the blocks, those [begin_block, end_block): others are attended at another time.
+  int64_t begin_block = 0, end_block = std::numeric_limits<int64_t>::max();
 };
 
 /// Tiles as large as leaves every thread several (a tile reads its keys and values once); a tile that is

@@ -63,7 +63,8 @@ mx::array pool_groups(const Context& context, const mx::array& rows, const mx::a
         const int64_t width = layout.head_dim;
         const auto bytes = static_cast<size_t>(at.row_bytes());
         for (const SequenceKv& sequence : *kv) {
-          if (sequence.copy_from) copy_shared_rows(at, sequence);
+          if (sequence.copy_from)
+            copy_shared_rows(at, sequence, at.keys(*sequence.copy_from, 0, 0));
           for (int64_t i = 0; i < sequence.n_tokens; ++i) {
             const int64_t from = (sequence.first_row + i) * width, to = sequence.position + i;
             const residency::KvBlock& block =
@@ -99,7 +100,8 @@ mx::array keep_rows(const Context& context, const mx::array& x,
         const LayerRows rows{layout};
         const int64_t width = layout.head_dim;
         for (const SequenceKv& sequence : *kv) {
-          if (sequence.copy_from) copy_shared_rows(rows, sequence);
+          if (sequence.copy_from)
+            copy_shared_rows(rows, sequence, rows.keys(*sequence.copy_from, 0, 0));
           context.pool.parallel_for(sequence.n_tokens, kTokens, [&](int64_t begin, int64_t end) {
             for (int64_t i = begin; i < end; ++i) {
               const int64_t row = sequence.first_row + i, next = sequence.position + i + 1;

@@ -23,17 +23,19 @@ struct LayerRows {
   }
 };
 
-/// The rows a block shared with a snapshot already had, for this layer.
-inline void copy_shared_rows(const LayerRows& rows, const SequenceKv& sequence) {
+/// The rows a block shared with a snapshot already had, for this layer. from: where its bytes of that block begin.
+inline void copy_shared_rows(const LayerRows& rows, const SequenceKv& sequence,
+                             const std::byte* from) {
   const int64_t first = rows.layout.first_row(sequence.position / kernels::kKvBlockTokens);
   const int64_t kept = rows.layout.rows_before(sequence.position) - first;
   const residency::KvBlock& to =
       *sequence.blocks[static_cast<size_t>(sequence.position / kernels::kKvBlockTokens)];
   for (int64_t head = 0; head < rows.layout.n_kv_heads; ++head) {
     const auto bytes = static_cast<size_t>(kept * rows.row_bytes());
-    std::memcpy(rows.keys(to, head, 0), rows.keys(*sequence.copy_from, head, 0), bytes);
+    const std::byte* const keys = from + head * kernels::kKvBlockTokens * rows.row_bytes();
+    std::memcpy(rows.keys(to, head, 0), keys, bytes);
     if (rows.layout.keys_only) continue;
-    std::memcpy(rows.values(to, head, 0), rows.values(*sequence.copy_from, head, 0), bytes);
+    std::memcpy(rows.values(to, head, 0), keys + rows.half_bytes(), bytes);
   }
 }
 

@@ -70,7 +70,8 @@ class SelectCall {
     std::fill_n(out, n_rows_ * spec_.shape.n_groups * spec_.shape.k, -1);
     for (const SequenceKv& sequence : sequences) {
       if (spec_.stores) {
-        if (sequence.copy_from) copy_shared_rows(rows_, sequence);
+        if (sequence.copy_from)
+          copy_shared_rows(rows_, sequence, rows_.keys(*sequence.copy_from, 0, 0));
         store(sequence);
       }
       for (int64_t i = spec_.shape.n_dense(sequence); i < sequence.n_tokens; ++i)

@@ -31,6 +31,8 @@ struct KvLayerLayout {
       0;  ///< a token reads a block in few bits once so many lie between its end and the token
   /// Above 0: a token sees the first kFirstTokens and the last so many, itself included, of a layer that would see all.
   int64_t last = 0;
+  size_t part = 0;       ///< which part of its block it is, where that is spilled
+  size_t code_part = 0;  ///< and of a block of codes
 
   /// How many rows tokens before `position` have, and where they lie: in the block of the token that a row ends with.
   int64_t rows_before(int64_t position) const { return position / ratio; }

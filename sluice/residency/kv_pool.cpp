@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 #include "sluice/base/error.h"
 
@@ -21,7 +22,55 @@ struct Full {};
 }  // namespace
 
 KvBlock::KvBlock(KvPool& pool, Bytes size) : pool_(pool), size_(size), data_(pool.take(size)) {}
-KvBlock::~KvBlock() { pool_.give_back(data_, size_); }
+KvBlock::~KvBlock() {
+  if (data_ != nullptr) pool_.give_back(data_, size_);
+}
+
+bool KvBlock::spill(std::span<const KvPart> parts) {
+  KvSpill* const file = pool_.spill();
+  if (file == nullptr || data_ == nullptr) return false;
+  int none = 0;
+  if (!pins_.compare_exchange_strong(none, -1)) return false;
+  if (!stored_ || stored_->is_lost()) stored_ = file->write({data_, rounded(size_)}, parts);
+  if (!stored_) {
+    pins_ = 0;
+    return false;
+  }
+  pool_.give_back(std::exchange(data_, nullptr), size_);
+  return true;
+}
+
+bool KvBlock::restore() {
+  if (data_ != nullptr) return true;
+  std::byte* data = nullptr;
+  try {
+    data = pool_.take(size_);
+    pool_.spill()->read(*stored_, {data, rounded(size_)});
+  } catch (const Full&) {
+    return false;
+  } catch (const SpillError&) {
+    pool_.give_back(data, size_);
+    throw;
+  } catch (const Error&) {  // the system has no memory: it stays where it is
+    return false;
+  }
+  data_ = data;
+  pins_ = 0;
+  return true;
+}
+
+KvBlock::Pin::Pin(KvBlock& block) {
+  for (int pins = block.pins_; pins >= 0;) {
+    if (!block.pins_.compare_exchange_weak(pins, pins + 1)) continue;
+    held_.reset(&block);
+    return;
+  }
+}
+
+void KvPool::spill_to(const KvSpillOptions& options, Bytes stage) {
+  spill_ = std::make_unique<KvSpill>(options);
+  stage_ = std::make_unique<KvStage>(*spill_, stage);
+}
 
 std::shared_ptr<KvBlock> KvReservation::take(Bytes size, uint64_t writer) {
   const auto found = blocks_.find(size.count);

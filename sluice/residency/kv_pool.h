@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -11,6 +12,8 @@
 #include <vector>
 
 #include "sluice/base/bytes.h"
+#include "sluice/residency/kv_spill.h"
+#include "sluice/residency/kv_stage.h"
 
 namespace sluice::residency {
 
@@ -21,9 +24,13 @@ class KvPool;
 ///
 /// open: `writer` names the one sequence that may write into it -> sealed: full, writer 0, and
 /// never written again by anybody, so that who holds a reference may rely on what is in it.
+///
+/// in memory <-> spilled: its bytes are in the pool's file alone. Only the engine's thread changes that, between steps; a
+/// block that came back is still in the file, so that the next time nothing is written.
 class KvBlock {
  public:
   static constexpr uint64_t kSealed = 0;
+  class Pin;
 
   /// Takes the memory from the pool, as KvPool::reserve() does.
   KvBlock(KvPool& pool, Bytes size);
@@ -31,7 +38,19 @@ class KvBlock {
   KvBlock(const KvBlock&) = delete;
   KvBlock& operator=(const KvBlock&) = delete;
 
-  std::byte* data() const { return data_; }
+  std::byte* data() const { return data_; }  ///< null: it is spilled
+  bool in_memory() const { return data_ != nullptr; }
+  KvPool& pool() const { return pool_; }
+  /// In the file; null: it never was.
+  const std::shared_ptr<const KvSpill::Stored>& stored() const { return stored_; }
+  /// Whether its bytes are gone for good.
+  bool is_lost() const { return data_ == nullptr && stored_->is_lost(); }
+
+  /// Gives its memory back, while no step uses it and nobody will write into it. False where it stays: somebody has it pinned,
+  /// the pool has no file, or KvSpill::why_not().
+  bool spill(std::span<const KvPart> parts);
+  /// Takes memory again. False when the pool has none. Throws SpillError.
+  bool restore();
   uint64_t writer() const { return writer_; }
   void open_for(uint64_t writer) { writer_ = writer; }
   void seal() { writer_ = kSealed; }
@@ -41,6 +60,22 @@ class KvBlock {
   Bytes size_;
   std::byte* data_;
   uint64_t writer_ = kSealed;
+  std::shared_ptr<const KvSpill::Stored> stored_;
+  std::atomic<int> pins_ = 0;  // -1: spilled
+};
+
+/// Keeps a block in memory for another thread than the engine's. Move-only.
+class KvBlock::Pin {
+ public:
+  /// Holds nothing where the block is spilled.
+  explicit Pin(KvBlock& block);
+  explicit operator bool() const { return held_ != nullptr; }
+
+ private:
+  struct Release {
+    void operator()(KvBlock* block) const noexcept { block->pins_.fetch_sub(1); }
+  };
+  std::unique_ptr<KvBlock, Release> held_;
 };
 
 /// So many blocks of one size.
@@ -71,6 +106,11 @@ class KvPool {
   static constexpr Bytes kNoCap{std::numeric_limits<uint64_t>::max()};
 
   explicit KvPool(Bytes cap = kNoCap) : cap_(cap) {}
+  /// Has a file for blocks that memory has no room for; stage: KvStage::half(). Throws as KvSpill and KvStage.
+  void spill_to(const KvSpillOptions& options, Bytes stage);
+  KvSpill* spill() const { return spill_.get(); }  ///< null: there is none
+  /// For what computes with spilled blocks. There is one where a block can be spilled.
+  KvStage& stage() const { return *stage_; }
   ~KvPool();
   KvPool(const KvPool&) = delete;
   KvPool& operator=(const KvPool&) = delete;
@@ -100,6 +140,9 @@ class KvPool {
   std::byte* take(Bytes size);
   void give_back(std::byte* data, Bytes size) noexcept;
   void free_kept(Bytes wanted);
+
+  std::unique_ptr<KvSpill> spill_;
+  std::unique_ptr<KvStage> stage_;
 
   mutable std::mutex mutex_;  // guards all below
   Bytes cap_;

@@ -22,6 +22,8 @@ FIELDS = {
     "simulated",
     "kv_bits",
     "max_kv_size",
+    "kept_tokens",
+    "spilled_bytes",
     "state_bits",
     "memory_bandwidth",
     "disk_bandwidth",

@@ -172,11 +172,14 @@ PromptStore::Put PrefixWriter::write_block(const StretchKey& key, size_t group,
                                            const std::weak_ptr<residency::KvBlock>& of) {
   set_holding(true);  // before it does: let_go() must not miss it
   std::shared_ptr<residency::KvBlock> block = of.lock();
+  std::optional<residency::KvBlock::Pin> pin;
+  if (block != nullptr) pin.emplace(*block);
   const auto release = [&] {
+    pin.reset();
     block.reset();
     set_holding(false);
   };
-  if (block == nullptr) {
+  if (!pin || !*pin) {
     release();
     return PromptStore::Put::done;  // it is not in memory any more
   }

@@ -13,6 +13,15 @@ namespace sluice::io {
 /// cannot be done. Offsets, lengths and addresses must then be multiples of 4096.
 int open_direct(const std::filesystem::path& file);
 
+/// Makes a file in `folder` that never has a name, for its owner alone to read and write. -1 where the system or the file
+/// system has no such files.
+int open_nameless(const std::filesystem::path& folder);
+
+/// Has an open file's reads and writes bypass the page cache likewise. False when it cannot be done.
+bool bypass_cache(int descriptor);
+/// Whether an open file's bytes are memory, as on tmpfs.
+bool is_in_memory(int descriptor);
+
 /// Tells the system that these bytes, read through its cache, are not needed there any more.
 void drop_cached(int descriptor, uint64_t offset, uint64_t bytes);
 

@@ -14,6 +14,12 @@ int open_direct(const std::filesystem::path& file) {
   return fd;
 }
 
+int open_nameless(const std::filesystem::path&) { return -1; }
+
+bool bypass_cache(int descriptor) { return fcntl(descriptor, F_NOCACHE, 1) == 0; }
+
+bool is_in_memory(int) { return false; }
+
 void drop_cached(int, uint64_t, uint64_t) {}  // F_NOCACHE did not put them there
 
 int64_t modification_ns(const struct stat& status) {

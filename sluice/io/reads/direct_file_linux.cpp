@@ -1,4 +1,6 @@
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/vfs.h>
 
 #include "sluice/io/reads/direct_file.h"
 
@@ -6,6 +8,22 @@ namespace sluice::io {
 
 int open_direct(const std::filesystem::path& file) {
   return open(file.c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC);
+}
+
+int open_nameless(const std::filesystem::path& folder) {
+  return open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+}
+
+bool bypass_cache(int descriptor) {
+  const int flags = fcntl(descriptor, F_GETFL);
+  return flags >= 0 && fcntl(descriptor, F_SETFL, flags | O_DIRECT) == 0;
+}
+
+bool is_in_memory(int descriptor) {
+  struct statfs status {};
+  if (fstatfs(descriptor, &status) != 0) return false;
+  const auto type = static_cast<uint32_t>(status.f_type);
+  return type == TMPFS_MAGIC || type == RAMFS_MAGIC;
 }
 
 void drop_cached(int descriptor, uint64_t offset, uint64_t bytes) {

@@ -1,0 +1,56 @@
+#include "sluice/decode/make_room.h"
+
+#include <map>
+#include <set>
+
+#include "sluice/base/error.h"
+
+namespace sluice::decode {
+
+Bytes lacking_for(const std::vector<std::vector<Row>>& passes, const residency::KvPool& pool) {
+  std::map<const nn::KvCache*, int64_t> tokens;
+  for (const auto& pass : passes) {
+    for (const Row& row : pass) tokens[row.kv] += row.n_tokens();
+  }
+  Bytes wanted;
+  for (const auto& [kv, n] : tokens) {
+    for (const residency::KvNeed& need : kv->needs(n))
+      wanted.count += need.block.count * static_cast<uint64_t>(need.count);
+  }
+  return difference(wanted, difference(pool.cap(), pool.in_use()));
+}
+
+bool spill_for(const std::vector<std::vector<Row>>& passes, residency::KvPool& pool) {
+  if (pool.spill() == nullptr) return false;
+  std::set<nn::KvCache*> sequences;
+  for (const auto& pass : passes) {
+    for (const Row& row : pass) sequences.insert(row.kv);
+  }
+  // Blocks of different sizes: what is free may not be what is wanted.
+  bool some = false;
+  for (nn::KvCache* const kv : sequences) {
+    const Bytes lacking = lacking_for(passes, pool);
+    const Bytes wanted = some || lacking.count > 0 ? lacking : Bytes{1};
+    some |= kv->spill(wanted, nn::KvCache::Spilled::seen_by_all).count > 0;
+  }
+  return some;
+}
+
+Error with_why_not(const Error& error, const residency::KvPool& pool) {
+  const std::string why = pool.spill() == nullptr ? "" : pool.spill()->why_not();
+  return why.empty() ? error : Error(error.kind(), fmt::format("{}; {}", error.what(), why));
+}
+
+void begin_with_room(Stepper& stepper, const std::vector<std::vector<Row>>& passes) {
+  while (true) {
+    try {
+      return stepper.begin(passes);
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::over_budget) throw;
+      residency::KvPool& pool = passes[0][0].kv->pool();
+      if (!spill_for(passes, pool)) throw with_why_not(error, pool);
+    }
+  }
+}
+
+}  // namespace sluice::decode
