@@ -14,7 +14,7 @@ constexpr double kOutlier = 3;
 /// Guesses that are made to learn what they take.
 constexpr int64_t kTried = 2;
 /// Tokens over which it is judged whether guessing gained time.
-constexpr int64_t kJudged = 32;
+constexpr int64_t kJudged = 8;
 constexpr double kMostMargin = 0.5;
 /// Tokens for which the time would be enough that is lost with a step which is not begun ahead.
 constexpr double kLostAhead = 0.1;
