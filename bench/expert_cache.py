@@ -5,8 +5,8 @@
 
 MODEL is a checkpoint with heldout.json. Each text is computed token by token by `sluice logits`; a quarter, then half of the experts have
 slots. lru, lfu (which never forgets) and belady are replayed on the same tokens' trace; "ours" is the program's default policy
-without guesses, "share" how far it gets from lfu towards belady. With guesses: bytes that a layer had to wait for, and all that were read, as shares
-of those without.
+without guesses, "share" how far it gets from lfu towards belady. With guesses: bytes that a layer had to wait for, the time it waited, and all bytes
+that were read, as shares of those without.
 """
 
 import argparse
@@ -38,14 +38,19 @@ def sluice_logits(model: Path, tokens: list[int], *options: str) -> dict:
         return json.loads(run(command).stdout)
 
 
-def budget_of_slots(model: Path, tokens: list[int], n_slots: int) -> int:
-    """A budget that gives about so many slots, found by trying: a process differs a little from run to run."""
+def logits_with_slots(model: Path, tokens: list[int], n_slots: int, *options: str) -> dict:
+    """Within a budget that gives about so many slots, found by trying: a process differs a little from run to run."""
     with logits_command(model, tokens, "--ram", "1") as command:
         budget = named_least(command) + 400_000
-    for _ in range(12):
-        plan = sluice_logits(model, tokens[:2], "--ram", str(budget), "--ctx", str(len(tokens)))["residency"]
+    for _ in range(16):
+        try:
+            told = sluice_logits(model, tokens, "--ram", str(budget), "--no-governor", *options)
+        except BenchError:
+            budget += 1 << 20  # in steps of which a process is counted
+            continue
+        plan = told["residency"]
         if abs(plan["expert_slots"] - n_slots) <= MOST_OFF:
-            return budget
+            return told
         budget += (n_slots - plan["expert_slots"]) * plan["per_slot"]
     raise BenchError(f"no budget gives {n_slots} slots")
 
@@ -87,24 +92,22 @@ def belady_hits(demands: list[list[tuple[int, int]]], n_slots: int) -> int:
 def measure(model: Path, texts: list[list[int]], share: float, n_all: int) -> dict[str, float]:
     n_slots, found = round(share * n_all), Counter()
     for tokens in texts:
-        budget = str(budget_of_slots(model, tokens, n_slots))
         with tempfile.NamedTemporaryFile(suffix=".jsonl") as trace:
-            alone = sluice_logits(model, tokens, "--ram", budget, "--no-prefetch", "--no-governor", "--record-trace", trace.name)
+            alone = logits_with_slots(model, tokens, n_slots, "--no-prefetch", "--record-trace", trace.name)
             entries = [json.loads(line) for line in Path(trace.name).read_text().splitlines()[1:]]
-        guessed = sluice_logits(model, tokens, "--ram", budget, "--no-governor")
-        slots = [result["residency"]["expert_slots"] for result in (alone, guessed)]
-        if max(abs(n - n_slots) for n in slots) > 3 * MOST_OFF:
-            raise BenchError(f"the budget gave {slots} slots this time, wanted {n_slots}; run again")
+        guessed = logits_with_slots(model, tokens, n_slots)
+        slots = alone["residency"]["expert_slots"]
         demands = [[(layer, expert) for expert in experts] for _, layer, _, *experts in entries]
         alone, guessed = alone["residency"]["streaming"], guessed["residency"]["streaming"]
         found["demands"] += sum(map(len, demands))
-        found["lru"] += plain_hits(demands, slots[0], forgets=True)
-        found["lfu"] += plain_hits(demands, slots[0], forgets=False)
-        found["belady"] += belady_hits(demands, slots[0])
+        found["lru"] += plain_hits(demands, slots, forgets=True)
+        found["lfu"] += plain_hits(demands, slots, forgets=False)
+        found["belady"] += belady_hits(demands, slots)
         found["ours"] += alone["hits"]
         for name, run_of in (("alone", alone), ("guessed", guessed)):
             found[f"{name}_awaited"] += run_of["bytes_awaited"]
-            found[f"{name}_read"] += run_of["misses"] + run_of["prefetches"]
+            found[f"{name}_read"] += run_of["bytes_read"]
+            found[f"{name}_waited"] += run_of["stall_ms"]
     return found
 
 
@@ -120,8 +123,8 @@ def main() -> None:
     by_domain: dict[str, list[list[int]]] = {}
     for entry in json.loads((args.model / "heldout.json").read_text()):
         by_domain.setdefault(entry["domain"], []).append(tokenizer.encode(entry["text"]).ids[: args.tokens])
-    print("| in memory | domain | lru | lfu | ours | belady | share | guesses: awaited | read |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print("| in memory | domain | lru | lfu | ours | belady | share | guesses: awaited | time waited | read |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for share in SHARES:
         for domain, texts in by_domain.items():
             report(f"{domain}, {share:.0%}")
@@ -129,7 +132,7 @@ def main() -> None:
             rate = {name: f[name] / f["demands"] for name in ("lru", "lfu", "ours", "belady")}
             towards = (rate["ours"] - rate["lfu"]) / (rate["belady"] - rate["lfu"])
             print(f"| {share:.0%} | {domain} | " + " | ".join(f"{rate[name]:.3f}" for name in rate) + f" | {towards:.0%} | "
-                  f"{f['guessed_awaited'] / f['alone_awaited']:.2f} | {f['guessed_read'] / f['alone_read']:.2f} |", flush=True)  # fmt: skip
+                  f"{f['guessed_awaited'] / f['alone_awaited']:.2f} | {f['guessed_waited'] / f['alone_waited']:.2f} | {f['guessed_read'] / f['alone_read']:.2f} |", flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":

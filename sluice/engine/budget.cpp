@@ -109,11 +109,15 @@ Bytes drafter_bytes(const Engine::Impl& engine) {
   return {static_cast<uint64_t>(n_tokens) * decode::MatchDrafter::kTokenBytes.count};
 }
 
-/// What the reader, the slots and their policy keep of each part and expert.
+/// What the reader, the slots and their policy keep of each part and expert, and what guesses know of tokens.
 Bytes book_bytes(const residency::ModelExtents& model) {
-  uint64_t things = 0;
-  for (const auto& layer : model.layers) things += layer.dense.size() + layer.experts.size();
-  return {things * kBook.count};
+  uint64_t things = 0, experts = 0;
+  for (const auto& layer : model.layers) {
+    things += layer.dense.size() + layer.experts.size();
+    experts += layer.experts.size();
+  }
+  const Bytes of_tokens = experts > 0 ? residency::token_experts(model).memory() : Bytes{};
+  return Bytes{things * kBook.count} + of_tokens;
 }
 
 StepSize step_of(const Engine::Impl& engine) {

@@ -151,6 +151,7 @@ mx::array embedding(const Context& context, const mx::array& tokens, const resid
                             ids[t], table.rows());
                      }
                      const auto n = static_cast<size_t>(n_tokens);
+                     context.weights.begin_tokens({ids, n}, n_tokens <= kShortStep);
                      const residency::TableRows rows = context.weights.rows(table, {ids, n});
                      for (size_t t = 0; t < n; ++t) {
                        float* row = b.output() + static_cast<int64_t>(t) * table.cols();

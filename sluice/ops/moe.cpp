@@ -242,6 +242,8 @@ void run_moe(const Context& context, const MoeSpec& spec, LookAhead::Layers late
                                       x, n_tokens, router.cols, of_router)
                           : rows;
   const Choice choice = choose(context, frame, spec.routing, spec.router, router, routed);
+  context.weights.note_experts(spec.layer, {choice.ids, static_cast<size_t>(n_tokens * k)},
+                               n_tokens);
   if (context.skip_missing_experts && use.may_skip) {
     skip_missing(context, spec, choice, n_tokens);
   }

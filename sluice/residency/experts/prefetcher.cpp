@@ -7,7 +7,7 @@ namespace {
 
 /// A wrong guess costs a read, a right one saves waiting for it. By GuessFrom: a doubtful expert had better wait for
 /// the next guess, which will know more.
-constexpr std::array<double, kGuessKinds> kLeastRight = {0.65, 0.65, 0.75, 0.85};
+constexpr std::array<double, kGuessKinds> kLeastRight = {0.65, 0.65, 0.75, 0.85, 0.75};
 /// How fast a record forgets.
 constexpr double kWeightOfOne = 1.0 / 64;
 /// What a rank is believed to be before it was measured, and how many guesses of any layer change that, of this layer

@@ -16,8 +16,9 @@ enum class GuessFrom {
   part,           ///< of that output, as far as experts were in memory, while the others are read
   input,          ///< of the layer before, while its experts compute
   earlier_input,  ///< of the layer before that one
+  token,          ///< nothing: it is what the token asked for when it was computed last
 };
-inline constexpr size_t kGuessKinds = 4;
+inline constexpr size_t kGuessKinds = 5;
 
 /// Begins to read the experts that a layer will probably ask for. Guesses come ranked; how often those of a kind and rank
 /// that were not in memory came true is measured all the time, also where nothing is read, and only those are read

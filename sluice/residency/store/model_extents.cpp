@@ -71,4 +71,19 @@ ExpertFiles expert_files(const ModelExtents& model) {
   return files;
 }
 
+TokenExperts::Shape token_experts(const ModelExtents& model) {
+  constexpr uint64_t kMost = 4 << 20, kPart = 32;
+  uint64_t bytes = 0;
+  int most_per_tok = 0;
+  for (const auto& layer : model.layers) {
+    most_per_tok = std::max(most_per_tok, layer.n_experts_per_tok);
+    for (const ExpertExtents& expert : layer.experts) {
+      for (const io::Extent& extent : expert) bytes += extent.bytes;
+    }
+  }
+  return TokenExperts::Shape::within({std::min(kMost, bytes / kPart)},
+                                     static_cast<int>(model.layers.size()), most_per_tok,
+                                     model.head.rows());
+}
+
 }  // namespace sluice::residency

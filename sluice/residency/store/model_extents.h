@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "sluice/residency/experts/slots.h"
+#include "sluice/residency/experts/token_experts.h"
 #include "sluice/residency/plan/plan.h"
 #include "sluice/residency/weight.h"
 
@@ -32,5 +33,8 @@ std::vector<Weight> row_blocks(const Weight& weight, int n_blocks);
 Footprint footprint_of(const ModelExtents& model);
 
 ExpertFiles expert_files(const ModelExtents& model);
+
+/// The table of what tokens ask for: 4 MB at most, and a small part of what the experts take. Of a model with experts.
+TokenExperts::Shape token_experts(const ModelExtents& model);
 
 }  // namespace sluice::residency

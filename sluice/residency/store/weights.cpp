@@ -7,6 +7,7 @@
 #include "sluice/base/bytes.h"
 #include "sluice/base/error.h"
 #include "sluice/residency/dense/dense_store.h"
+#include "sluice/residency/experts/token_experts.h"
 
 namespace sluice::residency {
 
@@ -21,6 +22,7 @@ struct WeightStore::Streaming {
   DenseStore dense;
   std::optional<SlotPool> experts;
   std::optional<Prefetcher> prefetcher;
+  std::optional<TokenExperts> of_tokens;
 };
 
 namespace {
@@ -81,8 +83,10 @@ WeightStore::Streaming::Streaming(const io::TensorIndex& index, const ModelExten
   if (plan.expert_slots > 0) {
     experts.emplace(reader, expert_files(model), static_cast<int>(plan.expert_slots),
                     options.policy);
-    if (options.prefetch_experts)
+    if (options.prefetch_experts) {
       prefetcher.emplace(*experts, static_cast<int>(model.layers.size()));
+      of_tokens.emplace(token_experts(model));
+    }
   }
 }
 
@@ -211,6 +215,20 @@ void WeightStore::warm(std::span<const ExpertKey> experts) const {
 
 void WeightStore::guess_experts(int layer, GuessFrom from, std::span<const int> experts) const {
   if (streaming_ && streaming_->prefetcher) streaming_->prefetcher->guess(layer, from, experts);
+}
+
+void WeightStore::begin_tokens(std::span<const int32_t> tokens, bool guesses) const {
+  if (!streaming_ || !streaming_->of_tokens) return;
+  TokenExperts& known = *streaming_->of_tokens;
+  known.begin(tokens);
+  if (!guesses) return;
+  for (int layer = 0; layer < known.n_layers(); ++layer)
+    streaming_->prefetcher->guess(layer, GuessFrom::token, known.guess(layer));
+}
+
+void WeightStore::note_experts(int layer, std::span<const int32_t> experts,
+                               int64_t n_tokens) const {
+  if (streaming_ && streaming_->of_tokens) streaming_->of_tokens->add(layer, experts, n_tokens);
 }
 
 bool WeightStore::wants_guesses(const Weight& router) const {

@@ -83,6 +83,10 @@ class WeightStore {
 
   /// A layer will probably ask for these experts, the likeliest first: they may be read ahead.
   void guess_experts(int layer, GuessFrom from, std::span<const int> experts) const;
+  /// A step of these tokens begins; guesses: the experts that each asked for last may be read ahead.
+  void begin_tokens(std::span<const int32_t> tokens, bool guesses) const;
+  /// What a step's tokens ask for in a layer, [n_tokens, experts of each], the best first.
+  void note_experts(int layer, std::span<const int32_t> experts, int64_t n_tokens) const;
   /// Whether guesses are of use: experts are streamed, and asking for this matrix makes nothing move.
   bool wants_guesses(const Weight& router) const;
 
