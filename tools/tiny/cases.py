@@ -71,6 +71,7 @@ class Case:
 LONG = 307  # longer than a 256-token block and than every window
 _LONG_FAMILIES = ("llama-sliding", "qwen3", "gemma3_text", "phi3-longrope", "qwen3_moe", "qwen3_5_moe", "lfm2", "phi3small")
 _MISREAD = ("falcon_h1", "olmo", "arcee", "bitnet")  # as published, with all its factors; in transformers' layout; unknown; packed
+_RENAMED = ("nemotron-nas",)  # mlx-lm does not know the published names of its linear layers
 _NEVER_QUANTIZED = ("afm7",)  # mlx-lm cannot
 _MLX_ALONE = ("prism_hadamard_qwen35",)  # is quantized by its name
 _STACKED = ("mixtral", "qwen2_moe", "qwen3_moe", "olmoe")
@@ -84,14 +85,14 @@ def _family_cases() -> list[Case]:
             continue
         common = {
             "n_tokens": LONG if family in _LONG_FAMILIES else 41,
-            "misread": family in _MISREAD,
             "reference_chunk": 1 if family in ("llama-dynamic", "plamo3", "phi3small") else 0,
         }
         mxfp4 = Quantization("mxfp4", overrides={"experts": True}) if family == "gpt_oss" else None
         if family in _MLX_ALONE:
             cases.append(Case(f"{family}-mlx", config, "mlx", **common))
             continue
-        cases.append(Case(f"{family}-hf", config, quantization=mxfp4, n_shards=2, **common))
+        misread = family in _MISREAD + _RENAMED
+        cases.append(Case(f"{family}-hf", config, quantization=mxfp4, n_shards=2, misread=misread, **common))
         if family in _MISREAD or family in _NEVER_QUANTIZED:
             continue
         if family in _STACKED + _TRANSPOSED or family in ("llama", "gpt_oss"):

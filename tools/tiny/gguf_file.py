@@ -55,7 +55,7 @@ def _gguf_name(path: str, names: gguf.TensorNameMap) -> str:
     path = path.replace("mlp.gate.gate_proj", "mlp.gate")
     for experts in ("block_sparse_moe.switch_mlp", "mlp.switch_mlp", "feed_forward.switch_mlp"):
         path = path.replace(experts, "mlp.experts")
-    path = path.replace("_conv.conv.", "_conv1d.")
+    path = path.replace("_conv.conv.", "_conv1d.").replace("self_attn.linear.", "self_attn.linear_attn.")
     if path.endswith(".sinks"):
         path += ".weight"
     name = names.get_name(path, try_suffixes=(".weight", ".bias"))
@@ -110,10 +110,8 @@ def _in_gguf_order(path: str, encoded: np.ndarray, config: Config) -> np.ndarray
         return _states_in_gguf_order(path, encoded, config)
     if not metadata.has_interleaved_rope(config):
         return encoded
-    if ".q_proj." in path:
-        return _interleave_rotary_rows(encoded, config["num_attention_heads"])
-    if ".k_proj." in path:
-        return _interleave_rotary_rows(encoded, config["num_key_value_heads"])
+    if ".q_proj." in path or ".k_proj." in path:
+        return _interleave_rotary_rows(encoded, len(encoded) // metadata.head_dim(config))
     return encoded
 
 

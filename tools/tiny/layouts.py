@@ -299,6 +299,8 @@ def to_hugging_face(weights: Weights, config: dict) -> Weights:
         return weights
     if config["model_type"] == "deepseek_v41":
         return _deepseek_v41(weights)
+    if config["model_type"] == "nemotron-nas":
+        return {re.sub(r"(attn|mlp)\.linear\.", r"\1.linear_\1.", k): v for k, v in weights.items()}
     if config["model_type"] == "phixtral":
         return _phixtral(weights)
     if config["model_type"] == "hunyuan" and config["num_experts"] == 1:
