@@ -64,13 +64,23 @@ ARCHITECTURES = {
     "glm": gguf.MODEL_ARCH.CHATGLM,
     "phimoe": gguf.MODEL_ARCH.PHIMOE,
     "nemotron-nas": gguf.MODEL_ARCH.DECI,
+    "mistral4": gguf.MODEL_ARCH.MISTRAL4,
+    "qwen2_vl": gguf.MODEL_ARCH.QWEN2VL,
+    "qwen3_vl": gguf.MODEL_ARCH.QWEN3VL,
+    "qwen3_vl_moe": gguf.MODEL_ARCH.QWEN3VLMOE,
+    "xverse": gguf.MODEL_ARCH.XVERSE,
     "stablelm": gguf.MODEL_ARCH.STABLELM,
     "plamo3": gguf.MODEL_ARCH.PLAMO3,
 }
 _INTERLEAVED_ROPE = (
     "llama", "mistral", "mixtral", "smollm3", "granite", "granitemoehybrid", "ministral3", "granitemoe", "deepseek",
-    "arcee", "nemotron-nas",
+    "arcee", "nemotron-nas", "xverse",
 )  # fmt: skip  # pairs (2i, 2i + 1) instead of (i, i + dims / 2)
+
+
+def architecture(config: Config) -> gguf.MODEL_ARCH:
+    is_first_ling = config["architectures"] == ["BailingMoeForCausalLM"]
+    return gguf.MODEL_ARCH.BAILINGMOE if is_first_ling else ARCHITECTURES[config["model_type"]]
 
 
 def has_interleaved_rope(config: Config) -> bool:
@@ -138,6 +148,8 @@ _SIGMOID_ROUTERS = (
     "kimi_linear", "glm_moe_dsa",
 )  # fmt: skip
 
+_UNSAID_ROUTERS = (gguf.MODEL_ARCH.BAILINGMOE, gguf.MODEL_ARCH.MISTRAL4)  # by shares of all
+
 
 def _router_values(config: Config) -> Config:
     """Ling's and Trinity's, as DeepSeek spells them."""
@@ -155,7 +167,9 @@ def add_router(writer: gguf.GGUFWriter, config: Config) -> None:
         writer.add_leading_dense_block_count(config["moe_layer_start_index"])
         writer.add_expert_shared_feed_forward_length(config["moe_num_shared_experts"] * config["moe_intermediate_size"])
         return
-    if config["model_type"] in _SIGMOID_ROUTERS:
+    if architecture(config) in _UNSAID_ROUTERS:
+        pass
+    elif config["model_type"] in _SIGMOID_ROUTERS:
         writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
     elif config["model_type"] in ("deepseek", "deepseek_v2"):
         writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SOFTMAX)
@@ -186,7 +200,7 @@ def add_latent(writer: gguf.GGUFWriter, config: Config) -> None:
     writer.add_value_length(config["kv_lora_rank"])
     writer.add_key_length_mla(config["qk_nope_head_dim"] + config["qk_rope_head_dim"])
     writer.add_value_length_mla(config["v_head_dim"])
-    if all_dim := (config.get("rope_scaling") or {}).get("mscale_all_dim"):
+    if all_dim := (config.get("rope_scaling") or config.get("rope_parameters") or {}).get("mscale_all_dim"):
         writer.add_rope_scaling_yarn_log_mul(0.1 * all_dim)
     if "index_topk" in config:
         writer.add_indexer_head_count(config["index_n_heads"])
@@ -298,6 +312,8 @@ def add_shape(writer: gguf.GGUFWriter, config: Config, n_drafting: int = 0) -> N
         writer.add_sliding_window_pattern([kind == "sliding_attention" for kind in config["layer_types"]])
         writer.add_final_logit_softcapping(config["final_logit_softcapping"])
     add_streams(writer, config)
+    if "vision_config" in config:
+        writer.add_num_deepstack_layers(len(config["vision_config"]["deepstack_visual_indexes"]))
     if experts := _first(config, "num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts"):
         writer.add_expert_count(experts)
         per_token = [config.get(key) for key in ("num_experts_per_tok", "num_experts_per_token", "top_k_experts", "moe_k")]
@@ -343,6 +359,8 @@ def add_rope(writer: gguf.GGUFWriter, config: Config) -> None:
         scaling = config["rope_parameters"]
         writer.add_rope_scaling_yarn_log_mul(scaling["mscale_all_dim"])
         writer.add_attn_temperature_scale(scaling["llama_4_scaling_beta"])
+    if config["model_type"] == "mistral4":
+        scaling = config["rope_parameters"]
     if config["model_type"] == "gemma4_text":
         both = config["rope_parameters"]
         writer.add_rope_dimension_count(config["global_head_dim"])
@@ -370,7 +388,7 @@ def add_rope(writer: gguf.GGUFWriter, config: Config) -> None:
         writer.add_rope_scaling_finetuned(config["position_embedding_type"] == "rope")
     if config["model_type"] not in ("gemma", "gemma2") and "rope_theta" in _rope_values(config):
         writer.add_rope_freq_base(_rope_values(config)["rope_theta"])
-    if sections := _rope_values(config).get("mrope_section"):  # of a text they all have the same position
+    if sections := (_rope_values(config) | scaling).get("mrope_section"):  # of a text they all have the same position
         writer.add_rope_dimension_sections([*sections, 0])
     if "rope_local_base_freq" in config:
         writer.add_rope_freq_base_swa(config["rope_local_base_freq"])

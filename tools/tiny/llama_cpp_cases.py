@@ -101,6 +101,7 @@ CHANGES: dict[str, Config] = {
     "llama4": {"attention_chunk_size": 8192, "floor_scale": 8192, "interleave_moe_layer_step": 1},
     "laguna": {"mlp_layer_types": ["dense"] + ["sparse"] * 4},
     "laguna-softplus": {"mlp_layer_types": ["dense"] + ["sparse"] * 4},
+    "mistral4": {"rms_norm_eps": 1e-6},  # of latent rows too
     # Numbers that have no key, and factors that as published do not depend on the length.
     "minicpm3": {"scale_emb": 12.0, "dim_model_base": 256, "rope_scaling": _SAME_FACTORS},
     "mellum": {"rope_parameters": FAMILIES["mellum"]["rope_parameters"] | {
@@ -124,6 +125,7 @@ CHANGES: dict[str, Config] = {
 }  # fmt: skip
 # Family -> its tensors as they are published, where tiny.layouts leaves them as mlx-lm has them.
 LAYOUTS: dict[str, Callable[[Weights], Weights]] = {
+    "bailing_moe-1": _renamed((r"\.gate\.gate_proj\.", ".gate.")),
     "gpt2": _without_mask,
     "laguna": _renamed((r"\.gate\.proj\.", ".gate.")),
     "laguna-softplus": _renamed((r"\.gate\.proj\.", ".gate.")),
@@ -144,7 +146,7 @@ _NOT_SAID = (
 # loses experts (`return` within a generator). tools/make_tiny_gguf.py writes files of them.
 _WRITTEN = (
     "gemma3_text", "gemma3_text-exact", "gemma4_text", "gemma4_text-moe", "ministral3", "hunyuan_v1_dense", "afmoe", "dots1", "lfm2",
-    "lfm2_moe", "qwen3_5", "qwen3_5_moe", "qwen3_next", "granitemoehybrid", "granitemoehybrid-dense", "mamba2", "bailing_moe",
+    "lfm2_moe", "qwen3_5", "qwen3_5_moe", "qwen3_next", "granitemoehybrid", "granitemoehybrid-dense", "mamba2", "bailing_moe", "mistral4",
 )  # fmt: skip
 # Sluice reads no GGUF of these.
 _NOT_READ = ("kimi_k3", "minimax_m3_vl", "mimo_v2_flash", "muse_glimmer", "bailing_moe_v3", "step3p5", "rwkv7")

@@ -4,6 +4,7 @@ _GELU = "its GELU is a table of float16"
 _TANH = "its GELU is the tanh form, in a table of float16"
 _PHIMOE = "it takes root-mean-square norms for layer norms and plain shares for SparseMixer (src/models/phi3.cpp)"
 _NO_EXPERTS = "it loads no Llama 4 without experts"
+_QWEN2VL = "it reads no epsilon of norms, and takes 0 (src/models/qwen2vl.cpp)"
 KNOWN: dict[str, str] = {
     "lfm2_moe-gguf": "it has no key for routed_scaling_factor",
     "kimi_linear-gguf": "experts of other groups are minus infinity to it, not 0",
@@ -30,6 +31,9 @@ KNOWN: dict[str, str] = {
     "gemma3n-gguf": "it knows 256 inputs of each layer only",
     "plamo-converted": "its converter wants PLaMo 13B's own sizes",
     "stablelm-12b-converted": "its converter loses norms of queries (a return within a generator, conversion/stablelm.py)",
+    "qwen2_vl-gguf": _QWEN2VL,
+    "qwen2_vl-converted": _QWEN2VL,
+    "mistral4-gguf": "its converter leaves out how queries grow, here from the 16th token on",
     "phimoe-gguf": _PHIMOE,
     "phimoe-converted": _PHIMOE,
     "nemotron-nas-gguf": "it leaves out attention where no feed-forward part follows, which no published model has",

@@ -153,7 +153,6 @@ constexpr std::string_view kNames[] = {"nemotron-nas", "deci"};
 
 // Llama-Nemotron (Super 49B, Ultra 253B), arXiv:2505.00949; as mlx-lm 0.32.2 models/nemotron-nas.py. Llama after a search that
 // gave each layer key heads and a width of its own, and took blocks away.
-extern const Family family{
-    .names = kNames, .read = read, .make = make, .hf_names = kTensors};
+extern const Family family{.names = kNames, .read = read, .make = make, .hf_names = kTensors};
 
 }  // namespace sluice::models::families::nemotron_nas
