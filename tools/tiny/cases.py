@@ -73,7 +73,7 @@ _LONG_FAMILIES = ("llama-sliding", "qwen3", "gemma3_text", "phi3-longrope", "qwe
 _MISREAD = ("falcon_h1", "olmo", "arcee", "bitnet")  # as published, with all its factors; in transformers' layout; unknown; packed
 _RENAMED = ("nemotron-nas",)  # mlx-lm does not know the published names of its linear layers
 _NEVER_QUANTIZED = ("afm7",)  # mlx-lm cannot
-_MLX_ALONE = ("prism_hadamard_qwen35",)  # is quantized by its name
+_MLX_ALONE = ("prism_hadamard_qwen35",)  # is quantized by its name; mlx-lm refuses other bits beside
 _STACKED = ("mixtral", "qwen2_moe", "qwen3_moe", "olmoe")
 _TRANSPOSED = ("gpt2", "dbrx", "llama4")
 
@@ -180,6 +180,10 @@ def _published_cases() -> list[Case]:
         "mxfp4-packed": _compressed_tensors("mxfp4-pack-quantized", **nvfp4 | {"strategy": "group", "group_size": 32}),
     }
 
+    # mlx-lm quantizes what is not packed already: the embedding.
+    parts = (("self_attn", "qkvo"), ("mlp", ("gate", "up", "down")))
+    packed = {f"model.layers.{i}.{block}.{p}_proj": False for i in range(3) for block, names in parts for p in names}
+
     def case(family: str, packer: str, kept: tuple[str, ...] = ()) -> Case:
         return Case(f"{family}-{packer}", FAMILIES[family], published=Published(packer, configs[packer], kept))
 
@@ -187,6 +191,7 @@ def _published_cases() -> list[Case]:
         *(case("llama-wide", packer) for packer in configs if packer != "fp8-tiles"),
         Case("bitnet-packed", FAMILIES["bitnet"], published=Published("bitnet", {
             "quant_method": "bitnet", "linear_class": "autobitlinear", "quantization_mode": "offline"})),
+        Case("bitnet-q4", FAMILIES["bitnet"], "mlx", quantization=Quantization(overrides=packed), published=Published("bitnet", {})),
         Case("muse_spark-nvfp4", FAMILIES["muse_spark"], published=Published("nvfp4-stack", configs["nvfp4-modelopt"], kept=(
             "q_proj", "k_proj", "v_proj", "o_proj", "attn.gate_proj", "expert_proj", "0.mlp.experts.gate_up_proj"))),
         case("phi3", "gptq"),  # fused projections, taken apart
