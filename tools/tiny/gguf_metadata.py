@@ -79,7 +79,7 @@ _INTERLEAVED_ROPE = (
 
 
 def architecture(config: Config) -> gguf.MODEL_ARCH:
-    is_first_ling = config["architectures"] == ["BailingMoeForCausalLM"]
+    is_first_ling = config.get("architectures") == ["BailingMoeForCausalLM"]
     return gguf.MODEL_ARCH.BAILINGMOE if is_first_ling else ARCHITECTURES[config["model_type"]]
 
 
