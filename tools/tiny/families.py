@@ -795,8 +795,8 @@ FAMILIES |= {
     "xverse": _config("xverse", "XverseForCausalLM", num_key_value_heads=6, tie_word_embeddings=False),
     "bailing_moe-1": _config(
         "bailing_moe", "BailingMoeForCausalLM", hidden_size=192, num_hidden_layers=4, moe_intermediate_size=64, num_experts=8,
-        num_shared_experts=2, norm_topk_prob=True, num_experts_per_tok=3, first_k_dense_replace=0, routed_scaling_factor=1.0, norm_head=False,
-        tie_word_embeddings=False,
+        num_shared_experts=2, norm_topk_prob=True, num_experts_per_tok=3, first_k_dense_replace=0, routed_scaling_factor=1.0,
+        norm_head=False, tie_word_embeddings=False,
     ),
     "pixtral": _seeing("pixtral", FAMILIES["mistral"] | {"sliding_window": None}),
 }  # fmt: skip
