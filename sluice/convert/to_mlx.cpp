@@ -171,10 +171,23 @@ Format mode_format(const std::string& mode) {
                            : Format::nvfp4;
 }
 
+/// What no --dtype changes: what chooses experts and how states decay, and what DeepSeek-V4.1 mixes streams and pools rows with
+/// (mlx-lm's cast_predicate).
+bool keeps_its_type(const std::string& name, const std::string& architecture) {
+  const auto has = [&](std::string_view part) { return name.find(part) != std::string::npos; };
+  constexpr std::array<std::string_view, 3> kAnywhere = {"e_score_correction_bias", "expert_bias",
+                                                         "A_log"};
+  constexpr std::array<std::string_view, 7> kDeepSeek = {
+      "hc_attn_", "hc_ffn_", "attn_hc.", "ffn_hc.", "sink", "compressor.", "gate.bias"};
+  return std::ranges::any_of(kAnywhere, has) ||
+         (architecture.starts_with("deepseek_v41") && std::ranges::any_of(kDeepSeek, has));
+}
+
 /// The type that floats have: as asked for, else as they are.
 Format float_of(const Draft& draft, const SourceModel& model, const ConvertOptions& options) {
   const kernels::Matrix& m = draft.sources[0].matrix;
-  if (options.dtype) return *options.dtype;
+  if (options.dtype && !keeps_its_type(draft.name, model.source->architecture()))
+    return *options.dtype;
   return m.format <= Format::bf16 && !(model.gguf && draft.use == Use::vector) ? m.format
                                                                                : model.float_type;
 }

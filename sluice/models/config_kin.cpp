@@ -11,6 +11,9 @@ nn::Config read_qwen(const Source& s, nn::WeightTable& w, Defaults defaults) {
   defaults.sliding_window = 4096;
   if (!defaults.slides) defaults.slides = [first](int64_t layer) { return layer >= first; };
   nn::Config c = read_decoder(s, w, defaults);
+  // Of pictures; a text has the same position in each section.
+  for (const char* seen : {"%.rope.dimension_sections", "%.n_deepstack_layers"})
+    s.ignore({"", seen});
   if (!uses_window) {
     for (nn::LayerConfig& layer : c.layers) layer.attention()->sliding_window = 0;
   }

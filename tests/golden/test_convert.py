@@ -79,6 +79,22 @@ def test_a_converted_family_gives_the_logits_of_the_original_in_both_programs(sl
     assert distance(reference_logits(tmp_path / "q8", tokens), ours) < 2e-3
 
 
+def test_deepseek_v41_keeps_in_float32_what_mlx_lm_does(sluice, tiny, tmp_path) -> None:
+    source = tiny("deepseek_v41-hf")
+    tokens, logits = golden(source)
+    sluice("convert", source, tmp_path / "same")
+    assert distance(sluice.logits(tmp_path / "same", tokens), logits) < 1e-4
+    sluice("convert", source, tmp_path / "q4", "--bits", 4, "--group-size", 32, "--dtype", "bf16")
+    ours, theirs = tensors(tmp_path / "q4"), tensors(tiny("deepseek_v41-q4"))
+    quantized = [name for name in ours if name.endswith(".scales")]
+    assert len(quantized) == sum(name.endswith(".scales") for name in theirs)
+    assert not any("hc_" in name for name in quantized)
+    kept = ("hc_attn_", "hc_ffn_", "attn_sink", "gate.bias", "compressor.")  # mlx-lm's cast_predicate, as they are published
+    for name, value in ours.items():
+        if mx.issubdtype(value.dtype, mx.floating):
+            assert value.dtype == (mx.float32 if any(part in name for part in kept) else mx.bfloat16), name
+
+
 def test_a_recipe_is_mlx_lms(sluice, tiny, tmp_path) -> None:
     sluice("convert", tiny("qwen3-hf"), tmp_path / "out", "--recipe", "mixed_2_6", "--group-size", 32, "--keep", "o_proj")
     told = json.loads((tmp_path / "out/config.json").read_text())["quantization"]

@@ -71,8 +71,9 @@ class Case:
 LONG = 307  # longer than a 256-token block and than every window
 _LONG_FAMILIES = ("llama-sliding", "qwen3", "gemma3_text", "phi3-longrope", "qwen3_moe", "qwen3_5_moe", "lfm2", "phi3small")
 _MISREAD = ("falcon_h1", "olmo", "arcee", "bitnet")  # as published, with all its factors; in transformers' layout; unknown; packed
+_RENAMED = ("nemotron-nas",)  # mlx-lm does not know the published names of its linear layers
 _NEVER_QUANTIZED = ("afm7",)  # mlx-lm cannot
-_MLX_ALONE = ("prism_hadamard_qwen35",)  # is quantized by its name
+_MLX_ALONE = ("prism_hadamard_qwen35",)  # is quantized by its name; mlx-lm refuses other bits beside
 _STACKED = ("mixtral", "qwen2_moe", "qwen3_moe", "olmoe")
 _TRANSPOSED = ("gpt2", "dbrx", "llama4")
 
@@ -84,14 +85,14 @@ def _family_cases() -> list[Case]:
             continue
         common = {
             "n_tokens": LONG if family in _LONG_FAMILIES else 41,
-            "misread": family in _MISREAD,
             "reference_chunk": 1 if family in ("llama-dynamic", "plamo3", "phi3small") else 0,
         }
         mxfp4 = Quantization("mxfp4", overrides={"experts": True}) if family == "gpt_oss" else None
         if family in _MLX_ALONE:
             cases.append(Case(f"{family}-mlx", config, "mlx", **common))
             continue
-        cases.append(Case(f"{family}-hf", config, quantization=mxfp4, n_shards=2, **common))
+        misread = family in _MISREAD + _RENAMED
+        cases.append(Case(f"{family}-hf", config, quantization=mxfp4, n_shards=2, misread=misread, **common))
         if family in _MISREAD or family in _NEVER_QUANTIZED:
             continue
         if family in _STACKED + _TRANSPOSED or family in ("llama", "gpt_oss"):
@@ -179,6 +180,10 @@ def _published_cases() -> list[Case]:
         "mxfp4-packed": _compressed_tensors("mxfp4-pack-quantized", **nvfp4 | {"strategy": "group", "group_size": 32}),
     }
 
+    # mlx-lm quantizes what is not packed already: the embedding.
+    parts = (("self_attn", "qkvo"), ("mlp", ("gate", "up", "down")))
+    packed = {f"model.layers.{i}.{block}.{p}_proj": False for i in range(3) for block, names in parts for p in names}
+
     def case(family: str, packer: str, kept: tuple[str, ...] = ()) -> Case:
         return Case(f"{family}-{packer}", FAMILIES[family], published=Published(packer, configs[packer], kept))
 
@@ -186,6 +191,7 @@ def _published_cases() -> list[Case]:
         *(case("llama-wide", packer) for packer in configs if packer != "fp8-tiles"),
         Case("bitnet-packed", FAMILIES["bitnet"], published=Published("bitnet", {
             "quant_method": "bitnet", "linear_class": "autobitlinear", "quantization_mode": "offline"})),
+        Case("bitnet-q4", FAMILIES["bitnet"], "mlx", quantization=Quantization(overrides=packed), published=Published("bitnet", {})),
         Case("muse_spark-nvfp4", FAMILIES["muse_spark"], published=Published("nvfp4-stack", configs["nvfp4-modelopt"], kept=(
             "q_proj", "k_proj", "v_proj", "o_proj", "attn.gate_proj", "expert_proj", "0.mlp.experts.gate_up_proj"))),
         case("phi3", "gptq"),  # fused projections, taken apart

@@ -144,14 +144,15 @@ def _write_shards(directory: Path, weights: Weights, n_shards: int, has_index: b
         (directory / "model.safetensors.index.json").write_text(json.dumps(index, indent=1))
 
 
-def _write_published(case: Case, directory: Path, model: nn.Module, weights: Weights) -> None:
-    """Writes the packed checkpoint; the model gets the weights that it defines."""
+def _write_published(case: Case, directory: Path, model: nn.Module, weights: Weights, config: dict) -> None:
+    """Writes the packed checkpoint, of which MLX may have quantized the rest; the model gets the weights that it defines."""
     arrays = {name: np.array(value) for name, value in weights.items()}
     tensors, floats = pack(arrays, case.published)
     write_safetensors(directory / "model.safetensors", tensors)
-    raw = {name: mx.array(value.astype(np.float32)) for name, value in floats.items()}
+    raw = {name: mx.array(value if value.dtype == np.uint32 else value.astype(np.float32)) for name, value in floats.items()}
     model.load_weights(list((model.sanitize(raw) if hasattr(model, "sanitize") else raw).items()))
-    save_config(dict(case.config) | {"quantization_config": case.published.config}, directory / "config.json")
+    told = config if case.quantization else case.config | {"quantization_config": case.published.config}
+    save_config(dict(told), directory / "config.json")
 
 
 def write_checkpoint(case: Case, directory: Path) -> nn.Module:
@@ -168,7 +169,7 @@ def write_checkpoint(case: Case, directory: Path) -> nn.Module:
         if case.quantization:  # gpt-oss
             config = dict(case.config) | {"quantization_config": {"quant_method": "mxfp4"}}
     if case.published:
-        _write_published(case, directory, model, weights)
+        _write_published(case, directory, model, weights, config)
         return model
     _write_shards(directory, weights, case.n_shards, case.has_index)
     save_config(config, directory / "config.json")

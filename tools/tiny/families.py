@@ -769,6 +769,15 @@ def _seeing(model_type: str, text: Config) -> Config:
     return text | {"model_type": model_type, "text_config": text}
 
 
+# Of pictures: what a text's positions are is the same in each section, and nothing is added to its layers.
+_SECTIONS: Config = {"rope_type": "default", "mrope_section": [6, 5, 5], "mrope_interleaved": True}
+
+
+def _seeing_qwen(model_type: str, architecture: str, text: Config) -> Config:
+    inner = {k: v for k, v in text.items() if k != "architectures"} | {"rope_scaling": _SECTIONS}
+    return _seeing(model_type, inner) | {"architectures": [architecture], "vision_config": {"deepstack_visual_indexes": [1, 2]}}
+
+
 FAMILIES |= {
     "llama4": _seeing("llama4", _LLAMA4),
     "llama4_text": _LLAMA4 | {"num_local_experts": 0, "attn_temperature_tuning": False, "no_rope_layers": [1] * 5,
@@ -777,6 +786,18 @@ FAMILIES |= {
                                    "no_rope_layers": [1, 0, 1, 1, 0], "use_qk_norm": False},
     "kimi_k25": _seeing("kimi_k25", FAMILIES["deepseek_v3"] | {"model_type": "kimi_k2"}),
     "kimi_vl": _seeing("kimi_vl", FAMILIES["deepseek_v3"] | {"q_lora_rank": None, "n_group": 1, "topk_group": 1}),
+    "qwen2_vl": _config(
+        "qwen2_vl", "Qwen2VLForConditionalGeneration", rope_theta=1e6, num_key_value_heads=3, tie_word_embeddings=False,
+        rope_scaling={"type": "mrope", "mrope_section": [2, 3, 3]},
+    ),
+    "qwen3_vl": _seeing_qwen("qwen3_vl", "Qwen3VLForConditionalGeneration", FAMILIES["qwen3"]),
+    "qwen3_vl_moe": _seeing_qwen("qwen3_vl_moe", "Qwen3VLMoeForConditionalGeneration", FAMILIES["qwen3_moe"]),
+    "xverse": _config("xverse", "XverseForCausalLM", num_key_value_heads=6, tie_word_embeddings=False),
+    "bailing_moe-1": _config(
+        "bailing_moe", "BailingMoeForCausalLM", hidden_size=192, num_hidden_layers=4, moe_intermediate_size=64, num_experts=8,
+        num_shared_experts=2, norm_topk_prob=True, num_experts_per_tok=3, first_k_dense_replace=0, routed_scaling_factor=1.0,
+        norm_head=False, tie_word_embeddings=False,
+    ),
     "pixtral": _seeing("pixtral", FAMILIES["mistral"] | {"sliding_window": None}),
 }  # fmt: skip
 del FAMILIES["step3p5"]["num_key_value_heads"]

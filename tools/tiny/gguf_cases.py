@@ -30,12 +30,17 @@ MODEL_TYPES = (
     "falcon_mamba", "mamba2", "kimi_linear",
     "granitemoe", "apertus", "ernie4_5_moe", "bailing_moe",
     "afmoe", "deepseek", "deepseek_v2", "arcee", "glm_moe_dsa", "gemma3n",
-    "olmo3", "minicpm3", "phi", "stablelm", "plamo3",
+    "olmo3", "minicpm3", "phi", "stablelm", "plamo3", "phimoe", "nemotron-nas",
+    "mistral4", "qwen2_vl", "qwen3_vl", "qwen3_vl_moe", "xverse",
 )  # fmt: skip
 _LONG_FAMILIES = ("gemma3_text-exact", "phi3-longrope", "gpt_oss")
 
 # Numbers that have no key, in shapes that llama.cpp loads.
-_SAID_OTHERWISE = {family: FAMILIES[family] | CHANGES[family] for family in ("minicpm3",)}
+_SAID_OTHERWISE = {family: FAMILIES[family] | CHANGES[family] for family in ("minicpm3", "phimoe", "mistral4")}
+# A feed-forward part that is one matrix has no name.
+_SAID_OTHERWISE["nemotron-nas"] = FAMILIES["nemotron-nas"] | {
+    "block_configs": [*FAMILIES["nemotron-nas"]["block_configs"][:4], {"attention": {"n_heads_in_group": 1}, "ffn": {"ffn_mult": 1.3}}]
+}
 
 TENSOR_TYPES = (
     "F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL",

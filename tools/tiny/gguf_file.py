@@ -55,7 +55,7 @@ def _gguf_name(path: str, names: gguf.TensorNameMap) -> str:
     path = path.replace("mlp.gate.gate_proj", "mlp.gate")
     for experts in ("block_sparse_moe.switch_mlp", "mlp.switch_mlp", "feed_forward.switch_mlp"):
         path = path.replace(experts, "mlp.experts")
-    path = path.replace("_conv.conv.", "_conv1d.")
+    path = path.replace("_conv.conv.", "_conv1d.").replace("self_attn.linear.", "self_attn.linear_attn.")
     if path.endswith(".sinks"):
         path += ".weight"
     name = names.get_name(path, try_suffixes=(".weight", ".bias"))
@@ -110,15 +110,18 @@ def _in_gguf_order(path: str, encoded: np.ndarray, config: Config) -> np.ndarray
         return _states_in_gguf_order(path, encoded, config)
     if not metadata.has_interleaved_rope(config):
         return encoded
-    if ".q_proj." in path:
-        return _interleave_rotary_rows(encoded, config["num_attention_heads"])
-    if ".k_proj." in path:
-        return _interleave_rotary_rows(encoded, config["num_key_value_heads"])
+    if ".q_proj." in path or ".k_proj." in path:
+        return _interleave_rotary_rows(encoded, len(encoded) // metadata.head_dim(config))
     return encoded
 
 
-def _split(path: str, rows: np.ndarray) -> list[tuple[str, np.ndarray]]:
-    """Granite's shared expert has gate and up in one."""
+def _split(path: str, rows: np.ndarray, config: Config) -> list[tuple[str, np.ndarray]]:
+    """Granite's shared expert has gate and up in one, Ling's first attention queries, keys and values."""
+    if path.endswith(".query_key_value.weight") and metadata.architecture(config) == gguf.MODEL_ARCH.BAILINGMOE:
+        heads = [config["num_attention_heads"], config["num_key_value_heads"]]
+        q, k, v = np.split(rows, np.cumsum(heads) * metadata.head_dim(config))
+        parts = {"q": _interleave_rotary_rows(q, heads[0]), "k": _interleave_rotary_rows(k, heads[1]), "v": v}
+        return [(f"blk.{path.split('.')[2]}.attn_{part}.weight", values) for part, values in parts.items()]
     if not path.endswith(".shared_mlp.input_linear.weight"):
         return [(path.replace(".shared_mlp.output_linear.", ".mlp.shared_expert.down_proj."), rows)]
     names = [path.replace(".shared_mlp.input_linear.", f".mlp.shared_expert.{p}_proj.") for p in ("gate", "up")]
@@ -145,7 +148,7 @@ def _add_tensors(writer: gguf.GGUFWriter, model: nn.Module, case: GgufCase, draf
     """Sets the model's parameters to what the file says, so that its logits are the reference."""
     config = case.config
     n_layers = config["num_hidden_layers"] + bool(drafting)
-    names = gguf.get_tensor_name_map(metadata.ARCHITECTURES[config["model_type"]], n_layers)
+    names = gguf.get_tensor_name_map(metadata.architecture(config), n_layers)
     slopes: dict[str, list[float]] = defaultdict(list)  # Apertus', a number of each layer
     stacks: dict[str, list[np.ndarray]] = defaultdict(list)  # Gemma 3n's, a matrix of each stream but the first
     for path, parameter in [*tree_flatten(model.parameters()), *drafting.items()]:
@@ -164,7 +167,7 @@ def _add_tensors(writer: gguf.GGUFWriter, model: nn.Module, case: GgufCase, draf
         if ".altup_" in path:
             stacks[_STACKS[path.split(".")[-3]]].append(encoded)
             continue
-        for part, rows in _split(path, _in_gguf_order(path, encoded, config)):
+        for part, rows in _split(path, _in_gguf_order(path, encoded, config), config):
             writer.add_tensor(_gguf_name(part, names), rows, raw_dtype=type_)
     for name, matrices in stacks.items():
         writer.add_tensor(name, np.stack(matrices), raw_dtype=Type[case.tensor_type])
@@ -178,7 +181,7 @@ def write_gguf(case: GgufCase, model: nn.Module, directory: Path, drafting: Weig
     """Writes model.gguf (or its parts) and leaves the model with the values that were written. drafting: a layer after the
     model's that drafts tokens, by paths as the model's or by names as in the file."""
     directory.mkdir(parents=True, exist_ok=True)
-    architecture = gguf.MODEL_ARCH_NAMES[metadata.ARCHITECTURES[case.config["model_type"]]]
+    architecture = gguf.MODEL_ARCH_NAMES[metadata.architecture(case.config)]
     writer = gguf.GGUFWriter(
         directory / "model.gguf", architecture, split_max_tensors=case.tensors_per_file, small_first_shard=False
     )

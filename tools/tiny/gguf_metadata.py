@@ -62,25 +62,46 @@ ARCHITECTURES = {
     "minicpm3": gguf.MODEL_ARCH.MINICPM3,
     "phi": gguf.MODEL_ARCH.PHI2,
     "glm": gguf.MODEL_ARCH.CHATGLM,
+    "phimoe": gguf.MODEL_ARCH.PHIMOE,
+    "nemotron-nas": gguf.MODEL_ARCH.DECI,
+    "mistral4": gguf.MODEL_ARCH.MISTRAL4,
+    "qwen2_vl": gguf.MODEL_ARCH.QWEN2VL,
+    "qwen3_vl": gguf.MODEL_ARCH.QWEN3VL,
+    "qwen3_vl_moe": gguf.MODEL_ARCH.QWEN3VLMOE,
+    "xverse": gguf.MODEL_ARCH.XVERSE,
     "stablelm": gguf.MODEL_ARCH.STABLELM,
     "plamo3": gguf.MODEL_ARCH.PLAMO3,
 }
 _INTERLEAVED_ROPE = (
     "llama", "mistral", "mixtral", "smollm3", "granite", "granitemoehybrid", "ministral3", "granitemoe", "deepseek",
-    "arcee",
+    "arcee", "nemotron-nas", "xverse",
 )  # fmt: skip  # pairs (2i, 2i + 1) instead of (i, i + dims / 2)
+
+
+def architecture(config: Config) -> gguf.MODEL_ARCH:
+    is_first_ling = config.get("architectures") == ["BailingMoeForCausalLM"]
+    return gguf.MODEL_ARCH.BAILINGMOE if is_first_ling else ARCHITECTURES[config["model_type"]]
 
 
 def has_interleaved_rope(config: Config) -> bool:
     return config["model_type"] in _INTERLEAVED_ROPE
 
 
-def _head_dim(config: Config) -> int:
+def head_dim(config: Config) -> int:
     return config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
+
+
+def _heads(config: Config) -> int | list[int]:
+    """One a layer where some layers have none; a matrix in attention's place has heads, and no key heads."""
+    n_heads = config.get("num_attention_heads", 0)
+    return [0 if block["attention"].get("no_op") else n_heads for block in config.get("block_configs", [])] or n_heads
 
 
 def _kv_heads(config: Config) -> int | list[int]:
     """One a layer where some layers have none, or others."""
+    if blocks := config.get("block_configs"):
+        groups = [block["attention"].get("n_heads_in_group") for block in blocks]
+        return [config["num_attention_heads"] // group if group else 0 for group in groups]
     layers = range(config["num_hidden_layers"])
     if config["model_type"] == "kimi_linear":
         return [int(i + 1 in config["linear_attn_config"]["full_attn_layers"]) for i in layers]
@@ -106,6 +127,8 @@ def _kv_heads(config: Config) -> int | list[int]:
 def _feed_forward_length(config: Config) -> int | list[int]:
     if "num_attention_heads" not in config:
         return 0
+    if blocks := config.get("block_configs"):
+        return [256 * math.ceil(int(2 * block["ffn"].get("ffn_mult", 0) * config["hidden_size"] / 3) / 256) for block in blocks]
     if pattern := config.get("hybrid_override_pattern"):
         width = {"-": config["intermediate_size"], "E": config["moe_intermediate_size"]}
         return [width.get(kind, 0) for kind in pattern]
@@ -125,6 +148,8 @@ _SIGMOID_ROUTERS = (
     "kimi_linear", "glm_moe_dsa",
 )  # fmt: skip
 
+_UNSAID_ROUTERS = (gguf.MODEL_ARCH.BAILINGMOE, gguf.MODEL_ARCH.MISTRAL4)  # by shares of all
+
 
 def _router_values(config: Config) -> Config:
     """Ling's and Trinity's, as DeepSeek spells them."""
@@ -142,7 +167,9 @@ def add_router(writer: gguf.GGUFWriter, config: Config) -> None:
         writer.add_leading_dense_block_count(config["moe_layer_start_index"])
         writer.add_expert_shared_feed_forward_length(config["moe_num_shared_experts"] * config["moe_intermediate_size"])
         return
-    if config["model_type"] in _SIGMOID_ROUTERS:
+    if architecture(config) in _UNSAID_ROUTERS:
+        pass
+    elif config["model_type"] in _SIGMOID_ROUTERS:
         writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
     elif config["model_type"] in ("deepseek", "deepseek_v2"):
         writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SOFTMAX)
@@ -173,7 +200,7 @@ def add_latent(writer: gguf.GGUFWriter, config: Config) -> None:
     writer.add_value_length(config["kv_lora_rank"])
     writer.add_key_length_mla(config["qk_nope_head_dim"] + config["qk_rope_head_dim"])
     writer.add_value_length_mla(config["v_head_dim"])
-    if all_dim := (config.get("rope_scaling") or {}).get("mscale_all_dim"):
+    if all_dim := (config.get("rope_scaling") or config.get("rope_parameters") or {}).get("mscale_all_dim"):
         writer.add_rope_scaling_yarn_log_mul(0.1 * all_dim)
     if "index_topk" in config:
         writer.add_indexer_head_count(config["index_n_heads"])
@@ -257,7 +284,7 @@ def add_shape(writer: gguf.GGUFWriter, config: Config, n_drafting: int = 0) -> N
     writer.add_context_length(config["max_position_embeddings"])
     writer.add_embedding_length(config["hidden_size"])
     writer.add_feed_forward_length(_feed_forward_length(config))
-    writer.add_head_count(config.get("num_attention_heads", 0))
+    writer.add_head_count(_heads(config))
     writer.add_head_count_kv(_kv_heads(config))
     if "layer_norm_eps" in config:
         writer.add_layer_norm_eps(config["layer_norm_eps"])
@@ -273,6 +300,9 @@ def add_shape(writer: gguf.GGUFWriter, config: Config, n_drafting: int = 0) -> N
     elif "head_dim" in config and "num_attention_heads" in config and "kv_lora_rank" not in config:
         writer.add_key_length(config["head_dim"])
         writer.add_value_length(config["head_dim"])
+    if "block_configs" in config:
+        writer.add_key_length(head_dim(config))
+        writer.add_value_length(head_dim(config))
     if "kv_lora_rank" in config:
         add_latent(writer, config)
     if config["model_type"] in ("gemma4_text", "gemma3n"):
@@ -282,6 +312,8 @@ def add_shape(writer: gguf.GGUFWriter, config: Config, n_drafting: int = 0) -> N
         writer.add_sliding_window_pattern([kind == "sliding_attention" for kind in config["layer_types"]])
         writer.add_final_logit_softcapping(config["final_logit_softcapping"])
     add_streams(writer, config)
+    if "vision_config" in config:
+        writer.add_num_deepstack_layers(len(config["vision_config"]["deepstack_visual_indexes"]))
     if experts := _first(config, "num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts"):
         writer.add_expert_count(experts)
         per_token = [config.get(key) for key in ("num_experts_per_tok", "num_experts_per_token", "top_k_experts", "moe_k")]
@@ -327,6 +359,8 @@ def add_rope(writer: gguf.GGUFWriter, config: Config) -> None:
         scaling = config["rope_parameters"]
         writer.add_rope_scaling_yarn_log_mul(scaling["mscale_all_dim"])
         writer.add_attn_temperature_scale(scaling["llama_4_scaling_beta"])
+    if config["model_type"] == "mistral4":
+        scaling = config["rope_parameters"]
     if config["model_type"] == "gemma4_text":
         both = config["rope_parameters"]
         writer.add_rope_dimension_count(config["global_head_dim"])
@@ -335,26 +369,26 @@ def add_rope(writer: gguf.GGUFWriter, config: Config) -> None:
         writer.add_rope_freq_base_swa(both["sliding_attention"]["rope_theta"])
         return
     if config["model_type"] == "hunyuan_v1_dense":  # the base has alpha already
-        dims = _head_dim(config)
+        dims = head_dim(config)
         writer.add_rope_freq_base(config["rope_theta"] * scaling["alpha"] ** (dims / (dims - 2)))
         return
     kind = scaling.get("rope_type", scaling.get("type"))
     if "kv_lora_rank" in config:
         writer.add_rope_dimension_count(config["qk_rope_head_dim"])
     if has_interleaved_rope(config):
-        writer.add_rope_dimension_count(_head_dim(config))
+        writer.add_rope_dimension_count(head_dim(config))
     if config["model_type"] == "phi3":
-        writer.add_rope_dimension_count(int(_head_dim(config) * config["partial_rotary_factor"]))
+        writer.add_rope_dimension_count(int(head_dim(config) * config["partial_rotary_factor"]))
         writer.add_rope_scaling_orig_ctx_len(config["original_max_position_embeddings"])
     if config["model_type"] == "minimax":
         writer.add_rope_dimension_count(config["rotary_dim"])
     elif config["model_type"] != "phi3" and "partial_rotary_factor" in _rope_values(config):
-        writer.add_rope_dimension_count(int(_head_dim(config) * _rope_values(config)["partial_rotary_factor"]))
+        writer.add_rope_dimension_count(int(head_dim(config) * _rope_values(config)["partial_rotary_factor"]))
     if config["model_type"] == "granitemoehybrid":  # by which ggml tells whether anything is rotated
         writer.add_rope_scaling_finetuned(config["position_embedding_type"] == "rope")
     if config["model_type"] not in ("gemma", "gemma2") and "rope_theta" in _rope_values(config):
         writer.add_rope_freq_base(_rope_values(config)["rope_theta"])
-    if sections := _rope_values(config).get("mrope_section"):  # of a text they all have the same position
+    if sections := (_rope_values(config) | scaling).get("mrope_section"):  # of a text they all have the same position
         writer.add_rope_dimension_sections([*sections, 0])
     if "rope_local_base_freq" in config:
         writer.add_rope_freq_base_swa(config["rope_local_base_freq"])
@@ -368,7 +402,7 @@ def add_rope(writer: gguf.GGUFWriter, config: Config) -> None:
         writer.add_rope_scaling_yarn_beta_fast(scaling["beta_fast"])
         writer.add_rope_scaling_yarn_beta_slow(scaling["beta_slow"])
     if config["model_type"] == "glm":
-        writer.add_rope_dimension_count(_head_dim(config) // 2)
+        writer.add_rope_dimension_count(head_dim(config) // 2)
     if kind == "longrope" and config["model_type"] != "minicpm3":  # whose factors' tensors say it
         original = config["original_max_position_embeddings"]
         ratio = config["max_position_embeddings"] / original
@@ -397,7 +431,7 @@ def rope_tensors(config: Config) -> dict[str, list[float]]:
         rotated = int(pairs * config["rope_parameters"]["full_attention"]["partial_rotary_factor"])
         return {"rope_freqs.weight": [1.0] * rotated + [1e30] * (pairs - rotated)}
     if scaling.get("rope_type") == "llama3":
-        dims = _head_dim(config)
+        dims = head_dim(config)
         wavelengths = [2 * math.pi * config["rope_theta"] ** (2 * i / dims) for i in range(dims // 2)]
         return {"rope_freqs.weight": [_llama3_factor(w, scaling) for w in wavelengths]}
     if scaling.get("type") == "longrope":

@@ -114,6 +114,17 @@ def _qwen_hybrid(weights: Weights, model_type: str) -> Weights:
     return _unstack_experts(raw)
 
 
+def _seeing_qwen(weights: Weights, model_type: str) -> Weights:
+    """The text of a model that also sees; experts [E, in, out], gate beside up."""
+    text, eyes = ("model.", "") if model_type == "qwen2_vl" else ("model.language_model.", "model.")
+    raw: Weights = {}
+    for name, value in _stack_gate_and_up(weights).items():
+        name = name.replace("language_model.model.", text).replace("language_model.lm_", "lm_")
+        raw[name] = value.swapaxes(1, 2) if ".experts." in name else value
+    raw[f"{eyes}visual.patch_embed.proj.weight"] = mx.zeros((4, 4))
+    return raw
+
+
 def _convolutions(weights: Weights) -> Weights:
     """[C, 1, taps] instead of mlx-lm's [C, taps, 1]."""
     ends = ("conv1d.weight", "conv.conv.weight", "conv_1d.weight")
@@ -289,6 +300,8 @@ def to_hugging_face(weights: Weights, config: dict) -> Weights:
         return _gpt_oss_blocks(weights)
     if config["model_type"] in _QWEN_HYBRIDS:
         return _qwen_hybrid(weights, config["model_type"])
+    if config["model_type"] in ("qwen2_vl", "qwen3_vl", "qwen3_vl_moe"):
+        return _seeing_qwen(weights, config["model_type"])
     if config["model_type"] == "step3p5":
         return _step_layout(weights)
     if config["model_type"] in _TRANSPOSED:
@@ -299,6 +312,8 @@ def to_hugging_face(weights: Weights, config: dict) -> Weights:
         return weights
     if config["model_type"] == "deepseek_v41":
         return _deepseek_v41(weights)
+    if config["model_type"] == "nemotron-nas":
+        return {re.sub(r"(attn|mlp)\.linear\.", r"\1.linear_\1.", k): v for k, v in weights.items()}
     if config["model_type"] == "phixtral":
         return _phixtral(weights)
     if config["model_type"] == "hunyuan" and config["num_experts"] == 1:

@@ -58,19 +58,19 @@ _FACTORS = FAMILIES["minicpm3"]["rope_scaling"]["long_factor"]
 _SAME_FACTORS = {"type": "longrope", "short_factor": _FACTORS, "long_factor": _FACTORS, "original_max_position_embeddings": 1024}
 
 
-def _kept(part: Config, **otherwise: float) -> Config:
-    """llama.cpp's converter has no name for what mlx-lm calls the linear layer in a block's place."""
-    return otherwise if "replace_with_linear" in part else part
-
-
-# As published: what a block does not have is null.
+# As published: what a block does not have is null, there is always a feed-forward part where there is attention, and it is no single
+# matrix, for which a GGUF has no name.
 _BLOCKS = [
     {
-        "attention": {"n_heads_in_group": None, "no_op": False, "replace_with_linear": False} | _kept(block["attention"], n_heads_in_group=2),
-        "ffn": {"ffn_mult": None, "no_op": False, "replace_with_linear": False} | _kept(block["ffn"], ffn_mult=1.3),
+        "attention": {"n_heads_in_group": None, "no_op": False, "replace_with_linear": False} | attention,
+        "ffn": {"no_op": False, "replace_with_linear": False, "ffn_mult": ffn_mult},
     }
-    for block in FAMILIES["nemotron-nas"]["block_configs"]
-]
+    for attention, ffn_mult in (
+        ({"n_heads_in_group": 3}, 1.3), ({"no_op": True}, 2.5), ({"no_op": True}, None), ({"replace_with_linear": True}, 1.0),
+        ({"n_heads_in_group": 1}, 1.3),
+    )
+]  # fmt: skip
+_BLOCKS[2]["ffn"]["no_op"] = True
 # Family -> what is changed in its configuration.
 CHANGES: dict[str, Config] = {
     "cohere-plus": {"num_hidden_layers": 64},  # fewer have no norms of queries and keys for llama.cpp
@@ -89,12 +89,19 @@ CHANGES: dict[str, Config] = {
     "exaone_moe": {
         "scoring_func": "sigmoid", "first_k_dense_replace": 1, "layer_types": _EVERY_FOURTH, **_ONE_GROUP,
     },
-    "gemma3n": {"hidden_size_per_layer_input": 256, "laurel_rank": 64, "intermediate_size": [160] * 7},
+    # To llama.cpp 20 layers have keys of their own, the first ten sparse gates, and every fifth no window. Its converter gives tokens
+    # without inputs of their own zeros, not those of the first token.
+    "gemma3n": {
+        "hidden_size_per_layer_input": 256, "laurel_rank": 64, "intermediate_size": [160] * 7, "num_kv_shared_layers": 0,
+        "layer_types": [["sliding_attention", "full_attention"][i == 4] for i in range(7)],
+        "activation_sparsity_pattern": [0.95] * 7, "vocab_size_per_layer_input": FAMILIES["gemma3n"]["vocab_size"],
+    },
     "glm": _SQUARE | {"partial_rotary_factor": 0.5},
     "gpt_bigcode": {"n_inner": 384},
     "llama4": {"attention_chunk_size": 8192, "floor_scale": 8192, "interleave_moe_layer_step": 1},
     "laguna": {"mlp_layer_types": ["dense"] + ["sparse"] * 4},
     "laguna-softplus": {"mlp_layer_types": ["dense"] + ["sparse"] * 4},
+    "mistral4": {"rms_norm_eps": 1e-6},  # of latent rows too
     # Numbers that have no key, and factors that as published do not depend on the length.
     "minicpm3": {"scale_emb": 12.0, "dim_model_base": 256, "rope_scaling": _SAME_FACTORS},
     "mellum": {"rope_parameters": FAMILIES["mellum"]["rope_parameters"] | {
@@ -107,7 +114,10 @@ CHANGES: dict[str, Config] = {
     "nemotron": _SQUARE,
     "nemotron-nas": {"block_configs": _BLOCKS},
     "phi": {"intermediate_size": 384},
-    "phimoe": {"router_jitter_noise": 0.01},
+    "phimoe": {  # as published; magnitudes have no key
+        "router_jitter_noise": 0.01, "max_position_embeddings": 131072, "original_max_position_embeddings": 4096,
+        "rope_scaling": FAMILIES["phimoe"]["rope_scaling"] | dict.fromkeys(("short_mscale", "long_mscale"), 1.243163121016122),
+    },
     "plamo2": {"rms_norm_eps": 1e-6},
     "qwen": {"rms_norm_eps": 1e-6},
     "stablelm": {"use_parallel_residual": False},
@@ -115,6 +125,7 @@ CHANGES: dict[str, Config] = {
 }  # fmt: skip
 # Family -> its tensors as they are published, where tiny.layouts leaves them as mlx-lm has them.
 LAYOUTS: dict[str, Callable[[Weights], Weights]] = {
+    "bailing_moe-1": _renamed((r"\.gate\.gate_proj\.", ".gate.")),
     "gpt2": _without_mask,
     "laguna": _renamed((r"\.gate\.proj\.", ".gate.")),
     "laguna-softplus": _renamed((r"\.gate\.proj\.", ".gate.")),
@@ -135,7 +146,7 @@ _NOT_SAID = (
 # loses experts (`return` within a generator). tools/make_tiny_gguf.py writes files of them.
 _WRITTEN = (
     "gemma3_text", "gemma3_text-exact", "gemma4_text", "gemma4_text-moe", "ministral3", "hunyuan_v1_dense", "afmoe", "dots1", "lfm2",
-    "lfm2_moe", "qwen3_5", "qwen3_5_moe", "qwen3_next", "granitemoehybrid", "granitemoehybrid-dense", "mamba2", "bailing_moe",
+    "lfm2_moe", "qwen3_5", "qwen3_5_moe", "qwen3_next", "granitemoehybrid", "granitemoehybrid-dense", "mamba2", "bailing_moe", "mistral4",
 )  # fmt: skip
 # Sluice reads no GGUF of these.
 _NOT_READ = ("kimi_k3", "minimax_m3_vl", "mimo_v2_flash", "muse_glimmer", "bailing_moe_v3", "step3p5", "rwkv7")

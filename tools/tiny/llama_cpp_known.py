@@ -2,7 +2,9 @@
 
 _GELU = "its GELU is a table of float16"
 _TANH = "its GELU is the tanh form, in a table of float16"
+_PHIMOE = "it takes root-mean-square norms for layer norms and plain shares for SparseMixer (src/models/phi3.cpp)"
 _NO_EXPERTS = "it loads no Llama 4 without experts"
+_QWEN2VL = "it reads no epsilon of norms, and takes 0 (src/models/qwen2vl.cpp)"
 KNOWN: dict[str, str] = {
     "lfm2_moe-gguf": "it has no key for routed_scaling_factor",
     "kimi_linear-gguf": "experts of other groups are minus infinity to it, not 0",
@@ -13,7 +15,7 @@ KNOWN: dict[str, str] = {
     "gemma4_text-moe-gguf": f"{_GELU}, and there are many",
     "gemma-converted": _GELU,
     "gemma2-converted": _GELU,
-    "gemma3n-converted": "not explained yet: all three programs differ; of the written file, which llama.cpp does not load, Sluice agrees with mlx-lm",
+    "gemma3n-converted": "its deviation of sparse gates divides by one less, as no other's does",
     "spark2_5-converted": _GELU,
     "starcoder2-converted": _TANH,
     "gpt2-converted": _GELU,
@@ -29,8 +31,12 @@ KNOWN: dict[str, str] = {
     "gemma3n-gguf": "it knows 256 inputs of each layer only",
     "plamo-converted": "its converter wants PLaMo 13B's own sizes",
     "stablelm-12b-converted": "its converter loses norms of queries (a return within a generator, conversion/stablelm.py)",
-    "phimoe-converted": "it takes root-mean-square norms for layer norms and plain shares for SparseMixer (src/models/phi3.cpp); that Sluice is 0.9 from mlx-lm here is not explained yet",
-    "nemotron-nas-converted": "not explained yet: Sluice agrees with mlx-lm",
+    "qwen2_vl-gguf": _QWEN2VL,
+    "qwen2_vl-converted": _QWEN2VL,
+    "mistral4-gguf": "its converter leaves out how queries grow, here from the 16th token on",
+    "phimoe-gguf": _PHIMOE,
+    "phimoe-converted": _PHIMOE,
+    "nemotron-nas-gguf": "it leaves out attention where no feed-forward part follows, which no published model has",
     "laguna-converted": "Sluice reads no Laguna from a GGUF: its heads differ from layer to layer",
     "laguna-softplus-converted": "Sluice reads no Laguna from a GGUF: its heads differ from layer to layer",
     "plamo2-converted": "it does not end",

@@ -290,7 +290,7 @@ def pack(weights: dict[str, np.ndarray], published: Published) -> tuple[dict[str
     for name, value in weights.items():
         packer = packer_of(name, published)
         if packer is None:
-            tensors[name], floats[name] = ("F32", value), value
+            tensors[name], floats[name] = ("U32" if value.dtype == np.uint32 else "F32", value), value
             continue
         parts, floats[name] = PACKERS[packer](value)
         module = name.removesuffix(".weight")

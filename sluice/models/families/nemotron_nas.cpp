@@ -144,12 +144,15 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
   return c;
 }
 
+// As published, of linear layers in a block's place; mlx-lm calls both `linear`.
+constexpr TensorName kTensors[] = {{".self_attn.linear_attn.", ".self_attn.linear."},
+                                   {".mlp.linear_mlp.", ".mlp.linear."}};
 constexpr std::string_view kNames[] = {"nemotron-nas", "deci"};
 
 }  // namespace
 
 // Llama-Nemotron (Super 49B, Ultra 253B), arXiv:2505.00949; as mlx-lm 0.32.2 models/nemotron-nas.py. Llama after a search that
 // gave each layer key heads and a width of its own, and took blocks away.
-extern const Family family{.names = kNames, .read = read, .make = make};
+extern const Family family{.names = kNames, .read = read, .make = make, .hf_names = kTensors};
 
 }  // namespace sluice::models::families::nemotron_nas

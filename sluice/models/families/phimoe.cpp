@@ -1,9 +1,14 @@
+#include <cmath>
+
 #include "sluice/models/config.h"
 #include "sluice/models/family.h"
 #include "sluice/models/make.h"
 
 namespace sluice::models::families::phimoe {
 namespace {
+
+// Phi-3.5-MoE's short_mscale and long_mscale, and what llama.cpp's converter derives from its two lengths in their place.
+constexpr double kMagnitude = 1.243163121016122, kDerived = 1.190238071;
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
   nn::Config c = read_decoder(s, w, {.centered_norms = true, .slides = every_layer});
@@ -12,6 +17,10 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
     moe.router.scoring = ops::RouterSpec::Scoring::sparse_mixer;
     moe.router.jitter = static_cast<float>(jitter);
   });
+  for (nn::LayerConfig& layer : c.layers) {
+    double& magnitude = layer.attention()->rope.attention_factor;
+    if (s.is_gguf() && std::abs(magnitude - kDerived) < 1e-6) magnitude = kMagnitude;
+  }
   return c;
 }
 
