@@ -10,7 +10,7 @@ PYTHON must have torch and transformers; without it they are left out.
 Prints the largest differences relative to llama.cpp's largest |logit|: of Sluice ($SLUICE_BIN, exact activations) and of mlx-lm's
 golden.npz. Float files must agree to 1e-4, but where a reason is known (tiny/llama_cpp_known.py). llama.cpp quantizes activations
 for the other types, so their differences are only printed, as are files that it refuses, with its words. --record writes
-tests/golden/llama_cpp.json, of which tools/make_models_table.py makes a column.
+tests/golden/llama_cpp.json, of which tools/make_models_table.py makes a column; with --only, what it says of other files stays.
 """
 
 import argparse
@@ -36,6 +36,8 @@ SLUICE = os.environ.get("SLUICE_BIN") or ROOT / "build/release/bin/sluice"
 MODELS, CONVERTED = ROOT / "build/test-models", ROOT / "build/llama-cpp"
 RECORD = ROOT / "tests/golden/llama_cpp.json"
 BAR = 1e-4
+# Where llama.cpp chooses blocks of keys with flash attention alone.
+FLASH_ATTENTION = ("minimax_m3",)
 
 
 class Refused(Exception):
@@ -56,11 +58,11 @@ class Compared:
 def build_logits(llama: Path, build: Path) -> Path:
     """The program of tools/llama_cpp_logits.cpp."""
     program, libraries = CONVERTED / "llama_cpp_logits", build / "bin"
-    if not program.exists():
+    source = ROOT / "tools/llama_cpp_logits.cpp"
+    if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
         CONVERTED.mkdir(parents=True, exist_ok=True)
         includes = [f"-I{llama / 'include'}", f"-I{llama / 'ggml/include'}"]
         links = [f"-L{libraries}", "-lllama", "-lggml", "-lggml-base", f"-Wl,-rpath,{libraries}"]
-        source = ROOT / "tools/llama_cpp_logits.cpp"
         subprocess.run(["c++", "-std=c++20", "-O2", *includes, source, *links, "-o", program], check=True)
     return program
 
@@ -115,7 +117,8 @@ def compare(program: Path, file: Compared) -> tuple[float, float]:
     tokens = ",".join(map(str, golden["tokens"]))
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "logits.npy"
-        theirs = logits([program, file.model, out, "--tokens", tokens, "--float32-cache"], out)
+        flash = ["--flash-attention"] if file.name.startswith(FLASH_ATTENTION) else []
+        theirs = logits([program, file.model, out, "--tokens", tokens, "--float32-cache", *flash], out)
         usual = ["--exact-activations", "--kv-type", "f32", "--ctx", "1024"]
         ours = logits([SLUICE, "logits", file.model, "--tokens", tokens, "--out", out, *usual], out)
     largest = np.abs(theirs).max()
@@ -150,6 +153,9 @@ def main() -> None:
         if file.is_exact and not why and ours > BAR:
             failed.append(file.name)
     if options.record:
+        if options.only:
+            old = json.loads(RECORD.read_text())
+            record |= {name: said for name, said in old.items() if not re.search(options.only, name)}
         lines = (f"{json.dumps(name)}: {json.dumps(said)}" for name, said in sorted(record.items()))
         RECORD.write_text("{\n" + ",\n".join(lines) + "\n}\n")
     if failed:

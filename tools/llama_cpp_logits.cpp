@@ -1,6 +1,8 @@
 // Writes llama.cpp's logits for given tokens or text as .npy, through its public C API: the reference for our GGUF files.
 //
-//   llama_cpp_logits MODEL.gguf OUT.npy (--tokens 1,2,3 | --text TEXT) [--greedy N] [--float32-cache]
+//   llama_cpp_logits MODEL.gguf OUT.npy (--tokens 1,2,3 | --text TEXT) [--greedy N] [--float32-cache] [--flash-attention]
+//
+// --flash-attention: with a float32 cache too, where llama.cpp chooses blocks of keys with it alone (MiniMax M3).
 //
 // OUT.npy is float32 [L + N, vocab_size]: row i follows token i of the prompt and then of the greedy continuation, whose last
 // token is not evaluated. Prints {"prompt": [...], "greedy": [...]}. Built against a llama.cpp build, see docs/testing-with-llama-cpp.md.
@@ -23,7 +25,7 @@ namespace {
 struct Arguments {
   std::string model, out, tokens, text;
   int n_greedy = 0;
-  bool float32_cache = false;
+  bool float32_cache = false, flash_attention = false;
 };
 
 Arguments parse(int argc, char** argv) {
@@ -37,6 +39,10 @@ Arguments parse(int argc, char** argv) {
     const std::string_view name = argv[i];
     if (name == "--float32-cache") {
       args.float32_cache = true;
+      continue;
+    }
+    if (name == "--flash-attention") {
+      args.flash_attention = true;
       continue;
     }
     if (i + 1 == argc) throw std::runtime_error("no value for " + std::string(name));
@@ -133,7 +139,8 @@ void run(const Arguments& args) {
   params.n_threads = params.n_threads_batch = 1;
   if (args.float32_cache) {
     params.type_k = params.type_v = GGML_TYPE_F32;
-    params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
+    params.flash_attn_type =
+        args.flash_attention ? LLAMA_FLASH_ATTN_TYPE_ENABLED : LLAMA_FLASH_ATTN_TYPE_DISABLED;
   }
   llama_context* context = llama_init_from_model(model, params);
   if (!context) throw std::runtime_error("cannot create a context");

@@ -15,6 +15,7 @@ import gguf
 
 from tiny.cases import CASES
 from tiny.families import FAMILIES as CONFIGS
+from tiny.gguf_by_hand import BY_HAND
 from tiny.gguf_cases import GGUF_CASES
 from tiny.gguf_metadata import ARCHITECTURES
 
@@ -22,8 +23,11 @@ ROOT = Path(__file__).resolve().parents[1]
 FAMILIES = ROOT / "sluice/models/families"
 PAGE = ROOT / "docs/models.md"
 RECORD = ROOT / "tests/golden/llama_cpp.json"
-# BitNet's GGUF is refused: llama.cpp computes another activation.
-GGUF_NAMES = set(gguf.MODEL_ARCH_NAMES.values()) - {"bitnet"} | {"mistral4", "exaone-moe"}
+# What the gguf package does not know yet too.
+_NEWER = {"mistral4", "exaone-moe", "mellum", "nanbeige", "spark2_5", "talkie"} | {family.architecture for family in BY_HAND.values()}
+GGUF_NAMES = set(gguf.MODEL_ARCH_NAMES.values()) | _NEWER
+# Whose GGUF is another family's.
+_READ_AS = {"youtu_llm": "deepseek2"}
 
 HEAD = """# Model families
 
@@ -53,7 +57,8 @@ class Family(NamedTuple):
     @property
     def gguf(self) -> list[str]:
         """Mistral's are Llama's."""
-        others = (gguf.MODEL_ARCH_NAMES[ARCHITECTURES[name]] for name in self.names if name in ARCHITECTURES)
+        others = [gguf.MODEL_ARCH_NAMES[ARCHITECTURES[name]] for name in self.names if name in ARCHITECTURES]
+        others += [_READ_AS[name] for name in self.names if name in _READ_AS]
         own = [name for name in self.names if name in GGUF_NAMES]
         return own or sorted(set(others))
 
@@ -71,7 +76,7 @@ class Family(NamedTuple):
 
 # Architectures of GGUF whose models' config.json has another name.
 _GGUF_ONLY = {
-    "bailingmoe", "bailingmoe2", "chatglm", "deci", "gptneox", "phi2", "deepseek2", "glm4moe", "lfm2moe", "mistral3", "qwen2moe", "qwen2vl",
+    "bailingmoe", "bailingmoe2", "bailingmoe3", "mimo2", "step35", "chatglm", "deci", "gptneox", "phi2", "deepseek2", "glm4moe", "lfm2moe", "mistral3", "qwen2moe", "qwen2vl",
     "qwen35", "qwen35moe", "qwen3moe", "qwen3next", "qwen3vl", "qwen3vlmoe", "starcoder", "nemotron_h_moe",
 }  # fmt: skip
 

@@ -54,7 +54,7 @@ AttentionConfig read_heads(const Config& c, const Source& s, const Defaults& d) 
   }
   a.head_dim = s.integer({"head_dim", "%.attention.key_length"}).value_or(head_dim);
   if (const auto value_length = s.integer({"", "%.attention.value_length"});
-      value_length.value_or(a.head_dim) != a.head_dim) {
+      !d.narrow_values && value_length.value_or(a.head_dim) != a.head_dim) {
     fail(ErrorKind::unsupported, "{}: values of {} elements with keys of {} are not supported",
          s.where(), *value_length, a.head_dim);
   }

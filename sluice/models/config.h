@@ -47,6 +47,8 @@ struct Defaults {
   std::function<bool(int64_t layer)> is_sparse = nullptr;
   /// Widths and heads may differ from layer to layer: where they do the family reads them itself.
   bool any_widths = false;
+  /// A head's values may be narrower than its keys: the family reads how wide they are.
+  bool narrow_values = false;
   /// The family says of each layer what it is, whatever layer_types says.
   bool any_layers = false;
   /// The family reads its experts itself.
@@ -139,6 +141,9 @@ void each_moe(nn::Config& c, const Change& change) {
   }
 }
 
+/// For Defaults::is_sparse: which layers have a router, where a GGUF says it by its tensors alone.
+std::function<bool(int64_t layer)> has_router(const nn::WeightTable& weights);
+
 /// Layers that see all do not rotate, where some layers have a window.
 void rotate_where_sliding(nn::Config& c);
 /// Layers with a window rotate without being stretched.
@@ -156,6 +161,9 @@ std::vector<bool> sliding_layers(const Source& source, int64_t n_layers,
                                  const std::function<bool(int64_t layer)>& otherwise,
                                  std::string_view other = {});
 
+/// What bounds gates and values, by layer: those of experts, and those of the shared one or of the dense block. 0, or an
+/// end before the last layer: nothing.
+void read_clamps(nn::Config& c, const Source& source, const Key& experts, const Key& shared);
 /// MiniCPM's scales of embeddings, residuals and logits.
 void read_minicpm_scales(nn::Config& c, const Source& source);
 /// The Qwen families and who follows them: a window only where use_sliding_window says so; unless
@@ -167,6 +175,36 @@ nn::Config read_granite(const Source& source, nn::WeightTable& weights, const De
 /// whose attention is scaled otherwise, which a GGUF does not say.
 void read_gemma(nn::Config& c, const Source& source, int64_t large);
 
+/// Tensors in a GGUF's layers of Kimi delta attention, and of the latent attention beside it.
+inline constexpr TensorName kDeltaTensors[] = {
+    {"attn_q_a", "self_attn.q_a_proj"},
+    {"attn_q_a_norm", "self_attn.q_a_layernorm"},
+    {"attn_q_b", "self_attn.q_b_proj"},
+    {"attn_kv_a_mqa", "self_attn.kv_a_proj_with_mqa"},
+    {"attn_kv_a_norm", "self_attn.kv_a_layernorm"},
+    {"attn_kv_b", "self_attn.kv_b_proj"},
+    {"attn_k_b", "self_attn.embed_q"},
+    {"attn_v_b", "self_attn.unembed_out"},
+    {"attn_gate", "self_attn.g_proj"},
+    {"ssm_conv1d_q", "self_attn.q_conv1d"},
+    {"ssm_conv1d_k", "self_attn.k_conv1d"},
+    {"ssm_conv1d_v", "self_attn.v_conv1d"},
+    {"ssm_f_a", "self_attn.f_a_proj"},
+    {"ssm_f_b", "self_attn.f_b_proj"},
+    {"ssm_g", "self_attn.g_proj"},
+    {"ssm_g_a", "self_attn.g_a_proj"},
+    {"ssm_g_b", "self_attn.g_b_proj"},
+    {"ssm_beta", "self_attn.b_proj"},
+    {"ssm_a", "self_attn.A"},
+    {"ssm_dt.bias", "self_attn.dt_bias"},
+    {"ssm_norm", "self_attn.o_norm"},
+    {"ffn_routed_down", "mlp.fc1_latent_proj"},
+    {"ffn_routed_up", "mlp.fc2_latent_proj"},
+    {"ffn_routed_norm", "mlp.latent_norm"},
+    {"attn_res_score", "self_attention_res_score"},
+    {"ffn_res_score", "mlp_res_score"},
+    {"output_res_score", "model.output_attn_res_score"},
+    {"exp_probs_b.bias", "mlp.gate.e_score_correction_bias"}};
 /// Kimi's decoders: delta attention in most layers, latent attention without rotation in the others.
 /// own_activation: as Defaults'.
 nn::Config read_kimi(const Source& source, nn::WeightTable& weights,

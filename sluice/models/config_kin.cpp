@@ -53,6 +53,22 @@ nn::Config read_granite(const Source& s, nn::WeightTable& w, const Defaults& def
   return c;
 }
 
+void read_clamps(nn::Config& c, const Source& s, const Key& experts, const Key& shared) {
+  using Numbers = std::vector<double>;
+  const Numbers of_experts = s.numbers(experts).value_or(Numbers{});
+  const Numbers of_shared = s.numbers(shared).value_or(Numbers{});
+  const auto at = [](const Numbers& list, size_t i) {
+    return static_cast<float>(i < list.size() ? list[i] : 0);
+  };
+  for (size_t i = 0; i < c.layers.size(); ++i) {
+    c.layers[i].mlp().clamp = at(of_shared, i);
+    if (nn::MoeConfig* const moe = c.layers[i].moe()) {
+      moe->shared_clamp = at(of_shared, i);
+      moe->expert.clamp = at(of_experts, i);
+    }
+  }
+}
+
 void read_minicpm_scales(nn::Config& c, const Source& s) {
   const double depth = s.number({"scale_depth", ""}).value_or(1);
   const double base = s.number({"dim_model_base", ""}).value_or(0);

@@ -25,6 +25,12 @@ std::vector<bool> from_types(const Source& s, const std::vector<std::string>& ty
 
 }  // namespace
 
+std::function<bool(int64_t)> has_router(const nn::WeightTable& weights) {
+  return [&weights](int64_t layer) {
+    return weights.find(fmt::format("model.layers.{}.mlp.gate.weight", layer)) != nullptr;
+  };
+}
+
 std::vector<bool> sliding_layers(const Source& source, int64_t n_layers,
                                  const std::function<bool(int64_t)>& otherwise,
                                  std::string_view other) {

@@ -167,7 +167,7 @@ RopeConfig read_rope(const Source& s, nn::WeightTable& weights, const nn::Config
   r.low_freq_factor = in.number("low_freq_factor", "").value_or(1.0);
   r.high_freq_factor = in.number("high_freq_factor", "").value_or(4.0);
   read_yarn(r, s, in);
-  r.attention_factor = in.number("attention_factor", "").value_or(0);
+  r.attention_factor = in.number("attention_factor", "%.rope.scaling.yarn_attn_factor").value_or(0);
   for (const char* of_images : {"mrope_section", "mrope_interleaved"})
     s.ignore({in.in(of_images), ""});  // text has the same position in each section
   read_divisors(r, s, in, weights);

@@ -246,6 +246,7 @@ struct Config {
   int64_t n_gram = 0, n_ngram_tables = 0, ngram_rows = 0;
   bool embedding_norm = false;    ///< embedded tokens are normed, without weights
   int64_t learned_positions = 0;  ///< how many have a vector that is added to the token's; 0: none
+  int64_t rwkv_head_dim = 0;      ///< where the files' tensors do not tell (GGUF); 0: they do
   float residual_scale = 1;       ///< of what a block adds to the residual
   int64_t residual_block =
       0;  ///< so many layers' sum is a residual that later ones attend (Kimi K3); 0: not

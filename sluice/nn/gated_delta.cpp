@@ -39,14 +39,14 @@ std::vector<ops::Projection> load_projections(const Config& c, const GatedDeltaC
     } else {
       add(w["in_proj_qkv"], 2 * keys + values);
     }
-    add(first_of(w, {"in_proj_z", "g_proj", "g_a_proj"}), w["g_a_proj"].has() ? g.key_dim : values);
+    add(first_of(w, {"in_proj_z", "g_proj", "g_a_proj"}), w["g_b_proj"].has() ? g.key_dim : values);
   }
   if (const Weights fused = w["in_proj_ba"]; fused.has()) {
     add(fused, 2 * g.n_value_heads);
   } else {
     const int64_t decays = g.n_value_heads * (g.by_channel ? g.key_dim : 1);
     add(first_of(w, {"in_proj_a", "a_proj", "f_proj", "f_a_proj"}),
-        w["f_a_proj"].has() ? g.key_dim : decays);
+        w["f_b_proj"].has() ? g.key_dim : decays);
     add(first_of(w, {"in_proj_b", "b_proj"}), g.n_value_heads);
   }
   return in;

@@ -9,9 +9,9 @@
 namespace sluice::nn {
 
 ops::Vector load_decay(const Weights& w, int64_t n) {
-  if (w.has("A")) return w["A"].values(n);
-  std::vector<float> decay = *w["A_log"].values(n);
-  for (float& value : decay) value = -std::exp(value);
+  const bool is_log = !w.has("A");
+  std::vector<float> decay = *w[is_log ? "A_log" : "A"].values(n);
+  for (float& value : decay) value = -(is_log ? std::exp(value) : std::abs(value));
   return std::make_shared<const std::vector<float>>(std::move(decay));
 }
 

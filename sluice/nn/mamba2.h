@@ -33,7 +33,7 @@ class Mamba2 {
   size_t conv_slot_, mamba_slot_;
 };
 
-/// -exp(A_log) at `w`, which files of ggml have already as A. [n]
+/// -exp(A_log) at `w`, which files of ggml have already as A, of some models without its minus. [n]
 ops::Vector load_decay(const Weights& w, int64_t n);
 
 }  // namespace sluice::nn

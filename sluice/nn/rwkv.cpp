@@ -16,9 +16,11 @@ int64_t rank_of(const Weights& w) {
   return shape[0];
 }
 
-/// [n_heads, head_dim] of the heads.
-std::pair<int64_t, int64_t> heads_of(const Weights& w, int64_t width) {
+/// [n_heads, head_dim] of the heads. head_dim: where the files have r_k's heads in one row.
+std::pair<int64_t, int64_t> heads_of(const Weights& w, int64_t width, int64_t head_dim) {
   const std::span<const int64_t> shape = w.shape("r_k");
+  if (shape.size() == 1 && head_dim > 0 && width % head_dim == 0)
+    return {width / head_dim, head_dim};
   if (shape.size() != 2 || shape[0] < 1 || shape[0] * shape[1] != width)
     fail(ErrorKind::bad_model, "{}.r_k: is {}, wanted heads that make {}", w.path(),
          io::shape_text(shape), width);
@@ -61,21 +63,26 @@ TimeMix::LowRank TimeMix::load_low_rank(const Weights& w, int64_t width) {
   return {{linear(lora["0"], width, rank)}, {linear(lora["2"], rank, width)}};
 }
 
-TimeMix::TimeMix(const Config& c, const Weights& w, ops::Norm norm, Demands& demands)
+TimeMix::TimeMix(const Config& c, int64_t layer, const Weights& w, ops::Norm norm, Demands& demands)
     : norm_(std::move(norm)), shift_(c.hidden_size, demands) {
   const int64_t width = c.hidden_size;
-  for (const auto& [name, mix] : {std::pair{"x_r", &mix_r_},
-                                  {"x_w", &mix_w_},
-                                  {"x_k", &mix_k_},
-                                  {"x_v", &mix_v_},
-                                  {"x_a", &mix_a_},
-                                  {"x_g", &mix_g_}})
-    *mix = w[name].values(width);
+  const ops::Vector fused = w.has("x_x") ? w["x_x"].values(6 * width) : nullptr;
+  for (int64_t i = 0; const auto& [name, mix] : {std::pair{"x_r", &mix_r_},
+                                                 {"x_w", &mix_w_},
+                                                 {"x_k", &mix_k_},
+                                                 {"x_v", &mix_v_},
+                                                 {"x_a", &mix_a_},
+                                                 {"x_g", &mix_g_}})
+    *mix = fused ? part(fused, i++ * width, width) : w[name].values(width);
   r_ = {linear(w["r_proj"], width, width)};
   decay_ = load_low_rank(w["w_lora"], width);
   k_ = {linear(w["k_proj"], width, width)};
   v_ = {linear(w["v_proj"], width, width)};
-  value_ = load_low_rank(w["v_lora"], width);
+  if (layer > 0) {
+    value_ = load_low_rank(w["v_lora"], width);
+  } else {
+    for (const char* matrix : {"0", "2"}) w["v_lora"]["lora"][matrix].pass_over();
+  }
   a_ = load_low_rank(w["a_lora"], width);
   const Weights gate = w["g_lora"]["lora"];
   const int64_t rank = rank_of(gate["0"]);
@@ -84,7 +91,7 @@ TimeMix::TimeMix(const Config& c, const Weights& w, ops::Norm norm, Demands& dem
   o_ = linear(w["o_proj"], width, width);
   if (decay_.down.empty() || a_.down.empty())
     fail(ErrorKind::bad_model, "{}: w_lora or a_lora is missing", w.path());
-  const auto [n_heads, head_dim] = heads_of(w, width);
+  const auto [n_heads, head_dim] = heads_of(w, width, c.rwkv_head_dim);
   constexpr float kNormEps = 64e-5F;
   spec_ = std::make_shared<const ops::Rwkv7Spec>(
       ops::Rwkv7Spec{.n_heads = n_heads,

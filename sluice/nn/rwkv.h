@@ -26,8 +26,8 @@ class TokenShift {
 /// have them.
 class TimeMix {
  public:
-  /// w: "...attn". The first layer has no v_lora: its values are what later layers' are mixed with.
-  TimeMix(const Config& c, const Weights& w, ops::Norm norm, Demands& demands);
+  /// w: "...attn", of the layer. The first one's values are what later layers' are mixed with: a v_lora there is passed over.
+  TimeMix(const Config& c, int64_t layer, const Weights& w, ops::Norm norm, Demands& demands);
 
   struct Result {
     mx::array x;       ///< [T, hidden_size]

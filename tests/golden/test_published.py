@@ -1,4 +1,5 @@
-"""Checkpoints that others than MLX quantized: within the least budget as without one, and damage told in one line."""
+"""Checkpoints that others than MLX quantized, and GGUFs of the newest families: within the least budget as without one. And damage to
+the first, told in one line."""
 
 import json
 import re
@@ -10,18 +11,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import BINARY, Sluice
-from tiny.cases import CASES
+from tiny.cases import CASES, Case
+from tiny.gguf_by_hand import BY_HAND
+from tiny.gguf_cases import GGUF_CASES, GgufCase
 
-PUBLISHED = [case.name for case in CASES if case.published]
+STREAMED = [case for case in CASES if case.published] + [case for case in GGUF_CASES if case.config["model_type"] in BY_HAND]
 PROJECTION = "model.layers.1.mlp.down_proj"
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_streamed_logits_equal_those_without_a_budget(name: str, sluice: Sluice, tiny_models: Path) -> None:
-    directory = tiny_models / name
-    tokens = np.load(directory / "golden.npz")["tokens"]
-    whole = sluice.logits(directory, tokens)
-    assert np.array_equal(sluice.logits(directory, tokens, "--ram", least_budget(directory)), whole)
+@pytest.mark.parametrize("case", STREAMED, ids=lambda case: case.name)
+def test_streamed_logits_equal_those_without_a_budget(case: Case | GgufCase, sluice: Sluice, tiny_models: Path) -> None:
+    directory = tiny_models / case.name
+    model, tokens = case.model_path(directory), np.load(directory / "golden.npz")["tokens"]
+    whole = sluice.logits(model, tokens)
+    assert np.array_equal(sluice.logits(model, tokens, "--ram", least_budget(model)), whole)
 
 
 def least_budget(model: Path) -> int:

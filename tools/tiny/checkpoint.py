@@ -67,6 +67,18 @@ class _NormInGroups(nn.Module):
         return mx.fast.rms_norm(groups, None, self._eps).reshape(x.shape) * self.weight
 
 
+class _SiluMlp(nn.Module):
+    """BitNet's block of the first paper; mlx-lm has the square of ReLU, as the later model."""
+
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        self.gate_proj, self.up_proj, self.down_proj = block.gate_proj, block.up_proj, block.down_proj
+        self.ffn_sub_norm = block.ffn_sub_norm
+
+    def __call__(self, x: mx.array) -> mx.array:
+        return self.down_proj(self.ffn_sub_norm(nn.silu(self.gate_proj(x)) * self.up_proj(x)))
+
+
 def as_published(model: nn.Module, config: dict) -> None:
     """Mends in place what mlx-lm computes otherwise than transformers and llama.cpp. Names of weights stay."""
     if config["model_type"] == "phi3small":
@@ -74,6 +86,8 @@ def as_published(model: nn.Module, config: dict) -> None:
     for layer in model.layers:
         if config["model_type"] == "jamba" and hasattr(layer.feed_forward, "router"):
             layer.feed_forward = _ShareOfAll(layer.feed_forward)
+        if config["model_type"] == "bitnet" and config["hidden_act"] == "silu":
+            layer.mlp = _SiluMlp(layer.mlp)
         if config["model_type"] == "mamba2":
             layer.mixer.norm = _NormInGroups(layer.mixer.norm, config["n_groups"])
         if config["model_type"] == "granitemoehybrid" and hasattr(layer, "mamba"):
@@ -89,9 +103,9 @@ def build_model(config: dict, seed: int) -> nn.Module:
     if config["model_type"] == "arcee":
         for layer in model.layers:
             layer.mlp = _UngatedMlp(config["hidden_size"], config["intermediate_size"])
-    as_published(model, config)
     if config["model_type"] == "bitnet":
         bitnet_as_floats(model)
+    as_published(model, config)
     if config["model_type"] in ("gemma3_text", "recurrent_gemma"):  # published without lm_head, which ties it
         model.sanitize({})
     randomize(model, config["model_type"], seed)

@@ -825,7 +825,7 @@ _KIMI_K3: Config = _config(
     latent_moe_use_norm=True, tie_word_embeddings=False,
 )  # fmt: skip
 _MINIMAX_M3: Config = _config(
-    "minimax_m3", "MiniMaxM3ForConditionalGeneration", hidden_size=192, num_hidden_layers=4, head_dim=32, rotary_dim=16,
+    "minimax_m3", "MiniMaxM3SparseForConditionalGeneration", hidden_size=192, num_hidden_layers=4, head_dim=32, rotary_dim=16,
     intermediate_size=64, dense_intermediate_size=160, shared_intermediate_size=96, num_local_experts=7,
     num_experts_per_tok=3, moe_layer_freq=[0, 1, 1, 1], hidden_act="swigluoai", swiglu_alpha=1.702, swiglu_limit=1.5,
     use_gemma_norm=True, use_qk_norm=True, tie_word_embeddings=False,

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from tiny.cases import FLOAT32_TOLERANCE, HALF_TOLERANCE, LONG, QUANTIZED_TOLERANCE
 from tiny.families import FAMILIES, Config
-from tiny.llama_cpp_cases import CHANGES
+from tiny.gguf_by_hand import BY_HAND
+from tiny.llama_cpp_cases import changed
 
 # GGUF has no key for these: a window in plain llama, dynamic NTK scaling, expert weights that are not normalized and
 # dense layers in Qwen3-MoE, gemma3's rounded embedding scale and attention scalar, the form of the JSON.
@@ -19,6 +20,8 @@ _NOT_IN_GGUF = (
     "llama-wide",
     "qwen3-wide",
     "stablelm-12b",
+    "laguna-softplus",
+    "bailing_hybrid",
     "falcon_h1-converted",  # tied, whose logits mlx-lm scales
 )
 # Those whose files llama.cpp's converter writes as tiny.gguf_file does.
@@ -31,15 +34,24 @@ MODEL_TYPES = (
     "granitemoe", "apertus", "ernie4_5_moe", "bailing_moe",
     "afmoe", "deepseek", "deepseek_v2", "arcee", "glm_moe_dsa", "gemma3n",
     "olmo3", "minicpm3", "phi", "stablelm", "plamo3", "phimoe", "nemotron-nas",
-    "mistral4", "qwen2_vl", "qwen3_vl", "qwen3_vl_moe", "xverse",
+    "mistral4", "qwen2_vl", "qwen3_vl", "qwen3_vl_moe", "xverse", *BY_HAND,
 )  # fmt: skip
 _LONG_FAMILIES = ("gemma3_text-exact", "phi3-longrope", "gpt_oss")
 
-# Numbers that have no key, in shapes that llama.cpp loads.
-_SAID_OTHERWISE = {family: FAMILIES[family] | CHANGES[family] for family in ("minicpm3", "phimoe", "mistral4")}
-# A feed-forward part that is one matrix has no name.
-_SAID_OTHERWISE["nemotron-nas"] = FAMILIES["nemotron-nas"] | {
-    "block_configs": [*FAMILIES["nemotron-nas"]["block_configs"][:4], {"attention": {"n_heads_in_group": 1}, "ffn": {"ffn_mult": 1.3}}]
+_NO_BOUNDS = {"expert_swiglu_limit_list": None, "share_expert_swiglu_limit_list": None}
+_DENSE_FIRST = FAMILIES["minimax_m3_vl"]["sparse_attention_config"] | {"sparse_num_index_heads": 2}
+_BLOCKS = FAMILIES["nemotron-nas"]["block_configs"]
+# Numbers that have no key, in shapes that llama.cpp loads. MiniMax M3's first layer is dense, which the converted file's is not; mlx-lm
+# bounds nothing in Ling 3; and a feed-forward part that is one matrix has no name.
+_SAID_OTHERWISE = {
+    family: changed(family)
+    for family in (
+        "minicpm3", "phimoe", "mistral4", "bitnet", "mimo_v2_flash", "step3p5", "rwkv7", "laguna", "kimi_k3", "muse_glimmer",
+    )
+} | {
+    "bailing_moe_v3": changed("bailing_moe_v3", **_NO_BOUNDS),
+    "minimax_m3_vl": changed("minimax_m3_vl", moe_layer_freq=[0, 1, 1, 1], sparse_attention_config=_DENSE_FIRST),
+    "nemotron-nas": FAMILIES["nemotron-nas"] | {"block_configs": [*_BLOCKS[:4], {"attention": {"n_heads_in_group": 1}, "ffn": {"ffn_mult": 1.3}}]},
 }
 
 TENSOR_TYPES = (

@@ -12,6 +12,7 @@ from mlx.utils import tree_flatten
 
 from tiny import gguf_metadata as metadata
 from tiny.families import Config
+from tiny.gguf_by_hand import BY_HAND, write_by_hand
 from tiny.gguf_cases import GgufCase
 from tiny.gguf_types import Type, encode
 from tiny.layouts import Weights
@@ -177,24 +178,33 @@ def _add_tensors(writer: gguf.GGUFWriter, model: nn.Module, case: GgufCase, draf
         writer.add_tensor(name, np.array(divisors, np.float32))
 
 
+def _add_keys(writer: gguf.GGUFWriter, config: Config, n_drafting: int) -> None:
+    metadata.add_shape(writer, config, n_drafting)
+    metadata.add_attention(writer, config)
+    metadata.add_rope(writer, config)
+    metadata.add_router(writer, config)
+    metadata.add_states(writer, config)
+    metadata.add_scales(writer, config)
+
+
 def write_gguf(case: GgufCase, model: nn.Module, directory: Path, drafting: Weights | None = None) -> None:
     """Writes model.gguf (or its parts) and leaves the model with the values that were written. drafting: a layer after the
     model's that drafts tokens, by paths as the model's or by names as in the file."""
     directory.mkdir(parents=True, exist_ok=True)
-    architecture = gguf.MODEL_ARCH_NAMES[metadata.architecture(case.config)]
+    model_type = case.config["model_type"]
+    is_by_hand = model_type in BY_HAND
+    architecture = BY_HAND[model_type].architecture if is_by_hand else gguf.MODEL_ARCH_NAMES[metadata.architecture(case.config)]
     writer = gguf.GGUFWriter(
         directory / "model.gguf", architecture, split_max_tensors=case.tensors_per_file, small_first_shard=False
     )
     writer.add_name(case.name)
     writer.add_vocab_size(case.config["vocab_size"])
-    metadata.add_shape(writer, case.config, n_drafting=int(bool(drafting)))
-    metadata.add_attention(writer, case.config)
-    metadata.add_rope(writer, case.config)
-    metadata.add_router(writer, case.config)
-    metadata.add_states(writer, case.config)
-    metadata.add_scales(writer, case.config)
     add_tokenizer(writer, case.config["vocab_size"])
-    _add_tensors(writer, model, case, drafting or {})
+    if is_by_hand:
+        write_by_hand(writer, case.config, {path: np.array(values) for path, values in tree_flatten(model.parameters())})
+    else:
+        _add_keys(writer, case.config, n_drafting=int(bool(drafting)))
+        _add_tensors(writer, model, case, drafting or {})
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

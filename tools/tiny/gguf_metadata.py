@@ -410,7 +410,7 @@ def add_rope(writer: gguf.GGUFWriter, config: Config) -> None:
         writer.add_rope_scaling_attn_factors(math.sqrt(1 + math.log(ratio) / math.log(original)) if ratio > 1 else 1.0)
 
 
-def _llama3_factor(wavelength: float, scaling: dict) -> float:
+def llama3_factor(wavelength: float, scaling: dict) -> float:
     """How much a rotation of this wavelength is slowed down: not at all if short, by `factor` if long, between them by ramp."""
     low, high, context = (
         scaling["low_freq_factor"], scaling["high_freq_factor"], scaling["original_max_position_embeddings"]
@@ -433,7 +433,7 @@ def rope_tensors(config: Config) -> dict[str, list[float]]:
     if scaling.get("rope_type") == "llama3":
         dims = head_dim(config)
         wavelengths = [2 * math.pi * config["rope_theta"] ** (2 * i / dims) for i in range(dims // 2)]
-        return {"rope_freqs.weight": [_llama3_factor(w, scaling) for w in wavelengths]}
+        return {"rope_freqs.weight": [llama3_factor(w, scaling) for w in wavelengths]}
     if scaling.get("type") == "longrope":
         return {
             "rope_factors_long.weight": scaling["long_factor"],

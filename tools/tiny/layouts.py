@@ -14,7 +14,7 @@ _EXPERT_NAMES = {"gate_proj": "w1", "down_proj": "w2", "up_proj": "w3"}
 _UNGATED_NAMES = {"fc1": "up_proj", "fc2": "down_proj"}
 
 
-def _unstack_experts(weights: Weights) -> Weights:
+def unstack_experts(weights: Weights) -> Weights:
     """`P.switch_mlp.gate_proj.weight` [E, out, in] becomes `P.experts.N.gate_proj.weight` [out, in] for each N."""
     raw: Weights = {}
     for name, value in weights.items():
@@ -111,7 +111,7 @@ def _qwen_hybrid(weights: Weights, model_type: str) -> Weights:
         raw["mtp.fc.weight"] = mx.zeros((4, 4))
         raw["model.visual.patch_embed.proj.weight"] = mx.zeros((4, 4))
         return raw
-    return _unstack_experts(raw)
+    return unstack_experts(raw)
 
 
 def _seeing_qwen(weights: Weights, model_type: str) -> Weights:
@@ -182,7 +182,7 @@ def _kimi_linear(weights: Weights) -> Weights:
 def _phixtral(weights: Weights) -> Weights:
     names = {".experts.": ".mlp.", ".up_proj.": ".fc1.", ".down_proj.": ".fc2."}
     raw = {}
-    for name, value in _unstack_experts(weights).items():
+    for name, value in unstack_experts(weights).items():
         for ours, theirs in names.items():
             name = name.replace(ours, theirs)
         raw[name] = value
@@ -283,7 +283,7 @@ def _deepseek_v41(weights: Weights) -> Weights:
             name = name.replace(ours, theirs)
         name = name.removeprefix("model.")
         raw[name] = value.reshape(-1, value.shape[-1]) if ".wo_a." in name else value
-    raw = _unstack_experts(raw)
+    raw = unstack_experts(raw)
     for ours, theirs in _EXPERT_NAMES.items():
         raw = {re.sub(rf"(\.ffn\..*)\.{ours}\.", rf"\1.{theirs}.", name): value for name, value in raw.items()}
     raw["layers.0.ffn.gate.bias_vl"] = mx.zeros(4)
@@ -327,7 +327,7 @@ def to_hugging_face(weights: Weights, config: dict) -> Weights:
     if config["model_type"] == "falcon_h1":
         is_raw = config["attention_in_multiplier"] != 1
         return _falcon_h1(_convolutions(weights), config) if is_raw else weights
-    raw = _unstack_experts(_kimi_linear(weights) if config["model_type"] == "kimi_linear" else _convolutions(weights))
+    raw = unstack_experts(_kimi_linear(weights) if config["model_type"] == "kimi_linear" else _convolutions(weights))
     if "text_config" in config:
         inner = "model." if config["model_type"] == "gemma3n" else ""
         raw[f"{inner}vision_tower.patch_embed.weight"] = mx.zeros((4, 4))

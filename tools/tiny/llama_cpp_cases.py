@@ -10,12 +10,14 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
 
 from tiny.checkpoint import build_model, write_hugging_face
 from tiny.families import FAMILIES, Config
+from tiny.layouts import unstack_experts
 
 Weights = dict[str, mx.array]
 
@@ -99,9 +101,35 @@ CHANGES: dict[str, Config] = {
     "glm": _SQUARE | {"partial_rotary_factor": 0.5},
     "gpt_bigcode": {"n_inner": 384},
     "llama4": {"attention_chunk_size": 8192, "floor_scale": 8192, "interleave_moe_layer_step": 1},
-    "laguna": {"mlp_layer_types": ["dense"] + ["sparse"] * 4},
-    "laguna-softplus": {"mlp_layer_types": ["dense"] + ["sparse"] * 4},
     "mistral4": {"rms_norm_eps": 1e-6},  # of latent rows too
+    "bitnet": {"num_key_value_heads": 6, "hidden_act": "silu"},  # as the first paper's; its converter rounds weights
+    "bailing_moe_v3": {
+        "score_function": "sigmoid", "norm_topk_prob": True, "gated_attention_proj_granularity_type": "head_wise",
+        "expert_swiglu_limit_list": [0, 0.5, None, 0.3, 0], "share_expert_swiglu_limit_list": [0.4, 0, 0.6, None, 0.5],
+    },
+    "kimi_k3": {
+        "moe_router_activation_func": "sigmoid",
+        "linear_attn_config": FAMILIES["kimi_k3"]["linear_attn_config"] | {"num_heads": 6},
+    },
+    # Its pattern of windows is llama.cpp's, and there is no key for a bound of scores.
+    "laguna": {
+        "mlp_layer_types": ["dense"] + ["sparse"] * 4, "moe_router_logit_softcapping": 0.0,
+        "layer_types": ["full_attention"] + ["sliding_attention"] * 3 + ["full_attention"],
+    },
+    "mimo_v2_flash": {"swa_head_dim": 32, "swa_v_head_dim": 20, "sliding_window": 16},
+    # As many heads choose blocks as there are key heads; bounds are the published model's.
+    "minimax_m3_vl": {
+        "scoring_func": "sigmoid", "swiglu_limit": 7.0,
+        "n_shared_experts": 1, "shared_intermediate_size": 64, "routed_scaling_factor": 2.0, "moe_layer_freq": [1] * 4,
+        "sparse_attention_config": FAMILIES["minimax_m3_vl"]["sparse_attention_config"] | {
+            "sparse_num_index_heads": 2, "sparse_attention_freq": [1] * 4},
+    },
+    "muse_glimmer": {"layer_types": [["sliding_attention", "full_attention"][i % 4 == 3] for i in range(7)]},
+    # The first layer's base is that of those that see all, the second's that of those with a window.
+    "step3p5": {
+        "layer_types": ["full_attention", "sliding_attention"] * 3, "partial_rotary_factors": [0.5, 1.0, 0.5, 1.0, 0.5],
+        "rope_theta": [5e4, 1e4, 5e4, 1e4, 5e4],
+    },
     # Numbers that have no key, and factors that as published do not depend on the length.
     "minicpm3": {"scale_emb": 12.0, "dim_model_base": 256, "rope_scaling": _SAME_FACTORS},
     "mellum": {"rope_parameters": FAMILIES["mellum"]["rope_parameters"] | {
@@ -120,15 +148,45 @@ CHANGES: dict[str, Config] = {
     },
     "plamo2": {"rms_norm_eps": 1e-6},
     "qwen": {"rms_norm_eps": 1e-6},
+    "rwkv7": {"head_dim": 64},  # ggml's vectors leave the rest of other heads out
     "stablelm": {"use_parallel_residual": False},
     "stablelm-12b": {"use_parallel_residual": True},
 }  # fmt: skip
+def _kimi_k3(weights: Weights) -> Weights:
+    """Queries, keys and values apart, and so their convolutions [C, 1, taps]."""
+    names = {"mlp.gate": "block_sparse_moe.gate", "mlp.e_score": "block_sparse_moe.gate.e_score",
+             "mlp.shared_experts": "block_sparse_moe.shared_experts", "mlp.switch_mlp": "block_sparse_moe.switch_mlp",
+             "mlp.routed_expert": "block_sparse_moe.routed_expert"}  # fmt: skip
+    raw: Weights = {}
+    for name, value in weights.items():
+        parts = {name: value}
+        if ".qkv_proj." in name:
+            parts = {name.replace("qkv", p): rows for p, rows in zip("qkv", mx.split(value, 3), strict=True)}
+        if ".qkv_conv.conv." in name:
+            rows = mx.split(value.swapaxes(1, 2), 3)
+            parts = {name.replace("qkv_conv.conv", f"{p}_conv1d"): r for p, r in zip("qkv", rows, strict=True)}
+        for part, rows in parts.items():
+            for ours, theirs in names.items():
+                if not re.search(r"\.mlp\.gate_proj", part):
+                    part = part.replace(f".{ours}", f".{theirs}")
+            raw[part] = rows
+    return unstack_experts(raw)
+
+
+def _rwkv7(weights: Weights) -> Weights:
+    """Heads in one row, but of the bonus."""
+    in_heads = (".k_k", ".k_a", ".g_norm.weight", ".g_norm.bias")
+    return {name: value.flatten() if name.endswith(in_heads) else value for name, value in weights.items()}
+
+
 # Family -> its tensors as they are published, where tiny.layouts leaves them as mlx-lm has them.
 LAYOUTS: dict[str, Callable[[Weights], Weights]] = {
     "bailing_moe-1": _renamed((r"\.gate\.gate_proj\.", ".gate.")),
     "gpt2": _without_mask,
+    "bitnet": _renamed((r"\.attn_sub_norm\.", ".inner_attn_ln."), (r"\.ffn_sub_norm\.", ".ffn_layernorm.")),
+    "kimi_k3": _kimi_k3,
+    "rwkv7": _rwkv7,
     "laguna": _renamed((r"\.gate\.proj\.", ".gate.")),
-    "laguna-softplus": _renamed((r"\.gate\.proj\.", ".gate.")),
     "gpt_neox": _renamed((r"^model\.embed_out", "embed_out"), (r"^model\.h\.", "gpt_neox.layers."), (r"^model\.", "gpt_neox.")),
 }
 # llama.cpp has no such architecture.
@@ -140,7 +198,7 @@ _UNKNOWN = (
 # What a GGUF cannot say, or says as another family does; and what its converter reads from a format of its own.
 _NOT_SAID = (
     "llama-wide", "qwen3-wide", "falcon_h1-converted", "llama-dynamic", "llama-sliding", "llama-tied", "qwen3_moe-mixed", "gpt_oss",
-    "bitnet",
+    "laguna-softplus",
 )  # fmt: skip
 # Its converter wants a tokenizer of these, the published models' sizes, or names that mlx-lm does not keep; of afmoe and dots1 it
 # loses experts (`return` within a generator). tools/make_tiny_gguf.py writes files of them.
@@ -148,8 +206,6 @@ _WRITTEN = (
     "gemma3_text", "gemma3_text-exact", "gemma4_text", "gemma4_text-moe", "ministral3", "hunyuan_v1_dense", "afmoe", "dots1", "lfm2",
     "lfm2_moe", "qwen3_5", "qwen3_5_moe", "qwen3_next", "granitemoehybrid", "granitemoehybrid-dense", "mamba2", "bailing_moe", "mistral4",
 )  # fmt: skip
-# Sluice reads no GGUF of these.
-_NOT_READ = ("kimi_k3", "minimax_m3_vl", "mimo_v2_flash", "muse_glimmer", "bailing_moe_v3", "step3p5", "rwkv7")
 
 
 @dataclass(frozen=True)
@@ -177,14 +233,18 @@ def write_published(case: ConvertedCase, directory: Path) -> nn.Module:
     return model
 
 
+def changed(family: str, **more: Any) -> Config:
+    """The family's configuration in a shape that llama.cpp loads. more: further changes."""
+    changes = CHANGES.get(family, {}) | more
+    config = FAMILIES[family] | changes
+    if "text_config" in config:
+        config["text_config"] = config["text_config"] | {k: v for k, v in changes.items() if k != "architectures"}
+    return config
+
+
 def converted_cases() -> list[ConvertedCase]:
-    cases = []
-    for family, config in FAMILIES.items():
-        if family in _UNKNOWN + _NOT_SAID + _WRITTEN + _NOT_READ:
-            continue
-        changes = CHANGES.get(family, {})
-        changed = config | changes
-        if "text_config" in changed:
-            changed["text_config"] = changed["text_config"] | {k: v for k, v in changes.items() if k != "architectures"}
-        cases.append(ConvertedCase(family, changed, reference_chunk=int(family == "plamo3")))
-    return cases
+    return [
+        ConvertedCase(family, changed(family), reference_chunk=int(family == "plamo3"))
+        for family in FAMILIES
+        if family not in _UNKNOWN + _NOT_SAID + _WRITTEN
+    ]

@@ -10,6 +10,8 @@
 namespace sluice::models::families::bailing_linear {
 namespace {
 
+// Longer than most: three models, one of lightning attention's slopes and one of Kimi delta attention.
+
 /// ALiBi's slopes (Press et al. 2021, arXiv:2108.12409) of a power of two heads.
 std::vector<double> power_of_two_slopes(int64_t n) {
   std::vector<double> slopes;
@@ -56,22 +58,37 @@ nn::LightningConfig read_lightning(const Source& s, nn::WeightTable& w, const nn
 nn::GatedDeltaConfig read_delta(const Source& s, const nn::Config& c, int64_t n_heads) {
   nn::GatedDeltaConfig g;
   g.n_key_heads = g.n_value_heads = n_heads;
-  g.key_dim = g.value_dim = s.integer({"head_dim", ""}).value_or(c.hidden_size / n_heads);
-  g.n_taps = s.integer({"short_conv_kernel_size", ""}).value_or(4);
+  g.key_dim = g.value_dim =
+      s.integer({"head_dim", "%.kda.head_dim"}).value_or(c.hidden_size / n_heads);
+  g.n_taps = s.integer({"short_conv_kernel_size", "%.ssm.conv_kernel"}).value_or(4);
   g.by_channel = true;
   g.gate = kernels::Activation::sigmoid;
-  const double bound = s.number({"kda_lower_bound", ""}).value_or(-5);
-  if (s.boolean({"kda_safe_gate", ""}).value_or(true))
+  const double bound = s.number({"kda_lower_bound", "%.kda.gate_lower_bound"}).value_or(-5);
+  if (s.boolean({"kda_safe_gate", "%.kda.safe_gate"}).value_or(true))
     g.least_log_decay = static_cast<float>(bound);
   s.ignore({"no_kda_lora", ""});  // the files tell
   check_state_sizes(s, {g.n_key_heads, g.key_dim, g.n_taps});
   return g;
 }
 
+/// All layers but the last of each group and those beyond the last whole one; a GGUF's have no key heads.
+std::vector<bool> linear_layers(const Source& s, int64_t n_layers) {
+  std::vector<bool> linear;
+  if (s.is_gguf()) {
+    for (const int64_t n : s.integers_of_layers({"", "%.attention.head_count_kv"}, n_layers, 0))
+      linear.push_back(n == 0);
+    return linear;
+  }
+  const int64_t group = std::max<int64_t>(1, s.required_integer({"layer_group_size", ""}));
+  for (int64_t i = 0; i < n_layers; ++i)
+    linear.push_back((i + 1) % group != 0 && i < n_layers / group * group);
+  return linear;
+}
+
 nn::Config read(const Source& s, nn::WeightTable& w) {
   s.also("n_shared_experts", "num_shared_experts");
   s.also("shared_expert_intermediate_size", "moe_shared_expert_intermediate_size");
-  const bool latent = s.architecture() == "bailing_hybrid";
+  const bool latent = s.architecture() != "bailing_moe_linear";
   const bool delta = latent && w.find("model.layers.0.self_attn.b_proj.weight") != nullptr;
   const Defaults defaults{.renormalize = true,
                           .rotary_share = latent ? 0.5 : 1.0,
@@ -92,14 +109,17 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
         "num_nextn_predict_layers", "norm_softmax", "linear_silu", "linear_attn_norm_type"})
     s.ignore({told, ""});
   const bool pairs = s.boolean({"rope_interleave", ""}).value_or(true);
-  const int64_t group = std::max<int64_t>(1, s.required_integer({"layer_group_size", ""}));
+  if (s.is_gguf())
+    s.ignore({"", "%.rope.dimension_sections"});  // text is at the same place in each
+  read_clamps(c, s, {"", "%.swiglu_clamp_exp"}, {"", "%.swiglu_clamp_shexp"});
+  const std::vector<bool> is_linear = linear_layers(s, c.n_layers);
   for (int64_t i = 0; i < c.n_layers; ++i) {
     nn::LayerConfig& layer = c.layers[static_cast<size_t>(i)];
     if (auto* const a = std::get_if<nn::LatentAttentionConfig>(&layer.mixer)) {
       a->rope.dims = a->rope_dim;
       a->rope.interleaved = pairs;
     }
-    if ((i + 1) % group == 0 || i >= c.n_layers / group * group) continue;
+    if (!is_linear[static_cast<size_t>(i)]) continue;
     if (auto* const lightning = std::get_if<nn::LightningConfig>(&linear))
       lightning->decays = decays_of(n_heads, c.n_layers, latent ? i : std::max<int64_t>(0, i - 1));
     layer.mixer = linear;
@@ -124,7 +144,7 @@ constexpr TensorName kTensors[] = {{"model.word_embeddings.", "model.embed_token
                                    {".mlp.gate.gate_proj.", ".mlp.gate."},
                                    {".mlp.gate.expert_bias", ".mlp.gate.e_score_correction_bias"},
                                    {".mlp.shared_experts.", ".mlp.shared_expert."}};
-constexpr std::string_view kNames[] = {"bailing_moe_linear", "bailing_hybrid"};
+constexpr std::string_view kNames[] = {"bailing_moe_linear", "bailing_hybrid", "bailingmoe3"};
 
 }  // namespace
 
@@ -134,6 +154,7 @@ constexpr std::string_view kNames[] = {"bailing_moe_linear", "bailing_hybrid"};
 extern const Family family{.names = kNames,
                            .read = read,
                            .make = make_pre_norm,
+                           .gguf_names = kDeltaTensors,
                            .hf_names = kTensors,
                            .drops_layers_beyond = true};
 

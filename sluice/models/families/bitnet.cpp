@@ -58,22 +58,34 @@ struct Layer {
 };
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
-  if (s.is_gguf())
-    fail(ErrorKind::unsupported, "{}: BitNet is run from safetensors, not from a GGUF", s.where());
-  if (w.published.method ==
-      nn::PublishedQuantization::Method::none)  // MLX's conversions do not say it
+  const bool is_told = w.published.method != nn::PublishedQuantization::Method::none;
+  if (!s.is_gguf() && !is_told)  // MLX's conversions do not say it
     w.published.method = nn::PublishedQuantization::Method::bitnet;
-  return read_decoder(s, w, {.activation = "relu2"});
+  nn::Config c = read_decoder(s, w, {.activation = "relu2"});
+  if (!s.is_gguf()) return c;
+  // A GGUF does not say the function. Models of the first paper have SiLU, and as many key heads as heads.
+  const nn::AttentionConfig& a = *c.attention();
+  if (a.n_kv_heads != a.n_heads) {
+    fail(ErrorKind::unsupported, "{}: BitNet of {} heads, {} for keys, is run from safetensors",
+         s.where(), a.n_heads, a.n_kv_heads);
+  }
+  for (nn::LayerConfig& layer : c.layers) layer.mlp().activation = kernels::Activation::silu;
+  return c;
 }
 
 constexpr TensorName kTensors[] = {{".attn_sub_norm.", ".sub_norm."}};
+constexpr TensorName kGgufTensors[] = {{"attn_sub_norm", "self_attn.sub_norm"},
+                                       {"ffn_sub_norm", "mlp.ffn_sub_norm"}};
 constexpr std::string_view kNames[] = {"bitnet"};
 
 }  // namespace
 
 // BitNet b1.58, arXiv:2402.17764 and arXiv:2504.12285; as mlx-lm 0.32.2 models/bitnet.py. Weights are -1, 0 or 1 times one number a
 // matrix; what o_proj and down_proj get is normed. Activations are not rounded to 8 bits unless --activations says so.
-extern const Family family{
-    .names = kNames, .read = read, .make = make_decoder<Layer>, .hf_names = kTensors};
+extern const Family family{.names = kNames,
+                           .read = read,
+                           .make = make_decoder<Layer>,
+                           .gguf_names = kGgufTensors,
+                           .hf_names = kTensors};
 
 }  // namespace sluice::models::families::bitnet

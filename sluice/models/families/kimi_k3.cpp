@@ -22,8 +22,9 @@ using Blocks = std::vector<mx::array>;
 
 // Longer than most by what only it has: residuals that are attended.
 
-/// What a norm's weights and a projection onto one number come to: [hidden_size].
+/// What a norm's weights and a projection onto one number come to, which a GGUF has multiplied: [hidden_size].
 ops::Vector load_direction(const nn::Weights& w, const std::string& name, int64_t n) {
+  if (const nn::Weights both = w[name + "_score"]; both.has()) return both["weight"].values(n);
   std::vector<float> weight = *w[name + "_norm"]["weight"].vector(n);
   const ops::Vector projection = w[name + "_proj"]["weight"].values(n);
   for (size_t i = 0; i < projection->size(); ++i) weight[i] *= (*projection)[i];
@@ -106,10 +107,12 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
   nn::Config c = read_kimi(s, w, "situ");
   if (s.string({"hidden_act", ""}).value_or("situ") != "situ")
     fail(ErrorKind::unsupported, "{}: hidden_act is not 'situ'", s.where());
-  const double bound = s.number({"activation_situ_beta", ""}).value_or(1);
-  const double linear = s.number({"activation_situ_linear_beta", ""}).value_or(0);
-  const int64_t latent = s.integer({"routed_expert_hidden_size", ""}).value_or(0);
-  c.residual_block = s.integer({"attn_res_block_size", ""}).value_or(0);
+  const double bound = s.number({"activation_situ_beta", "%.activation.situ_beta"}).value_or(1);
+  const double linear =
+      s.number({"activation_situ_linear_beta", "%.activation.situ_linear_beta"}).value_or(0);
+  const int64_t latent =
+      s.integer({"routed_expert_hidden_size", "%.expert_latent_length"}).value_or(0);
+  c.residual_block = s.integer({"attn_res_block_size", "%.attn_res.block_size"}).value_or(0);
   for (nn::LayerConfig& layer : c.layers) {
     auto* const latent_attention = std::get_if<nn::LatentAttentionConfig>(&layer.mixer);
     if (latent_attention) latent_attention->latent_eps = 1e-6F;  // the reference's own constant
@@ -138,7 +141,7 @@ constexpr TensorName kTensors[] = {
     {".w2.", ".down_proj."},
     {".w3.", ".up_proj."}};
 constexpr std::string_view kDrafting[] = {"model.mtp", "mtp"};
-constexpr std::string_view kNames[] = {"kimi_k3"};
+constexpr std::string_view kNames[] = {"kimi_k3", "kimi-k3"};
 
 }  // namespace
 
@@ -147,6 +150,7 @@ constexpr std::string_view kNames[] = {"kimi_k3"};
 extern const Family family{.names = kNames,
                            .read = read,
                            .make = make,
+                           .gguf_names = kDeltaTensors,
                            .hf_names = kTensors,
                            .drafting = kDrafting,
                            .drops_layers_beyond = true};

@@ -15,23 +15,6 @@ constexpr TensorName kTensors[] = {
     {".w1.", ".gate_proj."},
     {".w2.", ".down_proj."},
     {".w3.", ".up_proj."}};
-constexpr TensorName kGgufTensors[] = {{"attn_kv_a_mqa", "self_attn.kv_a_proj_with_mqa"},
-                                       {"attn_kv_a_norm", "self_attn.kv_a_layernorm"},
-                                       {"attn_kv_b", "self_attn.kv_b_proj"},
-                                       {"attn_k_b", "self_attn.embed_q"},
-                                       {"attn_v_b", "self_attn.unembed_out"},
-                                       {"ssm_conv1d_q", "self_attn.q_conv1d"},
-                                       {"ssm_conv1d_k", "self_attn.k_conv1d"},
-                                       {"ssm_conv1d_v", "self_attn.v_conv1d"},
-                                       {"ssm_f_a", "self_attn.f_a_proj"},
-                                       {"ssm_f_b", "self_attn.f_b_proj"},
-                                       {"ssm_g_a", "self_attn.g_a_proj"},
-                                       {"ssm_g_b", "self_attn.g_b_proj"},
-                                       {"ssm_beta", "self_attn.b_proj"},
-                                       {"ssm_a", "self_attn.A"},
-                                       {"ssm_dt.bias", "self_attn.dt_bias"},
-                                       {"ssm_norm", "self_attn.o_norm"},
-                                       {"exp_probs_b.bias", "mlp.gate.e_score_correction_bias"}};
 constexpr std::string_view kDrafting[] = {"model.mtp"};
 constexpr std::string_view kNames[] = {"kimi_linear", "kimi-linear"};
 
@@ -42,7 +25,7 @@ constexpr std::string_view kNames[] = {"kimi_linear", "kimi-linear"};
 extern const Family family{.names = kNames,
                            .read = read,
                            .make = make_pre_norm,
-                           .gguf_names = kGgufTensors,
+                           .gguf_names = kDeltaTensors,
                            .hf_names = kTensors,
                            .drafting = kDrafting};
 

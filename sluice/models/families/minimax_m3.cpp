@@ -22,17 +22,24 @@ std::function<bool(int64_t)> listed(const Source& s, const std::string& names,
 
 /// What chooses blocks of keys; each of its heads does for a group of query heads.
 void read_index(nn::Config& c, const Source& s) {
-  const auto number = [&](const char* nested, const char* flat) {
-    const auto inner = s.integer({std::string("sparse_attention_config/") + nested, ""});
+  const auto number = [&](const char* nested, const char* flat, const char* gguf) {
+    const auto inner = s.integer({std::string("sparse_attention_config/") + nested, gguf});
     const auto outer = s.integer({flat, ""});
     return inner ? inner : outer;
   };
   nn::IndexConfig index;
-  const auto unit = number("sparse_block_size", "index_block_size");
-  index.n_heads = number("sparse_num_index_heads", "index_n_heads").value_or(0);
-  index.head_dim = number("sparse_index_dim", "index_head_dim").value_or(0);
-  index.k = number("sparse_topk_blocks", "index_topk_blocks").value_or(0);
-  index.n_local = number("sparse_local_block", "index_local_blocks").value_or(1);
+  const auto unit =
+      number("sparse_block_size", "index_block_size", "%.attention.indexer.block_size");
+  index.n_heads =
+      number("sparse_num_index_heads", "index_n_heads", "%.attention.indexer.head_count")
+          .value_or(0);
+  index.head_dim =
+      number("sparse_index_dim", "index_head_dim", "%.attention.indexer.key_length").value_or(0);
+  index.k =
+      number("sparse_topk_blocks", "index_topk_blocks", "%.attention.indexer.top_k").value_or(0);
+  index.n_local =
+      number("sparse_local_block", "index_local_blocks", "%.attention.indexer.local_blocks")
+          .value_or(1);
   const auto sparse = listed(s, "layer_types", "full_attention",
                              s.is_array({"sparse_attention_freq", ""})
                                  ? "sparse_attention_freq"
@@ -42,7 +49,7 @@ void read_index(nn::Config& c, const Source& s) {
   index.unit = *unit;
   for (int64_t i = 0; i < c.n_layers; ++i) {
     nn::AttentionConfig& a = *c.layers[static_cast<size_t>(i)].attention();
-    if (!sparse(i)) continue;
+    if (s.is_gguf() ? c.layers[static_cast<size_t>(i)].moe() == nullptr : !sparse(i)) continue;
     if (index.unit < 1 || index.k < 1 || index.n_heads < 1 || a.n_heads % index.n_heads != 0 ||
         index.head_dim < 1 || index.head_dim > kMaxHeadDim || index.n_local > index.k) {
       fail(ErrorKind::bad_model, "{}: {} blocks of {}, chosen by {} heads of {} for {}", s.where(),
@@ -55,22 +62,24 @@ void read_index(nn::Config& c, const Source& s) {
 }
 
 nn::Config read(const Source& s, nn::WeightTable& w) {
-  const Defaults defaults{.n_kv_heads = 4,
-                          .head_dim = 128,
-                          .own_activation = "swigluoai",
-                          .renormalize = true,
-                          .rope_theta = 5e6,
-                          .rotary_share = 0.5,
-                          .is_sparse = listed(s, "mlp_layer_types", "dense", "moe_layer_freq"),
-                          .any_layers = true};
+  const Defaults defaults{
+      .n_kv_heads = 4,
+      .head_dim = 128,
+      .own_activation = "swigluoai",
+      .renormalize = true,
+      .rope_theta = 5e6,
+      .rotary_share = 0.5,
+      .is_sparse = s.is_gguf() ? nullptr : listed(s, "mlp_layer_types", "dense", "moe_layer_freq"),
+      .any_layers = true};
   nn::Config c = read_decoder(s, w, defaults);
-  if (s.boolean({"use_gemma_norm", ""}).value_or(true)) c.norm_weight_offset = 1;
+  if (s.boolean({"use_gemma_norm", ""}).value_or(!s.is_gguf())) c.norm_weight_offset = 1;
   const auto rotated = s.integer({"rotary_dim", ""});
   const auto dense = s.integer({"dense_intermediate_size", ""});
   const auto shared = s.integer({"shared_intermediate_size", ""});
   const double alpha = s.number({"swiglu_alpha", ""}).value_or(1.702);
   const auto limit = static_cast<float>(s.number({"swiglu_limit", ""}).value_or(7.0));
-  const auto scale = s.number({"routed_scaling_factor", ""}).value_or(2.0);
+  const auto scale = s.number({"routed_scaling_factor", "%.expert_weights_scale"})
+                         .value_or(s.is_gguf() ? 1.0 : 2.0);
   if (std::abs(alpha - 1.702) > 1e-6)
     fail(ErrorKind::unsupported, "{}: swiglu_alpha is {}, supported is 1.702", s.where(), alpha);
   for (nn::LayerConfig& layer : c.layers) {
@@ -79,7 +88,8 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
     layer.mlp().activation = kernels::Activation::swiglu_clipped;
     layer.mlp().activation_limit = limit;
     if (nn::MoeConfig* const moe = layer.moe()) {
-      moe->shared_intermediate_size = shared.value_or(moe->expert.intermediate_size);
+      if (!s.is_gguf())
+        moe->shared_intermediate_size = shared.value_or(moe->expert.intermediate_size);
       moe->router.scoring = ops::RouterSpec::Scoring::sigmoid_then_top_k;
       moe->router.least_sum = 1e-20F;
       moe->router.weight_scale = static_cast<float>(scale);
@@ -104,13 +114,21 @@ constexpr TensorName kTensors[] = {
     {".w1.", ".gate_proj."},
     {".w2.", ".down_proj."},
     {".w3.", ".up_proj."}};
-constexpr std::string_view kNames[] = {"minimax_m3_vl", "minimax_m3"};
+constexpr TensorName kGgufTensors[] = {{"exp_probs_b.bias", "mlp.gate.e_score_correction_bias"},
+                                       {"indexer.q_proj", "self_attn.indexer.wq_b"},
+                                       {"indexer.k_proj", "self_attn.indexer.wk"},
+                                       {"indexer.q_norm", "self_attn.indexer.q_norm"},
+                                       {"indexer.k_norm", "self_attn.indexer.k_norm"}};
+constexpr std::string_view kNames[] = {"minimax_m3_vl", "minimax_m3", "minimax-m3"};
 
 }  // namespace
 
 // MiniMax M3; as mlx-lm 0.32.2 models/minimax_m3_vl.py. A token attends blocks of keys that an indexer chooses, in most layers; gates
 // and values are bounded in all feed-forward blocks; experts by sigmoids with a bias, beside a shared one.
-extern const Family family{
-    .names = kNames, .read = read, .make = make_pre_norm, .hf_names = kTensors};
+extern const Family family{.names = kNames,
+                           .read = read,
+                           .make = make_pre_norm,
+                           .gguf_names = kGgufTensors,
+                           .hf_names = kTensors};
 
 }  // namespace sluice::models::families::minimax_m3
