@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
 """GGUF's block types as Sluice writes them beside ggml's own, from the same floats with the same importance matrix.
 
-    bench/gguf_types.py SLUICE LIBRARY FLOATS.gguf IMATRIX TEXT [TYPE ...]
+    bench/gguf_types.py SLUICE LIBRARY FLOATS.gguf IMATRIX TEXT [TYPE ...] [--windows N]
 
 SLUICE is the program. LIBRARY is a shared library that exports ggml_quantize_chunk, what llama-quantize calls for each tensor: a libggml-base,
 or the extension of the wheel xllamacpp. FLOATS.gguf is a model of llama's layout in f32, IMATRIX what `sluice imatrix` wrote. For each type
 (default: all) `sluice convert` makes a file, and a copy of it gets ggml's blocks of the same tensors, so that recipes are alike. Printed: how
 many of those bytes are equal, the error that the matrix weighs (sum of importance times squared difference, relative to the same sum of
-squares) of both, and, of the types for which a matrix counts, both perplexities of TEXT. TEXT "-" leaves these out. Needs the package gguf.
+squares) of both, and, of the types for which a matrix counts, how far both are from FLOATS on TEXT: the mean Kullback-Leibler divergence, and
+both perplexities, which few tokens say less about. TEXT "-" leaves these out. Needs the package gguf.
 """
 
+import argparse
 import ctypes
 import json
 import shutil
@@ -65,20 +67,23 @@ class Ggml:
         return out
 
 
-def perplexity(sluice: str, model: Path, text: str) -> float:
-    command = [sluice, "perplexity", model, "--file", text, "--activations", "float32", "--json", "--quiet"]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)["ppl"]
+def divergence(sluice: str, floats: Path, model: Path, text: str, windows: int) -> tuple[float, float]:
+    """Mean KL from `floats`, and the perplexity."""
+    command = [sluice, "kl", floats, model, "--file", text, "--windows", str(windows), "--activations", "float32", "--json", "--quiet"]
+    told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return told["kl"]["mean"], told["ppl"][1]
 
 
-def compare(sluice: str, ggml: Ggml, source: Path, imatrix: Path, text: str, kind: str, folder: Path) -> str:
+def compare(options: argparse.Namespace, ggml: Ggml, kind: str, folder: Path) -> str:
+    sluice, source, text = options.sluice, options.floats, options.text
     ours, theirs = folder / "ours.gguf", folder / "theirs.gguf"
     fitted = kind in FITTED
-    matrix = ["--imatrix", imatrix] if fitted else []
+    matrix = ["--imatrix", options.imatrix] if fitted else []
     subprocess.run([sluice, "convert", source, ours, "--to", "gguf", "--type", kind, *matrix, "--quiet"], check=True)
     shutil.copy(ours, theirs)
     wanted = GGMLQuantizationType[kind.upper()]
     floats = {t.name: t.data for t in GGUFReader(source).tensors}
-    importance = read_imatrix(imatrix)
+    importance = read_imatrix(options.imatrix)
     same = total = 0
     error = np.zeros(3)  # ours, theirs, of squares
     with theirs.open("r+b") as file:
@@ -98,18 +103,26 @@ def compare(sluice: str, ggml: Ggml, source: Path, imatrix: Path, text: str, kin
             error += [*(float((w * d * d).sum(dtype=np.float64)) for d in parts), float((w * x * x).sum(dtype=np.float64))]
     line = f"{kind:7} equal bytes {same / total:9.4%}  error {error[0] / error[2]:.4e} ggml {error[1] / error[2]:.4e} ratio {error[0] / error[1] if error[1] else 1:.4f}"
     if fitted and text != "-":
-        both = [perplexity(sluice, path, text) for path in (ours, theirs)]
-        line += f"  perplexity {both[0]:.4f} ggml {both[1]:.4f} ratio {both[0] / both[1]:.4f}"
+        (kl, ppl), (ggml_kl, ggml_ppl) = (divergence(sluice, source, path, text, options.windows) for path in (ours, theirs))
+        line += f"  KL {kl:.6f} ggml {ggml_kl:.6f} ratio {kl / ggml_kl:.4f}  perplexity {ppl:.4f} ggml {ggml_ppl:.4f} ratio {ppl / ggml_ppl:.4f}"
     ours.unlink()
     return line
 
 
 def main() -> None:
-    sluice, library, source, imatrix, text, *kinds = sys.argv[1:]
-    ggml = Ggml(library)
-    for kind in kinds or (*EXACT, *FITTED):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sluice")
+    parser.add_argument("library")
+    parser.add_argument("floats", type=Path)
+    parser.add_argument("imatrix", type=Path)
+    parser.add_argument("text")
+    parser.add_argument("kinds", nargs="*", metavar="TYPE")
+    parser.add_argument("--windows", type=int, default=16, help="of 512 tokens of TEXT, at most (default: 16); the second half of each is predicted")
+    options = parser.parse_args()
+    ggml = Ggml(options.library)
+    for kind in options.kinds or (*EXACT, *FITTED):
         with tempfile.TemporaryDirectory() as folder:
-            print(compare(sluice, ggml, Path(source), Path(imatrix), text, kind, Path(folder)), flush=True)
+            print(compare(options, ggml, kind, Path(folder)), flush=True)
 
 
 if __name__ == "__main__":

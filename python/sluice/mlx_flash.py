@@ -41,7 +41,7 @@ class FlashManager:
     """Loads models within a FlashConfig."""
 
     def __init__(self, config: FlashConfig | None = None) -> None:
-        self.config = config or FlashConfig()
+        self.config: FlashConfig = config or FlashConfig()
 
     def load(self, path_or_hf_repo: str) -> tuple[FlashModel, TokenizerWrapper]:
         """Raises OverBudget, with the smallest budget that would do, and as sluice.mlx_lm.load()."""

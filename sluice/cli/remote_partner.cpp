@@ -8,6 +8,7 @@
 #include "sluice/base/error.h"
 #include "sluice/base/printable.h"
 #include "sluice/cli/answer_stream.h"
+#include "sluice/engine/hub/certificates.h"
 
 namespace sluice::cli {
 namespace {
@@ -142,6 +143,7 @@ class RemotePartner : public ChatPartner {
     curl_easy_setopt(easy, CURLOPT_URL, url.c_str());
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    engine::trust_this_systems_certificates(easy);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, 10L);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers_.get());
     curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.size()));

@@ -225,6 +225,7 @@ class Command:
         _, status, usage = os.wait4(self.pid, 0)
         return {
             "returncode": os.waitstatus_to_exitcode(status),
+            "cpu_s": usage.ru_utime + usage.ru_stime,
             "peak_rss": usage.ru_maxrss * MAXRSS_UNIT,
             "read_bytes": usage.ru_inblock * 512 if sys.platform == "linux" else None,
         }
@@ -273,7 +274,7 @@ def measured(arguments: list[str], limit: int | None, timeout_s: float) -> dict:
 
 @dataclass(frozen=True)
 class Finished:
-    """How a command ended. Sizes in bytes; what a cgroup counts is None without one.
+    """How a command ended. Sizes in bytes; what a cgroup counts is None without one. cpu_s: of all processors, the system's work included.
 
     peak_rss: the most memory the process held, the files' pages it mapped included. read_bytes: from disk, what the page cache had
     left out; Linux only. cgroup_peak: the most that was counted, the page
@@ -286,6 +287,7 @@ class Finished:
     stderr: str
     wall_s: float
     timed_out: bool
+    cpu_s: float
     peak_rss: int
     read_bytes: int | None
     limit: int | None

@@ -208,7 +208,7 @@ def test_sizes_are_read_as_people_write_them():
 
 
 def test_what_a_cgroup_counts_is_out_of_memory_only_when_it_killed():
-    finished = dict(returncode=-9, stdout="", stderr="", wall_s=0, timed_out=False, peak_rss=0, read_bytes=0)
+    finished = dict(returncode=-9, stdout="", stderr="", wall_s=0, timed_out=False, cpu_s=0, peak_rss=0, read_bytes=0)
     finished |= dict(limit=1, not_limited=None)
     assert Finished(**finished, cgroup_peak=1, limit_hits=5, oom_kills=1).out_of_memory
     assert not Finished(**finished, cgroup_peak=1, limit_hits=5, oom_kills=0).out_of_memory

@@ -11,6 +11,7 @@
 #include <span>
 
 #include "sluice/base/error.h"
+#include "sluice/engine/hub/certificates.h"
 #include "sluice/io/file.h"
 
 namespace sluice::engine {
@@ -257,6 +258,7 @@ void HttpClient::begin(Transfer& transfer) {
   curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
   curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+  trust_this_systems_certificates(easy);
   curl_easy_setopt(easy, CURLOPT_USERAGENT, "sluice");
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, kConnectSeconds);
   curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, kSlowestBytesPerSecond);
