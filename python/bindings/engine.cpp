@@ -191,6 +191,7 @@ void bind_options(nb::module_& module) {
           },
           nb::arg("folder"), nb::arg("limit").none())
       .def("set_max_kv_size", [](EngineOptions& o, int64_t size) { o.load.max_kv_size = size; })
+      .def("set_snap_kv", [](EngineOptions& o, int64_t n_tokens) { o.snap_kv = n_tokens; })
       .def("set_speculation", [](EngineOptions& o, std::string_view given) {
         o.speculate(engine::speculating_named(given));
       });

@@ -2,6 +2,7 @@
 
 #include <nanobind/stl/map.h>
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/string_view.h>
 #include <nanobind/stl/vector.h>
@@ -139,6 +140,11 @@ void bind_result(nb::module_& module) {
       .def_ro("n_held", &Result::n_held)
       .def_prop_ro("guessed_tokens", [](const Result& r) { return r.drafted.tokens; })
       .def_prop_ro("right_guesses", [](const Result& r) { return r.drafted.accepted; })
+      .def_prop_ro("pruned",
+                   [](const Result& r) {
+                     return r.pruned ? std::optional(std::pair(r.pruned->kept, r.pruned->of))
+                                     : std::nullopt;
+                   })
       .def_prop_ro("prefill_tps", &Result::prefill_tps)
       .def_prop_ro("decode_tps", &Result::decode_tps)
       .def_prop_ro("finish_reason",

@@ -256,6 +256,7 @@ def load(
     kv_recent: int = 128,
     state_type: str = "f32",
     max_kv_size: int | None = None,
+    snap_kv: int | None = None,
     spill: str | None = None,
     spill_limit: str | int | None = None,
     draft_model: str | None = None,
@@ -273,7 +274,7 @@ def load(
       read from disk while the rest computes. None: the files are mapped, and the system decides.
     context: most tokens of a sequence; 0: what the model was trained for.
     threads: to compute with; 0: every processor this process may use.
-    chunk: tokens of a prompt per step. Changes no result, nor do ram, threads and what follows max_kv_size.
+    chunk: tokens of a prompt per step. Changes no result, nor do ram, threads and what follows snap_kv.
     activations: "int8", "refined" or "float32": what they are rounded to where they meet quantized weights.
     kv_type: "f32", "f16" or "bf16"; None: what fits the weights.
     kv_bits: 8, 4 or "k8v4" (8 of keys, 4 of values) of those that are not recent, which is lossy; None: as kv_type.
@@ -281,6 +282,8 @@ def load(
     state_type: "f32", or "f16" or "bf16", which are lossy: what recurrent layers' states are kept as between tokens.
     max_kv_size: of a sequence, the most tokens whose keys and values are kept, the first 4 and the most recent ones, which is lossy;
       None: all.
+    snap_kv: of a longer prompt, once it is computed, the tokens whose keys and values are kept, which is lossy: the first ones, the last
+      ones and those that its end attends most; a multiple of 256. None: all.
     spill: a folder on a fast disk for keys and values that ram has no room for; they come back to the bit, and nothing is left there.
     spill_limit: most that is written there, all in all, as "20GB" (None) or bytes.
     draft_model: a smaller model with the same vocabulary, named as `model`, which guesses tokens; ram is for both.
@@ -304,6 +307,10 @@ def load(
         if max_kv_size < 1:
             raise BadRequest(f"max_kv_size is {max_kv_size}, it must be positive")
         options.set_max_kv_size(max_kv_size)
+    if snap_kv is not None:
+        if snap_kv < 1:
+            raise BadRequest(f"snap_kv is {snap_kv}, it must be positive")
+        options.set_snap_kv(snap_kv)
     if spill is not None:
         options.set_spill(str(spill), None if spill_limit is None else str(spill_limit))
     elif spill_limit is not None:

@@ -58,6 +58,8 @@ class Answer:
     guessed_tokens: int
     right_guesses: int
     """Tokens that were guessed, and checked by the model several at a time; those of them that it said too."""
+    pruned: tuple[int, int] | None
+    """Of the prompt, tokens whose keys and values were kept, and all; None: all of them were (load(snap_kv=))."""
     seed: int | None
     """What it was drawn with; None: nothing was."""
 

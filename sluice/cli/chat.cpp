@@ -183,6 +183,7 @@ void add_chat(CLI::App& app, Globals&) {
   const auto o = std::make_shared<ChatOptions>();
   add_model_options(command, o->model);
   add_speculation_options(command, o->model);
+  add_snap_kv_option(command, o->model);
   add_prompt_options(command, o->prompt);
   std::vector<CLI::Option*> of_loading = command.get_options();  // which a server has done
   std::erase_if(of_loading, [](const CLI::Option* option) {

@@ -22,6 +22,7 @@ struct LogitsOptions {
   std::string tokens;
   std::string out;
   int64_t greedy = 0;
+  int64_t n_prompt = 0;
   bool of_drafting = false;
 };
 
@@ -40,11 +41,17 @@ void logits(const LogitsOptions& o, const Globals& globals) {
   model.engine.keep_prefixes = false;
   OpenModel engine(model);
   const auto vocab = static_cast<size_t>(engine->config().vocab_size);
-  const size_t n_rows = o.of_drafting ? std::max<size_t>(1, tokens.size()) - 1 : tokens.size();
+  if (o.n_prompt > std::ssize(tokens))
+    fail(ErrorKind::bad_request, "--prompt is {} of {} tokens", o.n_prompt, tokens.size());
+  const size_t n_left_out =
+      o.of_drafting ? 1 : static_cast<size_t>(std::max<int64_t>(1, o.n_prompt) - 1);
+  const size_t n_rows = std::max(n_left_out, tokens.size()) - n_left_out;
   NpyWriter file(o.out, n_rows, vocab);
   const auto write = [&](int64_t, std::span<const float> row) { file.write(row); };
   if (o.of_drafting) {
     engine->draft_logits(tokens, write);
+  } else if (o.n_prompt > 0) {
+    engine->logits_after(o.n_prompt, tokens, write);
   } else {
     engine->logits(tokens, 0, write);
   }
@@ -71,6 +78,7 @@ void add_logits(CLI::App& app, Globals& globals) {
       "sluice logits my-model --tokens @ids.txt --out logits.npy --chunk 7 --greedy 64 --json");
   const auto o = std::make_shared<LogitsOptions>();
   add_model_options(command, o->model);
+  add_snap_kv_option(command, o->model);
   command.add_option("--tokens", o->tokens, "Token ids, as 1,2,3 or @FILE")
       ->required()
       ->type_name("IDS");
@@ -82,10 +90,18 @@ void add_logits(CLI::App& app, Globals& globals) {
                   "Also give the N best tokens that follow, one after the other")
       ->type_name("N")
       ->check(at_least(0));
-  command.add_flag(
-      "--of-drafting", o->of_drafting,
-      "Those of the layer that drafts tokens (MTP): what it says follows each token but "
-      "the first");
+  CLI::Option* const prompt =
+      command
+          .add_option("--prompt", o->n_prompt,
+                      "The first N tokens are a prompt, which --snap-kv prunes: logits from its "
+                      "last token on")
+          ->type_name("N")
+          ->check(at_least(1));
+  command
+      .add_flag("--of-drafting", o->of_drafting,
+                "Those of the layer that drafts tokens (MTP): what it says follows each token but "
+                "the first")
+      ->excludes(prompt);
   add_json_flag(command, globals);
   command.callback([o, &globals] { logits(*o, globals); });
 }

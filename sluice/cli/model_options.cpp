@@ -233,6 +233,19 @@ void add_step_options(CLI::App& command, ModelOptions& o) {
       ->excludes(activations);
 }
 
+void add_snap_kv_option(CLI::App& command, ModelOptions& o) {
+  command
+      .add_option("--snap-kv", o.engine.snap_kv,
+                  "Once a prompt of more than N tokens is computed, keep the keys and values of N: "
+                  "the first ones, the last ones and those that its end attends most, chosen for "
+                  "each layer and head; a multiple of 256 (default: all)")
+      ->type_name("N")
+      ->check(at_least(0))
+      ->excludes("--kv-bits")
+      ->excludes("--max-kv-size")
+      ->group(kLossy);
+}
+
 void add_speculation_options(CLI::App& command, ModelOptions& o) {
   command
       .add_option_function<std::string>(

@@ -30,6 +30,8 @@ void add_step_options(CLI::App& command, ModelOptions& options);
 CLI::Option* add_spill_options(CLI::App& command, ModelOptions& options);
 /// --speculate and --draft-model, of commands that generate.
 void add_speculation_options(CLI::App& command, ModelOptions& options);
+/// --snap-kv, of commands that generate or plan for it.
+void add_snap_kv_option(CLI::App& command, ModelOptions& options);
 /// --ctx.
 void add_context_option(CLI::App& command, ModelOptions& options);
 /// MODEL and what every command takes that loads one: threads, memory, how weights and activations are held.

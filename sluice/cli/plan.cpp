@@ -72,6 +72,7 @@ void add_plan(CLI::App& app, Globals& globals) {
   add_spill_options(command, o->model);
   add_context_option(command, o->model);
   add_step_options(command, o->model);
+  add_snap_kv_option(command, o->model);
   command
       .add_option_function<std::string>(
           "--sim-ram",

@@ -130,6 +130,8 @@ std::string to_text(const engine::PlanReport& r, BarStyle style) {
   if (const int64_t size = r.config.kv.max_size; size > 0)
     text += fmt::format("Lossy: a token sees the first {} tokens and the last {}\n",
                         ops::kFirstTokens, size - ops::kFirstTokens);
+  if (r.snap_kv > 0)
+    text += fmt::format("Lossy: of longer prompts {} tokens stay for the answer\n", r.snap_kv);
   if (r.spilled.count > 0)
     text += fmt::format(
         "Keys and values of {} tokens stay in memory; at the end of the context each token reads "

@@ -37,6 +37,7 @@ nlohmann::json lossy_json(const engine::Engine& engine) {
   if (engine.config().kv.state_type != kernels::KvType::f32)
     json["state_type"] = kv_type_name(engine.config().kv.state_type);
   if (const int64_t size = engine.config().kv.max_size; size > 0) json["max_kv_size"] = size;
+  if (o.snap_kv > 0) json["snap_kv"] = o.snap_kv;
   if (o.load.top_k_experts > 0) json["top_k_experts"] = o.load.top_k_experts;
   if (o.load.adaptive_experts) json["top_k_experts"] = "adaptive";
   if (o.skip_missing_experts) json["on_miss"] = "skip";

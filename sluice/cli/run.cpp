@@ -39,6 +39,11 @@ nlohmann::json speculation_json(const engine::Drafted& drafted) {
           {"off_because", off.empty() ? nlohmann::json() : nlohmann::json(off)}};
 }
 
+nlohmann::json pruned_json(const std::optional<engine::Pruned>& pruned) {
+  if (!pruned) return nullptr;
+  return {{"kept", pruned->kept}, {"of", pruned->of}};
+}
+
 nlohmann::json to_json(const engine::Engine& engine, const engine::Result& r,
                        std::optional<uint64_t> seed) {
   nlohmann::json json{{"text", r.text},
@@ -53,6 +58,7 @@ nlohmann::json to_json(const engine::Engine& engine, const engine::Result& r,
                       {"finish_reason", to_string(r.finish_reason)},
                       {"seed", seed ? nlohmann::json(*seed) : nlohmann::json(nullptr)},
                       {"speculation", speculation_json(r.drafted)},
+                      {"pruned", pruned_json(r.pruned)},
                       {"residency", residency_json(engine, r.streaming)}};
   add_arithmetic(json, engine);
   if (const auto disk = engine.disk_cache()) {
@@ -99,6 +105,9 @@ void run(const RunOptions& o, const Globals& globals) {
                      result.prompt_tokens, result.prefill_tps(), result.tokens.size(),
                      result.decode_tps(), to_string(Bytes{peak_rss_bytes()}),
                      seed ? fmt::format(", seed {}", *seed) : ""));
+    if (result.pruned)
+      note(fmt::format("keys and values of {} prompt tokens were kept, of {}", result.pruned->kept,
+                       result.pruned->of));
     if (result.drafted.tokens > 0)
       note(fmt::format("{} of {} guessed tokens were right", result.drafted.accepted,
                        result.drafted.tokens));
@@ -119,6 +128,7 @@ void add_run(CLI::App& app, Globals& globals) {
   const auto o = std::make_shared<RunOptions>();
   add_prompt_and_model(command, o->prompt, o->model);
   add_speculation_options(command, o->model);
+  add_snap_kv_option(command, o->model);
   command
       .add_option("--cache", o->cache,
                   "Keep the prompt's keys and values on disk under this name, and begin with what "

@@ -367,6 +367,7 @@ void add_serve(CLI::App& app, Globals& globals) {
   o->model.engine.prefix_cache = Bytes{8'000'000'000};
   add_model_options(command, o->model);
   add_speculation_options(command, o->model);
+  add_snap_kv_option(command, o->model);
   command.get_option("MODEL")->required(false);  // then it is the default model
   command.add_option("--model", o->more_models, "One more, loaded when asked for (repeatable)")
       ->type_name("NAME=MODEL")

@@ -17,6 +17,8 @@ struct AppendOptions {
   int64_t chunk = 512;       ///< tokens per pass; does not change a bit of the result
   int64_t layer_tokens = 0;  ///< so many pass a layer before the next one runs, whatever the chunk
   int64_t first_wanted = 0;  ///< index into the tokens from which logits are wanted
+  /// Above 0: these are a whole prompt, which is pruned to so many tokens; only its last token's logits may be wanted.
+  int64_t n_kept = 0;
   Phase phase = Phase::prompt;
   SeeHidden see_raw = {};  ///< as Row::see_raw
   /// Ends it within a layer.

@@ -7,6 +7,8 @@ namespace sluice::decode {
 Chunk next_chunk(int64_t begin, int64_t n_tokens, int64_t first_wanted, const ChunkLimits& limits) {
   const int64_t unwanted = std::max<int64_t>(0, first_wanted - begin);
   int64_t n = std::min(limits.tokens, n_tokens - begin);
+  if (const int64_t last = n_tokens - limits.last; limits.last > 0)
+    n = begin < last ? std::min(n, last - begin) : n_tokens - begin;
   if (n > unwanted) n = std::min(n, unwanted + limits.logit_rows);
   return {begin, n, std::max<int64_t>(0, n - unwanted)};
 }

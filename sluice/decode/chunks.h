@@ -18,6 +18,8 @@ struct ChunkLimits {
   int64_t tokens = 512;           ///< of a chunk
   int64_t logit_rows = 1;         ///< that one step may keep, at least 1
   int64_t tokens_of_a_group = 0;  ///< so many pass a layer before the next one runs: 0: a chunk's
+  int64_t last =
+      0;  ///< so many at the end are one chunk, larger than others if need be; 0: as they come
 };
 
 /// The chunk that begins at `begin` of a prompt of n_tokens, whose logits are wanted from first_wanted on.

@@ -8,13 +8,19 @@
 namespace sluice::decode {
 
 Bytes lacking_for(const std::vector<std::vector<Row>>& passes, const residency::KvPool& pool) {
-  std::map<const nn::KvCache*, int64_t> tokens;
+  struct Appended {
+    int64_t n_tokens = 0, n_kept = 0;
+  };
+  std::map<const nn::KvCache*, Appended> appended;
   for (const auto& pass : passes) {
-    for (const Row& row : pass) tokens[row.kv] += row.n_tokens();
+    for (const Row& row : pass) {
+      appended[row.kv].n_tokens += row.n_tokens();
+      appended[row.kv].n_kept += row.n_kept;
+    }
   }
   Bytes wanted;
-  for (const auto& [kv, n] : tokens) {
-    for (const residency::KvNeed& need : kv->needs(n))
+  for (const auto& [kv, of] : appended) {
+    for (const residency::KvNeed& need : kv->needs(of.n_tokens, 0, of.n_kept))
       wanted.count += need.block.count * static_cast<uint64_t>(need.count);
   }
   return difference(wanted, difference(pool.cap(), pool.in_use()));

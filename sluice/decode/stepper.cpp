@@ -12,8 +12,9 @@
 namespace sluice::decode {
 namespace {
 
-/// The stretches that a sequence completed on its way from `before` tokens.
+/// The stretches that a sequence completed on its way from `before` tokens; of one that was pruned none is of its tokens alone.
 void note_sealed(const nn::KvCache& kv, int64_t before, std::vector<Sealed>& sealed) {
+  if (kv.is_pruned()) return;
   for (int64_t i = before / kernels::kKvBlockTokens; i < kv.length() / kernels::kKvBlockTokens; ++i)
     sealed.push_back({i, kv.stretch(i)});
 }
@@ -89,7 +90,7 @@ nn::Step Stepper::graph_of(std::span<const Row> rows, Step& step, const Ends& en
   // For all of them, before one is changed: a pass that does not fit fails as a whole.
   std::vector<residency::KvNeed> needs;
   for (const Row& row : rows) {
-    for (const residency::KvNeed& need : row.kv->needs(row.n_tokens(), ends.at(row.kv)))
+    for (const residency::KvNeed& need : row.kv->needs(row.n_tokens(), ends.at(row.kv), row.n_kept))
       needs.push_back(need);
   }
   residency::KvReservation blocks = nn::reserve_or_throw(rows[0].kv->pool(), needs);
@@ -108,7 +109,7 @@ nn::Step Stepper::graph_of(std::span<const Row> rows, Step& step, const Ends& en
       positions.push_back(position + i);
     }
     step.before.emplace_back(row.kv, *row.kv);
-    auto views = row.kv->append(first_row, n, blocks, ends.at(row.kv));
+    auto views = row.kv->append(first_row, n, blocks, ends.at(row.kv), row.n_kept);
     for (size_t g = 0; g < groups.size(); ++g) groups[g].push_back(std::move(views[g]));
     step.outcomes->emplace_back();
     note_sealed(*row.kv, position, step.outcomes->back().sealed);
@@ -320,7 +321,9 @@ std::vector<Outcome> Stepper::finish() {
     for (Outcome& outcome : outcomes) outcome = {.cancelled = !whole, .error = error};
   } else {
     for (size_t i = 0; i < outcomes.size(); ++i) {
-      if (!outcomes[i].error) step.drop_wrong_guesses(i, outcomes[i]);
+      if (outcomes[i].error) continue;
+      step.drop_wrong_guesses(i, outcomes[i]);
+      outcomes[i].may_prune = step.rows[i].n_kept > 0;
     }
     if (steps_.size() > 1) steps_.back()->errors.follow(nullptr);
   }

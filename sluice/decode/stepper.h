@@ -39,6 +39,9 @@ struct Row {
   /// when `choose` says the same at the position before it, which wants logits; what comes after a wrong one is
   /// forgotten.
   int64_t n_drafted = 0;
+  /// Above 0: with this row, its sequence's last of the step, a prompt is whole, whose keys and values can then be pruned to
+  /// so many tokens' (nn::KvCache::prune). It has the last ops::kObserved tokens.
+  int64_t n_kept = 0;
   Phase phase = Phase::prompt;
   /// Called for each wanted position in order, up to that before a wrong guess, on the stream's thread or one of the
   /// pool's, there beside those of other rows.
@@ -69,6 +72,7 @@ struct Outcome {
   /// Why there are no tokens. The keys and values are as before the step, but after what `choose` threw.
   std::exception_ptr error = nullptr;
   std::vector<Sealed> sealed = {};
+  bool may_prune = false;  ///< of a row with n_kept
 };
 
 /// Packs rows of any sequences into steps and evaluates them. Each sequence gets the bits it would get alone. While a

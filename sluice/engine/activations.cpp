@@ -52,6 +52,14 @@ int64_t thread_bytes(const nn::StepDemands& d, const StepSize& step) {
          3 * std::max(kTileQueries, d.heads_per_kv) * part + 2 * blocks * d.heads_per_kv * part;
 }
 
+/// Attention of a prompt's last queries: these, what each of them and of the keys got, and the keys in order.
+int64_t pruning_bytes(const nn::StepDemands& d, const StepSize& step) {
+  constexpr int64_t kOfKey = 4 * kFloat, kQueries = ops::kObserved, kOfQuery = 2;
+  return d.n_kv_heads * (kQueries * d.heads_per_kv * kFloat * (d.head_dim + kOfQuery) +
+                         kOfKey * step.attended) +
+         step.n_threads * kFloat * kQueries * kernels::kKvBlockTokens;
+}
+
 }  // namespace
 
 /// A layer's rows take over those of the layer before.
@@ -74,6 +82,7 @@ Bytes activation_bytes(const nn::StepDemands& demands, const StepSize& step) {
                                  (kernels::kPartHeader + (demands.head_dim + 15) / 16 * 16)
                            : 0;
   const int64_t bytes = primitive_bytes(demands, step) + attention_plan + kept +
+                        (step.prunes ? pruning_bytes(demands, step) : 0) +
                         step.n_threads * thread_bytes(demands, step);
   return array_bytes(demands, step) + Bytes{static_cast<uint64_t>(bytes)};
 }

@@ -14,6 +14,7 @@ struct StepSize {
   int64_t attended = 1;   ///< of a sequence, tokens whose blocks attention goes over
   bool spills =
       false;  ///< attention goes over blocks in ranges, and keeps what queries have of those before
+  bool prunes = false;  ///< prompts
   int n_threads = 1;
   bool all_int8 = false;  ///< no weights of layers meet float activations
   Bytes logits = {};      ///< of a step, at most, and what is made of them

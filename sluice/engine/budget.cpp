@@ -85,6 +85,7 @@ void count_kv(const Engine::Impl& engine, const nn::KvLayout& layout,
     } else {
       fixed += nn::most_blocks(group, engine.context, step_tokens(engine));
     }
+    fixed += nn::n_kept_blocks(group, engine.options.snap_kv);
     footprint.kv_fixed.count += group.block_bytes.count * n * static_cast<uint64_t>(fixed);
   }
 }
@@ -126,10 +127,12 @@ StepSize step_of(const Engine::Impl& engine) {
   const int64_t chunk = std::min(options.chunk, engine.context);
   const int64_t vocab_size = loaded.model->config().vocab_size;
   const Bytes sampled{static_cast<uint64_t>((4 + kSamplingBytes) * vocab_size)};
-  return {.n_tokens = std::max(chunk, options.n_sequences),
+  const bool prunes = options.snap_kv > 0;
+  return {.n_tokens = std::max(chunk, options.n_sequences) + (prunes ? ops::kObserved : 0),
           .n_waiting = std::max<int64_t>(0, layer_tokens(engine) - chunk),
           .attended = attended_tokens(engine),
           .spills = !options.spill.folder.empty(),
+          .prunes = prunes,
           .n_threads = engine.pool.size(),
           .all_int8 = loaded.only_int8 && options.activations != ops::Activations::float32,
           .logits = std::max(sampled, logits_within_budget(engine)),

@@ -145,6 +145,7 @@ EngineOptions options_of_draft(const EngineOptions& options) {
   draft.load.kv_code = {};
   draft.load.state_type = kernels::KvType::f32;
   draft.load.max_kv_size = 0;
+  draft.snap_kv = 0;
   draft.spill = {};
   draft.load.top_k_experts = 0;
   draft.load.adaptive_experts = false;

@@ -144,6 +144,12 @@ decode::AppendOptions Engine::Impl::append_options(int64_t first_wanted) const {
           .first_wanted = first_wanted};
 }
 
+decode::AppendOptions Engine::Impl::prompt_options(int64_t n_tokens) const {
+  decode::AppendOptions append = append_options(n_tokens - 1);
+  append.n_kept = n_tokens > options.snap_kv ? options.snap_kv : 0;
+  return append;
+}
+
 namespace {
 
 int64_t choose_context(const EngineOptions& options, int64_t trained) {
@@ -205,6 +211,42 @@ void check_spill(const EngineOptions& o, const nn::KvLayout& layout) {
   if (layout.selects) {
     fail(ErrorKind::unsupported,
          "--spill: this model chooses among all keys, which must be in memory; leave it out");
+  }
+}
+
+void check_snap_kv(const EngineOptions& o, const nn::KvLayout& layout) {
+  constexpr int64_t kBlock = kernels::kKvBlockTokens;
+  constexpr int64_t kLeast = (ops::kKeptFirst + ops::kKeptLast) / kBlock * kBlock + kBlock;
+  if (o.snap_kv == 0) return;
+  if (o.snap_kv < kLeast || o.snap_kv > INT32_MAX || o.snap_kv % kBlock != 0) {
+    fail(ErrorKind::bad_request, "--snap-kv is {}, it must be a multiple of {} from {} on",
+         o.snap_kv, kBlock, kLeast);
+  }
+  if (layout.group_of_codes() || o.load.max_kv_size > 0) {
+    fail(ErrorKind::bad_request,
+         "--snap-kv moves keys and values that --kv-bits and --max-kv-size want in their places; "
+         "leave one out");
+  }
+  if (layout.selects || layout.by_position) {
+    fail(
+        ErrorKind::unsupported,
+        "--snap-kv: what is attended in this model depends on where keys stand, or is chosen among "
+        "all of them; leave it out");
+  }
+  int64_t window = 0;
+  bool any = false;
+  for (const auto& group : layout.groups) {
+    window = std::max(window, group.window);
+    any |= group.window == 0 && !group.recurrent;
+  }
+  if (!any) {
+    fail(ErrorKind::unsupported,
+         "--snap-kv: no layer of this model keeps keys and values of all tokens; leave it out");
+  }
+  if (window > o.snap_kv) {
+    fail(ErrorKind::bad_request,
+         "--snap-kv is {}, and layers of this model see the last {} tokens; give as many",
+         o.snap_kv, window);
   }
 }
 
@@ -275,6 +317,7 @@ std::unique_ptr<Engine> Engine::open(const std::filesystem::path& path,
     if (options.chat_template) e.chat_template = options.chat_template;
     e.kv_layout = std::make_shared<const nn::KvLayout>(e.loaded.model->kv_layout());
     check_spill(options, *e.kv_layout);
+    check_snap_kv(options, *e.kv_layout);
     Timeline* const timeline = options.reader.timeline;
     e.ops_context.emplace(ops::Context{own_stream(), e.pool, e.kernels, *e.loaded.store, e.errors,
                                        e.scratch, options.activations, options.skip_missing_experts,
@@ -346,6 +389,18 @@ void Engine::logits(std::span<const text::Token> tokens, int64_t first_wanted,
   });
 }
 
+void Engine::logits_after(int64_t n_prompt, std::span<const text::Token> tokens,
+                          const decode::LogitsSink& sink) {
+  impl_->check_tokens(tokens);
+  const auto prompt = tokens.first(static_cast<size_t>(n_prompt));
+  impl_->worker.run([&] {
+    nn::KvCache cache = impl_->new_cache();
+    decode::append(*impl_->stepper, cache, prompt, impl_->prompt_options(n_prompt), sink);
+    decode::append(*impl_->stepper, cache, tokens.subspan(prompt.size()), impl_->append_options(0),
+                   sink);
+  });
+}
+
 void Engine::draft_logits(std::span<const text::Token> tokens, const decode::LogitsSink& sink) {
   impl_->check_tokens(tokens);
   impl_->worker.run([&] {
@@ -379,7 +434,7 @@ void Engine::greedy(std::span<const text::Token> tokens, int64_t n,
     nn::KvCache* const only = &cache;
     text::Token first = -1;
     decode::append(
-        *impl_->stepper, cache, tokens, impl_->append_options(std::ssize(tokens) - 1),
+        *impl_->stepper, cache, tokens, impl_->prompt_options(std::ssize(tokens)),
         [&](int64_t, std::span<const float> logits) { first = decode::best_token(logits); });
     on_token(first);
     decode::continue_greedily(*impl_->stepper, {&only, 1}, {first}, n - 1, impl_->runs_ahead,

@@ -64,6 +64,9 @@ struct EngineOptions {
   }
   std::shared_ptr<Engine> draft_model;  ///< guesses tokens, for nobody else; null: no model does
 
+  /// Lossy, where above 0: of a longer prompt the keys and values of so many tokens stay once all of it is computed
+  /// (decision 016). A multiple of 256.
+  int64_t snap_kv = 0;
   /// Lossy: decoding does without a token's lesser experts that are not in memory. Needs `ram` and a model with experts.
   bool skip_missing_experts = false;
 
@@ -144,6 +147,10 @@ class Engine {
   /// Throws Error(bad_request) when the tokens exceed the context or the vocabulary.
   void logits(std::span<const text::Token> tokens, int64_t first_wanted,
               const decode::LogitsSink& sink);
+
+  /// The same from the last token of a prompt on, which the first n_prompt tokens are: EngineOptions::snap_kv prunes it.
+  void logits_after(int64_t n_prompt, std::span<const text::Token> tokens,
+                    const decode::LogitsSink& sink);
 
   /// What the layer that drafts tokens (models/mtp.h) says follows each of the tokens but the first, of a fresh sequence.
   /// Throws as logits(), and Error(bad_request) where the model has none or it is left out.

@@ -58,6 +58,8 @@ struct Engine::Impl {
   void open_disk_cache();
   /// How prompts are cut.
   decode::AppendOptions append_options(int64_t first_wanted) const;
+  /// The same of a whole prompt, of which the last token's logits are wanted.
+  decode::AppendOptions prompt_options(int64_t n_tokens) const;
   /// Throws Error(bad_request) for ids outside the vocabulary and for more tokens than the context holds.
   void check_tokens(std::span<const text::Token> tokens) const;
   /// The first alone. what: who gives the ids, for the message.

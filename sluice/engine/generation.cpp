@@ -42,9 +42,9 @@ std::unique_ptr<Generation> begin_generation(Engine& engine, Request request,
   impl.check_ids(request.prediction, "prediction");
   for (const auto& [token, bias] : request.sampling.logit_bias)
     impl.check_ids({&token, 1}, "logit_bias");
-  auto sequence =
-      std::make_shared<Sequence>(std::move(request), std::move(listener), engine.tokenizer(),
-                                 impl.context, engine.config().vocab_size);
+  auto sequence = std::make_shared<Sequence>(
+      std::move(request), std::move(listener), engine.tokenizer(),
+      Sequence::Limits{impl.context, engine.config().vocab_size, impl.options.snap_kv});
   return std::make_unique<Scheduled>(impl, std::move(sequence));
 }
 

@@ -13,7 +13,7 @@ bool PendingReads::begin(const Sequence& sequence, double prompt_token_seconds) 
   const Request& request = sequence.request();
   if (disk_ == nullptr || !request.uses_disk || reads_.contains(&sequence)) return false;
   disk_->set_token_seconds(prompt_token_seconds);
-  const auto prompt = std::span(sequence.timeline()).first(sequence.timeline().size() - 1);
+  const auto prompt = sequence.reusable();
   DiskPrefixes::Held held{prefixes_.stretches(request.cache_salt, prompt),
                           prefixes_.length_of(request.cache_salt, prompt)};
   auto read = disk_->read(request.cache_salt, prompt, std::move(held),

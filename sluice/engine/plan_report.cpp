@@ -78,6 +78,7 @@ PlanReport report_of(const std::string& model, const Engine& engine, Bytes budge
                     .file_bytes = engine.file_bytes(),
                     .bytes_active = engine.bytes_active(),
                     .context = engine.context(),
+                    .snap_kv = engine.options().snap_kv,
                     .simulated = machine.sim_ram || machine.sim_disk || machine.sim_bandwidth};
   report.kept_tokens = engine.kept_tokens(footprint, budget);
   report.spilled = {footprint.kv_per_token.count *
@@ -137,6 +138,7 @@ nlohmann::json to_json(const PlanReport& r) {
       {"state_bits", 8 * ops::element_bytes(r.config.kv.state_type)},
       {"max_kv_size",
        r.config.kv.max_size > 0 ? nlohmann::json(r.config.kv.max_size) : nlohmann::json(nullptr)},
+      {"snap_kv", r.snap_kv > 0 ? nlohmann::json(r.snap_kv) : nlohmann::json(nullptr)},
       {"kept_tokens", r.kept_tokens},
       {"spilled_bytes", r.spilled.count},
       {"memory_bandwidth", known(r.machine.memory_bandwidth)},

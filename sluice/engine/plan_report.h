@@ -27,6 +27,7 @@ struct PlanReport {
   nn::Config config;
   Bytes file_bytes, bytes_active;
   int64_t context = 0;
+  int64_t snap_kv = 0;      ///< EngineOptions::snap_kv
   int64_t kept_tokens = 0;  ///< whose keys and values stay in memory: the context, but with `spill`
   Bytes spilled = {};       ///< of keys and values at the end of the context; each token reads them
   bool simulated = false;   ///< some of the machine is given, not measured

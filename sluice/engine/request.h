@@ -76,6 +76,11 @@ struct Drafted {
 enum class FinishReason { eos, stop_string, max_tokens, context_full, cancelled };
 std::string_view to_string(FinishReason reason);
 
+/// Of a prompt that was pruned, the tokens whose keys and values stayed.
+struct Pruned {
+  int64_t kept = 0, of = 0;
+};
+
 struct Result {
   std::string text;
   std::vector<text::Token> tokens;  ///< generated ones, without the end-of-sequence token
@@ -89,7 +94,9 @@ struct Result {
   std::string stop_string = {};  ///< which one ended it, with FinishReason::stop_string
   double queued_seconds = 0;     ///< before the prompt's first step
   Drafted drafted = {};
-  int64_t n_held = 0;  ///< of the timeline, tokens whose keys and values were there at the end
+  std::optional<Pruned> pruned = std::nullopt;  ///< unset: all of them did
+  int64_t n_held =
+      0;  ///< of the timeline, tokens whose keys and values were there at the end, or before they were pruned
 
   std::vector<float> vector = {};  ///< with Request::pooling: [hidden_size], of length 1
 

@@ -178,7 +178,8 @@ bool Scheduler::waits_for_prefix(const Sequence& sequence) const {
 bool Scheduler::fits(const Sequence& sequence) const {
   if (active_.empty()) return true;  // or it never will
   const Bytes free = difference(pool_.cap(), pool_.in_use());
-  const Bytes wanted = bytes_of(new_cache_().needs(std::ssize(sequence.timeline()) + 1));
+  const Bytes wanted =
+      bytes_of(new_cache_().needs(std::ssize(sequence.timeline()) + 1, 0, sequence.n_kept()));
   return wanted <= free + prefixes_.unused();
 }
 
@@ -197,13 +198,11 @@ bool Scheduler::admit_one() {
   const Ptr sequence = *best;
   waiting_.erase(waiting_.begin() + (best - waiting_.data()));
   try {
-    // The last token is computed in any case, for what follows it.
-    const auto prefix = std::span(sequence->timeline()).first(sequence->timeline().size() - 1);
     auto aside = sequence->take_back();
     if (aside && aside->is_lost()) aside.reset();
     sequence->activate(aside ? std::move(*aside)
                        : keeps_prefix(*sequence)
-                           ? prefixes_.find(sequence->request().cache_salt, prefix)
+                           ? prefixes_.find(sequence->request().cache_salt, sequence->reusable())
                            : new_cache_());
     reads_.forget(*sequence);
     if (options_.maker != nullptr && options_.maker->follows())
@@ -294,14 +293,19 @@ void Scheduler::add_prompts(Plan& plan) {
     if (i > 0 && i < n_short && left - sequence->n_missing() < for_others) continue;
     int64_t at = 0;  // of what is missing
     for (int64_t n_missing = sequence->n_missing(); at < n_missing && left > 0;) {
-      if (plan.passes.empty() || (streams && in_pass >= options_.chunk)) {
+      if (at > 0 && !streams) break;  // what a pruned prompt's end has to itself
+      const bool is_full = at > 0 || in_pass >= options_.chunk;
+      const int64_t room = options_.chunk - (is_full ? 0 : in_pass);
+      int64_t n = sequence->row_tokens(at, std::min({n_missing - at, left, streams ? room : left}));
+      if (n == 0) break;
+      if (!sequence->only_pools() && at + n == n_missing) {  // which wants logits
+        if (logits_left == 0) n = sequence->row_tokens(at, n - 1);
+        if (n == 0 || (at + n == n_missing && logits_left == 0)) return;
+        if (at + n == n_missing) --logits_left;
+      }
+      if (plan.passes.empty() || (streams && (is_full || (in_pass > 0 && n > room)))) {
         plan.passes.emplace_back();
         in_pass = 0;
-      }
-      int64_t n = std::min({n_missing - at, left, streams ? options_.chunk - in_pass : left});
-      if (!sequence->only_pools() && at + n == n_missing) {  // which wants logits
-        if (logits_left == 0 && --n == 0) return;
-        if (at + n == n_missing) --logits_left;
       }
       add(plan, sequence, sequence->row(at, n));
       plan.prompt_tokens += n;
@@ -309,7 +313,7 @@ void Scheduler::add_prompts(Plan& plan) {
       left -= n;
       in_pass += n;
     }
-    if (left == 0) return;
+    if (left <= 0) return;
   }
 }
 
@@ -409,7 +413,8 @@ Scheduler::Plan Scheduler::compose_ahead(const Plan& first) const {
   for (size_t i = 0; i < first.of_row.size(); ++i) {
     const Ptr& sequence = first.of_row[i];
     if (sequence->ended() || sequence->is_paused()) continue;
-    if (sequence->n_missing() > 0) return {};  // more of its prompt comes first
+    if (sequence->n_missing() > 0 || sequence->kv().will_prune())
+      return {};  // that, or more of its prompt, comes first
     if (auto row = sequence->row_ahead(i)) {
       if (plan.passes.empty()) plan.passes.emplace_back();
       add(plan, sequence, std::move(*row));
@@ -522,8 +527,9 @@ void Scheduler::take_outcome(Sequence& sequence, decode::Outcome& outcome) {
     if (reason) break;
   }
   keep_sealed(sequence, outcome.sealed);
-  if (was_prompt && !outcome.tokens.empty()) keep_end(sequence, false);
-  if (reason) end(sequence, *reason);
+  if (was_prompt && !outcome.tokens.empty()) keep_end(sequence, outcome.may_prune && !reason);
+  if (reason) return end(sequence, *reason);
+  if (outcome.may_prune) sequence.prune();
 }
 
 /// Not what lies past the end of an answer that ended among guesses.
@@ -536,10 +542,11 @@ void Scheduler::keep_sealed(const Sequence& sequence, std::vector<decode::Sealed
   prefixes_.add(sequence.request().cache_salt, timeline, sealed);
 }
 
-/// What a step ahead appends is not the sequence's yet.
+/// What a step ahead appends is not the sequence's yet, and what is pruned nobody else's. is_over: it will not be kept again.
 void Scheduler::keep_end(Sequence& sequence, bool is_over) {
   if (!keeps_prefix(sequence) || !sequence.is_active()) return;
   const nn::KvCache& kv = stepper_.settled(sequence.kv());
+  if (kv.is_pruned()) return;
   const Request& request = sequence.request();
   const auto held = std::min(kv.length(), std::ssize(sequence.timeline()));
   const auto tokens = std::span(sequence.timeline()).first(static_cast<size_t>(held));

@@ -23,12 +23,11 @@ double expected(std::span<const float> chances) {
 }  // namespace
 
 Sequence::Sequence(Request request, std::shared_ptr<Listener> listener,
-                   const text::Tokenizer& tokenizer, int64_t context, int64_t vocab_size)
+                   const text::Tokenizer& tokenizer, const Limits& limits)
     : request_(std::move(request)),
       listener_(std::move(listener)),
       tokenizer_(tokenizer),
-      context_(context),
-      vocab_size_(vocab_size),
+      limits_(limits),
       timeline_(request_.tokens),
       detokenizer_(tokenizer, request_.continues_text ? text::Detokenizer::Place::continuation
                                                       : text::Detokenizer::Place::start),
@@ -39,6 +38,7 @@ Sequence::Sequence(Request request, std::shared_ptr<Listener> listener,
       sampled_(request_.tokens) {
   result_.prompt_tokens = n_prompt();
   if (request_.pooling) pooler_.emplace(*request_.pooling);
+  if (limits_.snap_kv > 0 && n_prompt() > limits_.snap_kv && !pooler_) n_kept_ = limits_.snap_kv;
 }
 
 bool Sequence::is_cancelled() const {
@@ -66,6 +66,22 @@ void Sequence::put_aside() {
   release();
   kv->spill(residency::KvPool::kNoCap, nn::KvCache::Spilled::whole);
   aside_ = std::move(kv);
+}
+
+void Sequence::prune() {
+  kv_->prune();
+  result_.pruned = Pruned{n_kept_, n_prompt()};
+}
+
+std::span<const text::Token> Sequence::reusable() const {
+  const int64_t n = n_kept_ > 0 ? n_prompt() - ops::kObserved : std::ssize(timeline_) - 1;
+  return std::span(timeline_).first(static_cast<size_t>(n));
+}
+
+int64_t Sequence::row_tokens(int64_t at, int64_t n) const {
+  if (n_kept_ == 0 || kv_->is_pruned()) return n;
+  const int64_t before = n_prompt() - ops::kObserved - kv_->length() - at;
+  return before > 0 ? std::min(n, before) : before == 0 ? ops::kObserved : 0;
 }
 
 void Sequence::begin_guesses(GuessMaker& maker) {
@@ -98,8 +114,10 @@ decode::Row Sequence::pooled(decode::Row row, int64_t position) {
 decode::Row Sequence::row(int64_t at, int64_t n) {
   const auto begin = timeline_.begin() + kv_->length() + at;
   if (pooler_) return pooled({.tokens = {begin, begin + n}, .logits_from = n}, kv_->length() + at);
+  const bool ends_prompt = kv_->length() + at + n == n_prompt();
   return bound({.tokens = {begin, begin + n},
                 .logits_from = at + n == n_missing() ? n - 1 : n,
+                .n_kept = ends_prompt && !kv_->is_pruned() ? n_kept_ : 0,
                 .phase = is_decoding() ? decode::Phase::decode : decode::Phase::prompt});
 }
 
@@ -108,7 +126,7 @@ decode::Draft Sequence::draft(bool matches, GuessMaker* maker, int64_t most_made
   const int64_t again = std::max<int64_t>(0, n_missing() - 1);
   const int64_t most = std::max<int64_t>(
       0, std::min({DraftGovernor::kMostGuesses - again, request_.max_tokens - n_generated() - 1,
-                   context_ - std::ssize(timeline_)}));
+                   limits_.context - std::ssize(timeline_)}));
   decode::Draft draft = drafter_ ? drafter_->draft(timeline_, most) : decode::Draft{};
   most_made = std::min(most_made, most);
   if (most_made > 0 && request_.drafter == nullptr) {
@@ -120,7 +138,7 @@ decode::Draft Sequence::draft(bool matches, GuessMaker* maker, int64_t most_made
       if (expected(made.chances) > expected(draft.chances)) draft = std::move(made);
     }
   }
-  const auto is_none = [&](text::Token token) { return token < 0 || token >= vocab_size_; };
+  const auto is_none = [&](text::Token token) { return token < 0 || token >= limits_.vocab_size; };
   const int64_t valid = std::ranges::find_if(draft.tokens, is_none) - draft.tokens.begin();
   const auto n =
       static_cast<size_t>(std::min({valid, most, static_cast<int64_t>(std::ssize(draft.chances))}));
@@ -142,7 +160,8 @@ void Sequence::note_drafted(int64_t guesses, int64_t right) {
 }
 
 std::optional<decode::Row> Sequence::row_ahead(size_t from) {
-  if (pooler_ || n_generated() + 1 >= request_.max_tokens || std::ssize(timeline_) + 1 > context_)
+  if (pooler_ || n_generated() + 1 >= request_.max_tokens ||
+      std::ssize(timeline_) + 1 > limits_.context)
     return std::nullopt;
   return bound({.from = from, .phase = decode::Phase::decode});
 }
@@ -186,7 +205,7 @@ std::optional<FinishReason> Sequence::take(text::Token token) {
   if (stops_.found()) return FinishReason::stop_string;
   if (is_last) return FinishReason::eos;
   if (n_generated() >= request_.max_tokens) return FinishReason::max_tokens;
-  if (std::ssize(timeline_) > context_) return FinishReason::context_full;
+  if (std::ssize(timeline_) > limits_.context) return FinishReason::context_full;
   return std::nullopt;
 }
 
@@ -207,7 +226,10 @@ void Sequence::end(FinishReason reason) {
   result_.finish_reason = reason;
   result_.stop_string = stops_.which();
   if (pooler_ && reason != FinishReason::cancelled) result_.vector = pooler_->vector();
-  if (kv_) result_.n_held = std::min<int64_t>(kv_->length(), std::ssize(timeline_));
+  if (kv_) {
+    result_.n_held =
+        kv_->is_pruned() ? n_prompt() : std::min<int64_t>(kv_->length(), std::ssize(timeline_));
+  }
   if (first_token_ != Clock::time_point{}) {
     result_.decode_seconds = seconds(Clock::now() - first_token_);
   } else if (admitted_ != Clock::time_point{}) {

@@ -27,9 +27,15 @@ class Sequence {
  public:
   using Clock = std::chrono::steady_clock;
 
-  /// tokenizer: outlives it. context: most tokens of its timeline.
+  struct Limits {
+    int64_t context = 0;  ///< most tokens of its timeline
+    int64_t vocab_size = 0;
+    int64_t snap_kv = 0;  ///< EngineOptions::snap_kv
+  };
+
+  /// tokenizer: outlives it.
   Sequence(Request request, std::shared_ptr<Listener> listener, const text::Tokenizer& tokenizer,
-           int64_t context, int64_t vocab_size);
+           const Limits& limits);
 
   // From any thread.
   void cancel() { cancelled_ = true; }
@@ -60,6 +66,16 @@ class Sequence {
 
   /// Tokens of the timeline that have no keys and values, and no step that computes them.
   int64_t n_missing() const { return std::ssize(timeline_) - kv_->length(); }
+  /// To so many tokens its prompt is pruned; 0: it is not.
+  int64_t n_kept() const { return n_kept_; }
+  /// Its prompt was computed whole: keys and values become those that stay.
+  void prune();
+  /// The beginning of the timeline that need not be computed where its keys and values are found.
+  std::span<const text::Token> reusable() const;
+  /// How many missing tokens, from `at` on, a row has that may have n: fewer, none or, at the end of a prompt that is pruned,
+  /// more, so that no row has but some of the tokens that are observed, or goes on after them.
+  int64_t row_tokens(int64_t at, int64_t n) const;
+
   /// Whether it is over once its prompt is computed.
   bool only_pools() const { return pooler_.has_value(); }
   /// A step gives it tokens, and computes few: where layers carry states, perhaps those before a wrong guess again.
@@ -96,6 +112,7 @@ class Sequence {
     bool is_last = false;  // the constraint allows nothing more
   };
   static constexpr int64_t kMostAgain = DraftGovernor::kMostGuesses + 1;
+  static_assert(kMostAgain < ops::kObserved, "a prompt that is to be pruned is no decoding");
 
   decode::Row bound(decode::Row row);
   decode::Row pooled(decode::Row row, int64_t position);
@@ -105,7 +122,8 @@ class Sequence {
   Request request_;
   std::shared_ptr<Listener> listener_;
   const text::Tokenizer& tokenizer_;
-  int64_t context_, vocab_size_;
+  const Limits limits_;
+  int64_t n_kept_ = 0;
   std::atomic<bool> cancelled_ = false, paused_ = false;
 
   std::vector<text::Token> timeline_;  // the prompt and what was taken

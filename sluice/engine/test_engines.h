@@ -61,6 +61,18 @@ inline std::vector<text::Token> answer(Session& session, const std::vector<text:
   return session.generate(request, [](const Event&) {}).tokens;
 }
 
+/// The least that the model runs in with these options.
+inline Bytes least_ram(EngineOptions options, const std::filesystem::path& model = kTinyMoe) {
+  options.ram = Bytes{1};
+  const Error refused = io::error_of([&] { (void)Engine::open(model, options); });
+  const std::string line = refused.what();
+  const size_t at = line.find("at least ");
+  if (at == std::string::npos) throw refused;
+  Bytes least;
+  std::from_chars(line.data() + at + 9, line.data() + line.size(), least.count);
+  return least;
+}
+
 /// Opens with `more` bytes above the least. What the process has is left out: under a sanitizer that is
 /// mostly the sanitizer's, and grows from one opening to the next.
 inline std::unique_ptr<Engine> open_streamed(EngineOptions options, uint64_t more,
@@ -68,14 +80,7 @@ inline std::unique_ptr<Engine> open_streamed(EngineOptions options, uint64_t mor
   options.n_threads = 2;
   options.context = 512;
   options.baseline = Bytes{0};
-  options.ram = Bytes{1};
-  const Error refused = io::error_of([&] { (void)Engine::open(model, options); });
-  const std::string line = refused.what();
-  const size_t at = line.find("at least ");
-  if (at == std::string::npos) throw refused;
-  uint64_t least = 0;
-  std::from_chars(line.data() + at + 9, line.data() + line.size(), least);
-  options.ram = Bytes{least + more};
+  options.ram = least_ram(options, model) + Bytes{more};
   return Engine::open(model, options);
 }
 

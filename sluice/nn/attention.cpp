@@ -137,6 +137,7 @@ Attention::Attention(const Config& c, const AttentionConfig& a, const Weights& w
   if (a.sparse.block > 0 && c.kv.max_size > 0)
     fail(ErrorKind::unsupported, "--max-kv-size: {}: its attention is sparse; leave it out",
          w.path());
+  if (a.sparse.block > 0 || a.chunk > 0) demands.kept.by_position = true;
   norms_.scale *= a.out_scale;
   gated_ = in_.size() == 4;
   if (a.has_gate && w["gate_proj"].has()) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <utility>
 
 #include "sluice/base/error.h"
 
@@ -143,7 +144,7 @@ KvCache::KvCache(std::shared_ptr<const KvLayout> layout, residency::KvPool& pool
   for (const KvStretch& stretch : stretches) {
     for (size_t g = 0; g < stretch.size(); ++g) (*table_)[g].push_back(stretch[g]);
   }
-  length_ = length;
+  n_rows_ = length;
   if (!can_trim(length)) fail(ErrorKind::internal, "KV of {} tokens lacks blocks", length);
 }
 
@@ -152,7 +153,7 @@ KvStretch KvCache::stretch(int64_t i) const {
   for (size_t g = 0; g < table_->size(); ++g) {
     const auto& block = (*table_)[g][static_cast<size_t>(i)];
     // A state that the same step will write anew is none to keep.
-    const bool passing = layout_->groups[g].recurrent && step_end_ > length_ && block &&
+    const bool passing = layout_->groups[g].recurrent && step_end_ > n_rows_ && block &&
                          block->writer() != residency::KvBlock::kSealed;
     blocks.push_back(passing ? nullptr : block);
   }
@@ -167,12 +168,13 @@ KvCache KvCache::snapshot() {
 }
 
 bool KvCache::can_trim(int64_t length) const {
-  if (length < 0 || length > length_) return false;
+  const int64_t n_rows = length - n_left_out_;
+  if (n_rows < n_kept_ || n_rows > n_rows_) return false;
   for (size_t g = 0; g < layout_->groups.size(); ++g) {
     const KvLayout::Group& group = layout_->groups[g];
-    if (group.recurrent && length < length_ && length % kKvBlockTokens != 0) return false;
-    for (int64_t block = 0; block < n_blocks(length); ++block) {
-      if (group.needs(block, length) && !(*table_)[g][static_cast<size_t>(block)]) return false;
+    if (group.recurrent && n_rows < n_rows_ && n_rows % kKvBlockTokens != 0) return false;
+    for (int64_t block = 0; block < n_blocks(n_rows); ++block) {
+      if (group.needs(block, n_rows) && !(*table_)[g][static_cast<size_t>(block)]) return false;
     }
   }
   return true;
@@ -180,8 +182,8 @@ bool KvCache::can_trim(int64_t length) const {
 
 void KvCache::trim(int64_t length) {
   if (!can_trim(length))
-    fail(ErrorKind::internal, "KV of {} tokens cannot be trimmed to {}", length_, length);
-  length_ = length;  // append() drops the blocks behind it
+    fail(ErrorKind::internal, "KV of {} tokens cannot be trimmed to {}", this->length(), length);
+  n_rows_ = length - n_left_out_;  // append() drops the blocks behind it
 }
 
 Bytes KvCache::spill(Bytes wanted, Spilled what) {
@@ -233,8 +235,9 @@ struct KvCache::StateAppend {
   int64_t begin, n_tokens, end, checkpoint;
   bool takes_over;
 
+  /// step_end: in rows.
   StateAppend(const KvCache& kv, int64_t n, int64_t step_end)
-      : begin(kv.length_),
+      : begin(kv.n_rows_),
         n_tokens(n),
         end(begin + n),
         checkpoint(std::max(end, step_end) / kKvBlockTokens * kKvBlockTokens),
@@ -244,22 +247,24 @@ struct KvCache::StateAppend {
   int64_t n_new() const { return (takes_over ? 0 : 1) + (passes_checkpoint() ? 1 : 0); }
 };
 
-std::vector<residency::KvNeed> KvCache::needs(int64_t n_tokens, int64_t step_end) const {
+std::vector<residency::KvNeed> KvCache::needs(int64_t n_tokens, int64_t step_end,
+                                              int64_t n_kept) const {
   std::vector<residency::KvNeed> needs;
   for (size_t g = 0; g < layout_->groups.size(); ++g) {
     residency::KvNeed need{layout_->groups[g].block_bytes};
     if (layout_->groups[g].recurrent) {
-      need.count = StateAppend(*this, n_tokens, step_end).n_new();
+      need.count = StateAppend(*this, n_tokens, step_end - n_left_out_).n_new();
       needs.push_back(need);
       continue;
     }
-    const auto end = static_cast<size_t>(n_blocks(length_ + n_tokens));
-    for (auto i = static_cast<size_t>(length_ / kKvBlockTokens); i < end; ++i) {
+    const auto end = static_cast<size_t>(n_blocks(n_rows_ + n_tokens));
+    for (auto i = static_cast<size_t>(n_rows_ / kKvBlockTokens); i < end; ++i) {
       const bool is_new = layout_->groups[g].codes
-                              ? is_coded(static_cast<int64_t>(i), length_ + n_tokens)
+                              ? is_coded(static_cast<int64_t>(i), n_rows_ + n_tokens)
                               : !may_write(g, i);
       if (is_new) ++need.count;
     }
+    need.count += n_kept_blocks(layout_->groups[g], n_kept);
     needs.push_back(need);
   }
   return needs;
@@ -275,7 +280,7 @@ ops::SequenceKv KvCache::append_state(size_t g, const StateAppend& append,
                                       residency::KvReservation& reserved) const {
   const Bytes bytes = layout_->groups[g].block_bytes;
   std::shared_ptr<residency::KvBlock> before;
-  if (length_ > 0) before = blocks[static_cast<size_t>((length_ - 1) / kKvBlockTokens)];
+  if (n_rows_ > 0) before = blocks[static_cast<size_t>((n_rows_ - 1) / kKvBlockTokens)];
   auto after = append.takes_over ? before : reserved.take(bytes, id_);
   for (auto& block : blocks) block.reset();
   blocks.resize(static_cast<size_t>(n_blocks(append.end)));
@@ -286,28 +291,46 @@ ops::SequenceKv KvCache::append_state(size_t g, const StateAppend& append,
   }
   if (append.checkpoint == append.end) after->seal();
   blocks.back() = std::move(after);
-  return {0, append.n_tokens, length_, blocks, before};
+  return {0, append.n_tokens, n_rows_, blocks, before};
 }
 
 /// Of each stretch that is completed, the first left out. What an earlier, trimmed end had is not looked at.
 void KvCache::append_codes(size_t g, int64_t n_tokens,
                            std::vector<std::shared_ptr<residency::KvBlock>>& blocks,
                            residency::KvReservation& reserved) const {
-  blocks.resize(static_cast<size_t>(length_ / kKvBlockTokens));
-  for (int64_t i = std::ssize(blocks); i < n_blocks(length_ + n_tokens); ++i) {
+  blocks.resize(static_cast<size_t>(n_rows_ / kKvBlockTokens));
+  for (int64_t i = std::ssize(blocks); i < n_blocks(n_rows_ + n_tokens); ++i) {
     std::shared_ptr<residency::KvBlock> block;
-    if (is_coded(i, length_ + n_tokens))
+    if (is_coded(i, n_rows_ + n_tokens))
       block = reserved.take(layout_->groups[g].block_bytes, residency::KvBlock::kSealed);
     blocks.push_back(std::move(block));
   }
 }
 
+std::shared_ptr<KvCache::Table> KvCache::blocks_to_keep(int64_t n_kept, const Table& table,
+                                                        residency::KvReservation& reserved) const {
+  auto kept = std::make_shared<Table>(table.size());
+  for (size_t g = 0; g < table.size(); ++g) {
+    const KvLayout::Group& group = layout_->groups[g];
+    auto& blocks = (*kept)[g];
+    blocks.resize(static_cast<size_t>(n_blocks(n_kept)));
+    for (size_t i = 0; i < blocks.size() && !group.recurrent; ++i) {
+      if (group.needs(static_cast<int64_t>(i), n_kept))
+        blocks[i] = reserved.take(group.block_bytes, id_);
+    }
+    if (group.recurrent) blocks.back() = table[g].back();
+  }
+  return kept;
+}
+
 std::vector<ops::SequenceKv> KvCache::append(int64_t first_row, int64_t n_tokens,
-                                             residency::KvReservation& reserved, int64_t step_end) {
+                                             residency::KvReservation& reserved, int64_t step_end,
+                                             int64_t n_kept) {
+  step_end -= n_left_out_;
   auto table = std::make_shared<Table>(*table_);
   std::vector<ops::SequenceKv> views;
-  const auto first_written = static_cast<size_t>(length_ / kKvBlockTokens);
-  const auto end = static_cast<size_t>(n_blocks(length_ + n_tokens));
+  const auto first_written = static_cast<size_t>(n_rows_ / kKvBlockTokens);
+  const auto end = static_cast<size_t>(n_blocks(n_rows_ + n_tokens));
   for (size_t g = 0; g < layout_->groups.size(); ++g) {
     auto& blocks = (*table)[g];
     if (layout_->groups[g].recurrent) {
@@ -317,39 +340,63 @@ std::vector<ops::SequenceKv> KvCache::append(int64_t first_row, int64_t n_tokens
     }
     if (layout_->groups[g].codes) {
       append_codes(g, n_tokens, blocks, reserved);
-      views.push_back({first_row, n_tokens, length_, {}, nullptr});
+      views.push_back({first_row, n_tokens, n_rows_, {}, nullptr});
       continue;
     }
     blocks.resize(end);
     const int64_t since = layout_->groups[g].keeps_first
-                              ? length_ / kKvBlockTokens * kKvBlockTokens  // where it can be cut
-                              : length_;
+                              ? n_rows_ / kKvBlockTokens * kKvBlockTokens  // where it can be cut
+                              : n_rows_;
     for (size_t i = 0; i < first_written; ++i) {
       if (!layout_->groups[g].needs(static_cast<int64_t>(i), since)) blocks[i].reset();
     }
     std::shared_ptr<residency::KvBlock> copy_from;
     for (size_t i = first_written; i < end; ++i) {
       if (may_write(g, i)) continue;
-      if (i == first_written && length_ % kKvBlockTokens != 0) copy_from = blocks[i];
+      if (i == first_written && n_rows_ % kKvBlockTokens != 0) copy_from = blocks[i];
       blocks[i] = reserved.take(layout_->groups[g].block_bytes, id_);
     }
-    views.push_back({first_row, n_tokens, length_, blocks, copy_from});
+    views.push_back({first_row, n_tokens, n_rows_, blocks, copy_from});
   }
   if (const auto codes = layout_->group_of_codes()) {
     for (size_t g = 0; g < views.size(); ++g) {
       if (layout_->groups[g].keeps_first) views[g].coded = (*table)[*codes];
     }
   }
+  std::shared_ptr<Table> kept = n_kept > 0 ? blocks_to_keep(n_kept, *table, reserved) : nullptr;
+  for (size_t g = 0; kept && g < views.size(); ++g) {
+    if (!layout_->groups[g].recurrent) views[g].kept = (*kept)[g];
+  }
   // From here on nothing throws.
   table_ = std::move(table);
-  length_ += n_tokens;
+  kept_ = std::move(kept);
+  n_rows_ += n_tokens;
   step_end_ = step_end;
-  const auto full = static_cast<size_t>(length_ / kKvBlockTokens);
+  const auto full = static_cast<size_t>(n_rows_ / kKvBlockTokens);
   for (size_t g = 0; g < table_->size(); ++g) {
     if (layout_->groups[g].recurrent || layout_->groups[g].codes) continue;
     for (size_t i = first_written; i < full; ++i) (*table_)[g][i]->seal();
   }
   return views;
+}
+
+void KvCache::prune() {
+  table_ = std::exchange(kept_, nullptr);
+  n_kept_ = std::ssize((*table_)[0]) * kKvBlockTokens;
+  n_left_out_ = n_rows_ - n_kept_;
+  n_rows_ = n_kept_;
+  step_end_ = 0;
+  for (const auto& blocks : *table_) {
+    for (const auto& block : blocks) {
+      if (block) block->seal();
+    }
+  }
+}
+
+int64_t n_kept_blocks(const KvLayout::Group& group, int64_t n_kept) {
+  int64_t n = 0;
+  for (int64_t i = 0; i < n_blocks(n_kept) && !group.recurrent; ++i) n += group.needs(i, n_kept);
+  return n;
 }
 
 int64_t most_blocks(const KvLayout::Group& group, int64_t n_tokens, int64_t step) {

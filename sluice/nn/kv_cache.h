@@ -50,6 +50,8 @@ struct KvLayout {
   bool is_bounded() const;  ///< layers that would see everything do not
 
   bool selects = false;  ///< layers choose among all keys, so that these must be in memory
+  bool by_position =
+      false;  ///< what a token sees of others depends on where these stand: chunks, sparse blocks
   std::vector<Group> groups;
   std::vector<size_t> group_of_layer;      ///< by slot
   std::vector<ops::KvLayerLayout> layers;  ///< by slot
@@ -82,6 +84,9 @@ using KvStretch = std::vector<std::shared_ptr<residency::KvBlock>>;
 ///
 /// States: every append() has blocks of its own, into which the step writes what its last token leaves, and what the
 /// last one at a multiple of 256 left. So the state before a step is there until the step is over, whatever becomes of it.
+///
+/// Pruned: of a prompt some tokens' rows have moved together into blocks of this sequence alone. A row's place is then its
+/// position less what was left out, in all layers alike.
 class KvCache {
  public:
   KvCache(std::shared_ptr<const KvLayout> layout, residency::KvPool& pool);
@@ -90,10 +95,10 @@ class KvCache {
   KvCache(std::shared_ptr<const KvLayout> layout, residency::KvPool& pool, int64_t length,
           std::span<const KvStretch> stretches);
 
-  int64_t length() const { return length_; }
+  int64_t length() const { return n_rows_ + n_left_out_; }
   residency::KvPool& pool() const { return *pool_; }
 
-  /// The blocks of positions [256 i, 256 i + 256), below length().
+  /// The blocks of positions [256 i, 256 i + 256), below length(), while it is not pruned.
   KvStretch stretch(int64_t i) const;
 
   /// A copy that shares all blocks. Restore by assigning it back.
@@ -115,39 +120,54 @@ class KvCache {
   bool is_lost() const;  ///< spilled bytes of it are gone
 
   /// The blocks that append() of n_tokens will take, one entry per group.
-  std::vector<residency::KvNeed> needs(int64_t n_tokens, int64_t step_end = 0) const;
+  std::vector<residency::KvNeed> needs(int64_t n_tokens, int64_t step_end = 0,
+                                       int64_t n_kept = 0) const;
 
   /// Makes room for n_tokens after length() and returns, per group, where this step's tokens go;
   /// rows [first_row, first_row + n_tokens) of the packed step are this sequence's. `blocks` has
-  /// what needs(n_tokens, step_end) says. step_end: the length that the same step will have brought it to at last; less
-  /// than the length after this append says that this is its last. When it throws, nothing has changed.
+  /// what needs(n_tokens, step_end, n_kept) says. step_end: the length that the same step will have brought it to at last; less
+  /// than the length after this append says that this is its last. n_kept, a multiple of 256: the step prepares prune() to
+  /// so many tokens, of which n_tokens are the last kObserved. When it throws, nothing has changed.
   std::vector<ops::SequenceKv> append(int64_t first_row, int64_t n_tokens,
-                                      residency::KvReservation& blocks, int64_t step_end = 0);
+                                      residency::KvReservation& blocks, int64_t step_end = 0,
+                                      int64_t n_kept = 0);
 
   /// The same with blocks from the pool. Throws Error(over_budget) when it has not got them all.
   std::vector<ops::SequenceKv> append(int64_t first_row, int64_t n_tokens);
 
+  /// Whether the last append() prepared prune(), and its step is over or on its way.
+  bool will_prune() const { return kept_ != nullptr; }
+  /// Goes on with the rows that stay, once that step is over. The states are those of all tokens.
+  void prune();
+  bool is_pruned() const { return n_left_out_ > 0; }
+
  private:
+  using Table = std::vector<std::vector<std::shared_ptr<residency::KvBlock>>>;  // [group][block]
+
   bool may_write(size_t group, size_t block) const;
   struct StateAppend;
   ops::SequenceKv append_state(size_t group, const StateAppend& append,
                                std::vector<std::shared_ptr<residency::KvBlock>>& blocks,
                                residency::KvReservation& reserved) const;
 
+  std::shared_ptr<Table> blocks_to_keep(int64_t n_kept, const Table& table,
+                                        residency::KvReservation& reserved) const;
   void append_codes(size_t group, int64_t n_tokens,
                     std::vector<std::shared_ptr<residency::KvBlock>>& blocks,
                     residency::KvReservation& reserved) const;
 
-  using Table = std::vector<std::vector<std::shared_ptr<residency::KvBlock>>>;  // [group][block]
-
   std::shared_ptr<const KvLayout> layout_;
   residency::KvPool* pool_;
   std::shared_ptr<Table> table_;  // shared by snapshots until one of them appends
-  int64_t length_ = 0;
+  std::shared_ptr<Table> kept_;   // what prune() goes on with
+  int64_t n_rows_ = 0;
+  int64_t n_left_out_ = 0, n_kept_ = 0;  // of a prompt that was pruned
   uint64_t id_ = 0;
-  int64_t step_end_ = 0;  // above length_: the step appends again
+  int64_t step_end_ = 0;  // above n_rows_: the step appends again
 };
 
+/// The blocks of a group into which the rows go that stay of a prompt, n_kept tokens'.
+int64_t n_kept_blocks(const KvLayout::Group& group, int64_t n_kept);
 /// The most blocks of a group that a sequence of n_tokens has at once, where `step` tokens at most
 /// are appended before the step that read older blocks is over: all of them, or what a window and a
 /// step need.

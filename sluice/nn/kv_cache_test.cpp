@@ -50,6 +50,37 @@ TEST(KvCache, a_sliding_window_drops_what_no_token_sees_any_more) {
   EXPECT_THROW(cache.trim(700), Error);
 }
 
+TEST(KvCache, pruned_it_is_as_long_and_has_blocks_of_its_own) {
+  residency::KvPool pool;
+  KvCache cache(layout(), pool);
+  cache.append(0, 1436);
+  const auto needs = cache.needs(64, 0, 1024);
+  EXPECT_EQ(needs[0].count, 4) << "the last block has room for these tokens";
+  EXPECT_EQ(needs[1].count, 2) << "of the window the last 299";
+  residency::KvReservation blocks = reserve_or_throw(pool, needs);
+  KvCache before = cache;
+  const auto views = cache.append(0, 64, blocks, 1500, 1024);
+  EXPECT_EQ(views[0].kept.size(), 4U);
+  EXPECT_EQ(views[1].kept[1], nullptr);
+  EXPECT_NE(views[1].kept[2], nullptr);
+  EXPECT_TRUE(cache.will_prune());
+  EXPECT_EQ(cache.stretch(1)[0], before.stretch(1)[0]) << "until then it is whole";
+  cache.prune();
+  EXPECT_TRUE(cache.is_pruned());
+  EXPECT_FALSE(cache.will_prune());
+  EXPECT_EQ(cache.length(), 1500);
+  EXPECT_FALSE(cache.can_trim(1499)) << "of the prompt nothing can be taken back";
+  const auto next = cache.append(0, 3);
+  EXPECT_EQ(next[0].position, 1024);
+  EXPECT_EQ(next[0].blocks.size(), 5U);
+  EXPECT_EQ(next[0].blocks[0], views[0].kept[0]);
+  EXPECT_TRUE(next[0].kept.empty());
+  EXPECT_EQ(cache.length(), 1503);
+  EXPECT_TRUE(cache.can_trim(1500));
+  cache = before;
+  EXPECT_EQ(cache.append(0, 1)[0].position, 1436);
+}
+
 TEST(KvCache, a_snapshot_is_not_changed_by_what_comes_after_it) {
   residency::KvPool pool;
   KvCache cache(layout(), pool);

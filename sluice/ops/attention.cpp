@@ -7,6 +7,7 @@
 #include "sluice/ops/attention_plan.h"
 #include "sluice/ops/kernel_op.h"
 #include "sluice/ops/kv_rows.h"
+#include "sluice/ops/pruning.h"
 #include "sluice/ops/spilled_ranges.h"
 
 namespace sluice::ops {
@@ -54,6 +55,7 @@ class Call {
       if (sequence.copy_from) copy_shared_rows(rows_, sequence, shared_rows(*sequence.copy_from));
       store(sequence);
       if (layout_.code) code_completed(sequence);
+      if (!sequence.kept.empty()) prune(sequence);
     }
     std::vector<SequenceKv> sequences = selection_ ? dense_part() : sequences_;
     const std::vector<SpilledRange> spilled =
@@ -141,6 +143,30 @@ class Call {
                                       .out = rows_.codes(*sequence.coded[b], i % n_heads)});
           }
         });
+  }
+
+  /// What stays of the prompt that is whole with this step.
+  void prune(const SequenceKv& sequence) const {
+    if (spec_.window > 0) return keep_last(context_, sequence, layout_, spec_.window);
+    const int64_t d = layout_.head_dim, row_floats = spec_.n_heads * d;
+    std::vector<float> queries(static_cast<size_t>(kObserved * row_floats));
+    context_.pool.parallel_for(kObserved, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t row = sequence.first_row + i;
+        for (int64_t head = 0; head < spec_.n_heads; ++head) {
+          const int64_t group = head / heads_per_kv_ * kObserved + i;
+          transform(spec_.query, buffers_.input(0) + row * row_floats + head * d, row,
+                    queries.data() + (group * heads_per_kv_ + head % heads_per_kv_) * d);
+        }
+      }
+    });
+    keep_attended(context_, {.sequence = sequence,
+                             .layout = layout_,
+                             .heads_per_kv = heads_per_kv_,
+                             .scale = spec_.scale,
+                             .softcap = spec_.softcap,
+                             .sinks = spec_.sinks ? spec_.sinks->data() : nullptr,
+                             .queries = queries.data()});
   }
 
   /// Query `i` of a tile: heads of a token side by side. Returns its place in q and in the result.
@@ -343,16 +369,12 @@ class Call {
 
   // --- blocks that are spilled
 
-  const std::byte* bytes_of(const residency::KvBlock& block, int64_t offset) const {
-    if (block.in_memory()) return block.data() + offset;
-    const auto at = std::ranges::find(range_->blocks, &block) - range_->blocks.begin();
-    return block.pool().stage().at(static_cast<size_t>(at));
-  }
   const std::byte* keys_of(const residency::KvBlock& block, int64_t head) const {
-    return bytes_of(block, layout_.offset) + head * kKvBlockTokens * rows_.row_bytes();
+    return bytes_of(block, layout_.offset, range_) + head * kKvBlockTokens * rows_.row_bytes();
   }
   const std::byte* codes_of(const residency::KvBlock& block, int64_t head) const {
-    return bytes_of(block, layout_.code_offset) + head * layout_.code.bytes(layout_.head_dim);
+    return bytes_of(block, layout_.code_offset, range_) +
+           head * layout_.code.bytes(layout_.head_dim);
   }
   const std::byte* shared_rows(const residency::KvBlock& block) const {
     if (block.in_memory()) return block.data() + layout_.offset;

@@ -16,6 +16,9 @@ inline int64_t element_bytes(kernels::KvType type) { return type == kernels::KvT
 /// Tokens at the beginning that stay where a cache is bounded (attention's sinks: Xiao et al. 2023, arXiv:2309.17453).
 inline constexpr int64_t kFirstTokens = 4;
 
+/// What stays of a prompt that is pruned: its beginning and its end; and the tokens at the end whose queries choose the rest.
+inline constexpr int64_t kKeptFirst = 128, kKeptLast = 512, kObserved = 64;
+
 /// Where one layer's keys and values lie inside a KV block: keys [n_kv_heads, 256, head_dim] at
 /// `offset`, values of the same shape right after them. Of a layer that carries a state: its floats from `offset` on.
 struct KvLayerLayout {
@@ -50,7 +53,8 @@ struct KvLayerLayout {
 struct SequenceKv {
   int64_t first_row = 0;  ///< its first token's row in the packed step
   int64_t n_tokens = 0;
-  int64_t position = 0;  ///< absolute position of its first token
+  int64_t position =
+      0;  ///< of its first token's row: its absolute position, less the rows that were pruned
   /// blocks[i] holds positions [256 i, 256 i + 256); null where the sliding window has passed. States: what the last
   /// of those tokens leaves, where it is kept.
   std::vector<std::shared_ptr<residency::KvBlock>> blocks;
@@ -60,6 +64,9 @@ struct SequenceKv {
   /// coded[i] has the same positions in few bits, of each whole block but the first; those that this step completes are
   /// written by it.
   std::vector<std::shared_ptr<residency::KvBlock>> coded = {};
+  /// Not empty: these tokens are the last kObserved ones of a prompt, of which the rows that stay are copied here, as many as
+  /// fit; null where a sliding window will have passed.
+  std::vector<std::shared_ptr<residency::KvBlock>> kept = {};
 };
 
 using KvView = std::shared_ptr<const std::vector<SequenceKv>>;

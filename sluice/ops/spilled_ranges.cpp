@@ -65,6 +65,13 @@ std::vector<SpilledRange> ranges_of(size_t s, const SequenceKv& sequence,
 
 }  // namespace
 
+const std::byte* bytes_of(const residency::KvBlock& block, int64_t offset,
+                          const SpilledRange* range) {
+  if (block.in_memory()) return block.data() + offset;
+  const auto at = std::ranges::find(range->blocks, &block) - range->blocks.begin();
+  return range->stage().at(static_cast<size_t>(at));
+}
+
 std::vector<SpilledRange> spilled_ranges(const std::vector<SequenceKv>& sequences,
                                          const KvLayerLayout& layout, const Reach& reach) {
   std::vector<SpilledRange> all;

@@ -16,6 +16,11 @@ struct SpilledRange {
   residency::KvStage& stage() const { return blocks[0]->pool().stage(); }
 };
 
+/// Where bytes from `offset` on of a block lie, with which a part of it begins: in the block or, where it is spilled, in what the
+/// stage was brought of `range`.
+const std::byte* bytes_of(const residency::KvBlock& block, int64_t offset,
+                          const SpilledRange* range);
+
 /// Of the sequences that see something that is spilled, all blocks, in their order; each range has something of that. reach: of
 /// a token.
 std::vector<SpilledRange> spilled_ranges(const std::vector<SequenceKv>& sequences,

@@ -143,6 +143,8 @@ struct Usage {
   int64_t completion_tokens = 0;
   int64_t reasoning_tokens = 0;  ///< of these
   int64_t guessed_tokens = 0, right_guesses = 0;
+  int64_t pruned_to = 0,
+          pruned_from = 0;  ///< of prompts that were pruned, the tokens that stayed, and all
   double queued_seconds = 0, load_seconds = 0, prefill_seconds = 0, decode_seconds = 0;
 };
 

@@ -28,6 +28,8 @@ BENCH = ["bench", MODEL, "-p", "1", "-n", "1"]
         ([*RUN, "--threads", "0"], "--threads"),
         ([*RUN, "--max-kv-size", "4"], "'4' is not a whole number from 5 to"),
         ([*RUN, "--max-kv-size", "512", "--kv-bits", "8"], "--kv-bits"),
+        ([*RUN, "--snap-kv", "1000"], "--snap-kv is 1000, it must be a multiple of 256 from 768 on"),
+        ([*RUN, "--snap-kv", "1024", "--max-kv-size", "512"], "--max-kv-size"),
         ([*RUN, "--chunk", "0"], "'0' is not a whole number from 1 to"),
         ([*RUN, "--ctx", "0"], "'0' is not a whole number from 1 to"),
         ([*RUN, "--ctx", "100000000000"], "2147483647"),

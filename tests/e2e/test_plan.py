@@ -22,6 +22,7 @@ FIELDS = {
     "simulated",
     "kv_bits",
     "max_kv_size",
+    "snap_kv",
     "kept_tokens",
     "spilled_bytes",
     "state_bits",

@@ -25,6 +25,7 @@ RUN_FIELDS = {
     "peak_rss_bytes",
     "finish_reason",
     "speculation",
+    "pruned",  # what --snap-kv kept of the prompt
     "activations",  # whether they were quantized, which DESIGN section 1 has the result say
     "context",  # most tokens of a sequence, and what the model was trained for
     "lossy",  # options that give up exactness
@@ -249,6 +250,15 @@ def test_what_is_lossy_is_told(sluice: Sluice) -> None:
         assert answer(sluice, "-n", 2, "--kv-type", kv_type)["lossy"] == lossy
         told = sluice.run("run", MODEL, "-p", PROMPT, "-n", "2", "--kv-type", kv_type).stderr
         assert ('lossy: {"kv_type":"f16"}' in told) == (lossy is not None)
+
+
+def test_what_was_pruned_of_a_prompt_is_told(sluice: Sluice) -> None:
+    text = "one two three four five six seven eight " * 130
+    got = answer(sluice, "-n", 4, "--raw", "--snap-kv", 768, prompt=text)
+    assert got["pruned"] == {"kept": 768, "of": got["prompt_tokens"]} and got["lossy"] == {"snap_kv": 768}
+    assert got["prompt_tokens"] > 1000
+    short = answer(sluice, "-n", 4, "--snap-kv", 768)
+    assert short["pruned"] is None and short["tokens"] == answer(sluice, "-n", 4)["tokens"]
 
 
 def test_a_context_beyond_the_trained_one_is_told(sluice: Sluice) -> None:

@@ -163,6 +163,17 @@ def test_a_draft_model_guesses_and_changes_no_token(model):
         sluice.load(CHAT_MODEL, speculate="often")
 
 
+def test_a_long_prompt_is_pruned_and_says_so(model):
+    tokens = model.tokenizer.encode("one two three four five six seven eight " * 100)
+    asked = {"max_tokens": 8, "ignore_eos": True}
+    with sluice.load(CHAT_MODEL, snap_kv=768) as pruning:
+        answer = pruning.generate(tokens, **asked)
+        assert answer.pruned == (768, len(tokens)) and answer.tokens[0] == model.generate(tokens, **asked).tokens[0]
+        assert pruning.generate(QUESTION, **asked).pruned is None
+    with pytest.raises(sluice.BadRequest, match="snap_kv is 0"):
+        sluice.load(CHAT_MODEL, snap_kv=0)
+
+
 def test_few_bits_of_keys_and_values_begin_where_they_are_not_recent(model):
     tokens = model.tokenizer.encode("one two three four five six seven eight " * 80)
     wanted, first = model.logits(tokens), 256 * 2 + 64

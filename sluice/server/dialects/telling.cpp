@@ -70,6 +70,8 @@ Json timings(const Usage& usage) {
     timings["draft_n"] = usage.guessed_tokens;
     timings["draft_n_accepted"] = usage.right_guesses;
   }
+  if (usage.pruned_from > 0)
+    timings["pruned"] = {{"kept", usage.pruned_to}, {"of", usage.pruned_from}};
   return timings;
 }
 

@@ -272,6 +272,10 @@ void Answer::on_choice_end(int index, const engine::Result& result) {
   usage_.completion_tokens += std::ssize(result.tokens);
   usage_.guessed_tokens += result.drafted.tokens;
   usage_.right_guesses += result.drafted.accepted;
+  if (result.pruned) {
+    usage_.pruned_to += result.pruned->kept;
+    usage_.pruned_from += result.pruned->of;
+  }
   usage_.prefill_seconds = std::max(usage_.prefill_seconds, result.prefill_seconds);
   usage_.decode_seconds = std::max(usage_.decode_seconds, result.decode_seconds);
   if (!gone_ && !failed_) {
