@@ -250,8 +250,9 @@ class Call {
     if (n > 0) {
       const residency::KvBlock& block = *sequence.blocks[static_cast<size_t>(b)];
       task.n_queries = n;
-      task.k = keys_of(block, tile.kv_head);
-      task.v = layout_.keys_only ? task.k : task.k + rows_.half_bytes();
+      const std::byte* const keys = keys_of(block, tile.kv_head);
+      task.k = keys;
+      task.v = layout_.keys_only ? keys : keys + rows_.half_bytes();
       context_.kernels.attend(task);
     }
     if (n == all) return;
