@@ -7,6 +7,13 @@
 
 namespace sluice::decode {
 
+Bytes bytes_of(const std::vector<residency::KvNeed>& needs) {
+  Bytes sum;
+  for (const residency::KvNeed& need : needs)
+    sum.count += need.block.count * static_cast<uint64_t>(need.count);
+  return sum;
+}
+
 Bytes lacking_for(const std::vector<std::vector<Row>>& passes, const residency::KvPool& pool) {
   struct Appended {
     int64_t n_tokens = 0, n_kept = 0;
@@ -19,10 +26,8 @@ Bytes lacking_for(const std::vector<std::vector<Row>>& passes, const residency::
     }
   }
   Bytes wanted;
-  for (const auto& [kv, of] : appended) {
-    for (const residency::KvNeed& need : kv->needs(of.n_tokens, 0, of.n_kept))
-      wanted.count += need.block.count * static_cast<uint64_t>(need.count);
-  }
+  for (const auto& [kv, of] : appended)
+    wanted = wanted + bytes_of(kv->needs(of.n_tokens, 0, of.n_kept));
   return difference(wanted, difference(pool.cap(), pool.in_use()));
 }
 

@@ -6,6 +6,9 @@
 
 namespace sluice::decode {
 
+/// What so many blocks take.
+Bytes bytes_of(const std::vector<residency::KvNeed>& needs);
+
 /// What the pool lacks for a step.
 Bytes lacking_for(const std::vector<std::vector<Row>>& passes, const residency::KvPool& pool);
 

@@ -53,14 +53,9 @@ TEST(BoundedKv, answers_do_not_depend_on_guesses_batches_or_what_was_there_befor
     EngineOptions guessing = with(size, 100);
     guessing.speculation = Speculation::always;
     const auto engine = Engine::open(kTinyMoe, guessing);
-    std::vector<std::shared_ptr<Recorder>> recorders;
-    std::vector<std::unique_ptr<Generation>> generations;
-    for (const Request& request : requests) {
-      recorders.push_back(std::make_shared<Recorder>());
-      generations.push_back(begin_generation(*engine, request, recorders.back()));
-    }
+    const AskedAtOnce asked(*engine, requests);
     for (size_t i = 0; i < requests.size(); ++i) {
-      EXPECT_EQ(recorders[i]->wait().tokens, expected[i]) << i;
+      EXPECT_EQ(asked.wait(i).tokens, expected[i]) << i;
       const Result again = generated(*engine, requests[i]);
       EXPECT_GT(again.reused_tokens, 256);
       EXPECT_EQ(again.tokens, expected[i]) << i;

@@ -59,14 +59,9 @@ TEST(CodedKv, answers_do_not_depend_on_guesses_batches_or_what_was_there_before)
     EngineOptions guessing = with(code, 100);
     guessing.speculation = Speculation::always;
     const auto engine = Engine::open(kTinyMoe, guessing);
-    std::vector<std::shared_ptr<Recorder>> recorders;
-    std::vector<std::unique_ptr<Generation>> generations;
-    for (const Request& request : requests) {
-      recorders.push_back(std::make_shared<Recorder>());
-      generations.push_back(begin_generation(*engine, request, recorders.back()));
-    }
+    const AskedAtOnce asked(*engine, requests);
     for (size_t i = 0; i < requests.size(); ++i) {
-      const Result result = recorders[i]->wait();
+      const Result result = asked.wait(i);
       EXPECT_EQ(result.tokens, expected[i]) << i;
       // And the same once more, from its prefix, and a longer one that goes on from it.
       const Result again = generated(*engine, requests[i]);

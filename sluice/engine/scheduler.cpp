@@ -16,13 +16,6 @@ constexpr int64_t kShortRest = 32;
 /// Shared tokens for which a prompt waits until another one's are computed.
 constexpr int64_t kWorthWaiting = 64;
 
-Bytes bytes_of(const std::vector<residency::KvNeed>& needs) {
-  Bytes sum;
-  for (const residency::KvNeed& need : needs)
-    sum.count += need.block.count * static_cast<uint64_t>(need.count);
-  return sum;
-}
-
 }  // namespace
 
 Scheduler::Scheduler(decode::Stepper& stepper, decode::PrefixIndex& prefixes, DiskPrefixes* disk,
@@ -178,8 +171,8 @@ bool Scheduler::waits_for_prefix(const Sequence& sequence) const {
 bool Scheduler::fits(const Sequence& sequence) const {
   if (active_.empty()) return true;  // or it never will
   const Bytes free = difference(pool_.cap(), pool_.in_use());
-  const Bytes wanted =
-      bytes_of(new_cache_().needs(std::ssize(sequence.timeline()) + 1, 0, sequence.n_kept()));
+  const Bytes wanted = decode::bytes_of(
+      new_cache_().needs(std::ssize(sequence.timeline()) + 1, 0, sequence.n_kept()));
   return wanted <= free + prefixes_.unused();
 }
 
@@ -388,8 +381,7 @@ void Scheduler::bring_back() {
   const auto is_prompt = [](const Ptr& s) { return !s->is_paused() && !s->is_decoding(); };
   if (std::ranges::any_of(active_, is_prompt)) return;
   constexpr int64_t kAhead = 2 * kernels::kKvBlockTokens;
-  Bytes kept;
-  for (size_t i = 0; i < active_.size(); ++i) kept = kept + bytes_of(new_cache_().needs(kAhead));
+  const Bytes kept{active_.size() * decode::bytes_of(new_cache_().needs(kAhead)).count};
   for (const Ptr& sequence : active_) {
     try {
       const Bytes room = difference(pool_.cap(), pool_.in_use());

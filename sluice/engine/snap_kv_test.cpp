@@ -88,15 +88,10 @@ TEST(SnapKv, answers_do_not_depend_on_guesses_batches_or_what_was_there_before) 
   EngineOptions guessing = with(kKept, 100);
   guessing.speculation = Speculation::always;
   const auto engine = Engine::open(kTinyMoe, guessing);
-  std::vector<std::shared_ptr<Recorder>> recorders;
-  std::vector<std::unique_ptr<Generation>> generations;
-  for (const Request& request : requests) {
-    recorders.push_back(std::make_shared<Recorder>());
-    generations.push_back(begin_generation(*engine, request, recorders.back()));
-  }
+  const AskedAtOnce asked(*engine, requests);
   int64_t drafted = 0;
   for (size_t i = 0; i < requests.size(); ++i) {
-    const Result first = recorders[i]->wait();
+    const Result first = asked.wait(i);
     EXPECT_EQ(first.tokens, expected[i]) << i;
     drafted += first.drafted.tokens;
     // What was computed before it was pruned is found again, and not what came after.
@@ -171,15 +166,11 @@ TEST(SnapKv, a_sequence_that_others_blocks_push_out_is_computed_again) {
   Engine::Impl& impl = engine->impl();
   impl.kv_pool.set_cap({11 * impl.kv_layout->groups[0].block_bytes.count});
   std::vector<Request> requests;
-  std::vector<std::shared_ptr<Recorder>> recorders;
-  std::vector<std::unique_ptr<Generation>> generations;
-  for (const int n : {1000, 1200, 900}) {
+  for (const int n : {1000, 1200, 900})
     requests.push_back(sampled_request(prompt(n, n), 600, n == 900 ? 0.0 : 1.0));
-    recorders.push_back(std::make_shared<Recorder>());
-    generations.push_back(begin_generation(*engine, requests.back(), recorders.back()));
-  }
+  const AskedAtOnce asked(*engine, requests);
   for (size_t i = 0; i < requests.size(); ++i)
-    EXPECT_EQ(recorders[i]->wait().tokens, generated(*reference, requests[i]).tokens) << i;
+    EXPECT_EQ(asked.wait(i).tokens, generated(*reference, requests[i]).tokens) << i;
   EXPECT_GT(engine->scheduler().preemptions, 0);
 }
 

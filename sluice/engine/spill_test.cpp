@@ -12,22 +12,6 @@ namespace {
 
 using Tokens = std::vector<text::Token>;
 
-/// 300 tokens and once more the same ones, so that there is something to guess.
-Tokens long_prompt(int n, int shift = 0) {
-  Tokens tokens;
-  for (int i = 0; i < n; ++i) tokens.push_back(100 + (i % 300 * 37 + shift) % 4000);
-  return tokens;
-}
-
-Request request_of(const Tokens& tokens, int64_t n, double temperature = 1.0) {
-  Request request;
-  request.tokens = tokens;
-  request.max_tokens = n;
-  request.ignore_eos = true;
-  request.sampling = {.temperature = temperature, .seed = 3};
-  return request;
-}
-
 class SpilledKv : public ::testing::Test {
  protected:
   EngineOptions plain() const {
@@ -41,19 +25,8 @@ class SpilledKv : public ::testing::Test {
   std::unique_ptr<Engine> tight(EngineOptions options) const {
     options.spill.folder = directory.path();
     options.spill.keep_free = {};
-    options.ram = Bytes{1};
-    const std::string line = io::error_of([&] { (void)Engine::open(kTinyMoe, options); }).what();
-    const size_t at = line.find("at least ");
-    EXPECT_NE(at, std::string::npos) << line;
-    uint64_t least = 0;
-    std::from_chars(line.data() + at + 9, line.data() + line.size(), least);
-    options.ram = Bytes{least};
+    options.ram = least_ram(options);
     return Engine::open(kTinyMoe, options);
-  }
-  static Result answer(Engine& engine, const Request& request) {
-    const auto recorder = std::make_shared<Recorder>();
-    const auto generation = begin_generation(engine, request, recorder);
-    return recorder->wait();
   }
   io::TestDirectory directory;
 };
@@ -63,7 +36,7 @@ TEST_F(SpilledKv, logits_are_those_of_memory) {
     EngineOptions options = plain();
     options.load.kv_code = code;
     options.keep_prefixes = false;
-    const Tokens tokens = long_prompt(code ? 8000 : 4000);
+    const Tokens tokens = repeating_prompt(code ? 8000 : 4000);
     const auto all = logits_of(*Engine::open(kTinyMoe, options), tokens);
     for (const int64_t chunk : {512, 100}) {
       options.chunk = chunk;
@@ -86,19 +59,14 @@ TEST_F(SpilledKv, answers_are_those_of_memory_alone_or_at_once) {
   std::vector<Request> requests;
   std::vector<Tokens> expected;
   for (const int n : {4100, 900, 2500, 700, 5000}) {
-    requests.push_back(request_of(long_prompt(n, n), 60, n % 4 == 0 ? 0.0 : 1.0));
+    requests.push_back(sampled_request(repeating_prompt(n, n), 60, n % 4 == 0 ? 0.0 : 1.0));
     requests.back().cache_salt = std::to_string(n);
-    expected.push_back(answer(*alone, requests.back()).tokens);
+    expected.push_back(generated(*alone, requests.back()).tokens);
   }
   for (int round = 0; round < 2; ++round) {
-    std::vector<std::shared_ptr<Recorder>> recorders;
-    std::vector<std::unique_ptr<Generation>> generations;
-    for (const Request& request : requests) {
-      recorders.push_back(std::make_shared<Recorder>());
-      generations.push_back(begin_generation(*engine, request, recorders.back()));
-    }
+    const AskedAtOnce asked(*engine, requests);
     for (size_t i = 0; i < requests.size(); ++i) {
-      const Result result = recorders[i]->wait();
+      const Result result = asked.wait(i);
       EXPECT_EQ(result.tokens, expected[i]) << i;
       const int64_t reused = round > 0 ? result.prompt_tokens - 1 : 0;
       EXPECT_EQ(result.reused_tokens, reused) << i;
@@ -115,13 +83,14 @@ TEST_F(SpilledKv, idle_sessions_go_on_where_they_were) {
   std::vector<Tokens> timelines;
   for (int i = 0; i < 6; ++i) {
     sessions.push_back(std::make_unique<Session>(*engine));
-    timelines.push_back(long_prompt(1300, 10 * i));
+    timelines.push_back(repeating_prompt(1300, 10 * i));
   }
   for (int turn = 0; turn < 3; ++turn) {
     for (size_t i = 0; i < sessions.size(); ++i) {
-      const Result got = sessions[i]->generate(request_of(timelines[i], 20), nobody);
+      const Result got = sessions[i]->generate(sampled_request(timelines[i], 20), nobody);
       EXPECT_GE(got.reused_tokens, turn > 0 ? 1300 + 20 * turn - 1 : 0) << i;
-      EXPECT_EQ(got.tokens, Session(*alone).generate(request_of(timelines[i], 20), nobody).tokens);
+      EXPECT_EQ(got.tokens,
+                Session(*alone).generate(sampled_request(timelines[i], 20), nobody).tokens);
       timelines[i].insert(timelines[i].end(), got.tokens.begin(), got.tokens.end());
       timelines[i].push_back(7);
     }
@@ -135,16 +104,16 @@ TEST_F(SpilledKv, what_nobody_uses_makes_room_in_the_file_for_what_is_newer) {
   const auto engine = tight(options);
   const uint64_t places =
       8 * (2048 / 256 + 1);  // as many as a context of this length may take, several times
-  const Request request = request_of(long_prompt(1800), 4);
+  const Request request = sampled_request(repeating_prompt(1800), 4);
   const auto of = [&](int i) {
     Request one = request;
     one.cache_salt = std::to_string(i);
     return one;
   };
-  const Tokens expected = answer(*engine, of(0)).tokens;
+  const Tokens expected = generated(*engine, of(0)).tokens;
   const int many = static_cast<int>(places) / 4;  // of 7 blocks each
-  for (int i = 1; i < many; ++i) EXPECT_EQ(answer(*engine, of(i)).tokens, expected);
-  const Result newest = answer(*engine, of(many - 1)), oldest = answer(*engine, of(0));
+  for (int i = 1; i < many; ++i) EXPECT_EQ(generated(*engine, of(i)).tokens, expected);
+  const Result newest = generated(*engine, of(many - 1)), oldest = generated(*engine, of(0));
   EXPECT_EQ(newest.reused_tokens, 1799);
   EXPECT_EQ(oldest.reused_tokens, 0) << "it was forgotten";
   EXPECT_EQ(oldest.tokens, expected);
@@ -157,9 +126,10 @@ TEST_F(SpilledKv, damage_ends_the_request_that_needs_it_and_no_other) {
     if (damages) read[7] ^= std::byte{4};
   };
   const auto engine = tight(options);
-  const Request large = request_of(long_prompt(5000), 40),
-                small = request_of(long_prompt(200, 9), 40);
-  const Tokens of_large = answer(*engine, large).tokens, of_small = answer(*engine, small).tokens;
+  const Request large = sampled_request(repeating_prompt(5000), 40),
+                small = sampled_request(repeating_prompt(200, 9), 40);
+  const Tokens of_large = generated(*engine, large).tokens,
+               of_small = generated(*engine, small).tokens;
   damages = true;
   Request other = large;
   other.tokens.push_back(9);
@@ -171,7 +141,7 @@ TEST_F(SpilledKv, damage_ends_the_request_that_needs_it_and_no_other) {
   EXPECT_NE(std::string(error.what()).find("came back damaged"), std::string::npos) << error.what();
   EXPECT_NE(std::string(error.what()).find(directory.path().string()), std::string::npos);
   damages = false;
-  EXPECT_EQ(answer(*engine, large).tokens, of_large) << "what was lost is computed again";
+  EXPECT_EQ(generated(*engine, large).tokens, of_large) << "what was lost is computed again";
 }
 
 TEST_F(SpilledKv, where_nothing_more_may_be_written_requests_are_refused_that_need_it) {
@@ -179,11 +149,11 @@ TEST_F(SpilledKv, where_nothing_more_may_be_written_requests_are_refused_that_ne
   options.spill.limit = Bytes{1 << 20};
   const auto engine = tight(options);
   const Error error =
-      io::error_of([&] { (void)answer(*engine, request_of(long_prompt(5000), 4)); });
+      io::error_of([&] { (void)generated(*engine, sampled_request(repeating_prompt(5000), 4)); });
   EXPECT_EQ(error.kind(), ErrorKind::over_budget);
   EXPECT_NE(std::string(error.what()).find("--spill-limit"), std::string::npos) << error.what();
-  EXPECT_THROW(logits_of(*engine, long_prompt(5000)), Error);
-  EXPECT_EQ(answer(*engine, request_of(long_prompt(300), 4)).tokens.size(), 4U);
+  EXPECT_THROW(logits_of(*engine, repeating_prompt(5000)), Error);
+  EXPECT_EQ(generated(*engine, sampled_request(repeating_prompt(300), 4)).tokens.size(), 4U);
   EXPECT_LE(engine->spilled()->written, options.spill.limit);
 }
 

@@ -25,9 +25,9 @@ inline std::vector<text::Token> prompt(int n, int first = 100) {
 }
 
 /// 300 tokens and once more the same ones, so that there is something to guess.
-inline std::vector<text::Token> repeating_prompt(int n) {
+inline std::vector<text::Token> repeating_prompt(int n, int shift = 0) {
   std::vector<text::Token> tokens;
-  for (int i = 0; i < n; ++i) tokens.push_back(100 + i % 300 * 37 % 4000);
+  for (int i = 0; i < n; ++i) tokens.push_back(100 + (i % 300 * 37 + shift) % 4000);
   return tokens;
 }
 

@@ -83,4 +83,21 @@ inline Result generated(Engine& engine, const Request& request) {
   return recorder->wait();
 }
 
+/// Answers that are asked for at once.
+class AskedAtOnce {
+ public:
+  AskedAtOnce(Engine& engine, const std::vector<Request>& requests) {
+    for (const Request& request : requests) {
+      recorders_.push_back(std::make_shared<Recorder>());
+      generations_.push_back(begin_generation(engine, request, recorders_.back()));
+    }
+  }
+  /// To the i-th request.
+  Result wait(size_t i) const { return recorders_[i]->wait(); }
+
+ private:
+  std::vector<std::shared_ptr<Recorder>> recorders_;
+  std::vector<std::unique_ptr<Generation>> generations_;
+};
+
 }  // namespace sluice::engine

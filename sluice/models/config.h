@@ -144,6 +144,11 @@ void each_moe(nn::Config& c, const Change& change) {
 /// For Defaults::is_sparse: which layers have a router, where a GGUF says it by its tensors alone.
 std::function<bool(int64_t layer)> has_router(const nn::WeightTable& weights);
 
+/// Of a GGUF: layers without key heads, which carry a state instead of keys and values.
+std::vector<bool> layers_without_keys(const Source& source, int64_t n_layers);
+/// Where heads differ from layer to layer. Throws Error(bad_model) unless key heads divide them.
+void check_heads(const Source& source, size_t layer, const nn::AttentionConfig& attention);
+
 /// Layers that see all do not rotate, where some layers have a window.
 void rotate_where_sliding(nn::Config& c);
 /// Layers with a window rotate without being stretched.

@@ -9,13 +9,8 @@ namespace {
 
 /// Which layers are Kimi delta attention; the others are latent attention.
 std::vector<bool> linear_layers(const Source& s, int64_t n_layers) {
-  std::vector<bool> linear;
-  if (s.is_gguf()) {
-    for (const int64_t n : s.integers_of_layers({"", "%.attention.head_count_kv"}, n_layers, 0))
-      linear.push_back(n == 0);
-    return linear;
-  }
-  linear.resize(static_cast<size_t>(n_layers));
+  if (s.is_gguf()) return layers_without_keys(s, n_layers);
+  std::vector<bool> linear(static_cast<size_t>(n_layers));
   const auto listed = s.numbers({"linear_attn_config/kda_layers", ""});
   s.ignore({"linear_attn_config/full_attn_layers", ""});
   if (!listed)

@@ -31,6 +31,19 @@ std::function<bool(int64_t)> has_router(const nn::WeightTable& weights) {
   };
 }
 
+std::vector<bool> layers_without_keys(const Source& source, int64_t n_layers) {
+  std::vector<bool> without;
+  for (const int64_t n : source.integers_of_layers({"", "%.attention.head_count_kv"}, n_layers, 0))
+    without.push_back(n == 0);
+  return without;
+}
+
+void check_heads(const Source& source, size_t layer, const nn::AttentionConfig& a) {
+  if (a.n_heads < 1 || a.n_kv_heads < 1 || a.n_heads % a.n_kv_heads != 0)
+    fail(ErrorKind::bad_model, "{}: layer {} has {} heads, {} for keys", source.where(), layer,
+         a.n_heads, a.n_kv_heads);
+}
+
 std::vector<bool> sliding_layers(const Source& source, int64_t n_layers,
                                  const std::function<bool(int64_t)>& otherwise,
                                  std::string_view other) {

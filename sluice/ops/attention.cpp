@@ -57,16 +57,25 @@ class Call {
       if (layout_.code) code_completed(sequence);
       if (!sequence.kept.empty()) prune(sequence);
     }
-    std::vector<SequenceKv> sequences = selection_ ? dense_part() : sequences_;
-    const std::vector<SpilledRange> spilled =
-        spilled_ranges(sequences, layout_, {window(), keeps_first()});
-    for (const SpilledRange& range : spilled) sequences[range.sequence].n_tokens = 0;
-    attend_all(sequences, {window(), keeps_first()});
-    if (!spilled.empty()) attend_spilled(spilled);
-    if (selection_) attend_selected();
+    if (selection_) {
+      attend_blocks(dense_part());
+      attend_selected();
+    } else {
+      attend_blocks(sequences_);
+    }
   }
 
  private:
+  void attend_blocks(const std::vector<SequenceKv>& sequences) {
+    const Reach reach{window(), keeps_first()};
+    const std::vector<SpilledRange> spilled = spilled_ranges(sequences, layout_, reach);
+    if (spilled.empty()) return attend_all(sequences, reach);
+    std::vector<SequenceKv> in_memory = sequences;
+    for (const SpilledRange& range : spilled) in_memory[range.sequence].n_tokens = 0;
+    attend_all(in_memory, reach);
+    attend_spilled(spilled);
+  }
+
   /// What these see within reach, of blocks that are in memory.
   void attend_all(const std::vector<SequenceKv>& sequences, const Reach& reach) {
     plan_ =

@@ -73,12 +73,8 @@ nn::GatedDeltaConfig read_delta(const Source& s, const nn::Config& c, int64_t n_
 
 /// All layers but the last of each group and those beyond the last whole one; a GGUF's have no key heads.
 std::vector<bool> linear_layers(const Source& s, int64_t n_layers) {
+  if (s.is_gguf()) return layers_without_keys(s, n_layers);
   std::vector<bool> linear;
-  if (s.is_gguf()) {
-    for (const int64_t n : s.integers_of_layers({"", "%.attention.head_count_kv"}, n_layers, 0))
-      linear.push_back(n == 0);
-    return linear;
-  }
   const int64_t group = std::max<int64_t>(1, s.required_integer({"layer_group_size", ""}));
   for (int64_t i = 0; i < n_layers; ++i)
     linear.push_back((i + 1) % group != 0 && i < n_layers / group * group);

@@ -48,8 +48,8 @@ std::unique_ptr<nn::Model> make(nn::Config config, const nn::Weights& weights) {
 std::vector<bool> attending(const Source& s, int64_t n_layers) {
   std::vector<bool> attends;
   if (s.is_gguf()) {
-    for (const int64_t n : s.integers_of_layers({"", "%.attention.head_count_kv"}, n_layers, 0))
-      attends.push_back(n > 0);
+    attends = layers_without_keys(s, n_layers);
+    attends.flip();
     return attends;
   }
   const std::vector<std::string> types =

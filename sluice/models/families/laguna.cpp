@@ -32,9 +32,7 @@ void read_layers(nn::Config& c, const Source& s, nn::WeightTable& w) {
     a.n_heads = heads[i];
     a.n_kv_heads = kv_heads[i];
     a.has_gate = a.softplus_gate = true;
-    if (a.n_heads < 1 || a.n_kv_heads < 1 || a.n_heads % a.n_kv_heads != 0)
-      fail(ErrorKind::bad_model, "{}: layer {} has {} heads, {} for keys", s.where(), i, a.n_heads,
-           a.n_kv_heads);
+    check_heads(s, i, a);
     const char* const type = a.sliding_window > 0 ? "sliding_attention" : "full_attention";
     if (has_own_rope(s, type)) a.rope = read_rope(s, w, c, a.head_dim, {}, type);
     if (s.is_gguf() && a.sliding_window > 0)

@@ -46,9 +46,7 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
     a.n_heads = heads[i];
     a.n_kv_heads = kv_heads[i];
     c.layers[i].mlp().intermediate_size = inner[i];
-    if (a.n_heads < 1 || a.n_kv_heads < 1 || a.n_heads % a.n_kv_heads != 0)
-      fail(ErrorKind::bad_model, "{}: layer {} has {} heads, {} for keys", s.where(), i, a.n_heads,
-           a.n_kv_heads);
+    check_heads(s, i, a);
   }
   for (const char* told : {"normalize_qk_projections", "ffn_with_glu", "num_gqa_groups",
                            "qkv_multipliers", "normalization_layer_name", "activation_fn_name"})

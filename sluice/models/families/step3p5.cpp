@@ -86,15 +86,6 @@ void read_gguf_layers(nn::Config& c, const Source& s) {
   }
 }
 
-void check_heads(const nn::Config& c, const Source& s) {
-  for (size_t i = 0; i < c.layers.size(); ++i) {
-    const nn::AttentionConfig& a = *c.layers[i].attention();
-    if (a.n_heads < 1 || a.n_kv_heads < 1 || a.n_heads % a.n_kv_heads != 0)
-      fail(ErrorKind::bad_model, "{}: layer {} has {} heads, {} for keys", s.where(), i, a.n_heads,
-           a.n_kv_heads);
-  }
-}
-
 /// As published, norms hold their weight less 1; conversions, which rename the experts, add it.
 bool is_as_published(const nn::WeightTable& w, int64_t n_layers) {
   for (int64_t i = 0; i < n_layers; ++i) {
@@ -119,7 +110,7 @@ nn::Config read(const Source& s, nn::WeightTable& w) {
   }
   read_clamps(c, s, {"swiglu_limits", "%.swiglu_clamp_exp"},
               {"swiglu_limits_shared", "%.swiglu_clamp_shexp"});
-  check_heads(c, s);
+  for (size_t i = 0; i < c.layers.size(); ++i) check_heads(s, i, *c.layers[i].attention());
   each_attention(c, [](nn::AttentionConfig& a) { a.has_gate = true; });
   if (is_as_published(w, c.n_layers)) c.norm_weight_offset = 1;
   for (const char* told :
